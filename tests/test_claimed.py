@@ -23,9 +23,10 @@ from desipipe.record.privacy import Privacy
 from desipipe.store.lease import Lease
 from desipipe.view.bundle import as_text
 from desipipe.view.cell import cell_summary
-from desipipe.view.graph import Timeline, graph
+from desipipe.view.graph import graph
 from desipipe.view.queue import job_summaries, queue_summary, task_summaries
 from desipipe.view.tasks import task_page
+from desipipe.view.timeline import Timeline
 
 SLOTS, CLAIMS, TASKS = 2, 5, 8
 STATES = ['RUNNING'] * SLOTS + ['PENDING'] * (TASKS - SLOTS)

@@ -10,7 +10,8 @@ import pytest
 from desipipe.queue.ends import End
 from desipipe.queue.events import FAILED, KILLED, SUCCEEDED
 from desipipe.queue.ledger import Ledger
-from desipipe.view.graph import BINS, INTERVALS, LANES, Timeline, graph
+from desipipe.view.graph import graph
+from desipipe.view.timeline import BINS, INTERVALS, LANES, Timeline
 
 
 @pytest.fixture

@@ -30,8 +30,8 @@ from desipipe.store.journal import Journal, encode
 from desipipe.store.lease import Observer, lease_path, read_lease
 from desipipe.store.lines import LINE_MAX, lines
 from desipipe.view.cell import cell_summary
-from desipipe.view.graph import Timeline
 from desipipe.view.queue import durations, task_detail, task_summaries
+from desipipe.view.timeline import Timeline
 
 
 def append(folder: str, *events: dict[str, Any]) -> None:

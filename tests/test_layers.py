@@ -58,7 +58,10 @@ INSIDE = {
         'shell_contexts shell_programs protocol slot_environment slot_memory '
         'shell_template slot capture slot_process mpi_slot mpi_launcher worker manager'
     ),
-    'view': ('queue graph output saved_displays text task_search task_context tasks bundle cell'),
+    'view': (
+        'schema structs appearance text rows queue graph timeline output saved_displays task_search '
+        'task_context tasks bundle cell_outputs cell'
+    ),
     'record': (
         'embedded_data modules original_files script original_queue privacy model '
         'original_arguments files original_import svg tables importer notebook prov crate run '
@@ -80,7 +83,7 @@ INSIDE = {
         'history displays.queue form_fields form panel hooks verb_output verb_parser '
         'verb_completion verbs magic_messages magics'
     ),
-    'server': 'queues routes cell_routes openapi handlers socket extension',
+    'server': 'requests schemas selected pages queues looks orders routes cell_routes openapi handlers socket extension',
 }
 # Not in the tables: the version is a word, `python -m desipipe` is a face, and the package itself
 # only points at what is public.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from struct_checks import check_struct
 from workers import work
 
 from desipipe import Queue, TaskManager
@@ -20,8 +21,8 @@ from desipipe.queue.ledger import Ledger
 from desipipe.store.journal import lines
 from desipipe.store.lease import Lease, Observer, lease_path
 from desipipe.view import queue as summary
+from desipipe.view.appearance import APPEARANCES
 from desipipe.view.queue import (
-    LOOKS,
     blocked_causes,
     durations,
     is_alive,
@@ -30,12 +31,7 @@ from desipipe.view.queue import (
     task_summaries,
     task_summary,
 )
-
-KEYS = (
-    'name folder time state condition total counts superseded claimed blocked left manager '
-    'last_says workers limits rate eta '
-    'owner own group untrusted jobs failures causes damage held'
-).split()
+from desipipe.view.schema import QueueSummary
 
 
 def fill(queue: Queue) -> dict[str, Any]:
@@ -94,17 +90,17 @@ def row(queue: Queue, future: Any) -> int:
 
 
 def test_looks_tell_states_apart_without_colours() -> None:
-    assert {*STATES, 'BLOCKED'} <= set(LOOKS)
-    symbols = [look.symbol for look in LOOKS.values()]
+    assert {*STATES, 'BLOCKED'} <= set(APPEARANCES)
+    symbols = [look.symbol for look in APPEARANCES.values()]
     assert len(set(symbols)) == len(symbols)
     assert all(len(symbol) == 1 for symbol in symbols)
-    assert all(look.words and look.colour.startswith('#') for look in LOOKS.values())
+    assert all(look.label and look.colour.startswith('#') for look in APPEARANCES.values())
 
 
 def test_queue(ran: tuple[Queue, dict[str, Any]]) -> None:
     queue, futures = ran
     found = queue_summary(queue)
-    assert list(found) == KEYS
+    check_struct(found, QueueSummary)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found['counts'] == {
         'WAITING': 3,
@@ -298,7 +294,7 @@ def test_the_same_after_compaction(tmp_path: Path) -> None:
         return [
             details,
             durations(queue.ledger),
-            {key: said[key] for key in KEYS if key != 'time'},
+            {key: value for key, value in said.items() if key != 'time'},
         ], began
 
     before, began = told()

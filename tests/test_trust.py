@@ -418,12 +418,13 @@ def test_orders_of_the_panel_are_refused(theirs: str, routes: Any) -> None:
 
 def test_the_panel_trusts_only_who_needs_it(theirs: str, routes: Any) -> None:
     def trust() -> list[tuple[str, list[str]]]:
-        from desipipe.server.routes import _trust
+        from desipipe.server.orders import trust as trust_user
 
         queue = Queue(theirs, create=False)
         users = (f'{ATTACKER.uid}1', str(ATTACKER.uid), str(ATTACKER.uid))
         return [
-            (_trust(queue, {'user': user})['message'], Config()['trusted_users']) for user in users
+            (trust_user(queue, {'user': user})['message'], Config()['trusted_users'])
+            for user in users
         ]
 
     said, _, _ = as_victim(theirs, trust)

@@ -9,7 +9,7 @@ from ..errors import DesipipeError
 from ..queue.events import FAILED, KILLED, STATES, SUCCEEDED, UNKNOWN
 from ..queue.queue import Queue
 from ..utils import plural
-from ..view.cell import parse_rows
+from ..view.rows import parse_rows
 from .changes import Recorded
 from .estimate import Estimate, estimate
 from .states import NotebookCell, Ran

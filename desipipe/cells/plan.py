@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, cast
 
 from ..utils import plural
-from ..view.text import BADGE_SYMBOLS, span
+from ..view.appearance import BADGE_SYMBOLS
+from ..view.text import span
 from .changes import label
 from .estimate import Estimate, count_calls
 from .modules import Modules
 from .statements import read_cell
 from .states import SETTLED, CellState, Look, Notebook, NotebookCell, State
+
+if TYPE_CHECKING:
+    from ..view.schema import CellStateView, EstimateView, PlannedCellView, PlanTotalView, PlanView
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +130,16 @@ def _planned(
 # What is printed of it
 
 
-def to_json(plan: Plan) -> dict[str, object]:
+def to_json(plan: Plan) -> PlanView:
     """Return a plan as a JSON document."""
     return {
         'cells': [_cell_json(item) for item in plan.cells],
         'to_run': [number + 1 for number in plan.to_run],
-        'total': asdict(plan.total),
+        'total': cast('PlanTotalView', asdict(plan.total)),
     }
 
 
-def state_json(cell: CellState) -> dict[str, object]:
+def state_json(cell: CellState) -> CellStateView:
     """Return the state of a cell as JSON; cells are counted from 1."""
     return {
         'cell': cell.number + 1,
@@ -145,11 +150,11 @@ def state_json(cell: CellState) -> dict[str, object]:
     }
 
 
-def _cell_json(item: PlannedCell) -> dict[str, object]:
+def _cell_json(item: PlannedCell) -> PlannedCellView:
     return {
         **state_json(item.cell),
         'tasks': item.tasks,
-        'each': None if item.each is None else asdict(item.each),
+        'each': None if item.each is None else cast('EstimateView', asdict(item.each)),
         'seconds': item.seconds,
         'node_hours': item.node_hours,
         'charge': item.charge,

@@ -26,11 +26,15 @@ def show_findings(findings: list[Finding], as_json: bool) -> int:
     if as_json:
         print_json([finding._asdict() for finding in findings])
     else:
-        from ..view.queue import CONDITIONS
+        from ..view.appearance import CONDITION_APPEARANCES
         from ..view.text import Line, one_line
         from .tables import show_lines
 
-        looks = {True: CONDITIONS['done'], False: CONDITIONS['failed'], None: CONDITIONS['empty']}
+        looks = {
+            True: CONDITION_APPEARANCES['done'],
+            False: CONDITION_APPEARANCES['failed'],
+            None: CONDITION_APPEARANCES['empty'],
+        }
         lines: list[Line] = []
         for finding in findings:
             look = looks[finding.ok]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..queue.queue import Queue
     from ..queue.state import State
     from ..queue.waiting import Waiter
+    from ..view.schema import QueueSummary
 
 # s without anybody at work before `watch` gives up; a manager that was just started needs some of
 # them
@@ -103,7 +104,7 @@ class _Lines:
         self._last: Any = None
         self._waiter = waiter  # tells on stderr why nothing goes on
 
-    def show(self, summary: dict[str, Any]) -> None:
+    def show(self, summary: QueueSummary) -> None:
         from ..view.queue import job_groups
 
         jobs = [
@@ -121,7 +122,7 @@ class _Lines:
             self.write(summary)
         self._waiter.tell()
 
-    def write(self, summary: dict[str, Any]) -> None:
+    def write(self, summary: QueueSummary) -> None:
         from .tables import change_line
 
         print(change_line(summary), flush=True)
@@ -131,7 +132,7 @@ class _Lines:
 
 
 class _JSONLines(_Lines):
-    def write(self, summary: dict[str, Any]) -> None:
+    def write(self, summary: QueueSummary) -> None:
         FACE.get().json(summary, line=True)
 
     def end(self, text: str) -> None:
@@ -149,7 +150,7 @@ class _Screen:
         self._where = where
         self._last: Any = None
 
-    def show(self, summary: dict[str, Any]) -> None:
+    def show(self, summary: QueueSummary) -> None:
         from .tables import queue_lines, styled
 
         lines = queue_lines(
@@ -199,7 +200,7 @@ def _version(ledger: Ledger) -> tuple[Any, int]:
 
 
 def _end(
-    summary: dict[str, Any], where: str, last_words: Iterable[str] | None
+    summary: QueueSummary, where: str, last_words: Iterable[str] | None
 ) -> tuple[int, str] | None:
     """Return exit status and message if there is nothing more to follow.
 
@@ -226,14 +227,16 @@ def _end(
     return None
 
 
-def _go_on(summary: dict[str, Any], command: str) -> str:
+def _go_on(summary: QueueSummary, command: str) -> str:
     if untrusted := summary['untrusted']:
         return f'It belongs to user {untrusted}, whom you do not trust, and only they can go on.'
     return f'Go on with: {command}'
 
 
-def _bad(summary: dict[str, Any]) -> str:
-    n = sum(summary['counts'][state] for state in ('FAILED', 'KILLED', 'UNKNOWN'))
+def _bad(summary: QueueSummary) -> str:
+    from ..view.appearance import BAD_STATES
+
+    n = sum(summary['counts'][state] for state in BAD_STATES)
     return f'{n:,d}' + (
         f' (and {summary["blocked"]:,d} that need them)' if summary['blocked'] else ''
     )

@@ -17,6 +17,7 @@ from .face import hint, print_json
 
 if TYPE_CHECKING:
     from ..record.run import Ran
+    from ..view.schema import CellView, Mime
 
 
 # Run
@@ -202,7 +203,7 @@ def _wait(ran: Any) -> int:
     return worst
 
 
-def _bundle(summary: dict[str, Any]) -> dict[str, Any]:
+def _bundle(summary: CellView) -> Mime:
     from ..view.bundle import bundle
 
     return bundle(summary)

@@ -6,7 +6,7 @@ import os
 import shlex
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .common import plural
 from .findings import Finding
@@ -14,6 +14,7 @@ from .journal_checks import NAMED_MAX
 
 if TYPE_CHECKING:
     from ..queue.queue import Queue
+    from ..view.schema import ManagerView, WorkerView
 
 _OLD = 3600.0  # s after which what is made and renamed at once is a leftover
 
@@ -82,9 +83,8 @@ def check_processes(queue: Queue, where: str) -> Iterator[Finding]:
 
     summary = queue_summary(queue)
     check, fix = f'{queue.name}: processes', f'desipipe spawn {where} --spawn'
-    processes: list[tuple[str, dict[str, Any]]] = [
-        ('worker', worker) for worker in summary['workers']
-    ]
+    processes: list[tuple[str, ManagerView | WorkerView]]
+    processes = [('worker', worker) for worker in summary['workers']]
     manager = summary['manager']
     if manager is not None:
         processes.append(('manager', manager))
@@ -112,14 +112,16 @@ def check_processes(queue: Queue, where: str) -> Iterator[Finding]:
         yield Finding(check, True, text)
 
 
-def _vanished(kind: str, process: dict[str, Any]) -> str:
+def _vanished(kind: str, process: ManagerView | WorkerView) -> str:
     text = (
         f'{kind.capitalize()} {process["name"]} (process {process["pid"]:d} on {process["host"]}) '
         'vanished'
     )
-    if process.get('running'):
-        running = plural(process['running'])
-        text += f'; {running} in its hands will be UNKNOWN, or run again as their retries say'
+    running = process.get('running', 0)
+    if isinstance(running, int) and running:
+        text += (
+            f'; {plural(running)} in its hands will be UNKNOWN, or run again as their retries say'
+        )
     return text
 
 

@@ -128,13 +128,15 @@ def queues(args: argparse.Namespace) -> None:
 def _queue_row(folder: str, config: Config) -> dict[str, Any]:
     from ..errors import DesipipeError
     from ..queue.queue import Queue
+    from ..view.appearance import BAD_STATES
     from ..view.queue import queue_brief
 
     row: dict[str, Any] = {'queue': short(folder, config), 'folder': folder, 'error': ''}
     try:
-        row.update(queue_brief(Queue(folder, create=False, config=config)))
-        row.update(succeeded=row['counts']['SUCCEEDED'], running=row['counts']['RUNNING'])
-        row['bad'] = sum(row['counts'][state] for state in ('FAILED', 'KILLED', 'UNKNOWN'))
+        brief = queue_brief(Queue(folder, create=False, config=config))
+        counts = brief['counts']
+        row.update(brief, succeeded=counts['SUCCEEDED'], running=counts['RUNNING'])
+        row['bad'] = sum(counts[state] for state in BAD_STATES)
     except (DesipipeError, OSError) as exc:  # of one queue; the others are there to be listed
         row.update(condition='unreadable', error=str(exc))
     return row
@@ -142,10 +144,10 @@ def _queue_row(folder: str, config: Config) -> dict[str, Any]:
 
 def _print_queues(rows: list[dict[str, Any]], as_json: bool) -> None:
     from ..utils import format_count
-    from ..view.queue import CONDITIONS, Look
+    from ..view.appearance import CONDITION_APPEARANCES, Appearance
     from .tables import Column, show_table
 
-    looks = {**CONDITIONS, 'unreadable': Look('!', 'red', '')}
+    looks = {**CONDITION_APPEARANCES, 'unreadable': Appearance('!', 'red', '')}
     numbers = [
         ('total', 'tasks'),
         *((key, key) for key in ('succeeded', 'running')),

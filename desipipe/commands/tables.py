@@ -7,12 +7,13 @@ is imported only when styles can be seen.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..terminal import visible
 from ..utils import format_count, plural
-from ..view.queue import CONDITIONS, LOOKS, job_groups
+from ..view.appearance import APPEARANCES, CONDITION_APPEARANCES
+from ..view.queue import job_groups
 from ..view.text import (
     Line,
     advice,
@@ -28,6 +29,9 @@ from ..view.text import (
     state_text,
 )
 from .face import FACE, on_terminal, print_json
+
+if TYPE_CHECKING:
+    from ..view.schema import JobView, ManagerView, QueueSummary, WorkerView
 
 _WORKERS = 12  # that are shown one by one
 _JOBS = 8  # without a worker, that are
@@ -75,7 +79,7 @@ def styled(lines: Iterable[Line]) -> Any:
 
 
 def show_table(
-    columns: Sequence[Column], rows: Sequence[dict[str, Any]], as_json: bool = False
+    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], as_json: bool = False
 ) -> None:
     """Print a listing.
 
@@ -84,7 +88,7 @@ def show_table(
     Parameters
     ----------
     columns : sequence of Column
-    rows : sequence of dict
+    rows : sequence of mapping
         JSON has all of their members, the others those of the columns.
     as_json : bool, default=False
     """
@@ -119,7 +123,7 @@ def show_table(
     FACE.get().console().print(table)
 
 
-def _cell(column: Column, row: dict[str, Any]) -> str:
+def _cell(column: Column, row: Mapping[str, Any]) -> str:
     value = row.get(column.key)
     return '' if value is None else visible(one_line(column.form(value), 500), lines=False)
 
@@ -134,13 +138,13 @@ def _raw(value: Any) -> str:
 
 
 def queue_lines(
-    summary: dict[str, Any], where: str, bar: bool = True, advise: bool = True
+    summary: QueueSummary, where: str, bar: bool = True, advise: bool = True
 ) -> list[Line]:
     """Return the lines of a queue: state, progress, failures, and what to type.
 
     Parameters
     ----------
-    summary : dict
+    summary : QueueSummary
         Of :func:`~desipipe.view.queue.queue_summary`.
     where : str
         ``-q QUEUE`` as one types it.
@@ -153,10 +157,10 @@ def queue_lines(
     if pace := pace_text(summary):
         lines.append([(f'  {pace}', '')])
     if owner := owner_text(summary):
-        lines.append([(f'  {owner}', 'yellow' if summary.get('untrusted') else 'dim')])
+        lines.append([(f'  {owner}', 'yellow' if summary['untrusted'] else 'dim')])
     lines += [
         [(f'  ! {line}', 'yellow')]
-        for held in summary.get('held', ())
+        for held in summary['held']
         for line in held['text'].splitlines()
     ]
     lines += _manager_lines(summary, where)
@@ -169,19 +173,20 @@ def queue_lines(
             f'byte {first["offset"]:d}'
         )
         lines.append([(f'  ! {text}: what is said there is lost, the rest is intact', 'red')])
-    return lines + [
-        [(f'  → {text}: ', 'dim'), (command, 'bold')]
-        for text, command in (advice(summary, where) if advise else ())
-    ]
+    steps: list[tuple[str, str]] = []
+    if advise:
+        damaged = bool(summary['damage'])
+        steps = advice(summary, where, summary['failures'], summary['causes'], damaged)
+    return lines + [[(f'  → {text}: ', 'dim'), (command, 'bold')] for text, command in steps]
 
 
-def _head_lines(summary: dict[str, Any], bar: bool) -> list[Line]:
+def _head_lines(summary: QueueSummary, bar: bool) -> list[Line]:
     """Return the lines of name, bar and counts."""
-    look = CONDITIONS[summary['condition']]
+    look = CONDITION_APPEARANCES[summary['condition']]
     lines: list[Line] = [
         [
             (f'{look.symbol} {summary["name"]}', f'bold {look.colour}'),
-            (f'  {look.words}', look.colour),
+            (f'  {look.label}', look.colour),
             (f'  {summary["folder"]}', 'dim'),
         ]
     ]
@@ -193,10 +198,10 @@ def _head_lines(summary: dict[str, Any], bar: bool) -> list[Line]:
     return lines
 
 
-def _failure_lines(summary: dict[str, Any]) -> list[Line]:
+def _failure_lines(summary: QueueSummary) -> list[Line]:
     """Return a line for each cause that blocks tasks, and for other tasks that failed."""
     lines: list[Line] = []
-    blocked = LOOKS['BLOCKED']
+    blocked = APPEARANCES['BLOCKED']
     causes = summary['causes'][:5]
     for cause in causes:
         text = f'  {blocked.symbol} {plural(cause["count"])} blocked by {label(cause)} '
@@ -207,18 +212,18 @@ def _failure_lines(summary: dict[str, Any]) -> list[Line]:
         if task['tid'] not in in_causes:
             text = f'  {state_text(task["state"])} {label(task)}'
             lines.append(
-                [(text, LOOKS[task['state']].colour), (f': {one_line(task["cause"])}', '')]
+                [(text, APPEARANCES[task['state']].colour), (f': {one_line(task["cause"])}', '')]
             )
     return lines
 
 
-def _alive(process: dict[str, Any]) -> str:
+def _alive(process: ManagerView | WorkerView) -> str:
     return {True: '', False: ', vanished', None: ', on another machine'}[process['alive']] + (
         ', ending' if process['stopping'] else ''
     )
 
 
-def _manager_lines(summary: dict[str, Any], where: str) -> list[Line]:
+def _manager_lines(summary: QueueSummary, where: str) -> list[Line]:
     manager = summary['manager']
     if manager is None:
         message = one_line(summary['last_says'], 500)
@@ -239,7 +244,7 @@ def _manager_lines(summary: dict[str, Any], where: str) -> list[Line]:
     return lines
 
 
-def _worker_lines(summary: dict[str, Any]) -> list[Line]:
+def _worker_lines(summary: QueueSummary) -> list[Line]:
     lines: list[Line] = []
     now = summary['time']
     jobs = {job['job']: job for job in summary['jobs']}
@@ -254,8 +259,7 @@ def _worker_lines(summary: dict[str, Any]) -> list[Line]:
         lines.append([(f'  and {plural(len(waiting) - _JOBS, "more job")}', 'dim')])
     workers = summary['workers']
     for worker in workers[:_WORKERS]:
-        job = jobs.get(worker['job'], {'reason': '', 'ends': None})
-        lines.append([(_worker_text(worker, job, now), 'dim')])
+        lines.append([(_worker_text(worker, jobs.get(worker['job']), now), 'dim')])
         if worker['trouble']:
             lines.append([(f'    {worker["trouble"]}. Nothing is lost, it tries again', 'yellow')])
     if len(workers) > _WORKERS:
@@ -266,20 +270,18 @@ def _worker_lines(summary: dict[str, Any]) -> list[Line]:
     return lines
 
 
-def _worker_text(worker: dict[str, Any], job: dict[str, Any], now: float) -> str:
+def _worker_text(worker: WorkerView, job: JobView | None, now: float) -> str:
     running = ', '.join(f'{task["name"]}[{task["index"]}]' for task in worker['tasks'][:4])
     more = worker['running'] - min(len(worker['tasks']), 4)
     doing = (f'runs {running}' + (f' and {more} more' if more else '')) if running else 'idle'
-    about = [
-        plural(worker['slots'], 'slot'),
-        job['reason'],
-        left_text(job['ends'], now) if job['ends'] is not None else '',
-    ]
+    about = [plural(worker['slots'], 'slot')]
+    if job is not None:
+        about += [job['reason'], '' if job['ends'] is None else left_text(job['ends'], now)]
     details = ', '.join(filter(None, about))
     return f'  worker {worker["job"]} on {worker["host"]}, {details}: {doing}{_alive(worker)}'
 
 
-def change_line(summary: dict[str, Any]) -> str:
+def change_line(summary: QueueSummary) -> str:
     """Format a change as one line for a pipe: the time, the progress, the change."""
     counts = ''.join(text for text, _ in count_pieces(summary))
     jobs = jobs_text(summary['jobs'], job_groups(summary['jobs']), summary['time'])

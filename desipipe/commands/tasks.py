@@ -22,6 +22,7 @@ from .face import hint, on_terminal, print_json
 
 if TYPE_CHECKING:
     from ..queue.queue import Queue
+    from ..view.schema import TaskSummary
 
 
 _PROPERTIES = (
@@ -112,34 +113,34 @@ def tasks(args: argparse.Namespace) -> None:
         hint(f'The first {len(rows):d} of {plural(n)}; all: --limit 0')
 
 
-def _print_table(queue: Queue, summaries: list[dict[str, Any]], as_json: bool) -> None:
-    from ..view.queue import LOOKS
+def _print_table(queue: Queue, summaries: list[TaskSummary], as_json: bool) -> None:
+    from ..view.appearance import APPEARANCES
     from ..view.text import span, state_text
     from .tables import Column, show_table
 
-    if not as_json:
-        for task in summaries:
-            task['words'] = _reason(task)
-            task['shown'] = (
-                'BLOCKED' if task['blocked'] else 'CLAIMED' if task['claimed'] else task['state']
-            )
     columns = [
         Column('tid', 'task', lambda tid: tid[:12]),
         Column('name', 'name'),
         Column('index', 'index', right=True),
-        Column('shown', 'state', state_text, style=lambda name: LOOKS[name].colour),
+        Column('shown', 'state', state_text, style=lambda name: APPEARANCES[name].colour),
         Column('attempt', 'attempt', right=True),
         Column('duration', 'time', span, right=True),
         Column('job', 'job'),
         *([Column('user', 'of'), Column('ran_by', 'ran by')] if queue.group else []),
         Column('words', 'why'),
     ]
-    show_table(columns, summaries, as_json)
+    show_table(columns, summaries if as_json else list(map(_table_row, summaries)), as_json)
 
 
-def _reason(task: dict[str, Any]) -> str:
+def _table_row(task: TaskSummary) -> dict[str, object]:
+    """Return a task with the state that is shown, and the reason."""
+    shown = 'BLOCKED' if task['blocked'] else 'CLAIMED' if task['claimed'] else task['state']
+    return {**task, 'words': _reason(task), 'shown': shown}
+
+
+def _reason(task: TaskSummary) -> str:
     """Return why a task is in its state, as far as there is something to tell."""
-    reason: str = task['cause']
+    reason = task['cause']
     if not reason and task['blocked']:
         reason = f'blocked by {task["blocked"][:12]}'
     if task['superseded']:

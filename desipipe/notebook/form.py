@@ -19,7 +19,6 @@ from ..errors import DesipipeError
 from ..queue.place import shell
 from ..queue.task import Future
 from ..utils import plural
-from ..view.bundle import Dict
 from .commands import typed
 from .displays.queue import TasksDisplay, widgets_module
 from .form_fields import TASKS_MAX, Field, Invalid
@@ -27,6 +26,7 @@ from .form_fields import TASKS_MAX, Field, Invalid
 if TYPE_CHECKING:
     from ..queue.queue import Queue
     from ..task_manager import TaskApp
+    from ..view.schema import Mime
 
 
 class Form:
@@ -92,7 +92,7 @@ class Form:
             ]
         )
 
-    def _repr_mimebundle_(self, **_: Any) -> Dict:
+    def _repr_mimebundle_(self, **_: Any) -> Mime:
         text = f'form of {self.app.name}{self.app.signature}'
         # What is kept of it, for those who see the notebook without a kernel, is words.
         return {
@@ -101,7 +101,7 @@ class Form:
             'text/html': f'<small>{html.escape(text)}: run this cell again to fill it in.</small>',
         }
 
-    def calls(self) -> list[Dict]:
+    def calls(self) -> list[dict[str, Any]]:
         """The arguments of the tasks that the button would add.
 
         Raises
@@ -207,7 +207,7 @@ class _Added(TasksDisplay):
         # Wherever it was clicked, and whatever runs there again.
         self.live, self.place = True, (self.id,)
 
-    def put(self, data: Dict, update: bool = True) -> int:
+    def put(self, data: Mime, update: bool = True) -> int:
         """Show it in the widget."""
         self.shown = data['text/plain']
         self._widget.value = data['text/html']

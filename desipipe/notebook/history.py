@@ -6,18 +6,20 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..cells.cell_inputs import Import
 from ..cells.changes import NAMED_MAX, Recorded, describe_changes, describe_reads, record, version
 from ..cells.definitions import Definitions
 from ..cells.modules import Modules
 from ..cells.statements import Kind, read_cell
-from ..cells.states import State
 from ..cells.task_cell import TaskCell
 from ..queue.place import current_place
 from .displays.cell import Handle
 from .dry_run import find_changed_value
+
+if TYPE_CHECKING:
+    from ..view.schema import BadgeView
 
 logger = logging.getLogger('desipipe')
 
@@ -138,14 +140,14 @@ class History:
         end = time.perf_counter() + _LOOK_MAX_S
         for place, ran in self._displays.items():
             reason = self._reason(ran, stale)
-            badge: dict[str, Any] | None = None
+            badge: BadgeView | None = None
             if reason:
-                badge = {'state': State.STALE.value, 'reason': reason}
+                badge = {'state': 'stale', 'reason': reason}
             elif touched.intersection(ran.sources) and time.perf_counter() < end:
                 self._values[place] = self._changed_value(ran)
             if badge is None and self._values.get(place):
                 badge = {
-                    'state': State.STALE.value,
+                    'state': 'stale',
                     'reason': self._values[place],
                     'by': 'value',
                 }

@@ -276,15 +276,15 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         if self._history is not None:
             self._history.add_display(handle)
         waited = wait(handle) if args.wait else handle.published and noninteractive()
-        summary = handle.summary
-        if summary.get('gone'):
-            raise CellError(str(summary['gone']))
-        if summary.get('refused') and (args.wait or noninteractive()):
-            raise CellError(str(summary['refused']))
+        if (summary := handle.summary) is None:
+            return
+        refused = summary['refused'] if args.wait or noninteractive() else ''
+        if problem := summary['gone'] or refused:
+            raise CellError(problem)
         if waited and summary['counts']['SUCCEEDED'] < summary['total']:
             # As if the cell had run here: those below it do not run.
-            task = summary.get('failure') or summary['causes'][0]
-            needed = '' if summary.get('failure') else ', which it needs,'
+            task = summary['failure'] or summary['causes'][0]
+            needed = '' if summary['failure'] else ', which it needs,'
             raise CellError(
                 f'{task["name"]}[{task["index"]}]{needed} did not succeed: {task["cause"]}'
             )

@@ -17,7 +17,7 @@ from __future__ import annotations
 import html
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DesipipeError
 from ..queue.events import PENDING, RUNNING, WAITING
@@ -25,14 +25,16 @@ from ..queue.place import shell
 from ..queue.queue import Queue
 from ..store.lease import Observer
 from ..utils import plural
-from ..view.bundle import MIME, Dict
+from ..view.appearance import BAD_STATES, LEFT_STATES
+from ..view.bundle import MIME
 from .commands import typed
 from .displays.queue import Made, QueueDisplay, widgets_module
 from .publishing import noninteractive
 
+if TYPE_CHECKING:
+    from ..view.schema import CellView
+
 _BUSY = 1.0  # s that a cell runs before the buttons say that they wait
-_BAD = ('FAILED', 'KILLED', 'UNKNOWN')
-_LEFT = ('WAITING', 'PENDING', 'RUNNING')
 
 
 class Panel:
@@ -125,7 +127,7 @@ class Panel:
         if self.note.value.endswith('has ended.</small>'):
             self._say('')
 
-    def enable(self, summary: Dict, paused: bool) -> None:
+    def enable(self, summary: CellView, paused: bool) -> None:
         """Enable the buttons that fit the queue's state."""
         # Only what changes is sent to the front end.
         counts = summary['counts']
@@ -136,8 +138,8 @@ class Panel:
             if paused
             else 'Pause the queue: no task begins, running ones go on'
         )
-        bad = sum(counts[state] for state in _BAD)
-        left = sum(counts[state] for state in _LEFT)
+        bad = sum(counts[state] for state in BAD_STATES)
+        left = sum(counts[state] for state in LEFT_STATES)
         self.buttons['retry'].disabled = not bad
         cancel.disabled = not left
         if not self._asked:
@@ -180,7 +182,7 @@ class Panel:
             n = queue.ledger.state.total(PENDING, RUNNING, WAITING)
             self.buttons['cancel'].description = f'Yes, cancel {plural(n)}'
             return f'{plural(n)} would be cancelled: click again'
-        n = len(queue.cancel(state=_LEFT))
+        n = len(queue.cancel(state=LEFT_STATES))
         self.buttons['cancel'].description = 'Cancel'
         return f'{plural(n)} cancelled'
 

@@ -24,7 +24,7 @@ from ..queue.task import Future
 from .commands import PROG, typed
 from .verb_completion import FUTURE_VERBS, VARIABLE, matches
 from .verb_output import WIDTH, CellBytes, CellStream, CommandError, NotebookFace
-from .verb_parser import overview, parse_verb, error_text, verb_parser
+from .verb_parser import error_text, overview, parse_verb, verb_parser
 
 if TYPE_CHECKING:
     from subprocess import Popen

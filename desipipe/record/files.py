@@ -19,7 +19,7 @@ from ..errors import RecordError, UnknownTaskError, UnsafeFileError
 from ..io import atomic_write
 from ..store.files import open_named
 from ..utils import format_bytes
-from ..view.cell import parse_rows
+from ..view.rows import parse_rows
 from .model import VERSION, QueueModel
 
 Dict = dict[str, Any]

@@ -23,8 +23,8 @@ from ..queue.output import untrusted_writer
 from ..queue.queue import Queue
 from ..serialize import source
 from ..utils import format_bytes
-from ..view.cell import format_rows, parse_rows
 from ..view.queue import untrusted_owner
+from ..view.rows import format_rows, parse_rows
 from . import tables
 from .embedded_data import scrub_data, scrub_json
 from .files import ADDED, KEY

@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import (
     DesipipeError,
@@ -30,6 +30,9 @@ from ..errors import (
 from ..utils import plural
 from .files import read_bytes, read_notebook, spare, write
 from .notebook import MIME, RUN, source_of, uses
+
+if TYPE_CHECKING:
+    from ..view.schema import CellView, Mime
 
 Dict = dict[str, Any]
 Say = Callable[[str], None]
@@ -90,7 +93,7 @@ class Ran:
     chosen: Sequence[int] = ()
     """Numbers of the cells that were to be executed."""
 
-    def finish(self, bundle: Callable[[Dict], Dict]) -> None:
+    def finish(self, bundle: Callable[[CellView], Mime]) -> None:
         """Write the notebook once more, with what its cells' tasks have come to.
 
         Parameters
@@ -594,7 +597,7 @@ def _escaped(text: str) -> str:
     )
 
 
-def refresh(notebook: Any, bundle: Callable[[Dict], Dict]) -> None:
+def refresh(notebook: Any, bundle: Callable[[CellView], Mime]) -> None:
     """Update the displays of tasks to their present state."""
     from ..queue.queue import Queue
     from ..view.cell import cell_summary
@@ -606,12 +609,8 @@ def refresh(notebook: Any, bundle: Callable[[Dict], Dict]) -> None:
                 continue
             try:
                 queue = Queue(shown['folder'], create=False)
-                found = cell_summary(
-                    queue,
-                    shown['rows'],
-                    title=shown.get('title', ''),
-                    cached=bool(shown.get('cached')),
-                )
+                title, cached = shown.get('title', ''), bool(shown.get('cached'))
+                found = cell_summary(queue, shown['rows'], title=title, cached=cached)
             except DesipipeError:
                 continue  # it was deleted meanwhile: what was last shown is what there is to say
             if 'ran' in shown:

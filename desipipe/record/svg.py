@@ -11,7 +11,7 @@ from html import escape
 from typing import Any
 
 from ..queue.events import STATES
-from ..view.queue import LOOKS
+from ..view.appearance import APPEARANCES
 from ..view.text import span
 from .model import QueueModel
 
@@ -181,7 +181,7 @@ def draw_graph(graph: Dict) -> str:
     for node in graph['nodes']:
         x, y = where[node['id']]
         state = _main_state(node['counts'])
-        look = LOOKS[state]
+        look = APPEARANCES[state]
         tall = min(30.0, row - 6)
         body.append(f'<g><title>{escape(_told(node))}</title>')
         body.append(
@@ -229,7 +229,7 @@ def _bar(counts: Mapping[str, int], total: int, x: float, y: float, width: float
             part = width * n / total
             found.append(
                 f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(part, 1):.1f}" height="3" '
-                f'fill="{LOOKS[state].colour}"/>'
+                f'fill="{APPEARANCES[state].colour}"/>'
             )
             x += part
     return found
@@ -364,7 +364,7 @@ def draw_timeline(timeline: Dict) -> str:
                 left + (item['start'] - began) * scale,
                 max(0.8, (item['end'] - item['start']) * scale),
             )
-            look = LOOKS[item['state']]
+            look = APPEARANCES[item['state']]
             if timeline['aggregated']:
                 high = tall * max(0.08, item['busy'])
                 top = y + tall - high

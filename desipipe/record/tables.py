@@ -11,7 +11,7 @@ from typing import Any
 
 from ..terminal import visible
 from ..utils import format_bytes, format_count, plural
-from ..view.queue import LOOKS
+from ..view.appearance import APPEARANCES
 from ..view.text import one_line, span
 from .model import QueueModel
 
@@ -70,7 +70,11 @@ def moment(seconds: float | None) -> str:
 
 def state_words(state: str) -> str:
     """Symbol and name of a state."""
-    return f'{LOOKS[state].symbol} {state.lower()}'
+    return f'{APPEARANCES[state].symbol} {state.lower()}' if state in APPEARANCES else state
+
+
+def _counted(state: str, n: int) -> str:
+    return f'{APPEARANCES[state].symbol} {format_count(n)} {state.lower()}'
 
 
 def shown_state(task: Dict) -> str:
@@ -111,14 +115,7 @@ def counts_words(counts: dict[str, int], blocked: int = 0) -> str:
     """``'✓ 12 succeeded, ✕ 1 failed'``."""
     shown = {**counts, 'BLOCKED': blocked}
     shown['WAITING'] -= blocked
-    return (
-        ', '.join(
-            f'{LOOKS[state].symbol} {format_count(n)} {state.lower()}'
-            for state, n in shown.items()
-            if n
-        )
-        or 'no tasks'
-    )
+    return ', '.join(_counted(state, n) for state, n in shown.items() if n) or 'no tasks'
 
 
 def cell_section(
@@ -163,9 +160,7 @@ def cell_section(
             shown.append(task)
         elif state != 'SUCCEEDED' and len(bad) < BAD:
             bad.append(task)
-    words = ', '.join(
-        f'{LOOKS[state].symbol} {format_count(n)} {state.lower()}' for state, n in counts.items()
-    )
+    words = ', '.join(_counted(state, n) for state, n in counts.items())
     line = f'**{plain(title)}** · {plural(len(places))}: {words}'
     if workers:
         line += (
@@ -278,9 +273,7 @@ def _attempts_section(model: QueueModel, tasks: Sequence[Dict]) -> list[str]:
                 [
                     name,
                     str(attempt['n'] or attempt.get('hand', '')),
-                    state_words(attempt['state'])
-                    if attempt['state'] in LOOKS
-                    else attempt['state'],
+                    state_words(attempt['state']),
                     moment(attempt.get('began') or attempt.get('t')),
                     span(attempt['seconds']) if 'seconds' in attempt else '',
                     *(
@@ -453,7 +446,7 @@ def _apps_table(models: Sequence[QueueModel]) -> str:
         for number, app in enumerate(model.head['apps']):
             times = taken.get(number, [])
             states = ', '.join(
-                f'{LOOKS[state].symbol} {format_count(n)}'
+                f'{APPEARANCES[state].symbol} {format_count(n)}'
                 for state, n in counts.get(number, {}).items()
             )
             mean = span(sum(times) / len(times)) if times else ''

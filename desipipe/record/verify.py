@@ -27,7 +27,7 @@ from ..serialize.plain import digest as value_digest
 from ..serialize.plain import short
 from ..store.files import open_named
 from ..utils import format_count, plural
-from ..view.cell import parse_rows
+from ..view.rows import parse_rows
 from . import tables
 from .files import (
     ADDED,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import Any
 
 from ..cells.estimate import Estimate, estimate
 from ..cells.file import display_of, read_cells
@@ -13,48 +12,21 @@ from ..cells.plan import make_plan, state_json, to_json
 from ..cells.states import Notebook
 from ..errors import DesipipeError
 from ..queue.queue import Queue
+from ..view.schema import CellStatesView, PlanView
 from .queues import Hub
+from .requests import NotebookRequest
 from .routes import Route
 
-Dict = dict[str, Any]
-
-_CELLS_MAX = 5000
-_OUTPUTS_MAX = 10
 _FOLDERS_MAX = 20  # queues of one notebook that are looked at
 
-_CELL = {
-    'type': 'object',
-    'properties': {
-        'cell_type': {'type': 'string', 'maxLength': 20},
-        'source': {'type': 'string'},
-        'outputs': {'type': 'array', 'maxItems': _OUTPUTS_MAX, 'items': {'type': 'object'}},
-    },
-    'required': ['cell_type', 'source'],
-    'additionalProperties': False,
-}
-_NOTEBOOK = {
-    'cells': {
-        'type': 'array',
-        'maxItems': _CELLS_MAX,
-        'items': _CELL,
-        'description': 'As in nbformat, of outputs the displays of tasks alone',
-    },
-    'path': {
-        'type': 'string',
-        'maxLength': 4096,
-        'description': 'Path of the notebook below the folder that the server shows',
-    },
-}
-_STATES = {'type': 'array', 'items': {'type': 'object'}}
 
-
-async def _cells(hub: Hub, asked: Dict) -> Dict:
+async def _cells(hub: Hub, asked: NotebookRequest) -> CellStatesView:
     modules = _modules(hub, asked)
     states = await hub.run(lambda: Notebook(read_cells(asked), modules).states())
     return {'cells': [state_json(state) for state in states]}
 
 
-async def _plan(hub: Hub, asked: Dict) -> Dict:
+async def _plan(hub: Hub, asked: NotebookRequest) -> PlanView:
     cells = read_cells(asked)
     states = await hub.run(lambda: Notebook(cells).states())
     found: dict[str, Estimate] = {}
@@ -71,7 +43,7 @@ async def _plan(hub: Hub, asked: Dict) -> Dict:
     return await hub.run(lambda: to_json(make_plan(cells, found.get, modules=_modules(hub, asked))))
 
 
-def _modules(hub: Hub, asked: Dict) -> Modules | None:
+def _modules(hub: Hub, asked: NotebookRequest) -> Modules | None:
     """Return the modules beside a notebook that the server shows; None where it shows none."""
     if 'path' not in asked:
         return None
@@ -84,7 +56,7 @@ def _estimate(title: str, queue: Queue) -> Estimate | None:
     return estimate(queue.ledger, title)
 
 
-def _folders(asked: Dict) -> list[str]:
+def _folders(asked: NotebookRequest) -> list[str]:
     """List the queues that a notebook used, the last first."""
     shown = [display_of(cell) for cell in reversed(asked['cells'])]
     folders = [str(item.get('folder', '')) for item in shown if item is not None]
@@ -96,25 +68,15 @@ TEXTS = (
         'cells',
         'States of the task cells of a notebook, by its text',
         _cells,
-        _NOTEBOOK,
-        ('cells',),
-        {'type': 'object', 'properties': {'cells': _STATES}, 'required': ['cells']},
+        NotebookRequest,
+        CellStatesView,
     ),
     Route(
         'plan',
         'What the task cells of a notebook that are not current would take',
         _plan,
-        _NOTEBOOK,
-        ('cells',),
-        {
-            'type': 'object',
-            'properties': {
-                'cells': _STATES,
-                'to_run': {'type': 'array', 'items': {'type': 'integer'}},
-                'total': {'type': 'object'},
-            },
-            'required': ['cells', 'to_run', 'total'],
-        },
+        NotebookRequest,
+        PlanView,
     ),
 )
 """All of them, asked by POST since a notebook does not fit into an address."""

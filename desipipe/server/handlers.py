@@ -23,12 +23,16 @@ from tornado.web import HTTPError, authenticated
 
 from .. import errors
 from .._version import __version__
+from ..view.schema import Failure
 from .cell_routes import TEXTS
 from .openapi import describe, schema_of
-from .queues import BusyError, Hub, Page, failure
+from .pages import Page, failure
+from .queues import BusyError, Hub
 from .routes import EVENTS, LOOKS, ORDERS, Route
+from .schemas import JsonSchema
 
-Dict = dict[str, Any]
+Asked = dict[str, Any]
+"""What a page asks for, before it is checked."""
 Method = TypeVar('Method', bound=Callable[..., Any])
 
 BODY = 2 << 20  # bytes of a request: a thousand names of a thousand characters, and some more
@@ -84,10 +88,9 @@ class Handler(APIHandler):  # type: ignore[misc]
         exc = kwargs.get('exc_info', (None, None))[1]
         if isinstance(exc, HTTPError) or exc is None:
             phrase = HTTPStatus(status_code).phrase
-            words = (
-                exc.log_message % exc.args if exc is not None and exc.log_message else phrase
-            )  # percent signs are doubled where there are no arguments
-            answer = {'error': phrase.replace(' ', ''), 'message': words}
+            # Percent signs are doubled where there are no arguments.
+            message = exc.log_message % exc.args if exc and exc.log_message else phrase
+            answer: Failure = {'error': phrase.replace(' ', ''), 'message': message}
         else:
             answer = failure(exc)
         self.finish(orjson.dumps(answer))
@@ -101,12 +104,8 @@ class Handler(APIHandler):  # type: ignore[misc]
     def _status_of(exc: BaseException) -> int:
         if isinstance(exc, HTTPError):
             return int(exc.status_code)
-        return int(
-            next(
-                (status for kind, status in STATUS if isinstance(exc, kind)),
-                HTTPStatus.INTERNAL_SERVER_ERROR,
-            )
-        )
+        statuses = (status for kind, status in STATUS if isinstance(exc, kind))
+        return int(next(statuses, HTTPStatus.INTERNAL_SERVER_ERROR))
 
     def refuse(self, exc: Exception) -> None:
         """Answer with an error."""
@@ -115,7 +114,7 @@ class Handler(APIHandler):  # type: ignore[misc]
             self.log.error('desipipe: %s', self.request.path, exc_info=exc)
         self.send_error(status, exc_info=(type(exc), exc, exc.__traceback__))
 
-    async def answer(self, route: Route, asked: Dict) -> None:
+    async def answer(self, route: Route, asked: Asked) -> None:
         """Answer what is asked, or say what is wrong with it."""
         try:
             check(route, asked)
@@ -127,7 +126,7 @@ class Handler(APIHandler):  # type: ignore[misc]
         self.finish(orjson.dumps(found, option=orjson.OPT_NON_STR_KEYS))
 
 
-def check(route: Route, asked: Dict) -> None:
+def check(route: Route, asked: Asked) -> None:
     """Hold a request against its schema.
 
     Raises
@@ -212,7 +211,7 @@ class OrderHandler(RouteHandler):
         await self.answer_body()
 
 
-def query(given: Mapping[str, list[bytes]], members: Mapping[str, Dict]) -> Dict:
+def query(given: Mapping[str, list[bytes]], members: Mapping[str, JsonSchema]) -> Asked:
     """The parameters of an address.
 
     What nobody knows is passed over: front ends add a number that keeps caches out.
@@ -222,7 +221,7 @@ def query(given: Mapping[str, list[bytes]], members: Mapping[str, Dict]) -> Dict
     BadRequest
         Text that is no UTF-8, a number that is none, several values where one is expected.
     """
-    asked: Dict = {}
+    asked: Asked = {}
     for name, values in given.items():
         schema = members.get(name)
         if schema is None:
@@ -235,7 +234,7 @@ def query(given: Mapping[str, list[bytes]], members: Mapping[str, Dict]) -> Dict
     return asked
 
 
-def _value(name: str, value: bytes, schema: Dict) -> Any:
+def _value(name: str, value: bytes, schema: JsonSchema) -> Any:
     try:
         text = value.decode('utf-8')
         if schema['type'] == 'integer':
@@ -254,7 +253,7 @@ def _value(name: str, value: bytes, schema: Dict) -> Any:
         raise BadRequest(f'{name}: {text[:100]!r} is no number. Nothing was done') from None
 
 
-def body(data: bytes) -> Dict:
+def body(data: bytes) -> Asked:
     """The JSON object of a request.
 
     Raises
@@ -292,9 +291,8 @@ class EventsHandler(Handler):
             return
         self.set_header('Content-Type', 'text/event-stream; charset=utf-8')
         self.set_header('Cache-Control', 'no-store')
-        self.set_header(
-            'X-Accel-Buffering', 'no'
-        )  # a proxy that gathers what it passes on would hold events back
+        # A proxy that gathers what it passes on would hold events back.
+        self.set_header('X-Accel-Buffering', 'no')
         try:
             await self._subscribe(page, asked['queue'])
             self.write(b': desipipe\n\n')
@@ -305,9 +303,8 @@ class EventsHandler(Handler):
                     self.write(b'event: %b\ndata: %b\n\n' % (kind.encode(), orjson.dumps(data)))
                 if not news:
                     self.write(b': still there\n\n')
-                await (
-                    self.flush()
-                )  # waits for a slow page; what happens meanwhile becomes one event a queue
+                # It waits for a slow page; what happens meanwhile becomes one event a queue.
+                await self.flush()
         except (StreamClosedError, asyncio.CancelledError):
             return  # the page went
         finally:
@@ -320,7 +317,7 @@ class EventsHandler(Handler):
             try:
                 folders[name] = await self.hub.run(functools.partial(self.hub.folder, name))
             except (errors.DesipipeError, OSError, ValueError) as exc:
-                page.tell(name, 'trouble', {'folder': name, **failure(exc)})
+                page.tell_trouble(name, name, exc)
         self.hub.subscribe(page, folders)
 
     def on_connection_close(self) -> None:
@@ -354,7 +351,7 @@ class NothingHandler(Handler):
     post = put = patch = delete = get
 
 
-def handlers(hub: Hub) -> list[tuple[str, type[Handler], Dict]]:
+def handlers(hub: Hub) -> list[tuple[str, type[Handler], dict[str, object]]]:
     """Addresses below the server's ``base_url``, and who answers."""
     root = 'desipipe/api'
     return [

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
+from ..view.schema import Failure
 from .cell_routes import TEXTS
 from .routes import EVENTS, LOOKS, ORDERS, Route
+from .schemas import JsonSchema, answer_schema, request_schema
 
-Dict = dict[str, Any]
-
-_ERROR = {
-    'type': 'object',
-    'properties': {
-        'error': {
-            'type': 'string',
-            'description': "Name of a class of desipipe.errors, or HTTP's words",
-        },
-        'message': {'type': 'string', 'description': 'What happened, what it means, what to do'},
-    },
-    'required': ['error', 'message'],
-}
 _ERRORS = {
     '400': 'It cannot be meant',
     '403': 'Not allowed, or outside of the folders that this server shows',
@@ -34,25 +22,29 @@ _ERRORS = {
 }
 
 
-@functools.cache
-def _schema(path: str) -> Dict:
-    route = next(route for route in (*LOOKS, *TEXTS, *ORDERS, EVENTS) if route.path == path)
-    return {
-        'type': 'object',
-        'properties': route.members,
-        'required': list(route.required),
-        'additionalProperties': False,
-        **route.rules,
+_SECURITY = {
+    'token': {
+        'type': 'apiKey',
+        'in': 'header',
+        'name': 'Authorization',
+        'description': 'token …',
     }
+}
 
 
-def schema_of(route: Route) -> Dict:
-    """The JSON schema of what a route is asked."""
+@functools.cache
+def _schema(path: str) -> JsonSchema:
+    route = next(route for route in (*LOOKS, *TEXTS, *ORDERS, EVENTS) if route.path == path)
+    return {**request_schema(route.request), **route.rules}
+
+
+def schema_of(route: Route) -> JsonSchema:
+    """Return the JSON schema of what a route is asked."""
     return _schema(route.path)
 
 
-def describe(root: str, version: str) -> Dict:
-    """The description of all routes.
+def describe(root: str, version: str) -> JsonSchema:
+    """Describe all routes.
 
     Parameters
     ----------
@@ -61,6 +53,12 @@ def describe(root: str, version: str) -> Dict:
     version : str
         Of desipipe.
     """
+    named: dict[str, JsonSchema] = {}
+    error = answer_schema(Failure, named)
+    paths = {
+        f'/{route.path}': {'post' if _is_posted(route) else 'get': _operation(route, error, named)}
+        for route in (*LOOKS, *TEXTS, *ORDERS, EVENTS)
+    }
     return {
         'openapi': '3.1.0',
         'info': {
@@ -70,21 +68,8 @@ def describe(root: str, version: str) -> Dict:
         },
         'servers': [{'url': root}],
         'security': [{'token': []}],
-        'components': {
-            'schemas': {'Error': _ERROR},
-            'securitySchemes': {
-                'token': {
-                    'type': 'apiKey',
-                    'in': 'header',
-                    'name': 'Authorization',
-                    'description': 'token …',
-                }
-            },
-        },
-        'paths': {
-            f'/{route.path}': {'post' if _is_posted(route) else 'get': _operation(route)}
-            for route in (*LOOKS, *TEXTS, *ORDERS, EVENTS)
-        },
+        'components': {'schemas': named, 'securitySchemes': _SECURITY},
+        'paths': paths,
     }
 
 
@@ -92,41 +77,39 @@ def _is_posted(route: Route) -> bool:
     return route.write or route in TEXTS
 
 
-def _operation(route: Route) -> Dict:
+def _operation(route: Route, error: JsonSchema, named: dict[str, JsonSchema]) -> JsonSchema:
     content = 'text/event-stream' if route is EVENTS else 'application/json'
-    operation: Dict = {
+    done = {
+        'description': 'Done' if route.write else 'Found',
+        'content': {content: {'schema': answer_schema(route.result, named)}},
+    }
+    errors = {
+        status: {'description': words, 'content': {'application/json': {'schema': error}}}
+        for status, words in _ERRORS.items()
+    }
+    return {
         'operationId': route.path.replace('/', '_'),
         'summary': route.words,
-        'responses': {
-            '200': {
-                'description': 'Done' if route.write else 'Found',
-                'content': {content: {'schema': route.result}},
-            },
-            **{
-                status: {
-                    'description': words,
-                    'content': {
-                        'application/json': {'schema': {'$ref': '#/components/schemas/Error'}}
-                    },
-                }
-                for status, words in _ERRORS.items()
-            },
-        },
+        'responses': {'200': done, **errors},
+        **(_body(route) if _is_posted(route) else _parameters(route)),
     }
-    if _is_posted(route):
-        operation['requestBody'] = {
-            'required': True,
-            'content': {'application/json': {'schema': schema_of(route)}},
+
+
+def _body(route: Route) -> JsonSchema:
+    content = {'application/json': {'schema': schema_of(route)}}
+    return {'requestBody': {'required': True, 'content': content}}
+
+
+def _parameters(route: Route) -> JsonSchema:
+    parameters = []
+    for name, schema in route.members.items():
+        parameter = {
+            'name': name,
+            'in': 'query',
+            'required': name in route.required,
+            'schema': schema,
         }
-    else:
-        operation['parameters'] = [
-            {
-                'name': name,
-                'in': 'query',
-                'required': name in route.required,
-                'schema': schema,
-                **({'explode': True} if schema['type'] == 'array' else {}),
-            }
-            for name, schema in route.members.items()
-        ]
-    return operation
+        if schema['type'] == 'array':
+            parameter['explode'] = True
+        parameters.append(parameter)
+    return {'parameters': parameters}

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ..config import Config
 from ..errors import (
@@ -29,13 +29,15 @@ from ..queue.location import find_folder
 from ..queue.queue import SUFFIX, Queue, find_queues, queue_folder
 from ..store.lease import LEASE, Observer
 from ..store.watch import Watcher
-from ..view.graph import Timeline
 from ..view.queue import queue_brief, queue_summary
+from ..view.schema import QueueLine, QueueSummary, UnreadableQueue
+from ..view.timeline import Timeline
+from .pages import Page
 
 logger = logging.getLogger('desipipe')
 
-Dict = dict[str, Any]
 T = TypeVar('T')
+ListedQueue = QueueLine | UnreadableQueue
 
 THREADS = 8  # each keeps some memory that it used
 WAITING = 64  # requests that may wait for one queue
@@ -221,7 +223,7 @@ class Hub:
                 if queue.idle and queue.asked < old:
                     self._drop(queue)
 
-    async def lines(self, asked: Sequence[str] = ()) -> list[Dict]:
+    async def lines(self, asked: Sequence[str] = ()) -> list[ListedQueue]:
         """Return the lines of a list of queues: of those found, and of those that pages look at."""
         folders = await self.run(lambda: self.find(asked))
         folders += [
@@ -233,7 +235,7 @@ class Hub:
         lines = await asyncio.gather(*(self._line(folder, some) for folder in folders))
         return [line for line in lines if line is not None]
 
-    async def _line(self, folder: str, some: asyncio.Semaphore) -> Dict | None:
+    async def _line(self, folder: str, some: asyncio.Semaphore) -> ListedQueue | None:
         """Return the line of one queue; None if it was deleted meanwhile."""
         try:
             async with some, asyncio.timeout(ANSWER):
@@ -280,7 +282,7 @@ class Hub:
             try:
                 self.followed(folder).subscribe(page, name)
             except BusyError as exc:  # there is no room for this one
-                page.tell(name, 'trouble', {'folder': folder, **failure(exc)})
+                page.tell_trouble(name, folder, exc)
 
     def leave(self, page: Page, name: str, folder: str) -> None:
         """Stop telling a page of one queue, which it calls ``name``."""
@@ -327,35 +329,6 @@ def short(folder: str, config: Config) -> str:
     )
 
 
-class Page:
-    """The unsent news of a page: the last state of each queue, so slow pages cost no memory."""
-
-    def __init__(self) -> None:
-        self.closed = False
-        self._news: dict[str, tuple[str, Dict]] = {}
-        self._woken = asyncio.Event()
-
-    def tell(self, name: str, kind: str, news: Dict) -> None:
-        """Have something to say of the queue that the page calls ``name``."""
-        self._news[name] = (kind, {**news, 'queue': name})
-        self._woken.set()
-
-    def close(self) -> None:
-        """Remove the page."""
-        self.closed = True
-        self._woken.set()
-
-    async def next(self, timeout: float) -> list[tuple[str, Dict]]:
-        """Return the next news; nothing after ``timeout`` seconds of silence."""
-        try:
-            await asyncio.wait_for(self._woken.wait(), timeout)
-        except TimeoutError:
-            return []
-        self._woken.clear()
-        news, self._news = self._news, {}
-        return list(news.values())
-
-
 class Followed:
     """One queue, for all pages.
 
@@ -381,9 +354,9 @@ class Followed:
         self._watcher: Watcher | None = None
         self._watched = ''
         self._shared = True
-        self._told: tuple[Any, Dict] | None = None
+        self._told: tuple[tuple[str, int], QueueLine] | None = None
         self._judged = 0.0
-        self._trouble: Dict | None = None
+        self._trouble: Exception | None = None
 
     @property
     def idle(self) -> bool:
@@ -438,7 +411,7 @@ class Followed:
 
     # Looking
 
-    def line(self, queue: Queue) -> Dict:
+    def line(self, queue: Queue) -> QueueLine:
         """Return its line in lists."""
         return {
             'queue': short(self.folder, queue.config),
@@ -446,7 +419,7 @@ class Followed:
             **queue.ledger.again(lambda: queue_brief(queue, self.observer)),
         }
 
-    def summary(self, queue: Queue) -> Dict:
+    def summary(self, queue: Queue) -> QueueSummary:
         """All there is to see at one glance."""
         return queue.ledger.again(lambda: queue_summary(queue, self.observer))
 
@@ -461,16 +434,16 @@ class Followed:
         """Tell a page, which calls this queue ``name``, how it is, and then what happens."""
         self.pages.setdefault(page, set()).add(name)
         if self._trouble is not None:
-            page.tell(name, 'trouble', self._trouble)
+            page.tell_trouble(name, self.folder, self._trouble)
         elif self._told is not None:
-            page.tell(name, 'queue', self._told[1])
+            page.tell(name, self._told[1])
         if self.following is None:
             self.following = asyncio.get_running_loop().create_task(self._follow())
 
-    def _tell(self, kind: str, news: Dict) -> None:
+    def _tell(self, line: QueueLine) -> None:
         for page, names in self.pages.items():
             for name in names:
-                page.tell(name, kind, news)
+                page.tell(name, line)
 
     async def _follow(self) -> None:
         try:
@@ -486,7 +459,7 @@ class Followed:
                     continue
                 self._trouble = None
                 if news is not None:
-                    self._tell('queue', news)
+                    self._tell(news)
                 # Many events become one, and a queue that is costly to look at takes a tenth of a
                 # processor, as far as a second is kept.
                 await asyncio.sleep(min(max(PACE, 9 * (time.monotonic() - began)), SLOW))
@@ -498,16 +471,17 @@ class Followed:
     def _tell_trouble(self, exc: Exception) -> None:
         self._unwatch()
         self._told = None
-        trouble = {'folder': self.folder, **failure(exc)}
         if self._trouble is None or (
-            self._trouble['error'] != trouble['error'] and not isinstance(exc, UnknownQueueError)
+            type(self._trouble) is not type(exc) and not isinstance(exc, UnknownQueueError)
         ):
-            self._trouble = trouble
-            self._tell('trouble', trouble)
+            self._trouble = exc
+            for page, names in self.pages.items():
+                for name in names:
+                    page.tell_trouble(name, self.folder, exc)
             if not isinstance(exc, DesipipeError | OSError):
                 logger.exception('looking at the queue in %s', self.folder, exc_info=exc)
 
-    def _news(self, queue: Queue) -> Dict | None:
+    def _news(self, queue: Queue) -> QueueLine | None:
         ledger = queue.ledger
         if (
             self._watcher is None or self._watched != ledger.journal.header['id']
@@ -526,11 +500,7 @@ class Followed:
         self._judged = now
         line = self.line(queue)
         self._told = (place, line)
-        if (
-            same
-            and told is not None
-            and all(line[key] == told[1][key] for key in line if key not in _NEWS)
-        ):
+        if same and told is not None and _without_clocks(line) == _without_clocks(told[1]):
             return None
         return line
 
@@ -572,12 +542,5 @@ class Followed:
         self._hub.threads.submit(forget)
 
 
-def failure(exc: BaseException) -> Dict:
-    """An error as JSON."""
-    known = isinstance(exc, DesipipeError | OSError)
-    return {
-        'error': type(exc).__name__,
-        'message': str(exc)
-        if known
-        else 'The server met an error of its own; its log has the details',
-    }
+def _without_clocks(line: QueueLine) -> dict[str, object]:
+    return {key: value for key, value in line.items() if key not in _NEWS}

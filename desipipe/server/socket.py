@@ -17,7 +17,8 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from ..errors import DesipipeError
 from .handlers import PAGES, SILENCE, BadRequest, body, check
-from .queues import BusyError, Hub, Page, failure
+from .pages import Page
+from .queues import BusyError, Hub
 from .routes import EVENTS
 
 SOCKET = 'desipipe/api/socket'
@@ -82,7 +83,7 @@ class EventsSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):  # type: i
                     added[name] = await self.hub.run(functools.partial(self.hub.folder, name))
                 except (DesipipeError, OSError, ValueError) as exc:
                     self._refused.add(name)
-                    self.page.tell(name, 'trouble', {'folder': name, **failure(exc)})
+                    self.page.tell_trouble(name, name, exc)
         if self.page.closed:
             return
         for name in [name for name in self._followed if name not in names]:

@@ -13,12 +13,12 @@ import re
 import time
 from collections.abc import Callable
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..screen import apply_moves
 from ..terminal import visible
 from ..utils import format_count, format_duration, plural
-from .queue import CONDITIONS, LOOKS
+from .appearance import APPEARANCES, BAD_STATES, CONDITION_APPEARANCES
 from .text import (
     Line,
     badge_text,
@@ -32,10 +32,11 @@ from .text import (
     waiting_text,
 )
 
+if TYPE_CHECKING:
+    from .schema import BadgeView, CellView, Mime, OutputView
+
 MIME = 'application/vnd.desipipe.v1+json'
 """What the front end of this project knows how to show."""
-
-Dict = dict[str, Any]
 
 _BAR = 20
 _TEXT = 20_000  # characters of outputs in the plain text
@@ -48,12 +49,12 @@ _PRE = (
 _DIM = 'opacity:.7'
 
 
-def bundle(summary: Dict, table: bool = False) -> Dict:
-    """All forms of a summary.
+def bundle(summary: CellView, table: bool = False) -> Mime:
+    """Make all forms of a summary.
 
     Parameters
     ----------
-    summary : dict
+    summary : CellView
         Of :func:`~desipipe.view.cell.cell_summary`.
     table : bool, default=False
         Whether to add a table of the counts, where nothing is live.
@@ -70,13 +71,13 @@ def bundle(summary: Dict, table: bool = False) -> Dict:
     }
 
 
-def settled(summary: Dict) -> Dict:
+def settled(summary: CellView) -> CellView:
     """Return a summary as a file keeps it: of what is over, the time is that of the last end, so
     that the same state gives the same bytes.
 
     Parameters
     ----------
-    summary : dict
+    summary : CellView
     """
     if summary['left'] or summary['gone'] or not summary['computed']:
         return summary
@@ -86,12 +87,12 @@ def settled(summary: Dict) -> Dict:
 # Words
 
 
-def lines(summary: Dict) -> list[Line]:
+def lines(summary: CellView) -> list[Line]:
     """Describe the tasks without their outputs: progress, failures, the command to type.
 
     Parameters
     ----------
-    summary : dict
+    summary : CellView
 
     Returns
     -------
@@ -107,7 +108,7 @@ def lines(summary: Dict) -> list[Line]:
     if failure is not None:
         bad = ', '.join(
             f'{format_count(counts[state])} {state.lower()}'
-            for state in ('FAILED', 'KILLED', 'UNKNOWN')
+            for state in BAD_STATES
             if counts[state]
         )
         name = f'{failure["name"]}[{failure["index"]}]: ' if summary['total'] > 1 else ''
@@ -119,18 +120,18 @@ def lines(summary: Dict) -> list[Line]:
                         f'⚠ {bad}: '
                         f'{name}{one_line(failure["cause"] or "no reason is known", 300)}{where}'
                     ),
-                    LOOKS[failure['state']].colour,
+                    APPEARANCES[failure['state']].colour,
                 )
             ]
         )
     for cause in summary['causes'][:3]:
-        look = LOOKS['BLOCKED']
+        look = APPEARANCES['BLOCKED']
         words = (
             f'{look.symbol} {plural(cause["count"])} blocked by {label(cause)} ({cause["state"]}): '
         )
         found.append([(words, look.colour), (one_line(cause['cause'], 300), '')])
     if summary['gone']:
-        return [*found, [(f'– {summary["gone"]}', LOOKS['DELETED'].colour)]]
+        return [*found, [(f'– {summary["gone"]}', APPEARANCES['DELETED'].colour)]]
     jobs = jobs_text(summary['jobs'], summary['job_groups'], summary['time'])
     if jobs:
         found.append([(jobs, 'dim')])
@@ -149,11 +150,11 @@ def lines(summary: Dict) -> list[Line]:
     return found
 
 
-def _title(summary: Dict) -> Line:
+def _title(summary: CellView) -> Line:
     return [(summary['title'], 'bold'), ('  ', '')] if summary['title'] else []
 
 
-def _going(summary: Dict) -> Line:
+def _going(summary: CellView) -> Line:
     counts = summary['counts']
     pieces = [
         *_title(summary),
@@ -164,44 +165,42 @@ def _going(summary: Dict) -> Line:
         pieces += [
             ('  ', ''),
             (
-                f'{LOOKS["RUNNING"].symbol} {format_count(counts["RUNNING"])} running',
-                LOOKS['RUNNING'].colour,
+                f'{APPEARANCES["RUNNING"].symbol} {format_count(counts["RUNNING"])} running',
+                APPEARANCES['RUNNING'].colour,
             ),
         ]
     else:  # what is still to come says nothing while something goes on
-        for state, n in (
-            ('PENDING', counts['PENDING']),
-            ('WAITING', counts['WAITING'] - summary['blocked']),
-        ):
+        waiting = counts['WAITING'] - summary['blocked']
+        for state, n in (('PENDING', counts['PENDING']), ('WAITING', waiting)):
             if n:
                 pieces += [
                     ('  ', ''),
                     (
-                        f'{LOOKS[state].symbol} {format_count(n)} {state.lower()}',
-                        LOOKS[state].colour,
+                        f'{APPEARANCES[state].symbol} {format_count(n)} {state.lower()}',
+                        APPEARANCES[state].colour,
                     ),
                 ]
     if summary['condition'] != 'running':
-        look = CONDITIONS[summary['condition']]
-        pieces += [('  ', ''), (f'{look.symbol} {look.words}', look.colour)]
+        look = CONDITION_APPEARANCES[summary['condition']]
+        pieces += [('  ', ''), (f'{look.symbol} {look.label}', look.colour)]
     if summary['condition'] == 'running' and (pace := pace_text(summary)):
         pieces.append((f'  {pace}', 'dim'))
     return pieces
 
 
-def _over(summary: Dict) -> Line:
-    look = CONDITIONS[summary['condition']]
+def _over(summary: CellView) -> Line:
+    look = CONDITION_APPEARANCES[summary['condition']]
     total, good = summary['total'], summary['counts']['SUCCEEDED']
     if summary['condition'] == 'empty':
-        if summary.get('superseded'):
+        if summary['superseded']:
             return [
                 *_title(summary),
-                (superseded_text(summary), LOOKS['SUPERSEDED'].colour),
+                (superseded_text(summary), APPEARANCES['SUPERSEDED'].colour),
                 (': other code took the place of theirs, or of what they need', 'dim'),
             ]
-        return [*_title(summary), (f'{look.symbol} {look.words}', look.colour)]
+        return [*_title(summary), (f'{look.symbol} {look.label}', look.colour)]
     words = plural(total) if good == total else f'{format_count(good)} of {plural(total)} succeeded'
-    rest = f' · {superseded_text(summary)}' if summary.get('superseded') else ''
+    rest = f' · {superseded_text(summary)}' if summary['superseded'] else ''
     if summary['elapsed']:
         slots = f' on {plural(summary["workers"], "worker")}' if summary['workers'] > 1 else ''
         rest += f' · {span(summary["elapsed"])}{slots}'
@@ -218,13 +217,13 @@ def _over(summary: Dict) -> Line:
     ]
 
 
-def _computed(summary: Dict) -> str:
+def _computed(summary: CellView) -> str:
     if not summary['computed']:
         return ''
     return time.strftime(' (computed %Y-%m-%d %H:%M)', time.localtime(summary['computed']))
 
 
-def _as_of(summary: Dict) -> str:
+def _as_of(summary: CellView) -> str:
     # What is over does not change: when someone looked says nothing, and would change the file of a
     # notebook that is run again.
     shown = settled(summary)
@@ -237,9 +236,9 @@ def _as_of(summary: Dict) -> str:
     )
 
 
-def _table(summary: Dict) -> list[tuple[str, str]]:
+def _table(summary: CellView) -> list[tuple[str, str]]:
     rows = [
-        (f'{LOOKS[state].symbol} {state.lower()}', format_count(n))
+        (f'{APPEARANCES[state].symbol} {state.lower()}', format_count(n))
         for state, n in summary['counts'].items()
         if n
     ]
@@ -258,7 +257,7 @@ def _table(summary: Dict) -> list[tuple[str, str]]:
 # Text
 
 
-def as_text(summary: Dict, table: bool = False) -> str:
+def as_text(summary: CellView, table: bool = False) -> str:
     """Format as a terminal shows it, without colours."""
     said = [visible(''.join(text for text, _ in line), lines=False) for line in lines(summary)]
     badge = f'{visible(badge_text(summary["badge"]), lines=False)}\n' if 'badge' in summary else ''
@@ -277,7 +276,7 @@ def as_text(summary: Dict, table: bool = False) -> str:
     return badge + rest
 
 
-def outputs_text(outputs: list[Dict]) -> str:
+def outputs_text(outputs: list[OutputView]) -> str:
     """Outputs as a terminal shows them, without colours; each but a stream's next piece begins a
     line, and the last ends one.
     """
@@ -289,7 +288,7 @@ def outputs_text(outputs: list[Dict]) -> str:
     return text if not text or text.endswith('\n') else text + '\n'
 
 
-def _output_text(output: Dict) -> str:
+def _output_text(output: OutputView) -> str:
     if output['output_type'] == 'stream':
         return plain(output['text'])
     if output['output_type'] == 'error':
@@ -312,7 +311,7 @@ def plain(text: str) -> str:
 # HTML
 
 
-def as_html(summary: Dict, table: bool = False) -> str:
+def as_html(summary: CellView, table: bool = False) -> str:
     """Format as a self-contained piece of a page.
 
     There are no scripts and no style sheets, and all that users wrote is escaped.
@@ -326,18 +325,18 @@ def as_html(summary: Dict, table: bool = False) -> str:
         )
         said += f'<table><tbody>{cells}</tbody></table>'
     said += f'<div style="{_DIM}"><small>{escape(summary["queue"])}{_as_of(summary)}</small></div>'
-    box = f'<div style="{_BOX.format(colour=CONDITIONS[summary["condition"]].colour)}">{said}</div>'
+    style = _BOX.format(colour=CONDITION_APPEARANCES[summary['condition']].colour)
+    box = f'<div style="{style}">{said}</div>'
     shown = ''.join(map(_output_html, summary['outputs']))
     if summary['truncated']:
         shown += f'<div style="{_DIM}"><em>{escape(summary["truncated"])}</em></div>'
-    if shown:
-        shown = f'<div style="margin:.3em 0">{shown}</div>'
+    shown = f'<div style="margin:.3em 0">{shown}</div>' if shown else ''
     badge = badge_html(summary['badge']) if 'badge' in summary else ''
     rest = box + shown if summary['left'] else shown + box
     return f'<div class="desipipe-cell">{badge}{rest}</div>'
 
 
-def badge_html(badge: dict[str, str]) -> str:
+def badge_html(badge: BadgeView) -> str:
     """Format the state of a cell whose tasks are not of its present text and inputs."""
     text = escape(visible(badge_text(badge), lines=False))
     return f'<div class="desipipe-badge"><b>{text}</b></div>'
@@ -381,16 +380,15 @@ def _piece_html(text: str, style: str) -> str:
     return f'<b>{text}</b>' if style.startswith('bold') else text
 
 
-def _output_html(output: Dict) -> str:
-    kind = output['output_type']
-    if kind == 'stream':
+def _output_html(output: OutputView) -> str:
+    if output['output_type'] == 'stream':
         colour = (
             'border-left:2px solid #d55e0080;padding-left:.4em;'
             if output['name'] == 'stderr'
             else ''
         )
         return f'<pre style="{_PRE};{colour}">{ansi_html(output["text"])}</pre>'
-    if kind == 'error':
+    if output['output_type'] == 'error':
         return (
             f'<pre style="{_PRE};border-left:2px solid '
             f'#d55e00;padding-left:.4em">{ansi_html(chr(10).join(output["traceback"]))}</pre>'

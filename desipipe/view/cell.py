@@ -1,4 +1,4 @@
-"""Summarise the tasks of a notebook cell as one plain dictionary.
+"""Summarise the tasks of a notebook cell.
 
 It has counts, the first failure, and what the tasks printed and drew.
 
@@ -15,14 +15,13 @@ import threading
 import time
 from array import array
 from collections import OrderedDict, deque
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from shlex import quote
+from typing import TYPE_CHECKING, cast
 
-from ..errors import DesipipeError, PayloadError, QueueGoneError, UnknownTaskError
-from ..outputs.thumbnails import thumbnail
+from ..errors import DesipipeError, QueueGoneError, UnknownTaskError
 from ..queue.events import (
     DROPPED,
-    ENDED,
     FAILED,
     KILLED,
     PENDING,
@@ -32,37 +31,36 @@ from ..queue.events import (
     WAITING,
 )
 from ..queue.location import type_queue
-from ..queue.output import kept_number, outputs, untrusted_writer
 from ..queue.queue import Queue
 from ..store.lease import Observer
-from ..utils import format_bytes, plural
+from .appearance import BAD_STATES
+from .cell_outputs import OUTPUTS_MAX, OUTPUTS_SIZE, CellOutputs, Moment
 from .queue import (
     WINDOW,
-    Dict,
     blocked_causes,
     condition,
     events_at,
+    failure_of,
     is_alive,
     job_groups,
     job_summaries,
-    state_name,
-    task_name,
     task_summary,
     untrusted_owner,
     usual_rate,
 )
-from .text import advice, one_line, waiting_text
+from .rows import format_rows, parse_rows, ranges
+from .text import advice, waiting_text
 
-LIMIT = 1_000_000
-"""Bytes of outputs that a summary holds at most, if nothing else is asked for."""
-MOST = 200
-"""Outputs that it holds at most."""
-SAVED = 'displays'
-"""Folder that advice names for displays to be saved in."""
-TEXT_MAX = 2000
-"""Characters of the text of a display that is shown small."""
-SMALL_MIN = 16_000
-"""Bytes that an image may have in any case which is shown small."""
+if TYPE_CHECKING:
+    from .schema import (
+        CellFailure,
+        CellTimes,
+        CellView,
+        Condition,
+        Counts,
+        JobView,
+    )
+
 JOBS = 8
 """Jobs of batch systems that it names at most."""
 GAP = 60.0
@@ -76,77 +74,8 @@ _JUDGED = (
     1.0,
     5.0,
 )  # s after which the processes' leases are read again: on this machine's disk, on a shared one
-_RANGE = re.compile(r'(\d{1,15})(?:-(\d{1,15}))?', re.ASCII)
 # Of tracebacks: where the task was in its cell. Cells' files are named by their magic.
 _FRAME = re.compile(r'^\s*File "<%%desipipe[^"\n]*", line (\d+)', re.M)
-
-
-# Rows as text
-
-
-def parse_rows(text: str) -> list[range]:
-    """Rows as they are written for people and addresses: ``'0-19,40'``.
-
-    Parameters
-    ----------
-    text : str
-        Numbers and ranges, both ends included, in any order.
-
-    Returns
-    -------
-    rows : list of range
-        In the order of the text.
-
-    Raises
-    ------
-    UnknownTaskError
-        It is something else.
-    """
-    rows = []
-    for word in text.split(',') if text.strip() else ():
-        found = _RANGE.fullmatch(word.strip())
-        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
-        if last < first:
-            raise UnknownTaskError(
-                f'{one_line(word, 40)!r} is no row of a queue, and no range of them: write rows as '
-                '0-19,40'
-            )
-        rows.append(range(first, last + 1))
-    return rows
-
-
-def format_rows(rows: Iterable[int | range]) -> str:
-    """The inverse of :func:`parse_rows`; the order is kept, neighbours become ranges.
-
-    Parameters
-    ----------
-    rows : iterable of int or range
-
-    Returns
-    -------
-    text : str
-    """
-    return ','.join(
-        f'{part.start:d}-{part.stop - 1:d}' if len(part) > 1 else f'{part.start:d}'
-        for part in _ranges(rows)
-    )
-
-
-def _ranges(rows: Iterable[int | range]) -> list[range]:
-    parts: list[range] = []
-    start = stop = -1
-    for item in rows:
-        first, last = (item, item + 1) if isinstance(item, int) else (item.start, item.stop)
-        if first == stop:
-            stop = last
-        elif first < last:
-            if stop > start:
-                parts.append(range(start, stop))
-            start, stop = first, last
-    return [*parts, range(start, stop)] if stop > start else parts
-
-
-# The cell
 
 
 def _where(queue: Queue) -> str:
@@ -178,7 +107,7 @@ class Cell:
         self.ledger = queue.ledger
         self.ledger.follow()
         state = self.ledger.state
-        parts = _ranges(rows)
+        parts = ranges(rows)
         if any(part.stop > len(state.status) for part in parts):
             raise UnknownTaskError(
                 f'the queue {self.ledger.folder} has no row '
@@ -187,15 +116,13 @@ class Cell:
                 f'List what is there with: desipipe tasks -q {quote(self.ledger.folder)}'
             )
         self.rows = list(dict.fromkeys(row for part in parts for row in part))
-        self._parts = _ranges(self.rows)
+        self._parts = ranges(self.rows)
         self._parts_end = max((part.stop for part in self._parts), default=0)
         self._members: Container[int] = (
             self._parts[0] if len(self._parts) == 1 else frozenset(self.rows)
         )
         self.text = format_rows(self._parts)
         self.first = state.ids[self.rows[0]].hex() if self.rows else ''
-        self.published: dict[int, int] = {}
-        """Rows, with the attempts, whose outputs stand elsewhere and are left out."""
         self.judge: Callable[[str], bool | None] | None = None
         """Says whether a worker or a manager lives, instead of
         :func:`~desipipe.view.queue.is_alive`.
@@ -207,6 +134,7 @@ class Cell:
         self._queue = self.ledger.journal.header.get('id')
         self._find_mids()
         self._where = _where(queue)
+        self.outputs = CellOutputs(self.ledger, self.rows, self._where)
         self._guard = threading.Lock()
         self._alive: dict[str, tuple[float, bool | None]] = {}
         self._begin()
@@ -215,15 +143,12 @@ class Cell:
         # Of the journal's generation: compaction puts the lines elsewhere.
         self._gen = self.ledger.journal.header.get('gen')
         self._seen: set[int] = {0}
-        self._printed: dict[int, int] = {}
-        self._took: dict[int, float] = {}  # seconds, of those that printed
+        self.outputs.begin()
         self._spans: list[tuple[float, float]] = []
         self._recent: deque[tuple[float, float, int]] = deque()
         self._workers: set[str] = set()
         self._last = 0.0
-        self._failure: tuple[tuple[int, int], Dict] = ((-1, -1), {})
-        self._shown: dict[int, tuple[tuple[int, str], list[Dict]]] = {}
-        self._swept: dict[int, str] = {}
+        self._failure: tuple[tuple[int, int], CellFailure] | None = None
 
     def holds(self, row: int) -> bool:
         """Return True for a row of the cell."""
@@ -279,22 +204,20 @@ class Cell:
         cached: bool = False,
         observer: Observer | None = None,
         with_outputs: bool = True,
-        limit: int = LIMIT,
-        most: int = MOST,
-    ) -> Dict:
-        """See :func:`cell_summary`."""
+        limit: int = OUTPUTS_SIZE,
+        most: int = OUTPUTS_MAX,
+    ) -> CellView:
+        """Summarise the tasks; see :func:`cell_summary`."""
         with self._guard:
-            return self._summary(title, cached, observer, with_outputs, limit, most)
+            now = self._read(observer)
+            facts = self._facts(now, title, cached)
+            if with_outputs:
+                facts['outputs'], facts['truncated'] = self.outputs.gather(now, limit, most)
+            facts['advice'] = self._advice(now, facts)
+            return facts
 
-    def _summary(
-        self,
-        title: str,
-        cached: bool,
-        observer: Observer | None,
-        with_outputs: bool,
-        limit: int,
-        most: int,
-    ) -> Dict:
+    def _read(self, observer: Observer | None) -> Moment:
+        """Read what is new, and take the state of this moment apart."""
         ledger, state = self.ledger, self.ledger.state
         ledger.follow()
         self._check()
@@ -303,90 +226,117 @@ class Cell:
         every = bytearray(status)
         n_superseded = self._leave_out(status)
         claimed = self._leave_pending(status)
-        numbers = [status.count(code) for code in range(len(STATES))]
-        counts = dict(zip(STATES, numbers, strict=True))
+        counts = cast('Counts', {name: status.count(code) for code, name in enumerate(STATES)})
         blocked = self._blocked(status)
-        left = counts['PENDING'] + counts['RUNNING'] + counts['WAITING'] - len(blocked)
         running = (
             [row for row in list(state.running) if row in self._members and row not in claimed]
             if counts['RUNNING']
             else []
         )
-        now = time.time()
-        started = [(state.started.get(row, now), now) for row in running]
-        self._spans = _merged(self._spans)
-        spans = _merged([*self._spans, *started])
-        alive = [
-            worker
-            for worker in list(state.alive.values())
-            if worker.mid in self._mids or worker.mid is None
-        ]
-        alive = [worker for worker in alive if self._is_alive(worker.name, observer) is not False]
-        manager = state.manager
-        somebody = (
-            bool(alive)
-            or (manager is not None and self._is_alive(manager['w'], observer) is not False)
-            or time.monotonic() < self.grace
+        return Moment(
+            time=time.time(),
+            status=status,
+            every=every,
+            ended_at=ended_at,
+            counts=counts,
+            claimed=len(claimed),
+            superseded=n_superseded,
+            blocked=blocked,
+            left=counts['PENDING'] + counts['RUNNING'] + counts['WAITING'] - len(blocked),
+            running=running,
+            workers=[
+                worker
+                for worker in list(state.alive.values())
+                if (worker.mid in self._mids or worker.mid is None)
+                and self._is_alive(worker.name, observer) is not False
+            ],
+            has_manager=state.manager is not None
+            and self._is_alive(state.manager['w'], observer) is not False,
         )
-        rate = self._rate(now, running) if running else None
-        failure = (
-            self._first_failure(status, ended_at)
-            if any(numbers[code] for code in (FAILED, KILLED, UNKNOWN))
-            else None
-        )
-        shown, truncated = (
-            self._outputs(every, ended_at, running, limit, most) if with_outputs else ([], '')
-        )
-        jobs = job_summaries(ledger, self._mids, self._members) if left and state.jobs else []
-        groups = job_groups(jobs)
-        found = {
+
+    def _facts(self, now: Moment, title: str, cached: bool) -> CellView:
+        ledger, times = self.ledger, self._times(now)
+        jobs = self._jobs() if now.left else []
+        return {
             'version': 1,
             'queue': self.queue.name,
             'folder': ledger.folder,
             'title': title,
             'rows': self.text,
             'first': self.first,
-            'time': now,
-            'condition': condition(counts, left, state.paused, somebody),
-            'total': sum(numbers),
-            'counts': counts,
-            'claimed': len(claimed),
-            'blocked': len(blocked),
-            'superseded': n_superseded,
-            'left': left,
-            'workers': sum(worker.slots for worker in alive) if left else self._slots(sum(numbers)),
-            'rate': rate,
-            'eta': left / rate if rate and not state.paused else None,
-            'elapsed': sum(end - begin for begin, end in spans),
-            'began': spans[0][0] if spans else None,
-            'ended': self._last or None if not left else None,
+            'time': now.time,
+            'condition': self._condition(now),
+            'total': sum(now.counts.values()),
+            'counts': now.counts,
+            'claimed': now.claimed,
+            'blocked': len(now.blocked),
+            'superseded': now.superseded,
+            'left': now.left,
+            'workers': self._slots(now),
+            'rate': times['rate'],
+            'eta': times['eta'],
+            'elapsed': times['elapsed'],
+            'began': times['began'],
+            'ended': times['ended'],
             'cached': cached,
-            'computed': self._last or None,
-            'failure': failure,
-            'causes': blocked_causes(ledger, blocked) if blocked else [],
+            'computed': times['computed'],
+            'failure': self._first_failure(now),
+            'causes': blocked_causes(ledger, now.blocked) if now.blocked else [],
             'jobs': jobs[:JOBS],
             'n_jobs': len(jobs),
-            'job_groups': groups,
-            'outputs': shown,
-            'truncated': truncated,
+            'job_groups': job_groups(jobs),
+            'advice': [],
+            'outputs': [],
+            'truncated': '',
             'gone': '',
-            'refused': self.refused() if left else '',
-            'untrusted': untrusted_owner(self.ledger),
+            'refused': self.refused() if now.left else '',
+            'untrusted': untrusted_owner(ledger),
         }
-        steps = advice(
-            {**found, 'failures': [failure] if failure else [], 'damage': []}, self._where
+
+    def _condition(self, now: Moment) -> Condition:
+        is_expected = time.monotonic() < self.grace
+        somebody = bool(now.workers) or now.has_manager or is_expected
+        return condition(now.counts, now.left, self.ledger.state.paused, somebody)
+
+    def _jobs(self) -> list[JobView]:
+        jobs = self.ledger.state.jobs
+        return job_summaries(self.ledger, self._mids, self._members) if jobs else []
+
+    def _times(self, now: Moment) -> CellTimes:
+        spans = self._spans_until(now)
+        rate = self._rate(now.time, now.running) if now.running else None
+        return {
+            'rate': rate,
+            'eta': now.left / rate if rate and not self.ledger.state.paused else None,
+            'elapsed': sum(end - begin for begin, end in spans),
+            'began': spans[0][0] if spans else None,
+            'ended': self._last or None if not now.left else None,
+            'computed': self._last or None,
+        }
+
+    def _spans_until(self, now: Moment) -> list[tuple[float, float]]:
+        """Return the times in which some of the tasks ran."""
+        started = self.ledger.state.started
+        self._spans = _merged(self._spans)
+        return _merged(
+            [*self._spans, *((started.get(row, now.time), now.time) for row in now.running)]
         )
-        if not running and (words := waiting_text(groups)):
+
+    def _advice(self, now: Moment, facts: CellView) -> list[list[str]]:
+        failure, manager = facts['failure'], self.ledger.state.manager
+        failures = [] if failure is None else [failure]
+        steps = advice(facts, self._where, failures, facts['causes'])
+        if not now.running and (words := waiting_text(facts['job_groups'])):
             steps.append((words, f'desipipe status {self._where}'))
         if (
-            counts['PENDING']
-            and not alive
+            now.counts['PENDING']
+            and not now.workers
             and manager is not None
             and manager.get('says')
             and manager['of'] in ('', *self._mids)
         ):
             steps.append((manager['says'].rstrip('.'), f'desipipe doctor {self._where}'))
-        return {**found, 'advice': [list(pair) for pair in steps]}
+        return [list(pair) for pair in steps]
 
     def _check(self) -> None:
         header = self.ledger.journal.header
@@ -453,8 +403,8 @@ class Cell:
             for i in places:
                 detail = extra.get(str(i)) if extra else None
                 if detail:
-                    self._printed[event['rows'][i]] = event['n'][i]
-                    self._took[event['rows'][i]] = length[i] * 1e-6
+                    self.outputs.printed[event['rows'][i]] = event['n'][i]
+                    self.outputs.took[event['rows'][i]] = length[i] * 1e-6
             if event['w']:
                 span = (
                     event['t0'] + min(begin[i] for i in places) * 1e-6,
@@ -480,10 +430,13 @@ class Cell:
         since = max(now - WINDOW, min(began for _, began, _ in recent))
         return sum(n for _, _, n in recent) / max(now - since, 1e-3)
 
-    def _slots(self, total: int) -> int:
-        # Of those that did it: when all is over, nobody needs to be there any more.
+    def _slots(self, now: Moment) -> int:
+        if now.left:
+            return sum(worker.slots for worker in now.workers)
+        # Of those that did it: when all is over, no worker needs to be there.
         workers = [self.ledger.state.workers.get(name) for name in self._workers]
-        return min(total, sum(worker.slots for worker in workers if worker is not None))
+        slots = sum(worker.slots for worker in workers if worker is not None)
+        return min(sum(now.counts.values()), slots)
 
     def _is_alive(self, name: str, observer: Observer | None) -> bool | None:
         if self.judge is not None:
@@ -497,23 +450,19 @@ class Cell:
 
     # Failures
 
-    def _first_failure(self, status: bytearray, ended_at: Sequence[int]) -> Dict:
+    def _first_failure(self, now: Moment) -> CellFailure | None:
+        if not any(now.counts[name] for name in BAD_STATES):
+            return None
         # The first in time, as others may be its consequence; but not what someone cancelled, if
         # there is more to say.
         _, at, row = min(
             (code == KILLED, at, row)
-            for row, code, at in zip(self.rows, status, ended_at, strict=True)
+            for row, code, at in zip(self.rows, now.status, now.ended_at, strict=True)
             if FAILED <= code <= UNKNOWN
         )
-        if self._failure[0] != (row, at):
+        if self._failure is None or self._failure[0] != (row, at):
             task = task_summary(self.ledger, row)
-            self._failure = (
-                (row, at),
-                {
-                    **{key: task[key] for key in ('tid', 'name', 'index', 'state', 'cause')},
-                    'line': self._line(row),
-                },
-            )
+            self._failure = (row, at), {**failure_of(task), 'line': self._line(row)}
         return self._failure[1]
 
     def _line(self, row: int) -> int | None:
@@ -523,140 +472,6 @@ class Cell:
         except DesipipeError:
             return None  # what can't be read of it is said where its output is shown
         return int(frames[-1]) if frames else None
-
-    # Outputs
-
-    def _outputs(
-        self,
-        status: bytearray,
-        ended_at: Sequence[int],
-        running: Sequence[int],
-        limit: int,
-        most: int,
-    ) -> tuple[list[Dict], str]:
-        state, printed, published = self.ledger.state, self._printed, self.published
-        slots = set(running)
-        rows = []
-        if slots or printed:
-            for row, code in zip(self.rows, status, strict=True):
-                if row in slots or (
-                    row in printed and code in ENDED and printed[row] == state.attempt[row]
-                ):
-                    rows.append(row)
-            rows = [row for row in rows if published.get(row) != state.attempt[row]]
-        found: list[Dict] = []
-        words: list[str] = []
-        small: list[int] = []
-        size = n = 0
-        for place, row in enumerate(rows):
-            if n >= most or size >= 2 * limit:  # small forms of what is beyond the limit
-                more = [row for row in rows[place:] if row not in slots]
-                if more:
-                    logs = f'desipipe logs {self._where} {state.ids[more[0]].hex()[:12]}'
-                    words.append(f'figures as files: {logs} --save {SAVED}')
-                    words.append(
-                        f'what {plural(len(more), "more task")} printed is not shown; the first of '
-                        f'them: {logs}'
-                    )
-                break
-            items = self._task_outputs(row, row in slots)
-            if not items:
-                continue
-            if len(self.rows) > 1:
-                found.append(self._label(row))
-            logs = f'desipipe logs {self._where} {state.ids[row].hex()[:12]}'
-            if len(items) > most - n:
-                words.append(
-                    f'{self._name(row)} has more outputs: {logs}; its figures as files: {logs} '
-                    f'--save {SAVED}'
-                )
-            for output in items[: most - n]:
-                n += 1
-                cut, length = _bounded(output, limit - size)
-                size += length
-                if cut['output_type'] == 'display_data' and (
-                    cut is not output or kept_number(cut) >= 0
-                ):
-                    small.append(row)
-                elif cut is not output:
-                    words.append(
-                        f'a large output of {self._name(row)} is not shown whole; all it printed: '
-                        f'{logs}'
-                    )
-                found.append(cut)
-        if small:
-            whose = (
-                self._name(small[0]) if len(set(small)) == 1 else plural(len(set(small)), 'task')
-            )
-            logs = f'desipipe logs {self._where} {state.ids[small[0]].hex()[:12]} --save {SAVED}'
-            words.insert(
-                0,
-                f'displays of {whose} are shown small; to open '
-                f'{"" if len(set(small)) == 1 else "those of the first "}whole: {logs}',
-            )
-        return found, '; '.join(dict.fromkeys(words))
-
-    def _task_outputs(self, row: int, runs: bool) -> list[Dict]:
-        if runs:
-            return self._read_outputs(row)
-        version = self.ledger.state.attempt[row], untrusted_writer(self.ledger, row)
-        known = self._shown.get(row)
-        if known is None or known[0] != version:
-            known = self._shown[row] = version, self._read_outputs(row)
-        return known[1]
-
-    def _read_outputs(self, row: int) -> list[Dict]:
-        try:
-            return outputs(self.ledger, row)
-        except DesipipeError as exc:
-            return [{'output_type': 'stream', 'name': 'stderr', 'text': f'desipipe: {exc}\n'}]
-
-    def _name(self, row: int) -> str:
-        return f'{task_name(self.ledger, row)}[{self.ledger.state.index[row]:d}]'
-
-    def _label(self, row: int) -> Dict:
-        # Whose outputs follow: its place in the sweep, and those of its arguments that differ from
-        # task to task.
-        from html import escape
-
-        words = self._swept.get(row)
-        if words is None:
-            words = self._swept[row] = self._sweep(row)
-        name, tid = self._name(row), self.ledger.state.ids[row].hex()
-        return {
-            'output_type': 'display_data',
-            'data': {
-                'text/plain': f'{name}  {words}'.rstrip(),
-                'text/html': (
-                    f'<div style="margin-top:.4em;opacity:.7"><b>{escape(name)}</b> '
-                    f'<code>{escape(words)}</code></div>'
-                ),
-            },
-            'metadata': {
-                'desipipe': {
-                    'tid': tid,
-                    'label': name,
-                    'arguments': words,
-                    'state': state_name(self.ledger.state.status_shown(row)),
-                    'duration': self._took.get(row),
-                }
-            },
-        }
-
-    def _sweep(self, row: int) -> str:
-        try:
-            mine, first, last = (
-                self.ledger.arguments(other) for other in (row, self.rows[0], self.rows[-1])
-            )
-        except (PayloadError, IndexError):
-            # the arguments are lost, or those of a task beside it that was deleted; its name is
-            # left
-            return ''
-        return ', '.join(
-            f'{key}={one_line(text, 40)}'
-            for key, text in mine.items()
-            if not text == first.get(key) == last.get(key)
-        )
 
 
 def _merged(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -670,49 +485,6 @@ def _merged(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return merged
 
 
-def _size(value: object) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(len(key) + _size(item) for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return sum(map(_size, value))
-    return 8
-
-
-def _bounded(output: Dict, room: int) -> tuple[Dict, int]:
-    """An output as far as there is room for it, and its size."""
-    size = _size(output)
-    if size <= room:
-        return output, size
-    if output['output_type'] == 'stream':
-        text, half = output['text'], max(room - 100, 2000) // 2
-        return {
-            **output,
-            'text': (
-                f'{text[:half]}\n[… {len(text) - 2 * half:,d} characters are not shown '
-                f'…]\n{text[-half:]}'
-            ),
-        }, 2 * half + 100
-    if output['output_type'] != 'display_data':
-        return {
-            'output_type': 'stream',
-            'name': 'stderr',
-            'text': f'[an output of {size:,d} bytes is not shown here: traceback]\n',
-        }, 100
-    words = f'[a display of {format_bytes(size)} is not shown here: {", ".join(output["data"])}]'
-    text = str(output['data'].get('text/plain', ''))[:TEXT_MAX]
-    small = {
-        **thumbnail(output['data'], max(room // 4, SMALL_MIN)),
-        'text/plain': f'{text}\n{words}'.lstrip(),
-    }
-    return {
-        **output,
-        'data': small,
-        'metadata': {key: value for key, value in output['metadata'].items() if '/' not in key},
-    }, _size(small)
-
-
 def cell_summary(
     queue: Queue,
     rows: str | Iterable[int | range],
@@ -721,9 +493,9 @@ def cell_summary(
     cached: bool = False,
     observer: Observer | None = None,
     outputs: bool = True,
-    limit: int = LIMIT,
-) -> Dict:
-    """All there is to see of a cell's tasks at one glance.
+    limit: int = OUTPUTS_SIZE,
+) -> CellView:
+    """Summarise all there is to see of a cell's tasks at one glance.
 
     Parameters
     ----------
@@ -743,33 +515,8 @@ def cell_summary(
 
     Returns
     -------
-    summary : dict
-        - ``version`` (1), ``queue`` (name), ``folder``, ``title``, ``rows`` (text), ``first``:
-          identity of the first row's task
-        - ``time``: seconds since the epoch; ``condition``: key of
-          :data:`~desipipe.view.queue.CONDITIONS`
-        - ``total``, ``counts`` (by state), ``blocked``, ``left`` (neither ended nor blocked): of
-          the cell's tasks that are not superseded; ``superseded``: how many are
-        - ``workers``: slots of the workers that live; when nothing is left, of those that did it
-        - ``rate``: the cell's tasks per second lately; ``eta``: seconds that are left at this rate;
-          both ``None`` if unknown
-        - ``began``, ``ended``: seconds since the epoch, or ``None``; ``elapsed``: seconds that the
-          tasks took until now, without the pauses in which none of them ran for more than a minute
-        - ``cached``, ``computed`` (when the last task ended, or ``None``)
-        - ``failure``: ``None``, or the first that did not succeed (``tid``, ``name``, ``index``,
-          ``state``, ``cause``, ``line`` of the cell or ``None``)
-        - ``causes``: as of :func:`~desipipe.view.queue.blocked_causes`; ``advice``: list of
-          ``[words, command]``
-        - ``jobs``: the first :data:`JOBS` of the jobs of batch systems that are there for its task
-          managers, as of :func:`~desipipe.view.queue.job_summaries`, while something is left;
-          ``n_jobs``: how many there are; ``job_groups``: all of them, by state and reason, as of
-          :func:`~desipipe.view.queue.job_groups`
-        - ``outputs``: as in nbformat 4, in order of the tasks; before those of each of several
-          tasks stands a label (``metadata['desipipe']['label']``); ``truncated``: words about what
-          was left out, or empty
-        - ``refused``: empty; in the manager's words, why no worker comes before someone does
-          something about it
-        - ``gone``: empty; what became of the tasks, where it is shown that they are no more
+    summary : CellView
+        With :data:`JOBS` jobs at most.
 
     Raises
     ------
@@ -778,7 +525,7 @@ def cell_summary(
     UnknownTaskError
         It has no such rows.
     """
-    parts = _ranges(parse_rows(rows) if isinstance(rows, str) else rows)
+    parts = ranges(parse_rows(rows) if isinstance(rows, str) else rows)
     key = format_rows(parts)
     # What was read of the cells that were asked about lately is kept with the view of the queue:
     # who asks again, as a server does, pays for what is new.

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import codecs
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 from ..outputs.notebook import strip
 from ..queue.ledger import Ledger
 from ..queue.output import written, written_by
 from .queue import is_left
 
-Dict = dict[str, Any]
+if TYPE_CHECKING:
+    from .schema import OutputPiece
 
 
 def read_output(
     ledger: Ledger,
     row: int,
-    stream: str = 'out',
+    stream: Literal['out', 'err'] = 'out',
     offset: int = 0,
     part: str = '',
     limit: int = 256 * 1024,
     attempt: int = 0,
-) -> Dict:
-    """A piece of what a task printed.
+) -> OutputPiece:
+    """Read a piece of what a task printed.
 
     Parameters
     ----------
@@ -41,15 +42,7 @@ def read_output(
 
     Returns
     -------
-    piece : dict
-        - ``text``, and ``offset``, where the next one begins
-        - ``part``: which text that is an offset in: the live one of an attempt, or the one that is
-          kept of it
-        - ``fresh``: whether it is another than the last piece was of: then ``text`` is its
-          beginning, and takes the place of what was shown
-        - ``more``: whether there is more at once
-        - ``over``: whether nothing will be added any more
-        - ``attempt``: whose output it is; 0 if none has begun
+    piece : OutputPiece
     """
     ledger.follow()
     found = written(ledger, row) if not attempt else written_by(ledger, row, attempt)

@@ -11,8 +11,8 @@ import heapq
 import os
 import time
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import CorruptJournalError, PayloadError, QueueGoneError
 from ..queue.event_checks import check_event
@@ -30,7 +30,7 @@ from ..queue.events import (
     WAITING,
     Event,
 )
-from ..queue.ledger import Ledger
+from ..queue.ledger import Attempt, Ledger
 from ..queue.queue import Queue
 from ..security.trust import held_text, look_at
 from ..store.journal import pieces
@@ -38,58 +38,45 @@ from ..store.lease import Observer, Record, gone, read_lease
 from ..store.lines import LINE_MAX, RefusedEvent, lines
 from ..utils import username
 
+if TYPE_CHECKING:
+    from .schema import (
+        AttemptView,
+        CauseView,
+        Condition,
+        Counts,
+        DurationsView,
+        FailureView,
+        FileUse,
+        HeldView,
+        JobGroup,
+        JobState,
+        JobView,
+        ManagerView,
+        OwnershipView,
+        QueueBrief,
+        QueueFacts,
+        QueueSummary,
+        RelativeView,
+        RunningTask,
+        TaskDetail,
+        TaskLabel,
+        TaskState,
+        TaskSummary,
+        WorkerView,
+    )
+
 WINDOW = 60.0  # s over which tasks per second are counted
 FAILURES = 5  # failures that a queue's summary names
 JOB_TASKS = 4  # tasks that are named of a batch job
 RELATED = 100  # requirements and dependants that a task's detail names
 _TAIL = 256 * 1024  # bytes of the journal to look for recent ends in
 
-Dict = dict[str, Any]
+T = TypeVar('T')
 
 
-class Look(NamedTuple):
-    """A state's look, the same everywhere. Never by the colour alone: each has its symbol."""
-
-    symbol: str
-    """One character, as wide as a letter."""
-    colour: str
-    """``#rrggbb``; legible on light and on dark, and told apart by the colour-blind."""
-    words: str
-
-
-LOOKS = {
-    'WAITING': Look('◌', '#8c8c8c', 'waits for other tasks'),
-    'PENDING': Look('○', '#3f93c6', 'waits for a worker'),
-    'CLAIMED': Look('◔', '#3f93c6', 'waits for a slot of the worker that claimed it'),
-    'RUNNING': Look('●', '#0a84d0', 'runs'),
-    'SUCCEEDED': Look('✓', '#009e73', 'has its result'),
-    'FAILED': Look('✕', '#d55e00', 'raised, or returned an error'),
-    'KILLED': Look('⊘', '#c46f9f', 'was ended from outside, or cancelled'),
-    'UNKNOWN': Look('?', '#bf8000', 'its worker vanished'),
-    'BLOCKED': Look('‖', '#9a7416', 'cannot run until what it needs is retried'),
-    'SUPERSEDED': Look(
-        '↷', '#8c8c8c', 'is of code that other code took the place of; does not count'
-    ),
-    'DELETED': Look('–', '#8c8c8c', 'was deleted'),
-}
-"""By the name of the state; a BLOCKED task is a WAITING one whose requirement did not succeed, a
-CLAIMED one a PENDING one that a worker took.
-"""
-
-CONDITIONS = {
-    'empty': Look('·', '#8c8c8c', 'no tasks'),
-    'running': Look('●', '#0a84d0', 'running'),
-    'paused': Look('‖', '#bf8000', 'paused: no task begins'),
-    'stopped': Look('■', '#bf8000', 'tasks are left and no worker is running'),
-    'failed': Look('✕', '#d55e00', 'ended, not all tasks succeeded'),
-    'done': Look('✓', '#009e73', 'all tasks succeeded'),
-}
-"""What a queue as a whole is doing, see :func:`queue_summary`."""
-
-
-def state_name(code: int) -> str:
+def state_name(code: int) -> TaskState:
     """Name of a task's state, ``'DELETED'`` for one that was taken out of the queue."""
-    return 'DELETED' if code == DROPPED else STATES[code]
+    return 'DELETED' if code == DROPPED else cast('TaskState', STATES[code])
 
 
 def task_name(ledger: Ledger, row: int) -> str:
@@ -127,7 +114,7 @@ def _alive(record: Record | None, name: str, observer: Observer | None) -> bool 
     return not known
 
 
-def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
+def queue_brief(queue: Queue, observer: Observer | None = None) -> QueueBrief:
     """Summarise a queue for a list of queues: cheap, however large the queue is.
 
     Parameters
@@ -138,35 +125,22 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
 
     Returns
     -------
-    brief : dict
-        - ``name``, ``folder``, ``time`` (seconds since the epoch), ``state`` (``'PAUSED'`` or
-          ``'ACTIVE'``)
-        - ``condition``: key of :data:`CONDITIONS`
-        - ``total``, ``counts`` (by state; what a worker has claimed and not begun counts as
-          pending), ``claimed`` (how many that are), ``blocked``, ``left`` (neither ended nor
-          blocked): of the tasks that are not superseded
-        - ``superseded``: how many tasks are of code that the notebook or script has no longer
-        - ``manager``: ``None`` or a dictionary with ``name``, ``host``, ``pid``, ``since``,
-          ``alive`` (``None``: unknown), ``says`` (its last trouble), ``stopping``
-        - ``last_says``: if there is no manager, the last trouble of the last one, as long as tasks
-          wait
-        - ``workers``: how many live, as far as the journal knows
-        - ``limits``: the most tasks that may run in parallel, by task manager
-        - ``rate``: tasks per second lately, ``None`` if unknown; ``eta``: seconds that are left at
-          this rate, ``None`` if unknown
-        - ``owner``: name of the user whose queue it is; ``own``: True if that is this user;
-          ``group``: name of the group that shares it, or empty; ``untrusted``: the owner's name if
-          the queue may only be looked at, as this user does not trust them, else empty
+    brief : QueueBrief
 
     Raises
     ------
     QueueGoneError
         The queue was deleted.
     """
+    return {**_facts(queue, observer), 'workers': len(queue.ledger.state.alive)}
+
+
+def _facts(queue: Queue, observer: Observer | None) -> QueueFacts:
     ledger = queue.ledger
     ledger.follow()
     state = ledger.state
-    counts, claimed = state.counts_shown()
+    shown, claimed = state.counts_shown()
+    counts = cast('Counts', shown)
     blocked = len(ledger.blocked())
     left = counts['PENDING'] + counts['RUNNING'] + counts['WAITING'] - blocked
     manager = _manager(ledger, observer)
@@ -176,6 +150,7 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
     )
     now = time.time()
     rate = _rate(ledger, now) if counts['RUNNING'] else None
+    last_says = state.last_manager.get('says', '') if manager is None else ''
     return {
         'name': queue.name,
         'folder': ledger.folder,
@@ -189,19 +164,17 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
         'blocked': blocked,
         'left': left,
         'manager': manager,
-        'last_says': state.last_manager.get('says', '')
-        if manager is None and counts['PENDING']
-        else '',
-        'workers': len(state.alive),
-        'limits': {
-            mid: most
-            for mid, most in ((mid, limit(ledger, mid)) for mid in state.managers)
-            if most is not None
-        },
+        'last_says': last_says if counts['PENDING'] else '',
+        'limits': _limits(ledger),
         'rate': rate,
         'eta': left / rate if rate and not state.paused else None,
         **ownership(ledger),
     }
+
+
+def _limits(ledger: Ledger) -> dict[str, int]:
+    limits = {mid: limit(ledger, mid) for mid in ledger.state.managers}
+    return {mid: most for mid, most in limits.items() if most is not None}
 
 
 def limit(ledger: Ledger, mid: str) -> int | None:
@@ -216,8 +189,8 @@ def limit(ledger: Ledger, mid: str) -> int | None:
     return most if type(most) is int else None
 
 
-def ownership(ledger: Ledger) -> Dict:
-    """Return whose queue it is, and whether this user may use it; see :func:`queue_brief`."""
+def ownership(ledger: Ledger) -> OwnershipView:
+    """Return whose queue it is, and whether this user may use it."""
     holding = look_at(ledger.folder)
     return {
         'owner': holding.owner,
@@ -237,8 +210,8 @@ def untrusted_owner(ledger: Ledger) -> str:
     )
 
 
-def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
-    """All there is to see of a queue at one glance.
+def queue_summary(queue: Queue, observer: Observer | None = None) -> QueueSummary:
+    """Summarise all there is to see of a queue at one glance.
 
     Parameters
     ----------
@@ -248,29 +221,17 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
 
     Returns
     -------
-    summary : dict
-        What :func:`queue_brief` has, and
-
-        - ``workers``: list of dictionaries with ``name``, ``host``, ``pid``, ``job``, ``mid``,
-          ``slots``, ``since``, ``alive``, ``stopping``, ``trouble`` (what it cannot do at the
-          moment, and why), ``running`` (how many tasks), ``claimed`` (how many are to run next) and
-          ``tasks`` (``tid``, ``name``, ``index``, ``since`` of those in its slots)
-        - ``jobs``: see :func:`job_summaries`
-        - ``failures``: the first tasks that did not succeed (``tid``, ``name``, ``index``,
-          ``state``, ``cause``)
-        - ``causes``: see :func:`blocked_causes`
-        - ``damage``: lines of the journal that can't be read (``file``, ``offset``, ``length``)
-        - ``held``: see :func:`held_tasks`
+    summary : QueueSummary
 
     Raises
     ------
     QueueGoneError
         The queue was deleted.
     """
-    brief = queue_brief(queue, observer)
+    facts = _facts(queue, observer)
     ledger = queue.ledger
     return {
-        **brief,
+        **facts,
         'workers': [
             _worker(ledger, worker, observer) for worker in list(ledger.state.alive.values())
         ],
@@ -285,10 +246,8 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
     }
 
 
-def held_tasks(ledger: Ledger) -> list[Dict]:
-    """Return whose pending tasks do not run as this user in a queue that a group shares:
-    ``user``, ``count``, ``text``.
-    """
+def held_tasks(ledger: Ledger) -> list[HeldView]:
+    """Return whose pending tasks do not run as this user in a queue that a group shares."""
     if ledger.use_error() is not None:
         return []
     return [
@@ -296,9 +255,9 @@ def held_tasks(ledger: Ledger) -> list[Dict]:
     ]
 
 
-def condition(counts: dict[str, int], left: int, paused: bool, somebody: bool) -> str:
-    """The key of :data:`CONDITIONS` for tasks of these counts by state, of which ``left`` can
-    still run, if ``somebody`` is at work.
+def condition(counts: Counts, left: int, paused: bool, somebody: bool) -> Condition:
+    """Return the condition of tasks of these counts, of which ``left`` can still run, if
+    ``somebody`` is at work.
     """
     if not any(counts.values()):
         return 'empty'
@@ -309,7 +268,7 @@ def condition(counts: dict[str, int], left: int, paused: bool, somebody: bool) -
     return 'running' if somebody else 'stopped'
 
 
-def _manager(ledger: Ledger, observer: Observer | None) -> Dict | None:
+def _manager(ledger: Ledger, observer: Observer | None) -> ManagerView | None:
     event = ledger.state.manager
     if event is None:
         return None
@@ -326,8 +285,8 @@ def _manager(ledger: Ledger, observer: Observer | None) -> Dict | None:
 
 def job_summaries(
     ledger: Ledger, mids: Container[str] | None = None, rows: Container[int] | None = None
-) -> list[Dict]:
-    """The jobs of batch systems that have not ended, and what they run.
+) -> list[JobView]:
+    """Summarise the jobs of batch systems that have not ended, and what they run.
 
     Parameters
     ----------
@@ -339,88 +298,83 @@ def job_summaries(
 
     Returns
     -------
-    jobs : list of dict
-        In order of submission: ``job`` (``'4411_2'``), ``mid``, ``slots``, ``state``
-        (``'pending'``, ``'running'``, ``'withdrawn'``: it has not begun, and is no longer needed),
-        ``reason`` (why it waits), ``node``, ``ends`` (when it reaches its time limit, seconds since
-        the epoch, or ``None``), ``workers`` (their names), ``running`` (how many tasks are in their
-        slots), ``claimed`` (how many are to run next), ``tasks`` (``tid``, ``name``, ``index`` of
-        the first :data:`JOB_TASKS` that run)
+    jobs : list of JobView
+        In order of submission; each names :data:`JOB_TASKS` tasks at most.
     """
     workers: dict[str, list[Any]] = {}
     for worker in list(ledger.state.alive.values()):
         workers.setdefault(worker.job, []).append(worker)
-    found = []
-    for jobid, job in list(ledger.state.jobs.items()):
-        if mids is not None and job['mid'] not in mids:
-            continue
-        there = workers.get(jobid, [])
-        running = [
-            row for worker in there for row in worker.rows_in_slots() if rows is None or row in rows
-        ]
-        claimed = [
-            row
-            for worker in there
-            for row in worker.rows_before_slots()
-            if rows is None or row in rows
-        ]
-        first = [_label(ledger, row) for row in running[:JOB_TASKS]]
-        numbers = {'running': len(running), 'claimed': len(claimed)}
-        found.append(
-            {
-                'job': jobid,
-                **job,
-                'workers': [worker.name for worker in there],
-                **numbers,
-                'tasks': first,
-            }
-        )
-    return found
+    return [
+        _job(ledger, jobid, workers.get(jobid, []), rows)
+        for jobid, job in list(ledger.state.jobs.items())
+        if mids is None or job['mid'] in mids
+    ]
 
 
-def job_groups(jobs: Iterable[Dict]) -> list[Dict]:
-    """Jobs by state and reason, for where there are too many to name each.
+def _job(
+    ledger: Ledger, jobid: str, workers: Sequence[Any], rows: Container[int] | None
+) -> JobView:
+    job = ledger.state.jobs[jobid]
+    running = [
+        row for worker in workers for row in worker.rows_in_slots() if rows is None or row in rows
+    ]
+    claimed = [
+        row
+        for worker in workers
+        for row in worker.rows_before_slots()
+        if rows is None or row in rows
+    ]
+    view: JobView = {
+        'job': jobid,
+        'mid': job['mid'],
+        'slots': job['slots'],
+        'state': job['state'],
+        'reason': job['reason'],
+        'node': job['node'],
+        'ends': job['ends'],
+        'workers': [worker.name for worker in workers],
+        'running': len(running),
+        'claimed': len(claimed),
+        'tasks': [task_label(ledger, row) for row in running[:JOB_TASKS]],
+    }
+    if 'cluster' in job:
+        view['cluster'] = job['cluster']
+    return view
+
+
+def job_groups(jobs: Iterable[JobView]) -> list[JobGroup]:
+    """Group jobs by state and reason, for where there are too many to name each.
 
     Parameters
     ----------
-    jobs : iterable of dict
+    jobs : iterable of JobView
         Of :func:`job_summaries`.
 
     Returns
     -------
-    groups : list of dict
-        Those that run first, then the largest: ``state``, ``reason``, ``n``, ``nodes`` (how many),
-        ``running`` (tasks), ``ends`` (when the first and when the last of them reaches its time
-        limit, or ``None``).
+    groups : list of JobGroup
+        Those that run first, then the largest.
     """
-    alike: dict[tuple[str, str], list[Dict]] = {}
+    alike: dict[tuple[JobState, str], list[JobView]] = {}
     for job in jobs:
         alike.setdefault((job['state'], job['reason']), []).append(job)
-    found = []
-    for (state, reason), some in sorted(
-        alike.items(), key=lambda item: (item[0][0] != 'running', -len(item[1]))
-    ):
-        nodes = {job['node'] for job in some if job['node']}
-        ends = (
-            [job['ends'] for job in some if job['ends'] is not None] if state == 'running' else []
-        )
-        running = sum(job['running'] for job in some)
-        span = [min(ends), max(ends)] if ends else None
-        found.append(
-            {
-                'state': state,
-                'reason': reason,
-                'n': len(some),
-                'nodes': len(nodes),
-                'running': running,
-                'ends': span,
-            }
-        )
-    return found
+    order = sorted(alike.items(), key=lambda item: (item[0][0] != 'running', -len(item[1])))
+    return [_group(state, reason, some) for (state, reason), some in order]
 
 
-def _worker(ledger: Ledger, worker: Any, observer: Observer | None) -> Dict:
-    state = ledger.state
+def _group(state: JobState, reason: str, jobs: list[JobView]) -> JobGroup:
+    ends = [job['ends'] for job in jobs if job['ends'] is not None] if state == 'running' else []
+    return {
+        'state': state,
+        'reason': reason,
+        'n': len(jobs),
+        'nodes': len({job['node'] for job in jobs if job['node']}),
+        'running': sum(job['running'] for job in jobs),
+        'ends': [min(ends), max(ends)] if ends else None,
+    }
+
+
+def _worker(ledger: Ledger, worker: Any, observer: Observer | None) -> WorkerView:
     rows = worker.rows_in_slots()  # it may hold many short tasks
     record = read_lease(ledger.folder, worker.name)
     return {
@@ -436,11 +390,16 @@ def _worker(ledger: Ledger, worker: Any, observer: Observer | None) -> Dict:
         'trouble': (record or {}).get('trouble', ''),
         'running': len(worker.rows) - worker.claimed,
         'claimed': worker.claimed,
-        'tasks': [{**_label(ledger, row), 'since': state.started.get(row)} for row in rows],
+        'tasks': [_running(ledger, row) for row in rows],
     }
 
 
-def _label(ledger: Ledger, row: int) -> Dict:
+def _running(ledger: Ledger, row: int) -> RunningTask:
+    return {**task_label(ledger, row), 'since': ledger.state.started.get(row)}
+
+
+def task_label(ledger: Ledger, row: int) -> TaskLabel:
+    """Return the name of a task."""
     return {
         'tid': ledger.state.ids[row].hex(),
         'name': task_name(ledger, row),
@@ -517,7 +476,7 @@ def _decoded(line: bytes, offset: int) -> Event | None:
     return event
 
 
-def _failures(ledger: Ledger) -> list[Dict]:
+def _failures(ledger: Ledger) -> list[FailureView]:
     state = ledger.state
     if not state.total(FAILED, KILLED, UNKNOWN):
         return []
@@ -531,13 +490,21 @@ def _failures(ledger: Ledger) -> list[Dict]:
     first = heapq.nsmallest(
         FAILURES, rows, key=lambda row: (state.status[row] == KILLED, state.ended_at[row], row)
     )
-    return [
-        {key: task[key] for key in ('tid', 'name', 'index', 'state', 'cause')}
-        for task in task_summaries(ledger, first)
-    ]
+    return [failure_of(task) for task in task_summaries(ledger, first)]
 
 
-def blocked_causes(ledger: Ledger, rows: Iterable[int] | None = None) -> list[Dict]:
+def failure_of(task: TaskSummary) -> FailureView:
+    """Return why a task did not succeed."""
+    return {
+        'tid': task['tid'],
+        'name': task['name'],
+        'index': task['index'],
+        'state': task['state'],
+        'cause': task['cause'],
+    }
+
+
+def blocked_causes(ledger: Ledger, rows: Iterable[int] | None = None) -> list[CauseView]:
     """The tasks that did not succeed and that others need, with how many can't run because of each.
 
     Parameters
@@ -548,20 +515,15 @@ def blocked_causes(ledger: Ledger, rows: Iterable[int] | None = None) -> list[Di
 
     Returns
     -------
-    causes : list of dict
-        ``tid``, ``name``, ``index``, ``state``, ``cause`` and ``count``; the one that blocks most
-        first.
+    causes : list of CauseView
+        The one that blocks most first.
     """
     blocked = ledger.blocked()
     counts = Counter(blocked.values() if rows is None else (blocked[row] for row in rows))
     causes = [row for row, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
     tasks = task_summaries(ledger, causes)
     return [
-        {
-            **{key: task[key] for key in ('tid', 'name', 'index', 'state', 'cause')},
-            'count': counts[row],
-        }
-        for row, task in zip(causes, tasks, strict=True)
+        {**failure_of(task), 'count': counts[row]} for row, task in zip(causes, tasks, strict=True)
     ]
 
 
@@ -578,7 +540,7 @@ def events_at(ledger: Ledger, offsets: Iterable[int]) -> Iterator[tuple[int, Eve
             yield offset, _decoded(file.readline(LINE_MAX), offset)
 
 
-def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
+def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[TaskSummary]:
     """Summarise the tasks of a list.
 
     Parameters
@@ -588,19 +550,12 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
 
     Returns
     -------
-    tasks : list of dict
-        In the order of ``rows``: ``tid``, ``name``, ``index``, ``state``, ``claimed`` (True if it
-        is PENDING, and a worker has claimed it), ``blocked`` (identity of the task that is the
-        cause, or empty), ``superseded`` (True if it is of code that the notebook or script has no
-        longer, or needs one that is), ``mid``, ``attempt`` (how often it began), ``worker``,
-        ``host``, ``job``, ``began`` (seconds since the epoch, or ``None``), ``duration`` (seconds,
-        ``None`` unless it ended), ``memory`` (the most resident memory of its process, bytes, or
-        ``None``), ``cause`` (why it did not succeed); in a queue that a group shares, ``user`` (who
-        added it, whose claim it is) and ``ran_by`` (whose worker ran it, as that says).
+    tasks : list of TaskSummary
+        In the order of ``rows``.
     """
     state = ledger.state
     blocked, claimed = ledger.blocked(), state.claimed_rows()
-    tasks: dict[int, Dict] = {}
+    tasks: dict[int, TaskSummary] = {}
     ended: dict[int, list[int]] = {}
     for row in rows:
         status = state.status[row]
@@ -624,7 +579,7 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
             'cause': '',
         }
         if ledger.is_group_queue:
-            task.update(user=author_of(ledger, row), ran_by='')
+            task['user'], task['ran_by'] = author_of(ledger, row), ''
         if status == RUNNING:
             task['began'] = state.started.get(row) if row not in claimed else None
             _worked(task, state.running.get(row))
@@ -650,14 +605,16 @@ def _user_of(ledger: Ledger, name: str) -> str:
     return '' if worker is None else worker.user
 
 
-def _worked(task: Dict, worker: Any) -> None:
+def _worked(task: TaskSummary, worker: Any) -> None:
     if worker is not None:
-        task.update(worker=worker.name, host=worker.host, job=worker.job)
+        task['worker'], task['host'], task['job'] = worker.name, worker.host, worker.job
         if 'ran_by' in task:
             task['ran_by'] = worker.user
 
 
-def _ended(ledger: Ledger, tasks: dict[int, Dict], rows: list[int], event: Event | None) -> None:
+def _ended(
+    ledger: Ledger, tasks: dict[int, TaskSummary], rows: list[int], event: Event | None
+) -> None:
     if event is None:
         for row in rows:
             tasks[row]['cause'] = 'its details are in a damaged line of the journal'
@@ -679,13 +636,13 @@ def _ended(ledger: Ledger, tasks: dict[int, Dict], rows: list[int], event: Event
             )
 
 
-def task_summary(ledger: Ledger, row: int) -> Dict:
+def task_summary(ledger: Ledger, row: int) -> TaskSummary:
     """Summarise one task of a list; for several, :func:`task_summaries` is faster."""
     return task_summaries(ledger, [row])[0]
 
 
-def task_detail(ledger: Ledger, row: int) -> Dict:
-    """All that is known of a task; nothing is unpickled.
+def task_detail(ledger: Ledger, row: int) -> TaskDetail:
+    """Read all that is known of a task; nothing is unpickled.
 
     Parameters
     ----------
@@ -694,113 +651,88 @@ def task_detail(ledger: Ledger, row: int) -> Dict:
 
     Returns
     -------
-    task : dict
-        What :func:`task_summary` has, and
-
-        - ``kind`` (``'python'``, ``'bash'``), ``added`` (seconds since the epoch), ``timeout``,
-          ``retries``, ``retry_on``, ``priority``, ``cwd``
-        - ``code`` (text), ``arguments`` (text by name), ``versions`` (of what its app uses),
-          ``environment`` (everything else that its worker ran with)
-        - ``files``: the first :data:`RELATED` that its last attempt read and wrote (``do``,
-          ``path``, ``size``, ``mtime``, ``sha256``); ``n_files``
-        - ``attempts``: those that ended, oldest first: ``attempt``, ``state``, ``worker``,
-          ``host``, ``job``, ``began``, ``duration``, ``memory``, ``cause``, ``current``, ``out``
-          and ``err`` (bytes)
-        - ``out``, ``err`` and ``result``: bytes that are kept of the last attempt; ``result`` is
-          ``None`` if there is none; ``trace``: the remote traceback
-        - ``requires``, ``dependants``: the first :data:`RELATED` of them (``tid``, ``name``,
-          ``index``, ``state``, ``blocked``, ``superseded``); ``n_requires``, ``n_dependants``
-        - ``problems``: what could not be read, in words
+    task : TaskDetail
+        With :data:`RELATED` files, requirements and dependants at most.
     """
     state = ledger.state
     group = state.groups[state.group[row]]
     problems: list[str] = []
-    requires = list(state.requires.get(row, ()))
-    dependants = state.dependants_of(row)
-    result = state.result(row)
-    task = task_summary(ledger, row)
-    task.update(
-        kind=group.kind,
-        timeout=group.timeout,
-        retries=group.retries,
-        retry_on=list(group.retry_on),
-        priority=group.priority,
-        cwd=group.cwd,
+
+    def read(look: Callable[[], T], default: T) -> T:
+        try:
+            return look()
+        except (CorruptJournalError, PayloadError) as exc:
+            problems.append(str(exc))
+            return default
+
+    def trace() -> str:
+        ref = ledger.cause(row).get('trace')
+        return ledger.read_text(ref) if ref else ''
+
+    nothing: tuple[list[Attempt], str] = ([], '')
+    attempts, trace_text = read(lambda: (ledger.attempts(row), trace()), nothing)
+    last = next((attempt for attempt in reversed(attempts) if attempt.counts), None)
+    files: list[FileUse] = (
+        [] if last is None else read(lambda: cast('list[FileUse]', ledger.files(last.files)), [])
     )
-    task.update(
-        added=None,
-        code='',
-        arguments={},
-        versions={},
-        environment={},
-        files=[],
-        n_files=0,
-        attempts=[],
-        out=0,
-        err=0,
-        trace='',
-    )
-    try:
-        task['added'] = ledger.journal.event_at(state.added_at[row]).get('t')
-    except CorruptJournalError as exc:
-        problems.append(str(exc))
-    try:
-        task['code'] = ledger.read_text(ledger.code(row)['source'])
-    except PayloadError as exc:
-        problems.append(str(exc))
-    try:
-        task['arguments'] = ledger.arguments(row)
-    except PayloadError as exc:
-        problems.append(str(exc))
-    try:
-        attempts = ledger.attempts(row)
-        trace = ledger.cause(row).get('trace')
-        task['trace'] = ledger.read_text(trace) if trace else ''
-    except (CorruptJournalError, PayloadError) as exc:
-        attempts = []
-        problems.append(str(exc))
-    for attempt in attempts:
-        task['attempts'].append(
-            {
-                'attempt': attempt.number,
-                'state': state_name(attempt.state),
-                'worker': attempt.worker,
-                'host': attempt.host,
-                **({'user': _user_of(ledger, attempt.worker)} if ledger.is_group_queue else {}),
-                'job': attempt.job,
-                'began': attempt.began,
-                'duration': attempt.duration,
-                'memory': attempt.memory or None,
-                'cause': attempt.cause.get('text', ''),
-                'current': attempt.counts,
-                'out': attempt.out.length if attempt.out else 0,
-                'err': attempt.err.length if attempt.err else 0,
-            }
-        )
-        if attempt.counts:
-            task['out'], task['err'] = (task['attempts'][-1][stream] for stream in ('out', 'err'))
-            task['versions'] = state.versions.get((attempt.worker, group.app), {})
-            task['environment'] = state.versions.get((attempt.worker, ''), {})
-            try:
-                files = ledger.files(attempt.files)
-            except PayloadError as exc:
-                files = []
-                problems.append(str(exc))
-            task['files'], task['n_files'] = files[:RELATED], len(files)
-    task['result'] = (
-        result.length if result is not None and state.status[row] == SUCCEEDED else None
-    )
-    for key, rows in (('requires', requires), ('dependants', dependants)):
-        task[key] = [_relative(ledger, other) for other in rows[:RELATED]]
-        task[f'n_{key}'] = len(rows)
-    task['problems'] = problems
-    return task
+    requires, dependants = list(state.requires.get(row, ())), state.dependants_of(row)
+    return {
+        **task_summary(ledger, row),
+        'kind': group.kind,
+        'timeout': group.timeout,
+        'retries': group.retries,
+        'retry_on': list(group.retry_on),
+        'priority': group.priority,
+        'cwd': group.cwd,
+        'added': read(lambda: ledger.journal.event_at(state.added_at[row]).get('t'), None),
+        'code': read(lambda: ledger.read_text(ledger.code(row)['source']), ''),
+        'arguments': read(lambda: ledger.arguments(row), {}),
+        'versions': {} if last is None else state.versions.get((last.worker, group.app), {}),
+        'environment': {} if last is None else state.versions.get((last.worker, ''), {}),
+        'files': files[:RELATED],
+        'n_files': len(files),
+        'attempts': [_attempt(ledger, attempt) for attempt in attempts],
+        'out': last.out.length if last and last.out else 0,
+        'err': last.err.length if last and last.err else 0,
+        'trace': trace_text,
+        'result': _result_size(ledger, row),
+        'requires': [_relative(ledger, other) for other in requires[:RELATED]],
+        'n_requires': len(requires),
+        'dependants': [_relative(ledger, other) for other in dependants[:RELATED]],
+        'n_dependants': len(dependants),
+        'problems': problems,
+    }
 
 
-def _relative(ledger: Ledger, row: int) -> Dict:
+def _attempt(ledger: Ledger, attempt: Attempt) -> AttemptView:
+    view: AttemptView = {
+        'attempt': attempt.number,
+        'state': state_name(attempt.state),
+        'worker': attempt.worker,
+        'host': attempt.host,
+        'job': attempt.job,
+        'began': attempt.began,
+        'duration': attempt.duration,
+        'memory': attempt.memory or None,
+        'cause': attempt.cause.get('text', ''),
+        'current': attempt.counts,
+        'out': attempt.out.length if attempt.out else 0,
+        'err': attempt.err.length if attempt.err else 0,
+    }
+    if ledger.is_group_queue:
+        view['user'] = _user_of(ledger, attempt.worker)
+    return view
+
+
+def _result_size(ledger: Ledger, row: int) -> int | None:
+    ref = ledger.state.result(row)
+    return ref.length if ref is not None and ledger.state.status[row] == SUCCEEDED else None
+
+
+def _relative(ledger: Ledger, row: int) -> RelativeView:
     state, cause = ledger.state, ledger.blocked().get(row)
     return {
-        **_label(ledger, row),
+        **task_label(ledger, row),
         'state': state_name(state.status_shown(row)),
         'blocked': '' if cause is None else state.ids[cause].hex(),
         'superseded': row in state.superseded,
@@ -809,7 +741,7 @@ def _relative(ledger: Ledger, row: int) -> Dict:
 
 def durations(
     ledger: Ledger, names: Iterable[str] | None = None, rows: Iterable[int] | None = None
-) -> list[Dict]:
+) -> list[DurationsView]:
     """Return how long the tasks that succeeded took, app by app.
 
     Parameters
@@ -822,10 +754,9 @@ def durations(
 
     Returns
     -------
-    apps : list of dict
-        ``name``, ``n``, and ``mean``, ``median``, ``min``, ``max``, ``total`` in seconds; in order
-        of the apps' coming. In a queue that a group shares there is a line for each user whose
-        workers ran tasks, ``ran_by``.
+    apps : list of DurationsView
+        In order of the apps' coming. In a queue that a group shares there is a line for each user
+        whose workers ran tasks.
     """
     state = ledger.state
     wanted = None if names is None else set(names)
@@ -847,25 +778,29 @@ def durations(
                 ):
                     lists[group[row]].setdefault(user, []).append(duration)
     return [
-        {'name': name, **({'ran_by': user} if ledger.is_group_queue else {}), **_statistics(values)}
+        _statistics(name, values, user if ledger.is_group_queue else None)
         for name, by_user in taken.items()
         for user, values in sorted(by_user.items())
         if wanted is None or name in wanted
     ]
 
 
-def _statistics(values: list[int]) -> Dict:
+def _statistics(name: str, values: list[int], user: str | None) -> DurationsView:
     values.sort()
     n, total = len(values), sum(values)
     median = (values[n // 2] + values[(n - 1) // 2]) / 2
-    seconds = {
-        'mean': total / n,
-        'median': median,
-        'min': values[0],
-        'max': values[-1],
-        'total': total,
+    view: DurationsView = {
+        'name': name,
+        'n': n,
+        'mean': total / n * 1e-6,
+        'median': median * 1e-6,
+        'min': values[0] * 1e-6,
+        'max': values[-1] * 1e-6,
+        'total': total * 1e-6,
     }
-    return {'n': n, **{key: value * 1e-6 for key, value in seconds.items()}}
+    if user is not None:
+        view['ran_by'] = user
+    return view
 
 
 def is_left(ledger: Ledger, row: int) -> bool:

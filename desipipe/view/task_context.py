@@ -7,41 +7,34 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
-from ..queue.events import DROPPED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN
+from ..queue.events import DROPPED, PENDING, RUNNING, STATES, SUCCEEDED
 from ..queue.ledger import Ledger
-from .queue import task_name, task_summaries
+from .appearance import BAD_STATES
+from .queue import task_label, task_name, task_summaries
 
-__all__ = ['app_summaries', 'label_of', 'neighbours', 'peers']
+if TYPE_CHECKING:
+    from .schema import AppView, Counts, PeersView, StateName, TaskLabel
 
-Dict = dict[str, Any]
+__all__ = ['app_summaries', 'neighbours', 'peers']
 
 _PEERS = 40  # tasks of the same app that are compared
 _FAR = 4000  # rows that are looked at for them, and for neighbours
 
 
-def label_of(ledger: Ledger, row: int) -> Dict:
-    """Return ``tid``, ``name`` and ``index`` of a task."""
-    return {
-        'tid': ledger.state.ids[row].hex(),
-        'name': task_name(ledger, row),
-        'index': ledger.state.index[row],
-    }
-
-
-def neighbours(ledger: Ledger, row: int) -> tuple[Dict | None, Dict | None]:
+def neighbours(ledger: Ledger, row: int) -> tuple[TaskLabel | None, TaskLabel | None]:
     """Return the tasks before and after a task, in the order they were added; superseded ones
     only beside one that is.
     """
     state = ledger.state
     last = len(state.status)
 
-    def first_of(rows: Iterable[int]) -> Dict | None:
+    def first_of(rows: Iterable[int]) -> TaskLabel | None:
         is_old = row in state.superseded
         for other in rows:
             if state.status[other] != DROPPED and (is_old or other not in state.superseded):
-                return label_of(ledger, other)
+                return task_label(ledger, other)
         return None
 
     return first_of(range(row - 1, max(-1, row - _FAR), -1)), first_of(
@@ -49,15 +42,13 @@ def neighbours(ledger: Ledger, row: int) -> tuple[Dict | None, Dict | None]:
     )
 
 
-def peers(ledger: Ledger, row: int) -> Dict | None:
+def peers(ledger: Ledger, row: int) -> PeersView | None:
     """Compare a task with the nearest tasks of its app that succeeded.
 
     Returns
     -------
-    peers : dict
-        ``n`` tasks, their ``median``, ``least`` and ``most`` duration in seconds, and the median of
-        their ``memory`` in bytes (``None`` if unknown); ``None`` if no other task of the app
-        succeeded.
+    peers : PeersView or None
+        None if no other task of the app succeeded.
     """
     state = ledger.state
     name = task_name(ledger, row)
@@ -87,7 +78,7 @@ def peers(ledger: Ledger, row: int) -> Dict | None:
     }
 
 
-def app_summaries(ledger: Ledger, durations: Mapping[int, float]) -> list[Dict]:
+def app_summaries(ledger: Ledger, durations: Mapping[int, float]) -> list[AppView]:
     """Summarise a queue app by app, in order of the apps' coming, without superseded tasks.
 
     Parameters
@@ -98,9 +89,7 @@ def app_summaries(ledger: Ledger, durations: Mapping[int, float]) -> list[Dict]:
 
     Returns
     -------
-    apps : list of dict
-        ``name``, ``total``, ``counts`` (by state), ``failed`` (how many did not succeed),
-        ``median`` (seconds that a task took that succeeded, or ``None``).
+    apps : list of AppView
     """
     state = ledger.state
     counts = Counter(zip(state.group, state.status, strict=True))
@@ -116,7 +105,7 @@ def app_summaries(ledger: Ledger, durations: Mapping[int, float]) -> list[Dict]:
             and row not in state.superseded
         ):
             taken.setdefault(task_name(ledger, row), []).append(duration)
-    apps: dict[str, Dict] = {}
+    apps: dict[str, AppView] = {}
     for (number, status), n in sorted(counts.items()):
         if n <= 0 or status == DROPPED:
             continue
@@ -126,14 +115,15 @@ def app_summaries(ledger: Ledger, durations: Mapping[int, float]) -> list[Dict]:
             {
                 'name': name,
                 'total': 0,
-                'counts': dict.fromkeys(STATES, 0),
+                'counts': cast('Counts', dict.fromkeys(STATES, 0)),
                 'failed': 0,
                 'median': None,
             },
         )
         app['total'] += n
-        app['counts'][STATES[status]] += n
-        app['failed'] += n if status in (FAILED, KILLED, UNKNOWN) else 0
+        state_shown = cast('StateName', STATES[status])
+        app['counts'][state_shown] += n
+        app['failed'] += n if state_shown in BAD_STATES else 0
     for name, app in apps.items():
         app['median'] = median(taken[name]) if name in taken else None
     return list(apps.values())

@@ -1,14 +1,14 @@
 """Lists of tasks, cut into pages: the columns of the state are looked through, and only what is
 shown is read.
 
-As in :mod:`desipipe.view.queue`, all of it is plain dictionaries, and nothing is unpickled.
+As in :mod:`desipipe.view.queue`, nothing is unpickled.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..queue.columns import ID
 from ..queue.events import (
@@ -26,7 +26,8 @@ from ..queue.ledger import Ledger
 from .queue import task_summaries
 from .task_search import argument_terms, arguments_text, rows_by_arguments, rows_by_cause
 
-Dict = dict[str, Any]
+if TYPE_CHECKING:
+    from .schema import TaskPage
 
 ORDERS = ('newest', 'state', 'slowest', 'name')
 """Orders of a list of tasks, besides that in which they were added."""
@@ -44,7 +45,7 @@ def task_page(
     limit: int = 100,
     order: str = '',
     durations: Callable[[], Mapping[int, float]] | None = None,
-) -> Dict:
+) -> TaskPage:
     """Return one page of the tasks that match all conditions, in the order they were added.
 
     Parameters
@@ -70,10 +71,7 @@ def task_page(
 
     Returns
     -------
-    page : dict
-        ``total`` (how many fit), ``offset``, and ``tasks``: as
-        :func:`~desipipe.view.queue.task_summaries`, each with its ``row`` and ``arguments_text``
-        (in few words).
+    page : TaskPage
 
     Raises
     ------
@@ -86,9 +84,14 @@ def task_page(
     shown = found[offset : offset + limit]
     # Once more after a compaction that came between: rows stay, offsets do not.
     tasks = ledger.again(lambda: task_summaries(ledger, shown))
-    for row, task in zip(shown, tasks, strict=True):
-        task.update(row=row, arguments_text=arguments_text(ledger, row))
-    return {'total': len(found), 'offset': offset, 'tasks': tasks}
+    return {
+        'total': len(found),
+        'offset': offset,
+        'tasks': [
+            {**task, 'row': row, 'arguments_text': arguments_text(ledger, row)}
+            for row, task in zip(shown, tasks, strict=True)
+        ],
+    }
 
 
 def _ordered(

@@ -7,10 +7,27 @@ it decides what to do about styles.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..utils import format_count, format_duration, plural
-from .queue import LOOKS
+from .appearance import APPEARANCES, BADGE_SYMBOLS
+
+if TYPE_CHECKING:
+    from .schema import (
+        BadgeView,
+        CauseView,
+        CellView,
+        FailureView,
+        JobGroup,
+        JobView,
+        OwnershipView,
+        QueueFacts,
+        ShownState,
+        StateName,
+        TaskLabel,
+    )
+
+    Facts = QueueFacts | CellView
 
 Piece = tuple[str, str]
 Line = list[Piece]
@@ -20,29 +37,27 @@ NAMED = 3  # jobs that are named in a line; of more, those of each state and rea
 GROUPED = 4  # states and reasons that are told apart
 # From the left: done for good, done badly, going on. Characters differ, so that a bar can be read
 # without its colours.
-_CELLS = (
+_CELLS: tuple[tuple[StateName, str], ...] = (
     ('SUCCEEDED', '█'),
     ('FAILED', '✕'),
     ('KILLED', '⊘'),
     ('UNKNOWN', '?'),
     ('RUNNING', '▓'),
-    ('BLOCKED', '‖'),
-    ('REST', '░'),
+)
+_BLOCKED = '‖'
+_REST = '░'
+_COUNTED: tuple[StateName, ...] = (
+    'SUCCEEDED',
+    'RUNNING',
+    'PENDING',
+    'WAITING',
+    'FAILED',
+    'KILLED',
+    'UNKNOWN',
 )
 
-BADGE_SYMBOLS = {
-    'current': '✓',
-    'edited': '✎',
-    'stale': '↻',
-    'running': '●',
-    'failed': '✕',
-    'never run': '○',
-    'unknown': '?',
-}
-"""Symbols that tell states of task cells apart without colour."""
 
-
-def badge_text(badge: dict[str, str]) -> str:
+def badge_text(badge: BadgeView) -> str:
     """Return a state of a task cell, and why: ``↻ stale: helper `inside` changed in cell 3``."""
     reason = f': {badge["reason"]}' if badge['reason'] else ''
     return f'{BADGE_SYMBOLS[badge["state"]]} {badge["state"]}{reason}'
@@ -65,64 +80,53 @@ def one_line(text: object, most: int = 200) -> str:
     return words if len(words) <= most else words[: most - 1] + '…'
 
 
-def state_text(state: str) -> str:
+def state_text(state: ShownState) -> str:
     """Symbol and name of a state."""
-    return f'{LOOKS[state].symbol} {state}'
+    return f'{APPEARANCES[state].symbol} {state}'
 
 
-def label(task: dict[str, Any]) -> str:
+def label(task: TaskLabel) -> str:
     """``'fraction[3] 1a2b3c4d5e6f'``."""
     return f'{task["name"]}[{task["index"]}] {task["tid"][:12]}'
 
 
-def ended(summary: dict[str, Any]) -> int:
-    """Return how many tasks ended."""
-    return sum(summary['counts'][state] for state in ('SUCCEEDED', 'FAILED', 'KILLED', 'UNKNOWN'))
-
-
-def bar_pieces(summary: dict[str, Any], width: int = BAR) -> Line:
+def bar_pieces(summary: Facts, width: int = BAR) -> Line:
     """The counts as a bar, in which whatever is there at all has a cell."""
-    counts = {**summary['counts'], 'BLOCKED': summary['blocked']}
-    counts['REST'] = summary['total'] - sum(counts[state] for state, _ in _CELLS[:-1])
+    parts = [(cell, summary['counts'][state], APPEARANCES[state].colour) for state, cell in _CELLS]
+    parts.append((_BLOCKED, summary['blocked'], APPEARANCES['BLOCKED'].colour))
+    parts.append((_REST, summary['total'] - sum(n for _, n, _ in parts), 'dim'))
     total = max(summary['total'], 1)
-    cells = {
-        state: max(int(width * counts[state] / total), 1 if counts[state] else 0)
-        for state, _ in _CELLS
-    }
+    cells = [max(int(width * n / total), 1 if n else 0) for _, n, _ in parts]
     # What rounding left over, or took too much, is settled with the largest part.
-    largest = max(cells, key=lambda state: counts[state])
-    cells[largest] += width - sum(cells.values())
-    return [
-        (cell * cells[state], LOOKS[state].colour if state in LOOKS else 'dim')
-        for state, cell in _CELLS
-        if cells[state] > 0
-    ]
+    largest = max(range(len(parts)), key=lambda i: parts[i][1])
+    cells[largest] += width - sum(cells)
+    return [(cell * cells[i], style) for i, (cell, _, style) in enumerate(parts) if cells[i] > 0]
 
 
-def count_pieces(summary: dict[str, Any]) -> Line:
+def count_pieces(summary: Facts) -> Line:
     """``'✓ 12 succeeded, ● 4 running'``."""
     pieces: Line = []
-    for name in ('SUCCEEDED', 'RUNNING', 'PENDING', 'WAITING', 'FAILED', 'KILLED', 'UNKNOWN'):
+    for name in _COUNTED:
         n = summary['counts'][name]
         if n:
-            words = f'{LOOKS[name].symbol} {format_count(n)} {name.lower()}'
+            words = f'{APPEARANCES[name].symbol} {format_count(n)} {name.lower()}'
             if name == 'WAITING' and summary['blocked']:
                 words += f' ({format_count(summary["blocked"])} blocked)'
-            if name == 'PENDING' and summary.get('claimed'):
+            if name == 'PENDING' and summary['claimed']:
                 words += f' ({format_count(summary["claimed"])} claimed)'
-            pieces += [(', ', ''), (words, LOOKS[name].colour)]
+            pieces += [(', ', ''), (words, APPEARANCES[name].colour)]
     pieces = pieces[1:] or [('no tasks', 'dim')]
-    if summary.get('superseded'):
+    if summary['superseded']:
         pieces += [('  ', ''), (superseded_text(summary), 'dim')]
     return pieces
 
 
-def superseded_text(summary: dict[str, Any]) -> str:
+def superseded_text(summary: Facts) -> str:
     """Return ``'↷ 3 superseded'``."""
-    return f'{LOOKS["SUPERSEDED"].symbol} {format_count(summary["superseded"])} superseded'
+    return f'{APPEARANCES["SUPERSEDED"].symbol} {format_count(summary["superseded"])} superseded'
 
 
-def pace_text(summary: dict[str, Any]) -> str:
+def pace_text(summary: Facts) -> str:
     """``'0.8 tasks/s, about 0:14 left'``."""
     rate, eta = summary['rate'], summary['eta']
     if not rate or not summary['left']:
@@ -154,7 +158,7 @@ def left_text(ends: float, now: float) -> str:
     )
 
 
-def job_text(job: dict[str, Any], now: float) -> str:
+def job_text(job: JobView, now: float) -> str:
     """``'48_0 running fraction[3] on n1 (9 min left)'``, ``'48_1 pending (Resources)'``."""
     words = f'{job["job"]} {job["state"]}'
     if job['tasks']:
@@ -173,14 +177,14 @@ def job_text(job: dict[str, Any], now: float) -> str:
     return words + (f' ({", ".join(filter(None, more))})' if any(more) else '')
 
 
-def group_text(group: dict[str, Any], now: float) -> str:
+def group_text(group: JobGroup, now: float) -> str:
     """``'120 running 480 tasks on 15 nodes (9 min left to 41 min left)'``, ``'36 pending
     (Priority)'``.
     """
     return f'{format_count(group["n"])}{_alike(group, now)}'
 
 
-def _alike(group: dict[str, Any], now: float) -> str:
+def _alike(group: JobGroup, now: float) -> str:
     words = f' {group["state"]}'
     if group['running']:
         words += f' {plural(group["running"])}'
@@ -194,7 +198,7 @@ def _alike(group: dict[str, Any], now: float) -> str:
     return words + (f' ({", ".join(filter(None, more))})' if any(more) else '')
 
 
-def jobs_text(jobs: Sequence[dict[str, Any]], groups: Sequence[dict[str, Any]], now: float) -> str:
+def jobs_text(jobs: Sequence[JobView], groups: Sequence[JobGroup], now: float) -> str:
     """The jobs of a batch system in a line: a few one by one, many by state and reason.
 
     Parameters
@@ -228,7 +232,7 @@ def jobs_text(jobs: Sequence[dict[str, Any]], groups: Sequence[dict[str, Any]], 
     )
 
 
-def waiting_text(groups: Iterable[dict[str, Any]]) -> str:
+def waiting_text(groups: Iterable[JobGroup]) -> str:
     """Format how many jobs wait, and why: ``'3 jobs pending (Priority, Resources)'``; or empty."""
     waiting = [group for group in groups if group['state'] == 'pending']
     reasons = ', '.join(group['reason'] for group in waiting if group['reason'])
@@ -241,39 +245,58 @@ def waiting_text(groups: Iterable[dict[str, Any]]) -> str:
     )
 
 
-def advice(summary: dict[str, Any], where: str) -> list[tuple[str, str]]:
-    """Return the commands that one may want to type next."""
-    untrusted = summary.get('untrusted', '')
-    if untrusted:
-        return [*_trust_advice(untrusted), *_look_advice(summary, where)]
+def advice(
+    summary: Facts,
+    where: str,
+    failures: Sequence[FailureView],
+    causes: Sequence[CauseView],
+    damaged: bool = False,
+) -> list[tuple[str, str]]:
+    """Return the commands that one may want to type next.
+
+    Parameters
+    ----------
+    summary : QueueFacts or CellView
+    where : str
+        ``-q QUEUE`` as one types it.
+    failures : sequence of FailureView
+        The first tasks that did not succeed.
+    causes : sequence of CauseView
+        Tasks that block others; they may be none of this summary's own.
+    damaged : bool, default=False
+        True if lines of the journal can't be read.
+    """
+    look = _look_advice(failures, causes, where)
+    if untrusted := summary['untrusted']:
+        return [*_trust_advice(untrusted), *look]
     found = []
     if summary['condition'] == 'stopped':
         found.append(('No worker is running', f'desipipe spawn {where} --spawn'))
     if summary['condition'] == 'paused':
         found.append(('Resume', f'desipipe resume {where}'))
-    if shown := _look_advice(summary, where):
-        found += shown
-        found.append(('Retry failed tasks', f'desipipe retry {where} --spawn'))
-    if summary['damage']:
+    if look:
+        found += [*look, ('Retry failed tasks', f'desipipe retry {where} --spawn')]
+    if damaged:
         found.append(('Move damaged lines aside', f'desipipe doctor {where} --repair'))
     return found
 
 
-def _look_advice(summary: dict[str, Any], where: str) -> list[tuple[str, str]]:
-    # What others wait for may be no task of this summary's own.
-    blocking = [cause for cause in summary['causes'] if cause['state'] != 'DELETED']
-    task = next(iter([*summary['failures'], *blocking]), None)
+def _look_advice(
+    failures: Sequence[FailureView], causes: Sequence[CauseView], where: str
+) -> list[tuple[str, str]]:
+    blocking = [cause for cause in causes if cause['state'] != 'DELETED']
+    task = next(iter([*failures, *blocking]), None)
     return [] if task is None else [('Log', f'desipipe logs {where} {task["tid"][:12]}')]
 
 
-def owner_text(summary: dict[str, Any]) -> str:
+def owner_text(summary: OwnershipView) -> str:
     """Return whose queue it is, and what may be done with it; empty for one's own."""
-    untrusted, group = summary.get('untrusted', ''), summary.get('group', '')
+    untrusted, group = summary['untrusted'], summary['group']
     if untrusted:
         return f'of user {untrusted}, whom you do not trust: you can look at it, and not use it'
     shared = f', shared by group {group}' if group else ''
-    owner = summary.get('owner', '')
-    return f'of user {owner}{shared}' if owner and (shared or not summary.get('own', True)) else ''
+    owner = summary['owner']
+    return f'of user {owner}{shared}' if owner and (shared or not summary['own']) else ''
 
 
 def _trust_advice(owner: str) -> list[tuple[str, str]]:

@@ -16,8 +16,8 @@ from users import ATTACKER, give, needs_root
 
 from desipipe import Queue
 from desipipe.outputs.notebook import mark
+from desipipe.view.appearance import APPEARANCES
 from desipipe.view.cell import cell_summary
-from desipipe.view.queue import LOOKS
 
 from .gated import add_gated, let, working
 
@@ -126,7 +126,7 @@ def test_colours_and_symbols_are_those_of_the_summary() -> None:
         re.findall(r"^  ([A-Z]+): '(.)'", (source / 'src' / 'tokens.ts').read_text(), re.MULTILINE)
     )
     # A claimed task is shown as pending there, with a word.
-    shown = {name: look for name, look in LOOKS.items() if name not in ('CLAIMED', 'DELETED')}
+    shown = {name: look for name, look in APPEARANCES.items() if name not in ('CLAIMED', 'DELETED')}
     assert colours == {name.lower(): look.colour for name, look in shown.items()}
     assert symbols == {name: look.symbol for name, look in shown.items()}
 

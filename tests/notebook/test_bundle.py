@@ -20,9 +20,11 @@ from desipipe import Queue, TaskManager
 from desipipe.errors import QueueGoneError, UnknownTaskError
 from desipipe.queue.events import FAILED
 from desipipe.queue.ledger import Ledger
+from desipipe.view.appearance import APPEARANCES, CONDITION_APPEARANCES
 from desipipe.view.bundle import MIME, ansi_html, as_html, as_text, bundle, plain
-from desipipe.view.cell import LIMIT, Cell, cell_summary, format_rows, parse_rows
-from desipipe.view.queue import CONDITIONS, LOOKS
+from desipipe.view.cell import Cell, cell_summary
+from desipipe.view.cell_outputs import OUTPUTS_SIZE
+from desipipe.view.rows import format_rows, parse_rows
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import engine
@@ -312,7 +314,7 @@ def test_large_output_is_cut(tmp_path: Path) -> None:
     assert output['text'].startswith('first\n') and output['text'].endswith('last\n')
     assert len(output['text']) < 11_000
     assert 'much[0]' in found['truncated'] and 'desipipe logs' in found['truncated']
-    assert LIMIT > 200_000
+    assert OUTPUTS_SIZE > 200_000
     assert len(as_text(cell_summary(queue, [row]))) < 25_000
 
 
@@ -385,9 +387,9 @@ def test_forms_say_the_same(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     assert '\x1b' not in data['text/plain'] + data['text/html']
 
 
-@pytest.mark.parametrize('condition', CONDITIONS)
+@pytest.mark.parametrize('condition', CONDITION_APPEARANCES)
 def test_every_condition_has_words(condition: str) -> None:
-    counts = {state: 0 for state in LOOKS if state not in ('BLOCKED', 'DELETED')}
+    counts = {state: 0 for state in APPEARANCES if state not in ('BLOCKED', 'DELETED')}
     counts['PENDING'] = 4
     found = dict.fromkeys(KEYS) | {
         'queue': 'q',
@@ -411,7 +413,7 @@ def test_every_condition_has_words(condition: str) -> None:
     for words in (as_text(found), as_html(found), as_text(found | {'gone': 'deleted'})):
         assert 'name' in words
     if condition not in ('running', 'done'):
-        assert CONDITIONS[condition].symbol in as_text(found)
+        assert CONDITION_APPEARANCES[condition].symbol in as_text(found)
     assert as_text(found | {'gone': 'the queue was deleted'}).endswith('– the queue was deleted')
 
 

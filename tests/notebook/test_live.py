@@ -20,7 +20,7 @@ from kernels import MIME, Cell, Kernel, work
 
 from desipipe import Queue, TaskManager
 from desipipe.notebook.follower import INTERVAL
-from desipipe.view.queue import LOOKS
+from desipipe.view.appearance import APPEARANCES
 
 pytestmark = pytest.mark.kernel
 
@@ -453,7 +453,7 @@ def test_noninteractive(kernels: Callable[..., Kernel]) -> None:
     assert not kernel.updates
     data = cell.bundles[0]
     assert '<table>' in data['text/html']
-    assert f'{LOOKS["SUCCEEDED"].symbol} succeeded' in data['text/plain']
+    assert f'{APPEARANCES["SUCCEEDED"].symbol} succeeded' in data['text/plain']
 
 
 def test_kernel_shuts_down_while_it_follows(kernel: Kernel) -> None:

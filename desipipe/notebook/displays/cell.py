@@ -10,17 +10,21 @@ import logging
 import sys
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
 
 from ...cells.changes import Recorded
 from ...errors import QueueGoneError
 from ...queue.queue import Queue
 from ...queue.waiting import Waiter
 from ...utils import plural
-from ...view.bundle import Dict, bundle, lines, outputs_text
+from ...view.bundle import bundle, lines, outputs_text
 from ...view.cell import Cell
 from ..follower import INTERVAL, Display
 from ..liveness import View
 from ..publishing import noninteractive
+
+if TYPE_CHECKING:
+    from ...view.schema import BadgeView, CellView, OutputView, RanView
 
 logger = logging.getLogger('desipipe')
 
@@ -62,28 +66,30 @@ class Handle(Display):
         self.title = title
         self.cached = cached
         self.recorded = recorded
-        self.badge: dict[str, str] | None = None
+        self.badge: BadgeView | None = None
         """State of the cell, and why, if its tasks are not of its present inputs."""
-        self.summary: Dict = {}
-        """What is shown."""
+        self.summary: CellView | None = None
+        """What is shown; None before anything is."""
         self.published = False
         """Whether the outputs stand under the cell as its own."""
         self._followed: tuple[View, Cell] | None = None
         if queue.spawn:
             self.cell.grace = self.again = time.monotonic() + _STARTS
 
-    def publish(self, summary: Dict, update: bool = True, table: bool = False) -> int:
+    def publish(self, summary: CellView, update: bool = True, table: bool = False) -> int:
         """Display a summary, or let it take the place of what is displayed; returns how large
         that was, in bytes.
         """
         self.summary = summary
         self.shown = _fingerprint(summary)
-        more: Dict = {} if self.recorded is None else {'ran': self.recorded.to_json()}
+        stamped = summary.copy()
+        if self.recorded is not None:
+            stamped['ran'] = cast('RanView', self.recorded.to_json())
         if self.badge is not None:
-            more['badge'] = self.badge
-        return self.put(bundle({**summary, **more}, table), update)
+            stamped['badge'] = self.badge
+        return self.put(bundle(stamped, table), update)
 
-    def mark(self, badge: dict[str, str] | None) -> None:
+    def mark(self, badge: BadgeView | None) -> None:
         """Display the state of the cell with its tasks, in the place of what is displayed."""
         if not self.live or badge == self.badge:
             return
@@ -91,7 +97,7 @@ class Handle(Display):
         if self.follower is not None and self in self.follower.displays():
             self.shown = b''
             self.follow()  # its thread displays it: two would overtake each other
-        else:
+        elif self.summary is not None:
             self.publish(self.summary)
 
     def update(self, view: View) -> tuple[int, bool]:
@@ -119,7 +125,7 @@ class Handle(Display):
             cell.grace = self.cell.grace
             self._followed = view, cell
         cell = self._followed[1]
-        cell.published = self.cell.published
+        cell.outputs.published = self.cell.outputs.published
         return cell
 
     def stirred(self, workers: set[str]) -> bool:
@@ -134,13 +140,16 @@ class Handle(Display):
 
     def gone(self, words: str) -> None:
         """Display why the tasks are gone, beside their last known state."""
-        self.publish({**self.summary, 'time': time.time(), 'gone': words})
+        if self.summary is not None:
+            gone = self.summary.copy()
+            gone['time'], gone['gone'] = time.time(), words
+            self.publish(gone)
 
     def __repr__(self) -> str:
         return f'<display of {plural(len(self.cell.rows))} of {self.cell.queue.name}>'
 
 
-def _fingerprint(summary: Dict) -> bytes:
+def _fingerprint(summary: CellView) -> bytes:
     import orjson
 
     return orjson.dumps(
@@ -224,18 +233,19 @@ def wait(handle: Handle) -> bool:
             waiter = Waiter(handle.cell.ledger, lambda: handle.cell.rows)
             while not handle.over.wait(INTERVAL):
                 waiter.tell()
-                if handle.summary.get('refused'):
+                if handle.summary is not None and handle.summary['refused']:
                     return False
         elif not handle.over.is_set():
             _wait_here(handle)
     except KeyboardInterrupt:
-        left = handle.summary.get('left', len(handle.cell.rows))
+        summary = handle.summary
+        left = len(handle.cell.rows) if summary is None else summary['left']
         print(
             f'desipipe: the wait was interrupted, and only that: {plural(left)} of '
             f'{handle.cell.queue.name} {"goes" if left == 1 else "go"} on'
         )
         return False
-    if handle.summary.get('gone'):
+    if handle.summary is not None and handle.summary['gone']:
         return False
     if not handle.published:
         handle.drop()  # lest the follower takes our last word for an older state
@@ -278,8 +288,9 @@ def _publish_outputs(handle: Handle, update: bool, table: bool = False) -> None:
     """
     cell = handle.cell
     summary = cell.summary(handle.title, handle.cached, limit=NATIVE, most=1000)
-    outputs, summary['outputs'] = summary['outputs'], []
-    cell.published = {row: cell.ledger.state.attempt[row] for row in cell.rows}
+    outputs = summary['outputs']
+    summary['outputs'] = []
+    cell.outputs.published = {row: cell.ledger.state.attempt[row] for row in cell.rows}
     handle.published = True
     handle.over.set()
     if update:  # the display stands above already
@@ -293,20 +304,20 @@ def _publish_outputs(handle: Handle, update: bool, table: bool = False) -> None:
         handle.publish(summary, False, table)
 
 
-def _publish(handle: Handle, output: Dict) -> None:
+def _publish(handle: Handle, output: OutputView) -> None:
     if output['output_type'] == 'display_data':
         handle.publisher.publish(data=output['data'], metadata=output['metadata'])
         return
-    # An error is no error of this cell, which did what it should.
-    stream = sys.stdout if output.get('name') == 'stdout' else sys.stderr
-    stream.write(
-        output['text']
-        if output['output_type'] == 'stream'
-        else '\n'.join(output['traceback']) + '\n'
-    )
+    if output['output_type'] == 'stream':
+        stream = sys.stdout if output['name'] == 'stdout' else sys.stderr
+        stream.write(output['text'])
+    else:  # an error is no error of this cell, which did what it should
+        stream = sys.stderr
+        stream.write('\n'.join(output['traceback']) + '\n')
     stream.flush()  # the two streams are not in step with each other
 
 
 def _follow(handle: Handle) -> None:
-    if handle.live and handle.summary['condition'] not in ('done', 'empty'):
+    summary = handle.summary
+    if handle.live and summary is not None and summary['condition'] not in ('done', 'empty'):
         handle.follow()

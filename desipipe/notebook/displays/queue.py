@@ -6,7 +6,7 @@ import html
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...commands.tables import queue_lines
 from ...errors import DesipipeError, MissingDependencyError
@@ -17,16 +17,20 @@ from ...queue.place import shell
 from ...queue.queue import Queue
 from ...queue.task import Future
 from ...store.lease import Observer
-from ...view.bundle import MIME, Dict, as_html, as_text, bundle, line_html
-from ...view.cell import JOBS, cell_summary, format_rows
+from ...view.bundle import MIME, as_html, as_text, bundle, line_html
+from ...view.cell import JOBS, cell_summary
 from ...view.queue import events_at, job_groups, queue_summary
+from ...view.rows import format_rows
 from ...view.text import advice, bar_pieces
 from ..commands import typed
 from ..follower import Display
 from ..liveness import View
 from ..publishing import noninteractive
 
-Made = tuple[Dict, bool]
+if TYPE_CHECKING:
+    from ...view.schema import CellFailure, CellView, Mime, OutputView, QueueSummary
+
+Made = tuple['Mime', bool]
 """A bundle of MIME types, and whether it is the last one."""
 
 _MOST = 8  # of one queue that are kept up to date; older ones stay as they were
@@ -109,7 +113,7 @@ class Shown(Display):
             self.again = time.monotonic() + _TICK
         return self.put(data) if data['text/plain'] != self.shown else 0, last
 
-    def put(self, data: Dict, update: bool = True) -> int:
+    def put(self, data: Mime, update: bool = True) -> int:
         """Display it."""
         self.shown = data['text/plain']
         return super().put(data, update)
@@ -144,63 +148,66 @@ class QueueDisplay(Shown):
             MIME: self._json(queue, summary),
         }, False
 
-    def _json(self, queue: Queue, summary: Dict) -> Dict:
+    def _json(self, queue: Queue, summary: QueueSummary) -> CellView:
         """Build the JSON of a cell that has all tasks of the queue.
 
         It is shown, and its buttons act, in the same way; ``kind`` tells them apart.
         """
+        rows, first = self._rows_of(queue, summary)
+        failures, jobs = summary['failures'], summary['jobs']
+        failure: CellFailure | None = {**failures[0], 'line': None} if failures else None
+        manager, refused = summary['manager'], ''
+        if manager is not None and summary['counts']['PENDING'] and not summary['workers']:
+            refused = manager['says']
+        damaged = bool(summary['damage'])
+        steps = advice(summary, self._where, failures, summary['causes'], damaged)
+        if refused:
+            steps.append((refused.rstrip('.'), f'desipipe doctor {self._where}'))
+        return {
+            'version': 1,
+            'kind': 'queue',
+            'queue': summary['name'],
+            'folder': summary['folder'],
+            'title': summary['name'],
+            'rows': rows,
+            'first': first,
+            'time': summary['time'] if summary['left'] else _last_end(queue),
+            'condition': summary['condition'],
+            'total': summary['total'],
+            'counts': summary['counts'],
+            'claimed': summary['claimed'],
+            'blocked': summary['blocked'],
+            'superseded': summary['superseded'],
+            'left': summary['left'],
+            'workers': sum(worker['slots'] for worker in summary['workers']),
+            'rate': summary['rate'],
+            'eta': summary['eta'],
+            'elapsed': None,
+            'began': None,
+            'ended': None,
+            'cached': False,
+            'computed': None,
+            'failure': failure,
+            'causes': summary['causes'],
+            'jobs': jobs[:JOBS],
+            'n_jobs': len(jobs),
+            'job_groups': job_groups(jobs),
+            'advice': [list(step) for step in steps],
+            'outputs': [],
+            'truncated': '',
+            'gone': '',
+            'refused': refused,
+            'untrusted': summary['untrusted'],
+        }
+
+    def _rows_of(self, queue: Queue, summary: QueueSummary) -> tuple[str, str]:
+        """Return the rows of all tasks, as text, and the identity of the first."""
         state = queue.ledger.state
         key = (queue.ledger.journal.header['id'], len(state.status), summary['total'])
         if self._rows[0] != key:
             rows = list(state.each())
             self._rows = key, format_rows(rows), state.ids[rows[0]].hex() if rows else ''
-        _, rows_text, first = self._rows
-        failure = {**summary['failures'][0], 'line': None} if summary['failures'] else None
-        says = (
-            summary['manager']['says']
-            if summary['manager'] and summary['counts']['PENDING'] and not summary['workers']
-            else ''
-        )
-        same = (
-            'folder',
-            'time',
-            'condition',
-            'total',
-            'counts',
-            'claimed',
-            'blocked',
-            'superseded',
-            'left',
-            'rate',
-            'eta',
-            'causes',
-        )
-        return {
-            'version': 1,
-            'kind': 'queue',
-            'queue': summary['name'],
-            'title': summary['name'],
-            'rows': rows_text,
-            'first': first,
-            **{key: summary[key] for key in same},
-            'time': summary['time'] if summary['left'] else _last_end(queue),
-            'workers': sum(worker['slots'] for worker in summary['workers']),
-            **dict.fromkeys(('began', 'ended', 'elapsed', 'computed')),
-            'cached': False,
-            'failure': failure,
-            'jobs': summary['jobs'][:JOBS],
-            'n_jobs': len(summary['jobs']),
-            'job_groups': job_groups(summary['jobs']),
-            'advice': [
-                *map(list, advice(summary, self._where)),
-                *([[says.rstrip('.'), f'desipipe doctor {self._where}']] if says else []),
-            ],
-            'outputs': [],
-            'truncated': '',
-            'gone': '',
-            'untrusted': summary['untrusted'],
-            'refused': says,
-        }
+        return self._rows[1:]
 
 
 def _last_end(queue: Queue) -> float:
@@ -246,7 +253,7 @@ class TasksDisplay(Shown):
         )
 
 
-def _value(future: Future, ledger: Ledger, here: Any) -> Dict:
+def _value(future: Future, ledger: Ledger, here: Any) -> OutputView:
     """A result as an output: as it looks as the last line of a cell."""
     ref = ledger.state.result(ledger.row(future.tid))
     if ref is not None and ref.length > _VALUE:
