@@ -112,11 +112,12 @@ matrix:  ## tests with the oldest dependencies, without cgroups, on Debian trixi
 install-tests:  ## install the wheel with pip, pipx, uv, read-only, and run the demo with each
 	@PYTHON=$(PYTHON) tests/matrix/install.sh
 
-check: $(VENV)/.installed-lint  ## ruff, its formatter, mypy, sizes and names; of the JupyterLab side: tsc, eslint, prettier, stylelint
+check: $(VENV)/.installed-lint  ## ruff, its formatter, mypy, sizes, names, dead code; of the JupyterLab side: tsc, eslint, prettier, stylelint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m tests.standards
+	@! $(BIN)/vulture | grep '^desipipe/' || { echo 'Unused, or to be listed in pyproject.toml with the reason.' >&2; exit 1; }
 	@$(call find_node_for,the checks of the JupyterLab side); \
 	[ -n "$$why" ] || { $(MAKE) --no-print-directory node_modules/.installed && $(JLPM) check; }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,3 +161,34 @@ def test_help_is_short_and_lower_case() -> None:
         if not 0 < len(text) <= 60 or text.endswith('.') or re.match('[A-Z][a-z]', text)
     ]
     assert bad == []
+
+
+def test_npm_dependencies_are_used() -> None:
+    """Look for each in the sources, the scripts and the configuration of the front end."""
+    package = json.loads((ROOT / 'package.json').read_text())
+    folder = ROOT / 'jupyter_ext'
+    sources = [
+        path.read_text()
+        for name in ('src', 'style', '*.js', '*.mjs')
+        for path in (
+            [folder / name, *(folder / name).rglob('*')] if '*' not in name else folder.glob(name)
+        )
+        if path.is_file()
+    ]
+    code = '\n'.join(sources) + '\n'.join(map(json.dumps, package['stylelint'].values()))
+    commands = ' '.join(package['scripts'].values())
+    indirect = {
+        '@jupyter/builder': 'what the program jupyter-builder runs',
+        'eslint-config-prettier': 'what eslint-plugin-prettier takes its rules from',
+        'npm-run-all2': 'the program run-p',
+        'typescript': 'the program tsc',
+    }
+    unused = []
+    for name in {**package['dependencies'], **package['devDependencies']}:
+        # Types are for what is imported or run; Pythons are for tests, by their version.
+        wanted = name.removeprefix('@types/')
+        imported = re.search(rf"""['"]~?{re.escape(wanted)}(/[^'"]*)?['"]""", code)
+        run = re.search(rf'(?<![\w-]){re.escape(wanted)}(?![\w-])', commands)
+        if not (imported or run or name in indirect or name.startswith('python-')):
+            unused.append(name)
+    assert unused == []

@@ -243,7 +243,6 @@ class Worker:
         self._high_water = 0  # tasks at hand after the last claim
         self._next_excess = 0.0
         self._lent = 0  # as the journal says
-        self._spent = 0
         self._idle_since: float | None = None
         self._stopping: str | None = None
         self._stop_at = 0.0
