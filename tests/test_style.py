@@ -177,6 +177,7 @@ def test_npm_dependencies_are_used() -> None:
     ]
     code = '\n'.join(sources) + '\n'.join(map(json.dumps, package['stylelint'].values()))
     commands = ' '.join(package['scripts'].values())
+    commands += ' '.join(path.read_text() for path in (ROOT / 'tests/lab').glob('*.py'))
     indirect = {
         '@jupyter/builder': 'what the program jupyter-builder runs',
         'eslint-config-prettier': 'what eslint-plugin-prettier takes its rules from',
