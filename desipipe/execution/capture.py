@@ -80,7 +80,6 @@ class Stream:
         self._rest = b''
         self._open = Capture(limit)
         self._closed: deque[bytes] = deque()
-        self._marks = 0
         self.fresh = bytearray()  # for those who follow; taken by the worker
         self.gap = False  # whether some of it came too fast to be followed
         self.ended = (
