@@ -25,6 +25,7 @@ __all__ = [
     'LockLostError',
     'LockingError',
     'ManagerRunningError',
+    'MissingDatabaseError',
     'MissingDependencyError',
     'MissingFileError',
     'NotSerializableError',
@@ -136,6 +137,15 @@ class MissingDependencyError(DesipipeError, ImportError):
 
 class MissingFileError(DesipipeError, FileNotFoundError):
     """A file of the catalogue that is asked for is not there."""
+
+
+class MissingDatabaseError(ConfigError, MissingFileError):
+    """The file of a data base of files is not there."""
+
+
+def unreadable(error: OSError) -> type[ConfigError]:
+    """The class of the error of a file that is to be read."""
+    return MissingDatabaseError if isinstance(error, FileNotFoundError) else ConfigError
 
 
 class UntrustedFileError(DesipipeError, PermissionError):

@@ -17,7 +17,7 @@ PACKAGE = ROOT / 'desipipe'
 # The tables of docs/developer/architecture.md, from the bottom up: whoever imports stands after
 # what it imports. A name with a slash is a package.
 LAYERS = {
-    'words': 'terminal screen errors logs utils',
+    'words': 'terminal screen errors logs utils layers',
     'displays': 'outputs/ display settings/',
     'user': 'config security/ environment provenance',
     'bytes': 'store/ serialize/',
@@ -50,9 +50,9 @@ INSIDE = {
         'not_a_value place selection sweep versions columns processes state transactions '
         'transactions.tasks transactions.processes transactions.attempts '
         'transactions.decisions authors uses adding ledger app compact jobs output waiting '
-        'sharing task explain gathering future_list queue location'
+        'sharing arguments task conditions explain gathering future_list queue location'
     ),
-    'file_manager': 'made options template file history view entry catalogue',
+    'file_manager': 'made values options template folders file history view entry catalogue',
     'execution': (
         'backoff figures limits mpi_connection output_copy output_pipe queue_faults '
         'shell_contexts shell_programs protocol slot_environment slot_memory '
@@ -73,7 +73,7 @@ INSIDE = {
         'estimate plan file'
     ),
     'commands': (
-        'face common demo_pipeline differences change sharing addition completion logs '
+        'face common hints demo_pipeline differences change sharing addition completion logs '
         'script_source migrate processes kill tables findings machine_checks journal_checks '
         'process_checks queue_checks doctor files show following tasks notebooks records '
         'imports tour parser'

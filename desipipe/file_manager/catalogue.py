@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from .. import io
-from ..errors import ConfigError, UnknownNameError, UnknownOptionError, close_names
+from ..errors import ConfigError, UnknownNameError, UnknownOptionError, close_names, unreadable
 from ..utils import BaseClass, is_sequence
 from . import made
 from .entry import BaseFileEntry, Status, check_files, existence, get_file_entry, not_one, status
-from .file import Fields, base_folder
+from .file import Fields
+from .folders import base_folder
 from .made import Provenance
-from .options import Pool, chosen_names, common_options, freeze, iter_options, shown
+from .options import Pool, as_lists, chosen_names, common_options, iter_options
+from .values import freeze, shown
 
 if TYPE_CHECKING:
     from ..environment import BaseEnvironment
@@ -79,7 +81,7 @@ class FileEntryCollection(BaseClass):
                 with open(path, 'rb') as file:
                     text = file.read()
             except OSError as error:
-                raise ConfigError(
+                raise unreadable(error)(
                     f'the data base {path} cannot be read: {error.strerror}. Check the path, or '
                     'its permissions.'
                 ) from error
@@ -121,10 +123,9 @@ class FileEntryCollection(BaseClass):
             try:
                 fields = importing.resolved(data)
                 for name in fields:
-                    if name not in _FIELDS and name != 'fileentry':
+                    if not isinstance(name, str):
                         raise UnknownOptionError(
-                            f'the field {name!r} is not known: '
-                            f'{close_names(str(name), _FIELDS, n=len(_FIELDS))}'
+                            f'the field {name!r} is not known: {", ".join(_FIELDS)} are'
                         )
                 entry = get_file_entry(fields)
             except (ConfigError, UnknownNameError, UnknownOptionError) as exc:
@@ -187,9 +188,9 @@ class FileEntryCollection(BaseClass):
         id: str | Iterable[str] | None = None,
         filetype: str | Iterable[str] | None = None,
         keywords: str | Iterable[str] | None = None,
+        return_entry: bool = False,
         empty_error: bool = False,
         ignore: bool | str | Iterable[str] = False,
-        return_entry: bool = False,
         **options: Any,
     ) -> Any:
         """Positions of entries of some kind; parameters as of `select`.
@@ -232,7 +233,7 @@ class FileEntryCollection(BaseClass):
             Whether it is an error if nothing is left.
         ignore : bool, str, list, default=False
             ``True``: entries that do not have some of the options are kept as if these were not
-            asked for. Names: these options are not asked for.
+            asked for. Names: the same, and these options are not asked for of any entry.
         **options
             Option: a value, or a list (or range) of values. Entries without the option, or without
             any of the values, are left out.
@@ -247,7 +248,7 @@ class FileEntryCollection(BaseClass):
             With ``empty_error``: what is not known, and what comes close.
         """
         return self._with(
-            self.index(id, filetype, keywords, empty_error, ignore, return_entry=True, **options)[1]
+            self.index(id, filetype, keywords, True, empty_error, ignore, **options)[1]
         )
 
     def get(
@@ -346,15 +347,8 @@ class FileEntryCollection(BaseClass):
             )
         asked = {'id': id, 'filetype': filetype, 'keywords': keywords, **options}
         entries = [self.data[place] for place in fitting]
-        passed = (
-            set(options) if ignore is True else set() if ignore is False else set(_texts(ignore))
-        )
         for name in options:
-            if (
-                entries
-                and name not in passed
-                and not any(name in entry.options for entry in entries)
-            ):
+            if entries and not ignore and not any(name in entry.options for entry in entries):
                 known = {known for entry in entries for known in entry.options}
                 return UnknownOptionError(
                     f'no file entry has an option {name!r}: {close_names(name, known)}'
@@ -364,6 +358,7 @@ class FileEntryCollection(BaseClass):
                 'no file entry has id, filetype and keywords together: '
                 f'{", ".join(f"{k}={v!r}" for k, v in asked.items() if v is not None)}'
             )
+        passed = () if isinstance(ignore, bool) else _texts(ignore)
         return not_one(
             entries,
             [],
@@ -375,8 +370,8 @@ class FileEntryCollection(BaseClass):
 
     @property
     def options(self) -> dict[str, Pool]:
-        """Options, and values, that all entries have."""
-        return common_options([entry.options for entry in self.data])
+        """Options, and the list of values, that all entries have."""
+        return as_lists(common_options([entry.options for entry in self.data]))
 
     def iter_options(
         self,
@@ -399,7 +394,8 @@ class FileEntryCollection(BaseClass):
         options : list of dict
         """
         if intersection:
-            return list(iter_options(self.options, include, exclude))
+            common = common_options([entry.options for entry in self.data])
+            return list(iter_options(common, include, exclude))
         # By what options they are of: what is known of the larger set is known of each smaller one,
         # and takes its place.
         kinds = {
@@ -600,12 +596,12 @@ class FileEntryCollection(BaseClass):
         newdir : str, PathLike
             The new one.
         olddir : str, PathLike, default=None
-            What it takes the place of; by default the folder that all entries have in common, down
-            to where the first option is.
+            What it takes the place of; by default the folder of what all paths have in common: of
+            ``a/b/c.txt`` and ``a/b/d.txt`` that is ``a/b``, so that ``b`` stays in the new paths.
         """
         if olddir is None and self.data:
             try:
-                olddir = os.path.commonpath([base_folder(entry.path) for entry in self.data])
+                olddir = base_folder(os.path.commonpath([entry.path for entry in self.data]))
             except ValueError as exc:
                 raise ConfigError(
                     'the entries have no folder in common: say which one to change, with olddir; '

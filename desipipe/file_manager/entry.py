@@ -17,21 +17,21 @@ from ..errors import (
     close_names,
 )
 from . import made
-from .file import BaseFile, Fields, _mapping, moved
+from .file import BaseFile, Fields, _mapping
+from .folders import moved
 from .options import (
     Pool,
     as_names,
     choose,
     chosen_names,
-    freeze,
     iter_options,
     make_pool,
     product,
-    shown,
     values_of,
     values_text,
 )
 from .template import Part
+from .values import freeze, shown
 
 _BLOCK = 256  # paths to be made at once, at least if there are as many
 _MOST = 4096
@@ -44,7 +44,8 @@ class Existence(dict[bool, list[str]]):
     def __bool__(self) -> bool:
         return not self[False]
 
-    def __str__(self) -> str:
+    def text(self) -> str:
+        """For people."""
         return '\n'.join(
             line
             for exists, paths in self.items()
@@ -84,7 +85,7 @@ class BaseFileEntry(Fields):
         See the attributes.
     options : dict, optional
         Name of option: its value, a list of values, ``range(...)``, ``...`` (any value), or a
-        dictionary: value, and the text for it in the path. A list in a list is one value, a tuple.
+        dictionary: value, and the text for it in the path. A list in a list is one value.
     foptions : dict, optional
         Name of option: what stands for its values in the path, in their order.
 
@@ -348,8 +349,8 @@ class BaseFileEntry(Fields):
         Parameters
         ----------
         ignore : bool, str, list, default=False
-            ``True``: options that the entry does not have are passed over. Names: these options are
-            passed over.
+            ``True``: options that the entry does not have are passed over. Names: the same, and
+            these options are passed over, too.
         check_exists : bool, default=False
             Whether all files must be there.
         raise_error : bool, default=True
@@ -383,11 +384,9 @@ class BaseFileEntry(Fields):
         new = self.copy()
         new.options, new.foptions = dict(self.options), dict(self.foptions)
         for name, wanted in options.items():
-            if name in passed:
+            if name in passed or (ignore and name not in self.options):
                 continue
             if name not in self.options:
-                if ignore is True:
-                    continue
                 raise UnknownOptionError(
                     f'{self._label()}: there is no option {name!r}: '
                     f'{close_names(name, self.options)}'
@@ -614,7 +613,7 @@ def existence(entries: Iterable[BaseFileEntry], return_type: str = 'dict') -> An
             except (OSError, ValueError):  # not there, or not to be looked at
                 regular = False
             (there if regular else missing)(path)
-    return found if return_type == 'dict' else str(found)
+    return found if return_type == 'dict' else found.text()
 
 
 def status(entries: Iterable[BaseFileEntry]) -> Status:

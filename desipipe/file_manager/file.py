@@ -14,9 +14,10 @@ from ..errors import ConfigError, MissingFileError, UnknownOptionError, close_na
 from ..serialize import encode
 from ..utils import BaseClass, copytree
 from . import made
+from .folders import moved
 from .made import Provenance
-from .options import shown
 from .template import Template, template
+from .values import shown
 
 
 class Fields(BaseClass):
@@ -130,6 +131,8 @@ class Fields(BaseClass):
                     'stands in its place where files are only read'
                 )
             return None if value is None else tuple(value)
+        if name not in Fields._defaults:  # of an own class
+            return value if self._defaults[name] is None else type(self._defaults[name])(value)
         if isinstance(value, os.PathLike):
             value = os.fspath(value)
         if value is None:
@@ -539,23 +542,3 @@ def _mapping(label: str, name: str, value: Any) -> dict[str, Any]:
 
 def _escaped(path: str) -> str:
     return path.replace('{', '{{').replace('}', '}}')
-
-
-def base_folder(path: str) -> str:
-    """The folder of a path down to where its first option is."""
-    brace = next(
-        (i for i, letter in enumerate(path) if letter == '{' and path[i - 1 : i] != '$'), len(path)
-    )
-    return os.path.dirname(path[:brace])
-
-
-def moved(
-    path: str, newdir: str | os.PathLike[str], olddir: str | os.PathLike[str] | None = None
-) -> str:
-    """A path with another folder in the place of one that it begins with; by default of the
-    whole folder that holds no option.
-    """
-    old = base_folder(path) if olddir is None else os.path.normpath(os.fspath(olddir))
-    return os.path.join(
-        os.fspath(newdir), os.path.relpath(path, old) if old else path.lstrip(os.sep)
-    )

@@ -10,98 +10,15 @@ from types import EllipsisType
 from typing import Any
 
 from ..errors import ConfigError
+from .values import ITEMS, freeze
 
 Pool = list[Any] | range | EllipsisType
 """The values of an option; ``...``: any."""
 
 _RANGE = re.compile(r'range\(\s*(-?\d+)\s*(?:,\s*(-?\d+)\s*)?(?:,\s*(-?\d+)\s*)?\)')
-_DEEPEST = 4  # lists in lists in one value
-_MOST = 1000  # items of one value, however deep: aliases of YAML make billions of a few lines
 _LAID_OUT = 65536  # values
 _LINEAR = 4096  # comparisons, above which values are looked up in a dictionary
 _tables: OrderedDict[int, tuple[list[Any], dict[Any, int]]] = OrderedDict()
-
-
-def shown(value: Any) -> str:
-    """A value for people, short: lists in lists of the same lists are long when they are written
-    out.
-    """
-    import reprlib
-
-    return reprlib.repr(value)
-
-
-class DictValue(dict[Any, Any]):
-    """A dictionary that is one value of an option, such as the limits of each multipole: it can be
-    hashed, and is not to be changed.
-
-    It equals dictionaries with equal items, lists and tuples in them counting as the same.
-    """
-
-    def _items(self) -> frozenset[tuple[Any, Any]]:
-        return frozenset((key, freeze(value)) for key, value in self.items())
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(self._items())
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Mapping):
-            return False
-        if len(other) != len(self):
-            return False
-        try:
-            return self._items() == DictValue(other)._items()
-        except ConfigError:  # it holds what can be no value
-            return False
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return DictValue, (dict(self),)
-
-
-def freeze(value: Any) -> Any:
-    """A value that can be compared and hashed: lists become tuples, numbers of NumPy those of
-    Python.
-
-    Raises
-    ------
-    ConfigError
-        If it can be no value: a set, or lists and dictionaries that are deep or long.
-    """
-    kind = type(value)
-    if kind is str or kind is int or kind is float or kind is bool or value is None:
-        return value
-    return _frozen(value, _DEEPEST, [_MOST])
-
-
-def _frozen(value: Any, depth: int, left: list[int]) -> Any:
-    if isinstance(value, list | tuple):
-        left[0] -= len(value)
-        if depth == 0 or left[0] < 0:
-            raise ConfigError(
-                f'holds a value with lists more than {_DEEPEST:d} deep, or more than {_MOST:,d} '
-                'items'
-            )
-        return tuple(_frozen(item, depth - 1, left) for item in value)
-    if isinstance(value, Mapping):
-        left[0] -= len(value)
-        if depth == 0 or left[0] < 0:
-            raise ConfigError(
-                f'holds a value with dictionaries more than {_DEEPEST:d} deep, or more than '
-                f'{_MOST:,d} items'
-            )
-        for key, item in value.items():
-            _frozen(key, 1, left)
-            _frozen(item, depth - 1, left)
-        return DictValue(value)
-    if isinstance(value, set | frozenset):
-        raise ConfigError(
-            'can be a value, a list of values, range(...), ..., or a dictionary of values and '
-            f'their texts, but no value is {shown(value)}'
-        )
-    if type(value).__module__ == 'numpy' and hasattr(value, 'tolist'):
-        value = value.tolist()
-        return _frozen(value, depth, left) if isinstance(value, list) else value
-    return value
 
 
 def make_pool(values: Any) -> tuple[Pool, Pool | None]:
@@ -238,7 +155,7 @@ def choose(values: Any, pool: Sequence[Any]) -> list[int]:
     wanted: Iterable[Any] = (values,)
     if isinstance(values, list | tuple | range | set | frozenset):
         whole = (
-            freeze(values) if isinstance(values, list | tuple) and len(values) <= _MOST else None
+            freeze(values) if isinstance(values, list | tuple) and len(values) <= ITEMS else None
         )
         found = position(whole, pool) if whole is not None else None
         if found is not None:
@@ -291,6 +208,11 @@ def chosen_names(
     """Names of the options to go through, in their order."""
     wanted, unwanted = as_names(include), as_names(exclude) or ()
     return [name for name in options if (wanted is None or name in wanted) and name not in unwanted]
+
+
+def as_lists(options: Mapping[str, Pool]) -> dict[str, Pool]:
+    """Options with their ranges laid out."""
+    return {name: list(pool) if isinstance(pool, range) else pool for name, pool in options.items()}
 
 
 def values_of(pool: Pool) -> Sequence[Any]:

@@ -1,0 +1,26 @@
+"""Put the folder of a path in the place of another."""
+
+from __future__ import annotations
+
+import os
+
+
+def base_folder(path: str) -> str:
+    """The folder of a path down to where its first option is."""
+    brace = next(
+        (i for i, letter in enumerate(path) if letter == '{' and path[i - 1 : i] != '$'), len(path)
+    )
+    return os.path.dirname(path[:brace])
+
+
+def moved(
+    path: str, newdir: str | os.PathLike[str], olddir: str | os.PathLike[str] | None = None
+) -> str:
+    """A path with another folder in the place of one that it begins with.
+
+    By default it takes the place of the whole folder that holds no option.
+    """
+    old = base_folder(path) if olddir is None else os.path.normpath(os.fspath(olddir))
+    return os.path.join(
+        os.fspath(newdir), os.path.relpath(path, old) if old else path.lstrip(os.sep)
+    )
