@@ -358,7 +358,7 @@ def test_status(ran: Shell) -> None:
     bad = tid(ran.queue('ran'), 'bad')[:12]
     assert '✓ 4 succeeded, ◌ 1 waiting (1 blocked), ✕ 1 failed' in said
     assert f'1 task blocked by bad[0] {bad} (FAILED): ValueError: no 1' in said
-    assert f'desipipe logs -q ran {bad}' in said and 'desipipe retry -q ran --spawn' in said
+    assert f'desipipe logs -q ran {bad}' in said and 'retry -q ran --state FAILED KILLED' in said
     assert '\x1b' not in said and '█' not in said
 
 
@@ -725,7 +725,7 @@ def test_pause_resume_retry_cancel(shell: Shell) -> None:
         == 'a: 0 tasks to run again\nb: 1 task to run again\n'
     )
     assert (
-        shell.here('retry', '-q', '*', '--name', 'false').out
+        shell.here('retry', '-q', '*', '--name', 'false', '--state', 'FAILED').out
         == 'a: 1 task to run again\nb: 1 task to run again\n'
     )
     assert (
@@ -834,7 +834,10 @@ def test_retry_and_resume_spawn(shell: Shell) -> None:
     shell('work', '-q', 'q')
     (shell.folder / 'there').touch()
     shell('pause', '-q', 'q')
-    shell('retry', '-q', 'q', '--spawn')
+    again = shell('retry', '-q', 'q')
+    assert again.out == 'q: 0 tasks to run again\n'  # by default what was killed
+    assert 'did not succeed (1 FAILED)' in again.err and 'retry -q q --state FAILED' in again.err
+    shell('retry', '-q', 'q', '--state', 'FAILED', '--spawn')
     assert shell('resume', '-q', 'q', '--spawn').err == ''
     assert shell('watch', '-q', 'q').out.endswith('all 1 task succeeded\n')
     shell('kill', '-q', 'q')

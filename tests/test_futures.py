@@ -205,7 +205,7 @@ def test_a_failure_that_was_retried_elsewhere_is_seen(
     assert isinstance(future.exception(timeout=60), FileNotFoundError)
     (tmp_path / 'there').touch()
     subprocess.run(
-        [sys.executable, '-m', 'desipipe', 'retry', '-q', queue.folder],
+        [sys.executable, '-m', 'desipipe', 'retry', '-q', queue.folder, '--state', 'FAILED'],
         check=True,
         timeout=60,
         capture_output=True,

@@ -23,7 +23,8 @@ fm = FileManager('files.yaml')
 SAME = [
     "queue.tasks(state='FAILED', one=False)",
     "gpu = tm.clone(scheduler=dict(max_workers=2), provider=dict(provider='nersc'))",
-    "retry(queue, state='KILLED')",
+    "retry(queue)\nretry(queue, state='KILLED')",
+    "import os\nos.system('desipipe retry -q test')",
     "print(fm.select(id='power').exists())",
     "if fm.get(id='power').exists(): pass",
     "import os\nif os.path.exists('there'): exit()",
@@ -45,13 +46,13 @@ DIFFERENT = [
     ('environments', "tm = TaskManager(queue, environ=dict(FLAGS='-a -b'))"),
     ('environments', "environ = Environment({'FLAGS': '-a -b'})"),
     ('hung', '@tm.python_app(skip=False)\ndef f(x):\n    import sys\n    sys.exit(x)'),
-    ('retry', 'retry(queue)'),
-    ('retry', "import os\nos.system('desipipe retry -q test')"),
     ('exists', "if not fm.select(id='power').exists():\n    pass"),
     ('exists', "power = fm.select(id='power')\nwhile True and power.exists():\n    pass"),
     ('environments', "fm.append(dict(id='power', path='${SCRATCH}/power.txt'))"),
     ('printed', "import os\nprint(os.listdir('out/.desipipe'))"),
     ('variable-arguments', "print(queue.tasks(tid='x').kwargs['args'])"),
+    ('spelling', "print(queue.counts(state='pending'))"),
+    ('spelling', "print(queue.tasks(state=['FAILED', 'DONE']))"),
     ('names', 'from desipipe.task_manager import TaskPickler'),
     ('names', 'import desipipe.nothing'),
     ('names', "import desipipe\ndesipipe.task_manager.no_such_name('test')"),
@@ -99,9 +100,9 @@ def test_page_and_program_have_one_table() -> None:
 
 def test_notebooks_are_read(tmp_path: Path) -> None:
     cells = [
-        ('markdown', '# retry(queue)'),
-        ('code', '%matplotlib inline\n!desipipe retry -q test\n' + HEAD),
-        ('code', ['%%time\n', 'retry(\n', '    queue)']),
+        ('markdown', '# queue.db.close()'),
+        ('code', '%matplotlib inline\n!desipipe retry -q test\n' + HEAD + 'queue.db\n'),
+        ('code', ['%%time\n', 'print(\n', '    queue.db)']),
         ('code', '%%bash\ndesipipe retry -q test && this is not Python'),
     ]
     made = [{'cell_type': kind, 'source': source} for kind, source in cells]
@@ -110,7 +111,7 @@ def test_notebooks_are_read(tmp_path: Path) -> None:
     notes = find_notes(str(path))
     assert notes is not None
     where = [note.where.removeprefix(f'{path}: ') for note in notes]
-    assert where == ['cell 2, line 2', 'cell 3, line 2', 'cell 4, line 2']
+    assert where == ['cell 2, line 8', 'cell 3, line 3']
 
 
 def test_exit_status_says_what_was_found(
@@ -120,19 +121,19 @@ def test_exit_status_says_what_was_found(
     same, other, own = tmp_path / 'same.py', tmp_path / 'other.py', tmp_path / 'own.py'
     same.write_text(HEAD)
     other.write_text('print(1)\n')
-    own.write_text(HEAD + 'retry(queue)\n')
+    own.write_text(HEAD + 'queue.db\n')
 
     assert main(['doctor', '--migrate', str(same), str(other)]) == 0
     words = f'{same}: nothing will differ\n{other}: does not use desipipe\n'
     assert capsys.readouterr().out == words
     assert main(['doctor', '--migrate', str(same), str(own)]) == 1
     out = capsys.readouterr().out
-    assert f'{own}:6: retry(queue)' in out
-    assert "add state='KILLED' (docs/howto/migrating.md#retry)" in out
+    assert f'{own}:6: queue.db' in out
+    assert '(docs/howto/migrating.md#queue-files)' in out
     assert '1 line to look at' in out
     assert main(['doctor', '--json', '--migrate', str(own)]) == 1
     notes = json.loads(capsys.readouterr().out)
-    assert [note['link'] for note in notes] == ['docs/howto/migrating.md#retry']
+    assert [note['link'] for note in notes] == ['docs/howto/migrating.md#queue-files']
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from .common import (
     queue_name,
 )
 from .face import FACE, hint, print_json
+from .hints import hint_retried
 
 if TYPE_CHECKING:
     pass
@@ -89,13 +90,13 @@ def _declare_retry(verbs: Verbs) -> None:
         'retry',
         retry,
         'run finished tasks again',
-        'By default those that did not succeed and are not superseded; what they blocked follows. '
+        'By default those that were killed and are not superseded; what they blocked follows. '
         'With --tid: these, however they ended, superseded or not.',
         'desipipe retry -q my_queue --spawn',
-        'desipipe retry -q my_queue --state KILLED UNKNOWN --name fraction',
+        'desipipe retry -q my_queue --state FAILED KILLED UNKNOWN --name fraction',
     )
     add_queue(parser, several=True)
-    add_states(parser, 'tasks in these states (default: FAILED KILLED UNKNOWN)')
+    add_states(parser, 'tasks in these states (default: KILLED)')
     add_conditions(parser, 'tid', 'name', 'mid', 'jobid')
     add_spawn(parser)
 
@@ -106,15 +107,14 @@ def retry(args: argparse.Namespace) -> None:
         check_names(queue, args.name)
         given = {
             'tid': find_tasks(queue, args.tid),
-            'state': args.state,
+            'state': args.state or ['KILLED'],
             'name': args.name,
             'mid': args.mid,
             'jobid': args.jobid,
         }
         n = len(queue.retry(**{key: value for key, value in given.items() if value}))
         print(f'{queue_name(queue)}: {plural(n)} to run again')
-        if n and not args.spawn:
-            hint_nobody(queue)
+        hint_retried(queue, args, n)
 
 
 def _declare_cancel(verbs: Verbs) -> None:

@@ -102,7 +102,7 @@ class Verbs:
             description=f'{summary[0].upper()}{summary[1:]}. {description}'.strip(),
             epilog=epilog,
             formatter_class=_HelpFormatter,
-            allow_abbrev=False,
+            allow_abbrev=True,
         )
         parser.add_argument('--debug', action='store_true', help='show where an error happened')
         parser.set_defaults(handler=handler)

@@ -48,8 +48,8 @@ DIFFERENCES = (
     Difference(
         'identities',
         'identities and lists of tasks',
-        '36 characters; `queue.tasks()` as they were written last; `tasks(tid=[...])` is one task',
-        '32 hexadecimal digits; `queue.tasks()` as they were added; `tasks(tid=[...])` is a list',
+        '36 characters; `queue.tasks()` as they were written last',
+        '32 hexadecimal digits; `queue.tasks()` as they were added',
         'one call has one identity, in every process and release',
         'none, unless you store them',
     ),
@@ -89,14 +89,6 @@ DIFFERENCES = (
         'none',
     ),
     Difference(
-        'retry',
-        '`retry` without `--state`',
-        'tasks that are KILLED',
-        'tasks that are FAILED, KILLED or UNKNOWN',
-        'what failed is what one runs again',
-        '`--state KILLED`',
-    ),
-    Difference(
         'exists',
         '`fm.exists()` as a condition',
         'always true',
@@ -121,6 +113,16 @@ DIFFERENCES = (
         'made each file; `repr` and messages read differently',
         'what programs print is theirs alone',
         'none, unless you parse them',
+    ),
+    Difference(
+        'spelling',
+        'names and states that nothing has, in commands and in `queue.counts`; values of options '
+        'and file types in other spellings',
+        'nothing is found, exit status 0',
+        'a misspelled name is told, with those that come close, exit status 2; `(0.4, 0.6)` finds '
+        '`[0.4, 0.6]`, and `TEXT` `text`',
+        'a typo looked like an empty queue',
+        'none',
     ),
 )
 """All of them, at most ten."""

@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from ..queue.events import STATES
 from .differences import BY_KEY, PAGE
 from .script_source import Place, parse_source, read_sources
 
 _PACKAGE = 'desipipe'
-_RETRY = re.compile(r'desipipe\s+retry\b(?!.*--state)')
 _BLANKS = re.compile(r'^[^\s"\'$`][^"\'$`]*\s')
 _GETTERS = {'result', 'err', 'out'}
 _CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f]')
@@ -129,9 +129,6 @@ class _Finder:
     def look(self, source: Place, tree: ast.Module) -> None:
         """Find what differs in a piece of Python."""
         self._place, before = source, len(self.notes)
-        for number, line in enumerate(source.lines, 1):
-            if _RETRY.search(line.partition('#')[0]):
-                self._differs('retry', number)
         for node in ast.walk(tree):
             for find in _FINDERS.get(type(node), ()):
                 find(self, node)
@@ -249,9 +246,9 @@ class _Finder:
         if isinstance(function, ast.Attribute) and name in _GETTERS:
             if given & {'timeout', 'timestep'} or node.args:
                 self._differs('results', node.lineno)
-        if name == 'retry' and not given & {'state', 'tid'} and self._is_retry(node):
-            self._differs('retry', node.lineno, "add state='KILLED'")
         for keyword in node.keywords:
+            if keyword.arg == 'state' and self._has_unknown_state(keyword.value):
+                self._differs('spelling', node.lineno, f'states are {", ".join(STATES)}')
             if keyword.arg in ('environ', 'data'):
                 self._find_blanks(keyword.value)
             if keyword.arg in ('path', 'link') and '${' in str(_constant(keyword.value) or ''):
@@ -260,11 +257,12 @@ class _Finder:
             for value in node.args:
                 self._find_blanks(value)
 
-    def _is_retry(self, node: ast.Call) -> bool:
-        if isinstance(node.func, ast.Attribute):
-            owner = self._kind(node.func.value)
-            return owner == 'queue' or owner.startswith('module ')
-        return self._kind(node.func).startswith('object ')
+    def _has_unknown_state(self, node: ast.expr) -> bool:
+        value = _constant(node)
+        states = [value] if isinstance(value, str) else value
+        return isinstance(states, list | tuple) and any(
+            isinstance(state, str) and state not in STATES for state in states
+        )
 
     def _find_blanks(self, node: ast.expr) -> None:
         value = _constant(node)

@@ -136,7 +136,8 @@ def _check_script_options(args: argparse.Namespace) -> None:
         raise UnknownOptionError(
             f'{args.notebook} is a script, of which nothing was kept to go on with. Nothing was '
             'run. Go on with the notebook that was made of it, or run it again: what is done is '
-            'taken from its queues. Run what failed again with: desipipe retry -q QUEUE'
+            'taken from its queues. Run what failed again with: '
+            'desipipe retry -q QUEUE --state FAILED'
         )
 
 

@@ -245,6 +245,9 @@ def waiting_text(groups: Iterable[JobGroup]) -> str:
     )
 
 
+_RETRY = '--state FAILED KILLED UNKNOWN --spawn'
+
+
 def advice(
     summary: Facts,
     where: str,
@@ -275,7 +278,7 @@ def advice(
     if summary['condition'] == 'paused':
         found.append(('Resume', f'desipipe resume {where}'))
     if look:
-        found += [*look, ('Retry failed tasks', f'desipipe retry {where} --spawn')]
+        found += [*look, ('Retry failed tasks', f'desipipe retry {where} {_RETRY}')]
     if damaged:
         found.append(('Move damaged lines aside', f'desipipe doctor {where} --repair'))
     return found
