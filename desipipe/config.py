@@ -6,7 +6,7 @@ import contextlib
 import operator
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Self, SupportsIndex
 
 from .errors import (
@@ -16,6 +16,7 @@ from .errors import (
     UnknownOptionError,
     close_names,
 )
+from .layers import Layers, yaml_parser
 from .utils import BaseClass, BaseDict, is_sequence, mkdir, username
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     'inherit_options',
     'number',
     'whole_number',
+    'yaml_parser',
 ]
 
 
@@ -192,7 +194,7 @@ _KEYS = {
 _REFERENCE = re.compile(r'\$(?:(\w+)|\{([^}]*)\})', re.ASCII)
 
 
-class Config(BaseClass, MutableMapping[str, Any]):
+class Config(Layers):
     """The user's configuration: what was set here, else ``config.yaml``, else environment
     variables, else defaults.
 
@@ -215,7 +217,8 @@ class Config(BaseClass, MutableMapping[str, Any]):
       half of them from the beginning and half from the end;
     - ``linger``: seconds that idle workers wait for further tasks before they end.
 
-    Other keys of the file are told by a warning, and kept.
+    Other keys of the file are told by a warning, and kept. Iterating gives the keys that have been
+    set, and ``base_queue_dir``.
 
     Parameters
     ----------
@@ -258,20 +261,10 @@ class Config(BaseClass, MutableMapping[str, Any]):
         self._set: dict[str, Any] = {}
 
     def __copy__(self) -> Self:
-        new = super().__copy__()
+        new = self.__class__.__new__(self.__class__)
+        new.__dict__.update(self.__dict__)
         new._saved, new._set = dict(self._saved), dict(self._set)
         return new
-
-    def clone(self, *args: Any, **kwargs: Any) -> Self:
-        """Return an updated copy; arguments are those of ``update``."""
-        new = self.copy()
-        new.update(*args, **kwargs)
-        return new
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """All keys and values, as a dictionary of its own."""
-        return dict(self)
 
     @property
     def config_fn(self) -> str:
@@ -282,6 +275,10 @@ class Config(BaseClass, MutableMapping[str, Any]):
     def config_dir(self) -> str:
         """Folder of the configuration file."""
         return os.path.dirname(self.filename)
+
+    @config_dir.setter
+    def config_dir(self, folder: str) -> None:
+        self.filename = os.path.join(os.path.abspath(folder), os.path.basename(self.filename))
 
     def __getitem__(self, key: str) -> Any:
         for layer in (self._set, self._environ, self._saved):
@@ -312,12 +309,8 @@ class Config(BaseClass, MutableMapping[str, Any]):
         self._saved.pop(key, None)
 
     def __iter__(self) -> Iterator[str]:
-        there = [
-            key
-            for key, spec in _KEYS.items()
-            if spec.default is not None or key == 'base_queue_dir'
-        ]
-        return iter(dict.fromkeys([*there, *self._saved, *self._environ, *self._set]))
+        # Defaults are found by name; a list of keys has what was said.
+        return iter(dict.fromkeys([*self._saved, *self._environ, *self._set, 'base_queue_dir']))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

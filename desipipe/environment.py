@@ -9,10 +9,10 @@ import numbers
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self
 
-from .config import Configurable
+from .config import Config, Configurable
 from .errors import ConfigError
 from .security.secrets import (
     HIDDEN,
@@ -54,7 +54,7 @@ def _commands(value: Any) -> tuple[Any, ...]:
     return () if value is None else tuple(value) if is_sequence(value) else (value,)
 
 
-class BaseEnvironment(Configurable, MutableMapping[str, Any]):
+class BaseEnvironment(Configurable, BaseDict):
     """Variables to set, after shell commands to run: a dictionary, with :attr:`command`.
 
     An own environment is a subclass with a :attr:`name`, :attr:`variables` and :attr:`commands`
@@ -131,6 +131,9 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         if option == 'command':
             return (*self._class_commands(), *_check_commands(value, self.label))
         if value is not None and not isinstance(value, Mapping):
+            with contextlib.suppress(TypeError, ValueError):
+                value = dict(value)  # pairs
+        if value is not None and not isinstance(value, Mapping):
             raise ConfigError(
                 f'data of the environment {self.label} must be a dictionary of names and values of '
                 f'variables, not {value!r}'
@@ -142,28 +145,23 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
 
     @classmethod
     def _class_variables(cls) -> dict[str, Any]:
-        return {**cls.variables, **cls._defaults}
+        own = cls._nearest('variables', '_defaults')
+        return {**own.get('variables', {}), **own.get('_defaults', {})}
 
     @classmethod
     def _class_commands(cls) -> tuple[str, ...]:
-        return (*cls.commands, *_commands(cls._command))
+        own = cls._nearest('commands', '_command')
+        return (*own.get('commands', ()), *_commands(own.get('_command')))
+
+    @classmethod
+    def _nearest(cls, *names: str) -> Mapping[str, Any]:
+        # Whichever of its names a class uses takes the place of both of its bases'.
+        return next(vars(each) for each in cls.__mro__ if not vars(each).keys().isdisjoint(names))
 
     # A dictionary of its variables
 
-    def __getitem__(self, name: str) -> Any:
-        return self.data[name]
-
     def __setitem__(self, name: str, value: Any) -> None:
         self.data[_check_name(name, self.label)] = _check_value(name, value, self.label)
-
-    def __delitem__(self, name: str) -> None:
-        del self.data[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.data)
-
-    def __len__(self) -> int:
-        return len(self.data)
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Configurable):
@@ -172,19 +170,19 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __or__(self, other: Mapping[str, Any]) -> Self:
+    def __or__(self, other: Mapping[str, Any]) -> Self:  # type: ignore[override]
         return self.clone(other) if isinstance(other, Mapping) else NotImplemented
 
-    def __ror__(self, other: Mapping[str, Any]) -> Self:
+    def __ror__(self, other: Mapping[str, Any]) -> Self:  # type: ignore[override]
         # Variables that both have are those of this one, as of dictionaries.
         return self.clone({**other, **self.data}) if isinstance(other, Mapping) else NotImplemented
 
-    def __ior__(self, other: Mapping[str, Any]) -> Self:
+    def __ior__(self, other: Mapping[str, Any]) -> Self:  # type: ignore[override]
         self.update(other)
         return self
 
     @classmethod
-    def fromkeys(cls, names: Iterable[str], value: Any = None) -> Self:
+    def fromkeys(cls, names: Iterable[str], value: Any = None) -> Self:  # type: ignore[override]
         """Make an environment in which variables have one value, as ``dict.fromkeys`` does."""
         return cls(dict.fromkeys(names, value))
 
@@ -200,17 +198,6 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         if 'command' in kwargs:
             self.command = self.check('command', kwargs.pop('command'))
         super().update(*args, **kwargs)
-
-    def __copy__(self) -> Self:
-        new = super().__copy__()
-        new.data = dict(self.data)
-        return new
-
-    def clone(self, *args: Any, **kwargs: Any) -> Self:
-        """Return an updated copy; arguments are those of :meth:`update`."""
-        new = self.copy()
-        new.update(*args, **kwargs)
-        return new
 
     def updated(self, **options: Any) -> Self:
         """Return a copy with more variables and commands.
@@ -586,16 +573,14 @@ class BaseNERSCEnvironment(BaseEnvironment):
     """NERSC's: ``DESICFS`` is the collaboration's folder."""
 
     name = 'nersc-base'
-    variables: ClassVar[Mapping[str, str | int | float | None]] = {
-        'DESICFS': '/global/cfs/cdirs/desi'
-    }
+    _defaults: ClassVar[Mapping[str, Any]] = {'DESICFS': '/global/cfs/cdirs/desi'}
 
 
 class CosmodesiNERSCEnvironment(BaseNERSCEnvironment):
     """The cosmodesi environment at NERSC, which is sourced, with the variables of 'nersc-base'."""
 
     name = 'nersc-cosmodesi'
-    commands = ('source /global/common/software/desi/users/adematti/cosmodesi_environment.sh main',)
+    _command = 'source /global/common/software/desi/users/adematti/cosmodesi_environment.sh main'
 
 
 def Environment(
@@ -618,7 +603,7 @@ def Environment(
     data : dict, default=None
         Further variables.
     command : str, list of str, default=None
-        Further shell commands.
+        Further shell commands; those of the configuration are not run then.
     strict : bool, default=None
         If True, nothing is started when a command fails; by default it is told and passed over.
     secret : str, list of str, default=None
@@ -642,9 +627,19 @@ def Environment(
             # `environ`.
             name = environ.pop('environ', None)
             environ = {'data': environ, **({'name': name} if name is not None else {})}
+    if command is not None and (environ is None or isinstance(environ, dict)):
+        config = _without_command(Config() if config is None else config)
     given = {'data': data, 'command': command, 'strict': strict, 'secret': secret}
     options = {option: value for option, value in given.items() if value is not None}
     return BaseEnvironment.make(environ, config, **options)
+
+
+def _without_command(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    # What is given takes the place of the command of the configuration.
+    chosen = config.get('environ')
+    if not isinstance(chosen, Mapping):
+        return config
+    return {'environ': {key: value for key, value in chosen.items() if key != 'command'}}
 
 
 get_environ = Environment

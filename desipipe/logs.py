@@ -10,6 +10,7 @@ import traceback
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from .errors import UnknownNameError
 from .terminal import visible
 
 __all__ = ['LoggingContext', 'exception_handler', 'log_to_stderr', 'setup_logging']
@@ -61,7 +62,9 @@ def level_number(level: str | int) -> int:
     """
     number = logging.getLevelNamesMapping().get(level.upper()) if isinstance(level, str) else level
     if number is None:
-        raise ValueError(f'There is no logging level {level!r}. Use one of: {", ".join(LEVELS)}.')
+        raise UnknownNameError(
+            f'There is no logging level {level!r}. Use one of: {", ".join(LEVELS)}.'
+        )
     return number
 
 
@@ -109,7 +112,7 @@ def setup_logging(
         handler = logging.StreamHandler(sys.stdout if stream is None else stream)
     words = '[%(elapsed)s]  %(asctime)s %(name)-25s %(levelname)-8s %(message)s'
     handler.setFormatter(_ElapsedFormatter(fmt or words, '%m-%d %H:%M '))
-    logging.basicConfig(level=number, handlers=[handler], force=True, **kwargs)
+    logging.basicConfig(**{'level': number, 'handlers': [handler], 'force': True, **kwargs})
     sys.excepthook = exception_handler
 
 

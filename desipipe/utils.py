@@ -46,11 +46,11 @@ faces: dict[str, Callable[..., Any]] = {}
 notebook's, see ``TaskApp.form``.
 """
 
-
 _ABOVE = {
     'command_line': 'desipipe.cli:main',
     'queue': 'desipipe.queue.queue:queue_of',
     'task_manager': 'desipipe.task_manager:open_task_manager',
+    'yaml_parser': 'desipipe.file_manager:yaml_parser',
 }
 
 
@@ -61,7 +61,7 @@ def from_above(name: str) -> Callable[..., Any]:
     ----------
     name : str
         ``'queue'``: the queue of a ledger; ``'task_manager'``: a task manager of it;
-        ``'command_line'``: :func:`desipipe.cli.main`.
+        ``'command_line'``, ``'yaml_parser'``: :func:`desipipe.cli.main`, and that of data bases.
 
     Returns
     -------

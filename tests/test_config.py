@@ -61,14 +61,15 @@ def message(kind: type[Exception], call: Any, *args: Any, **kwargs: Any) -> str:
 
 def test_no_file(folder: Path) -> None:
     config = Config()
-    assert dict(config) == {
-        'base_queue_dir': str(folder.parent / '.desipipe' / 'queues'),
+    assert dict(config) == {'base_queue_dir': str(folder.parent / '.desipipe' / 'queues')}
+    defaults = {
         'trusted_users': [],
         'sync_interval': 0.2,
         'lease': 30.0,
         'output_limit': 1_000_000,
         'linger': 5.0,
     }
+    assert {key: config[key] for key in defaults} == defaults
     assert list(folder.iterdir()) == []  # looking makes nothing
     config['trusted_users'].append('mallory')
     assert Config()['trusted_users'] == config['trusted_users'] == []

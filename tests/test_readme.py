@@ -27,4 +27,4 @@ def test_scripts_of_the_readme_run_as_printed(queue_dir: Path, tmp_path: Path) -
     assert queue.wait_stopped(60)
     assert done.returncode == 0, done.stderr
     value, limit = done.stdout.split()
-    assert 3.1 < float(value) < 3.2 and limit == '0-01:00:00'
+    assert 3.1 < float(value) < 3.2 and limit == '0-1:0:0'

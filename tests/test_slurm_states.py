@@ -99,7 +99,7 @@ def test_submitted(text: str, found: tuple[str, str]) -> None:
 )
 def test_time(text: str, seconds: int) -> None:
     assert parse_time(text) == seconds
-    assert parse_time(format_time(seconds)) == seconds
+    assert parse_time(format_time(text)) == seconds
 
 
 @pytest.mark.parametrize(

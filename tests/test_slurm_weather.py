@@ -515,7 +515,7 @@ def test_the_shell_does_not_win(
     options = job['options']
     assert (options['account'], options['time'], options['clusters']) == (
         'desi',
-        '0-00:30:00',
+        '0-0:30:0',
         'other',
     )
     assert (

@@ -41,7 +41,10 @@ def test_tasks_of_one_identity_is_one_task(queue: Queue, double: Any) -> None:
 
     task = queue.tasks(tid=first.id)
     assert isinstance(task, Task) and task.kwargs == {'i': 1, 'fails': False}
-    assert [task.id for task in queue.tasks(tid=[first.id, second.id])] == [first.id, second.id]
+    assert [task.id for task in queue.tasks(tid=[first.id, second.id], one=False)] == [
+        first.id,
+        second.id,
+    ]
     assert queue.tasks(tid='0' * 32) is None and queue.tasks(tid='0' * 32, one=False) == []
     assert queue.tasks(name='double', index=1).id == second.id
     assert queue.tasks(name='double', one=True).id == first.id

@@ -60,7 +60,7 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
     ----------
     mpiprocs_per_worker : int, default=1
         Number of MPI processes that run a task together; with 1, tasks run without `mpiexec`.
-    mpiexec : str, default='mpiexec -n {mpiprocs:d} {cmd}'
+    mpiexec : str, default='mpiexec -np {mpiprocs:d} {cmd}'
         How a command is run by several MPI processes: a template, or a program, with options of its
         own if need be, that takes ``-n``.
     environ : Environment, default=None
@@ -78,7 +78,7 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
     }
     defaults: ClassVar[Mapping[str, Any]] = {
         'mpiprocs_per_worker': 1,
-        'mpiexec': 'mpiexec -n {mpiprocs:d} {cmd}',
+        'mpiexec': 'mpiexec -np {mpiprocs:d} {cmd}',
     }
     placeholders: ClassVar[tuple[str, ...]] = ('mpiprocs', 'cmd')
     """What a template of ``mpiexec`` may hold; see :meth:`mpi_values`."""

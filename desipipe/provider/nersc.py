@@ -45,6 +45,7 @@ class NERSCProvider(SlurmProvider):
         'threshold_nodes': 1,
     }
     threshold_nodes: int
+    max_mpiprocs_per_node: ClassVar[int] = PROCESSES
 
     def __init__(self, environ: Any = None, **options: Any) -> None:
         super().__init__(environ, **options)

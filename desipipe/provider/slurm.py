@@ -192,7 +192,7 @@ class SlurmProvider(BaseProvider):
                     f"{what} is {value!r}, but must be a time span as Slurm writes it: '30' "
                     "(minutes), '1:30:00', '1-12:00:00'"
                 )
-            return format_time(seconds)
+            return format_time(str(value).strip())
         if option == 'nodes_per_worker':
             value = number(value, what)
             if value <= 0:

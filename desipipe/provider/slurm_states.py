@@ -308,12 +308,10 @@ def parse_time(text: str) -> int:
     return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
-def format_time(seconds: int) -> str:
-    """The inverse of :func:`parse_time`: ``'0-01:00:00'``."""
-    minutes, second = divmod(seconds, 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    return f'{days:d}-{hour:02d}:{minute:02d}:{second:02d}'
+def format_time(text: str) -> str:
+    """A time span in the form that providers keep, ``'0-1:0:0'``."""
+    days, *rest = decode_slurm_time(text)
+    return f'{days:d}-{":".join(map(str, rest))}'
 
 
 def fate(row: Row, began: bool = True) -> tuple[str, str]:

@@ -45,6 +45,7 @@ from ..terminal import visible
 from ..utils import BaseClass, from_above, is_pattern, mkdir, random_hex
 from .adding import Batch
 from .authors import mid_of as mid_of
+from .conditions import mids_of_names, several, tids_there
 from .events import (
     DROPPED,
     FAILED,
@@ -634,14 +635,15 @@ class Queue(BaseClass):
         ``counts.claimed`` is the number of these.
         """
         self.ledger.follow()
-        by_state, claimed = self.ledger.state.counts_shown()
+        state_of_queue = self.ledger.state
+        by_state, claimed = state_of_queue.counts_shown()
 
         def count(state: str | Iterable[str] | None, mid: str | Iterable[str] | None) -> int:
-            tables: list[dict[str, int]] = (
-                [by_state] if mid is None else [self.summary(one) for one in _several(mid)]
+            tables: Iterable[dict[str, int]] = (
+                [by_state] if mid is None else map(self.summary, mids_of_names(state_of_queue, mid))
             )
             names = (
-                STATES if state is None else [STATES[state_code(text)] for text in _several(state)]
+                STATES if state is None else [STATES[state_code(text)] for text in several(state)]
             )
             return sum(table.get(name, 0) for table in tables for name in names)
 
@@ -711,16 +713,16 @@ class Queue(BaseClass):
         known = ledger.state
         rows: Iterable[int]
         if tid is not None:
-            rows = [ledger.find(_hex(text)) for text in _several(tid)]
+            rows = [ledger.find(_hex(text)) for text in several(tid)]
         else:
             rows = known.each()
         if state is not None:
-            rows = known.rows_shown(rows, {state_code(text) for text in _several(state)})
+            rows = known.rows_shown(rows, {state_code(text) for text in several(state)})
         if mid is not None:
-            mids = {find_mid(known, text) for text in _several(mid)}
+            mids = set(mids_of_names(known, mid))
             rows = [row for row in rows if known.groups[known.group[row]].mid in mids]
         if name is not None:
-            names = set(_several(name))
+            names = set(several(name))
             rows = [row for row in rows if known.groups[known.group[row]].name in names]
         if index is not None:
             indices = {index} if isinstance(index, int) else set(index)
@@ -755,7 +757,7 @@ class Queue(BaseClass):
             Identity (or its beginning), state, task manager, job, app's name, order of call.
         one : bool, default=None
             ``True``: the first task that fits, or ``None``; ``False``: a list; by default one task
-            if one identity, or one name and one index, are given, else a list.
+            if identities, or one name and one index, are given, else a list.
         property : str, list, default=None
             Attribute of the tasks (``'tid'``, ``'state'``, ``'result'``, …) to return instead of
             them; of several a tuple.
@@ -768,8 +770,8 @@ class Queue(BaseClass):
         tasks : list of Task, Task, or what was asked for
         """
         if one is None:
-            one = isinstance(tid, str) or (isinstance(name, str) and isinstance(index, int))
-        names = [] if property is None else _several(property)
+            one = tid is not None or (isinstance(name, str) and isinstance(index, int))
+        names = [] if property is None else several(property)
         for text in names:
             if not hasattr(Task, text):
                 known = (
@@ -780,9 +782,8 @@ class Queue(BaseClass):
                 raise UnknownPropertyError(
                     f'A task has no property {text!r}: {close_names(text, known, n=30)}'
                 )
-        if tid is not None:
-            tid = [text for text in _several(tid) if text in self]
-        rows = self.select(tid, state, mid, jobid, name, index, superseded=superseded)
+        ids = tids_there(self, tid)
+        rows = self.select(ids, state, mid, jobid, name, index, superseded=superseded)
         found: list[Any] = [Task.stored(self.ledger, row) for row in (rows[:1] if one else rows)]
         if names:
             # The identity as people hold it: text.
@@ -798,7 +799,7 @@ class Queue(BaseClass):
         return [Future(self.ledger, self.ledger.state.ids[row]) for row in self.select(**kwargs)]
 
     def pop(
-        self, tid: str | None = None, mid: str | None = None, state: str = 'PENDING', **kwargs: Any
+        self, state: str = 'PENDING', tid: str | None = None, mid: str | None = None, **kwargs: Any
     ) -> Task | None:
         """Take the next pending task as one's own.
 
@@ -826,12 +827,12 @@ class Queue(BaseClass):
         code = state_code(state)
         chosen = None
         if tid is not None or kwargs or code != PENDING:
-            chosen = self.select(tid=tid, mid=mid, state=state, **kwargs)
+            chosen = self.select(tid=tids_there(self, tid), mid=mid, state=state, **kwargs)
 
         def decide() -> Sequence[JournalEvent]:
             known = ledger.state
             if chosen is None:
-                mids = list(known.managers) if mid is None else [find_mid(known, mid)]
+                mids = list(known.managers) if mid is None else mids_of_names(known, mid)
                 rows = known.next_pending(mids, 1)
             else:
                 rows = [row for row in chosen if known.status[row] == code][:1]
@@ -959,8 +960,8 @@ class Queue(BaseClass):
             When they say to have begun, in seconds since the epoch; None: what is known.
         """
         ledger = self.ledger
-        known = [text for text in _several(tid) if text in self]
-        for text in _several(tid):
+        known = [text for text in several(tid) if text in self]
+        for text in several(tid):
             if text not in known:
                 self._tell_unknown(text, 'changed')
         ledger.change(lambda _: [ledger.find(_hex(text)) for text in known], state_code(state))
@@ -1000,7 +1001,7 @@ class Queue(BaseClass):
         retried = self.ledger.retry(
             lambda _: self.select(**conditions),
             keep,
-            running=tid is None and 'RUNNING' in _several(state),
+            running=tid is None and 'RUNNING' in several(state),
         )
         if self.spawn and retried:
             self.keep_spawned()
@@ -1043,7 +1044,7 @@ class Queue(BaseClass):
             mids = (
                 None
                 if mid is None
-                else {find_mid(self.ledger.state, text) for text in _several(mid)}
+                else {find_mid(self.ledger.state, text) for text in several(mid)}
             )
             mid = [one for one in self.mids_of(provider) if mids is None or one in mids]
         names, withdrawn = self.end(None if jobid is None else _job_texts(jobid), mid, manager)
@@ -1076,10 +1077,8 @@ class Queue(BaseClass):
         batch systems that have not begun to the manager.
         """
         self.ledger.follow()
-        jobs = None if jobid is None else set(_several(jobid))
-        mids = (
-            None if mid is None else {find_mid(self.ledger.state, text) for text in _several(mid)}
-        )
+        jobs = None if jobid is None else set(several(jobid))
+        mids = None if mid is None else {find_mid(self.ledger.state, text) for text in several(mid)}
 
         def choose(state: State) -> list[str]:
             return [
@@ -1113,11 +1112,9 @@ class Queue(BaseClass):
         from .jobs import withdraw_jobs
 
         self.ledger.follow()
-        mids = (
-            None if mid is None else {find_mid(self.ledger.state, text) for text in _several(mid)}
-        )
+        mids = None if mid is None else {find_mid(self.ledger.state, text) for text in several(mid)}
         return withdraw_jobs(
-            self.ledger, self.name, None if jobid is None else set(_several(jobid)), mids
+            self.ledger, self.name, None if jobid is None else set(several(jobid)), mids
         )
 
     def _is_managed(self) -> bool:
@@ -1209,7 +1206,7 @@ class Queue(BaseClass):
         """
 
         def choose(state: State) -> list[int]:
-            rows = [self.ledger.find(_hex(text)) for text in _several(tid)]
+            rows = [self.ledger.find(_hex(text)) for text in several(tid)]
             _check_needed(state, rows)
             return [row for row in rows if state.status[row] != DROPPED]
 
@@ -1695,14 +1692,17 @@ def kill(
         if provider is not None:
             mids = one.mids_of(provider)
             conditions['mid'] = [
-                mid for mid in mids if 'mid' not in kwargs or mid in _several(kwargs['mid'])
+                mid for mid in mids if 'mid' not in kwargs or mid in several(kwargs['mid'])
             ]
         names += [task.id for task in one.cancel(**conditions)]
     return names
 
 
 def retry(
-    queue: str | Queue | Iterable[str | Queue], spawn: bool = False, **kwargs: Any
+    queue: str | Queue | Iterable[str | Queue],
+    state: str | Iterable[str] = 'KILLED',
+    spawn: bool = False,
+    **kwargs: Any,
 ) -> list[Task]:
     """Run tasks again; see :meth:`Queue.retry`.
 
@@ -1710,6 +1710,8 @@ def retry(
     ----------
     queue : str, Queue, list
         As for :func:`get_queue`.
+    state : str or iterable of str, default='KILLED'
+        Of the tasks; those of ``tid=`` run again whatever state they ended in.
     spawn : bool, default=False
         Whether to start detached managers.
     **kwargs
@@ -1721,7 +1723,7 @@ def retry(
     """
     tasks: list[Task] = []
     for found in get_queue(queue, create=False, one=False):
-        tasks += found.retry(**kwargs)
+        tasks += found.retry(state=state, **kwargs)
         if spawn:
             found.keep_spawned()
     return tasks
@@ -1751,10 +1753,6 @@ def _check_needed(state: State, rows: Iterable[int], superseded: bool = False) -
                     f'{state.ids[other].hex()[:12]}, which has not ended: nothing was deleted. '
                     f'Cancel or delete that one first'
                 )
-
-
-def _several(value: str | Iterable[str]) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
 
 
 def _job_texts(jobid: str | int | Iterable[str | int]) -> list[str]:

@@ -33,6 +33,7 @@ from ..serialize import TaskReference, TaskReferences, dumps
 from ..terminal import visible
 from ..utils import BaseClass, Logged, from_above
 from .app import App, caller
+from .arguments import filled, in_order
 from .call_here import FAILED_ERRNO, call_here
 from .ends import End
 from .events import (
@@ -609,7 +610,7 @@ class Task(BaseClass):
         index: int | None = None,
     ) -> None:
         self._app: App | None = app
-        self._kwargs: dict[str, Any] | None = _filled(app, kwargs or {})
+        self._kwargs: dict[str, Any] | None = filled(app, kwargs or {})
         self._tid: bytes | None = None
         self._index = max(getattr(app, 'index', 0), 0) if index is None else index
         self._ledger: Ledger | None = None
@@ -786,7 +787,7 @@ class Task(BaseClass):
             shared = ledger.shared_payload(self._row)
             loaded: Any = ledger.load(ledger.arguments_payload(self._row), future)
             common: Any = ledger.load(shared, future) if shared else None
-            self._kwargs = {**common, **loaded} if common else loaded
+            self._kwargs = in_order(self.app, {**common, **loaded} if common else loaded)
         assert self._kwargs is not None
         return self._kwargs
 
@@ -1039,10 +1040,6 @@ class Task(BaseClass):
         return visible(
             f'<Task {self.id[:12]} {self.name}[{self.index:d}] {self.state}>', lines=False
         )
-
-
-def _filled(app: App, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(kwargs) if any(name.startswith('*') for name in kwargs) else app.bind((), kwargs)
 
 
 def _resolved(value: Any) -> Any:

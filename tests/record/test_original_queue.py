@@ -416,7 +416,7 @@ def test_task_managers_are_taken_over(take: Any) -> None:
         nersc.provider.time,
         nersc.provider.output,
         nersc.provider.error,
-    ) == ('desi_g', '0-00:10:00', '_sbatch/slurm-%j.out', None)
+    ) == ('desi_g', '0-0:10:0', '_sbatch/slurm-%j.out', None)
     assert (dict(nersc.environ), nersc.environ.command, nersc.scheduler.max_workers) == (
         {'FOO': '$BAR'},
         ('export COMMAND=1',),
