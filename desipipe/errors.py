@@ -143,11 +143,6 @@ class MissingDatabaseError(ConfigError, MissingFileError):
     """The file of a data base of files is not there."""
 
 
-def unreadable(error: OSError) -> type[ConfigError]:
-    """The class of the error of a file that is to be read."""
-    return MissingDatabaseError if isinstance(error, FileNotFoundError) else ConfigError
-
-
 class UntrustedFileError(DesipipeError, PermissionError):
     """A file of another user that would run code when it is loaded; it was not."""
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from .. import io
-from ..errors import ConfigError, UnknownNameError, UnknownOptionError, close_names, unreadable
+from ..errors import ConfigError, UnknownNameError, UnknownOptionError, close_names
 from ..utils import BaseClass, is_sequence
 from . import made
 from .entry import BaseFileEntry, Status, check_files, existence, get_file_entry, not_one, status
 from .file import Fields
-from .folders import base_folder
+from .folders import base_folder, unreadable
 from .made import Provenance
 from .options import Pool, as_lists, chosen_names, common_options, iter_options
 from .values import freeze, shown

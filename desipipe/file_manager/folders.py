@@ -1,8 +1,10 @@
-"""Put the folder of a path in the place of another."""
+"""Change folders of paths, and tell what cannot be read."""
 
 from __future__ import annotations
 
 import os
+
+from ..errors import ConfigError, MissingDatabaseError
 
 
 def base_folder(path: str) -> str:
@@ -24,3 +26,8 @@ def moved(
     return os.path.join(
         os.fspath(newdir), os.path.relpath(path, old) if old else path.lstrip(os.sep)
     )
+
+
+def unreadable(error: OSError) -> type[ConfigError]:
+    """The class of the error of a data base that cannot be read."""
+    return MissingDatabaseError if isinstance(error, FileNotFoundError) else ConfigError
