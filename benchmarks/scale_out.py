@@ -362,7 +362,7 @@ def notice(folder: Path, workers: int) -> float:
             for i in range(second % 10, workers, 10):  # each beats every third of its lease
                 if i != victim or clock.now < begun + 100:
                     leases[i].beat()
-            if names[victim] in ledger.judge(observer):
+            if names[victim] in ledger.end_lost_workers(observer):
                 break
             clock.now += 1.0
         assert set(names) - {names[victim]} == set(ledger.state.alive), (

@@ -49,8 +49,10 @@ INSIDE = {
         'call_here events event_checks ends task_events process_events faults lending '
         'not_a_value place selection sweep versions columns processes state transactions '
         'transactions.tasks transactions.processes transactions.attempts '
-        'transactions.decisions authors uses adding ledger app compact jobs output waiting '
-        'sharing arguments task conditions explain gathering future_list queue location'
+        'transactions.decisions authors uses adding queue_reader payload_reader '
+        'attempt_reader payload_writer task_adder decider ledger app compact jobs output '
+        'waiting sharing arguments task conditions explain gathering future_list queue '
+        'location'
     ),
     'file_manager': 'made values options template folders file history view entry catalogue',
     'execution': (

@@ -243,12 +243,12 @@ def test_who_was_judged_dead_by_mistake_changes_nothing(folder: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, 'monotonic', lambda: float(next(clock)))
         looks = 1
-        while not (dead := other.judge(observer, 'other')):
+        while not (dead := other.end_lost_workers(observer, 'other')):
             looks += 1
     assert dead == ['late'] and looks == 4
     assert states(other.state) == ['UNKNOWN', 'UNKNOWN']
     assert 'vanished' in other.cause(0)['text'] and 'late' in other.cause(0)['text']
-    assert other.judge(observer, 'other') == []
+    assert other.end_lost_workers(observer, 'other') == []
     other.retry(lambda state: [0, 1])
     again = claim(other, 'other', 2)
     assert again == [(0, 2), (1, 2)]
@@ -294,15 +294,15 @@ def test_killed_processes_are_found_at_once(folder: str) -> None:
     with talk(WORKER, folder, 'one', 3) as one, talk(WORKER, folder, 'two', 3) as two:
         claimed = int(hear(one)) + int(hear(two))
         judges = [(fresh(ledger), Observer(folder, 1e9)) for _ in range(3)]
-        assert [judge.judge(observer) for judge, observer in judges] == [[], [], []]
+        assert [judge.end_lost_workers(observer) for judge, observer in judges] == [[], [], []]
         one.send_signal(signal.SIGKILL)
         one.wait()
-        assert [judge.judge(observer) for judge, observer in judges] == [['one']] * 3
+        assert [judge.end_lost_workers(observer) for judge, observer in judges] == [['one']] * 3
         ledger.follow()
         assert list(ledger.state.alive) == ['two']
         two.send_signal(signal.SIGKILL)
         two.wait()
-        assert [judge.judge(observer) for judge, observer in judges] == [['two']] * 3
+        assert [judge.end_lost_workers(observer) for judge, observer in judges] == [['two']] * 3
     ledger.follow()
     assert sorted(states(ledger.state)) == ['PENDING'] * (10 - claimed) + ['UNKNOWN'] * claimed
     assert ledger.state.stale == 0 and not ledger.state.running
@@ -329,7 +329,7 @@ def test_whose_clock_is_wrong_works_all_the_same(folder: str) -> None:
                 patch.setattr(time, 'monotonic', lambda now=now: float(now))
                 clocks[name] += 1.0
                 leased[name].beat()
-                assert ledger.judge(observers[name], name) == []
+                assert ledger.end_lost_workers(observers[name], name) == []
                 finish(ledger, name, claim(ledger, name, 2))
     ledger = ledgers['past']
     ledger.follow()

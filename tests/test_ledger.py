@@ -103,7 +103,7 @@ def work(name):
         if not claimed:
             ledger.wait(lambda: ledger.state.total(1) or ledger.state.total(SUCCEEDED) == total, 0.05)
         if retries:
-            ledger.judge(observer, name)
+            ledger.end_lost_workers(observer, name)
     ledger.end_worker(name)
     ledger.close()
 

@@ -332,7 +332,7 @@ class QueueMachine(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(self.alive))
         view = self.view(data)
         view.follow()
-        assert view.judge(Dead({name})) == [name]  # type: ignore[arg-type]
+        assert view.end_lost_workers(Dead({name})) == [name]  # type: ignore[arg-type]
         self.alive.remove(name)
         for task in self.tasks.values():
             if task.state == 'RUNNING' and task.worker == name:

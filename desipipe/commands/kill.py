@@ -124,7 +124,7 @@ def _killed(queue: Queue, args: argparse.Namespace) -> tuple[dict[str, str], int
 
     ledger = queue.ledger
     ledger.follow()
-    vanished = len(ledger.judge(Observer(ledger.folder)))
+    vanished = len(ledger.end_lost_workers(Observer(ledger.folder)))
     names = queue.order_end(jobid=args.jobid, mid=args.mid)
     # What was decided, not what is left of it: who was asked may have ended by now.
     workers = ledger.state.workers

@@ -434,7 +434,7 @@ class Manager:
             self._next_poll = now + self._poll(now)
         if now >= self._next_look:
             self._next_look = now + min(1.0, self.lease / 3)
-            self._judge()
+            self._end_lost_workers()
         self._scale(now)
         self._quiet_since = None if self._left() else self._quiet_since or now
         if (
@@ -628,7 +628,7 @@ class Manager:
             ledger.follow()
             watcher.wait(0.05)
         ledger.follow()
-        self._judge()
+        self._end_lost_workers()
 
     def _finish_cancelling(self, seconds: float) -> bool:
         """Wait until the batch systems have been told of all that is to be cancelled."""
@@ -720,8 +720,8 @@ class Manager:
 
     # Workers
 
-    def _judge(self) -> None:
-        for name in self.ledger.judge(self._observer, leave=self._leave):
+    def _end_lost_workers(self) -> None:
+        for name in self.ledger.end_lost_workers(self._observer, leave=self._leave):
             self._silent.pop(name, None)
             logger.warning(
                 'worker %s vanished; what it ran is UNKNOWN, or runs again as its retries say', name
@@ -811,7 +811,7 @@ class Manager:
 
     def _job_ended(self, pool: Pool, job: Job, now: float) -> None:
         if not pool.provider.batch:
-            self._judge()
+            self._end_lost_workers()
         self._review_workers(now)
         launched = pool.launched.pop(job.jobid, None)
         state = self.ledger.state

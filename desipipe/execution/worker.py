@@ -481,7 +481,7 @@ class Worker:
             n = len(ledger.state.alive)
             self._next_look = now + max(min(max(1.0, 0.1 * n), self.lease / 3), lease_spacing_s(n))
             if not self._busy():
-                self._try(_JUDGE, lambda: ledger.judge(self._observer, self.name))
+                self._try(_JUDGE, lambda: ledger.end_lost_workers(self._observer, self.name))
         if now >= self._next_copy:
             self._next_copy = now + _FOLLOW_EVERY
             self._follow_output(now)

@@ -1174,7 +1174,7 @@ class Queue(BaseClass):
 
     def _stop(self, kill: bool) -> None:
         if kill:
-            self.ledger.judge(Observer(self.folder))  # nobody waits for the dead of this machine
+            self.ledger.end_lost_workers(Observer(self.folder))  # of this machine at once
             self.kill(manager=True)
             self.wait_stopped(10.0)
             self._withdraw_all()

@@ -34,6 +34,7 @@ from ..terminal import visible
 from ..utils import BaseClass, Logged, from_above
 from .app import App, caller
 from .arguments import filled, in_order
+from .attempt_reader import Attempt
 from .call_here import FAILED_ERRNO, call_here
 from .ends import End
 from .events import (
@@ -52,7 +53,7 @@ from .events import (
     state_code,
 )
 from .faults import PATIENCE_S, RETRY_FIRST_S, RETRY_MAX_S, passes, patiently
-from .ledger import Attempt, Ledger
+from .ledger import Ledger
 from .lending import lent
 from .not_a_value import NotAValue
 from .waiting import Waiter

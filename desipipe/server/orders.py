@@ -111,7 +111,7 @@ def forget(queue: Queue, asked: QueueRequest) -> Changed:
 def kill(queue: Queue, asked: KillRequest) -> Stopped:
     """End workers."""
     ledger = queue.ledger
-    vanished = len(ledger.judge(Observer(ledger.folder)))
+    vanished = len(ledger.end_lost_workers(Observer(ledger.folder)))
     jobs = asked.get('jobids')
     asked_names, withdrawn = queue.end(jobid=jobs)
     names = [name for name in asked_names if name in ledger.state.workers]

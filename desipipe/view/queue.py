@@ -15,6 +15,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import CorruptJournalError, PayloadError, QueueGoneError
+from ..queue.attempt_reader import Attempt
 from ..queue.event_checks import check_event
 from ..queue.events import (
     DROPPED,
@@ -30,7 +31,7 @@ from ..queue.events import (
     WAITING,
     Event,
 )
-from ..queue.ledger import Attempt, Ledger
+from ..queue.ledger import Ledger
 from ..queue.queue import Queue
 from ..security.trust import held_text, look_at
 from ..store.journal import pieces
@@ -468,9 +469,8 @@ def _decoded(line: bytes, offset: int) -> Event | None:
     if event is None:
         return None
     try:
-        check_event(
-            event
-        )  # the fold looks at what it needs of frequent events, and at nothing of late ones
+        # The fold looks at what it needs of frequent events, and at nothing of late ones.
+        check_event(event)
     except RefusedEvent:
         return None
     return event

@@ -1,0 +1,257 @@
+"""Access to a queue's journal and state."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from shlex import quote
+from typing import TYPE_CHECKING, TypeVar
+
+from ..config import Config
+from ..errors import (
+    CorruptJournalError,
+    PayloadError,
+    UnknownTaskError,
+    UntrustedQueueError,
+)
+from ..security.trust import TrustedUsers, check_use
+from ..store.journal import SYNC_INTERVAL, Journal
+from ..store.lock import tell_fork
+from ..store.segment import SegmentWriter
+from ..store.watch import Watcher
+from ..utils import trim_memory
+from .columns import ID
+from .state import State
+
+if TYPE_CHECKING:
+    pass
+
+
+_MANY = 1 << 15  # tasks; to read them takes memory that is worth to be given back
+
+
+T = TypeVar('T')
+
+
+class QueueReader:
+    """The journal of a queue's folder, and the state folded from it.
+
+    Parameters
+    ----------
+    folder : str
+        An existing queue folder.
+    sync_interval : float or None, default=0.2
+        As for :class:`~desipipe.store.journal.Journal`.
+    trusts : callable, default=None
+        Whether a user (by id) is trusted: whether what they wrote may be loaded. By default as
+        configured.
+    name : str, default=None
+        This process's name as a writer.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        sync_interval: float | None = SYNC_INTERVAL,
+        trusts: Callable[[int], bool] | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.folder = os.path.abspath(folder)
+        self.name = name
+        self._state = State()
+        self.trusts = trusts or TrustedUsers(Config())
+        self.journal = Journal(self.folder, self._state, sync_interval, self._flush, self.check_use)
+        self._blocked: tuple[int, str, dict[int, int]] = (-1, '', {})
+        self._writer: SegmentWriter | None = None
+        self._local = threading.local()
+        self._mutex = threading.RLock()
+        tell_fork(self)
+        if len(self._state) > _MANY:
+            trim_memory()
+
+    def _flush(self) -> None:
+        if self._writer is not None:
+            self._writer.flush()
+
+    def forked(self) -> None:
+        """In a forked child: no thread of the parent's is here, and whoever reads from the
+        parent's watcher takes its wake-ups away.
+        """
+        self._mutex = threading.RLock()
+        self._local = threading.local()
+
+    @property
+    def state(self) -> State:
+        """The state folded so far; never half an event, also after an interrupt."""
+        if self.journal.midway:
+            self.journal.follow()
+        return self._state
+
+    @property
+    def exclusive(self) -> threading.RLock:
+        """Keeps other threads of this process from adding and from reading payloads; to be taken
+        before the journal is written to.
+        """
+        return self._mutex
+
+    def follow(self) -> bool:
+        """Fold what is new; whether there was anything."""
+        return self.journal.follow()
+
+    def watcher(self) -> Watcher:
+        """This thread's watcher of the folder."""
+        watcher: Watcher | None = getattr(self._local, 'watcher', None)
+        if watcher is None:
+            watcher = self._local.watcher = Watcher(self.folder, self.journal.shared)
+        return watcher
+
+    def wait(
+        self, ready: Callable[[], bool], timeout: float | None = None, longest: float | None = None
+    ) -> bool:
+        """Follow the journal until ``ready()``.
+
+        Parameters
+        ----------
+        ready : callable
+            Looked at after each change.
+        timeout : float, default=None
+            Seconds to wait at most.
+        longest : float, default=None
+            Seconds between two looks at most.
+
+        Returns
+        -------
+        ready : bool
+            ``False`` after the time-out.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self.follow()
+        if ready():
+            return True
+        watcher = self.watcher()
+        while True:
+            changed = self.follow()  # after the watch began: what came before it is not missed
+            watcher.seen(changed)
+            if ready():
+                return True
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            watcher.wait(
+                left if longest is None else min(longest, longest if left is None else left)
+            )
+
+    def row(self, tid: bytes) -> int:
+        """The row of a task.
+
+        Raises
+        ------
+        UnknownTaskError
+            It is not in this queue (any more).
+        """
+        row = self.state.rows.get(tid)
+        if row is None:
+            self.follow()
+            row = self.state.rows.get(tid)
+        if row is None:
+            raise UnknownTaskError(
+                f'no task {tid.hex()} in {self.folder}: it was deleted, or belongs to another '
+                f'queue. List tasks with: desipipe tasks -q {quote(self.folder)}'
+            )
+        return row
+
+    def find(self, text: str) -> int:
+        """The row of the task whose identity begins with ``text`` (hexadecimal, 4 characters at
+        least).
+
+        Raises
+        ------
+        UnknownTaskError
+            None, or several.
+        """
+        self.follow()
+        text = text.lower()
+        try:
+            if len(text) == 2 * ID:
+                return self.state.rows[bytes.fromhex(text)]
+            if len(text) < 4:
+                raise ValueError
+            stem = bytes.fromhex(text[: len(text) // 2 * 2])
+            found = [
+                row
+                for tid, row in self.state.rows.items()
+                if tid.startswith(stem) and tid.hex().startswith(text)
+            ]
+        except (ValueError, KeyError):
+            found = []
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UnknownTaskError(
+                f'{len(found):d} tasks begin with {text!r}: type more of the id. List them with: '
+                f'desipipe tasks -q {quote(self.folder)}'
+            )
+        raise UnknownTaskError(
+            f'no task {text!r} in {self.folder}. List tasks with: desipipe tasks -q '
+            f'{quote(self.folder)}'
+        )
+
+    def blocked(self) -> dict[int, int]:
+        """Return the result of :meth:`~desipipe.queue.state.State.blocked`, computed once a
+        change.
+        """
+        offset, gen = self.journal.offset, self.journal.header.get('gen', '')
+        if self._blocked[:2] != (offset, gen):
+            self._blocked = (offset, gen, self.state.blocked())
+        return self._blocked[2]
+
+    def again(self, look: Callable[[], T]) -> T:
+        """Call ``look``, and once more if the journal was compacted meanwhile.
+
+        Rows stay what they are, offsets and references do not.
+        """
+        while True:
+            generation = self.journal.header['gen']
+            try:
+                return look()
+            except (PayloadError, CorruptJournalError):
+                self.follow()
+                if self.journal.header['gen'] == generation:
+                    raise
+
+    @property
+    def is_group_queue(self) -> bool:
+        """True for a queue that a group shares, each of whose members runs only what they trust."""
+        return bool(self.journal.header.get('group'))
+
+    def check_use(self) -> None:
+        """Refuse to use a queue whose owner is not trusted: its environments, providers and tasks
+        are their code.
+
+        Looking (states, output, explanations) needs no trust: nothing is run, loaded or written for
+        it.
+
+        Raises
+        ------
+        UntrustedQueueError
+            If the folder or the journal is of another user, or is a link.
+        """
+        check_use(self.folder, self.journal.path, self.trusts, self.is_group_queue)
+
+    def use_error(self) -> UntrustedQueueError | None:
+        """Return what :meth:`check_use` raises, for those who only look; None where the queue
+        may be used.
+        """
+        try:
+            self.check_use()
+        except UntrustedQueueError as exc:
+            return exc
+        return None
+
+    def how_to_start(self) -> str:
+        """Return what to type for workers, or why this user may not start any."""
+        if (error := self.use_error()) is not None:
+            return str(error)
+        return f'Start workers with: desipipe spawn -q {quote(self.folder)} --spawn'

@@ -1,0 +1,192 @@
+"""Addition of tasks, under the lock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ..serialize import Code
+from .adding import Addition, Batch, Written
+from .columns import known_rows
+from .events import (
+    OPTIONS,
+    RUNNING,
+    SUCCEEDED,
+    Event,
+    Group,
+    JournalEvent,
+)
+from .uses import Use, code_events, needed_events, note_uses
+
+if TYPE_CHECKING:
+    from .task_events import AppEvent, CodeEvent, SharedEvent
+
+from .payload_writer import PayloadWriter
+
+
+class TaskAdder(PayloadWriter):
+    """Adds tasks: payloads to the segment, then events to the journal."""
+
+    def add(
+        self,
+        batches: Sequence[Batch],
+        codes: dict[str, Code],
+        managers: dict[str, Event],
+        sync: bool = False,
+        uses: Sequence[Use] = (),
+        reused: Sequence[bytes] = (),
+        then: Callable[[Sequence[JournalEvent]], Sequence[JournalEvent]] | None = None,
+    ) -> int:
+        """Put tasks into the queue; of what is there already and has yet to run, or did not
+        succeed, the task manager and its options are those of now.
+
+        Parameters
+        ----------
+        batches : sequence of Batch
+        codes : dict
+            App versions by identity (hexadecimal), at least those of the batches' groups.
+        managers : dict
+            Task managers by identity.
+        sync : bool, default=False
+            Whether to be on disk when this returns.
+        uses : sequence of Use, default=()
+            Where the app versions are used: other code that was used there before is superseded.
+        reused : sequence of bytes, default=()
+            Identities of tasks that are used as they are.
+        then : callable, default=None
+            Given the events, under the lock, returns others to write with them.
+
+        Returns
+        -------
+        added : int
+            How many were new.
+        """
+        with self._mutex:
+            todo = self._unknown(batches)
+            if not todo and self.follow():
+                todo = self._unknown(batches)
+            known = (
+                not todo
+                and not self._assigned(batches)
+                and not self._code_events(batches, uses, reused)
+            )
+            if known and self.is_group_queue:
+                self._renew_writers()
+                self._claim(batches, {}, (), codes)
+            if known and then is None and not self._severed(batches):
+                note_uses(uses)
+                return 0
+            generation = ''
+            written: list[Written] = []
+            references: list[AppEvent | SharedEvent] = []
+            added = 0
+
+            def prepare() -> None:
+                nonlocal generation
+                generation = self._renew_writers()
+                written[:] = [self._write_arguments(batch) for batch in todo]
+                references[:] = self._write_references(todo, codes)
+                if self.is_group_queue:
+                    self._claim(
+                        batches, dict(zip(map(id, todo), written, strict=True)), references, codes
+                    )
+                if self.journal.shared or sync:
+                    self.writer.flush()
+
+            def decide() -> Sequence[JournalEvent]:
+                nonlocal added, todo
+                # Between what we had read and the lock, what was known may have been deleted, and
+                # compaction or clearing have taken our file away.
+                more = batches if len(todo) == len(batches) else self._unknown(batches)
+                if len(more) > len(todo) or self.journal.header['gen'] != generation:
+                    todo = self._unknown(batches)
+                    prepare()
+                events, added = self._add_events(todo, written, references, managers, batches)
+                events = [*self._code_events(batches, uses, reused), *events]
+                return [*events, *(then(events) if then is not None else ())]
+
+            prepare()
+            self.journal.write(decide, sync)
+            note_uses(uses)
+            return added
+
+    def _code_events(
+        self, batches: Sequence[Batch], uses: Sequence[Use], reused: Sequence[bytes]
+    ) -> list[CodeEvent]:
+        """Decide which versions of apps are current from here on."""
+        state = self.state
+        events = code_events(state, uses)
+        if state.superseded:
+            tids = (
+                tid
+                for batch in batches
+                for part in (batch.ids, *batch.requires.values())
+                for tid in part
+            )
+            rows = [state.rows[tid] for tid in (*tids, *reused) if tid in state.rows]
+            events += needed_events(state, rows, events)
+        return events
+
+    def _unknown(self, batches: Sequence[Batch]) -> list[Batch]:
+        is_known = self.state.rows.__contains__
+        return [batch for batch in batches if not all(map(is_known, batch.ids))]
+
+    def _assigned(self, batches: Sequence[Batch]) -> dict[Group, list[int]]:
+        """Rows to be assigned to other groups: they did not succeed yet, and are added again
+        with other options (another account, more time).
+        """
+        state = self.state
+        found: dict[Group, list[int]] = {}
+        for batch in batches:
+            rows = [
+                row
+                for row in known_rows(state.rows, batch.ids)
+                if state.status[row] not in (RUNNING, SUCCEEDED)
+            ]
+            options = {key: getattr(batch.group, key) for key in OPTIONS} if rows else {}
+            groups: dict[int, Group] = {}
+            for row in rows:
+                number = state.group[row]
+                if number not in groups:
+                    # What a group shares is run as one claims it: also in the folder in which it
+                    # was added again.
+                    groups[number] = (
+                        batch.group
+                        if self.is_group_queue
+                        else state.groups[number]._replace(**options)
+                    )
+                if groups[number] != state.groups[number]:
+                    found.setdefault(groups[number], []).append(row)
+        return found
+
+    def _severed(self, batches: Sequence[Batch]) -> dict[int, list[bytes]]:
+        """Find rows of known tasks that need something that is not there (deleted, or its line
+        lost), with what they need.
+        """
+        state = self.state
+        if not state.severed:
+            return {}
+        found: dict[int, list[bytes]] = {}
+        for batch in batches:
+            for i, needs in batch.requires.items():
+                row = state.rows.get(batch.ids[i])
+                if row is not None and not state.severed.isdisjoint(state.requires.get(row, ())):
+                    found[row] = needs
+        return found
+
+    def _add_events(
+        self,
+        batches: Sequence[Batch],
+        written: list[Written],
+        references: list[AppEvent | SharedEvent],
+        managers: dict[str, Event],
+        all_batches: Sequence[Batch],
+    ) -> tuple[list[JournalEvent], int]:
+        addition = Addition(self.state, self.folder, managers, time.time())
+        addition.add_references(references)
+        addition.assign(self._assigned(all_batches))
+        for batch, place in zip(batches, written, strict=True):
+            addition.add(batch, place, len(batches) == 1)
+        addition.finish(self._severed(all_batches))
+        return addition.events, addition.added
