@@ -20,6 +20,9 @@ from desipipe.config import _KEYS
 from desipipe.execution.worker import MODES
 from desipipe.queue.state import STATES
 
+FORBIDDEN = re.compile(
+    r'\b(nobody|somebody|someone|it is said|in vain|any more|can not)\b', re.IGNORECASE
+)
 VERBS = Verbs.of(build_parser())
 SPAN = re.compile(r'(?<!`)(`{1,2})(?!`)([^`]+?)\1(?!`)')
 COMMAND = re.compile(r'^(?:[!$] *)?(?:if |sudo |python -m |srun -n \d+ )*(%{0,2})desipipe +(.*)$')
@@ -120,6 +123,20 @@ def test_targets_of_make_exist(page: Path) -> None:
     command = re.compile(r'make ([a-z][\w-]*)(?: [A-Z_]+=.*)?(?: *#.*)?')
     named = {match[1] for line in lines if (match := command.fullmatch(line.strip()))}
     assert named - targets == set()
+
+
+@pytest.mark.parametrize('page', [page for page in USER_PAGES if page.name != 'README.md'], ids=str)
+def test_pages_use_the_words_of_the_field(page: Path) -> None:
+    lines = text_of(page).splitlines()
+    assert [line for line in lines if FORBIDDEN.search(line)] == []
+
+
+@pytest.mark.parametrize('page', [page for page in USER_PAGES if page.suffix == '.md'], ids=str)
+def test_prose_wraps_at_100(page: Path) -> None:
+    """Look for long lines outside of tables and of blocks."""
+    text = re.sub(r'```.*?```|<!--.*?-->', '', text_of(page), flags=re.DOTALL)
+    long = [line for line in text.splitlines() if len(line) > 100 and not line.startswith('|')]
+    assert long == []
 
 
 def executed_text() -> str:
