@@ -20,7 +20,8 @@ _STREAM_MAX = 200_000  # characters of a stream, and of a line of a traceback
 _LINES_MAX = 1_000  # of a traceback
 _NAME_MAX = 200  # characters of the name of a form
 _FORMS_MAX = 100  # of a display
-_PIXELS_MAX = 100_000_000
+# Each takes 4 bytes in whatever shows the image, however few the image has.
+_PIXELS_MAX, _SIDE_MAX = 40_000_000, 32_767
 _PNG = b'\x89PNG\r\n\x1a\n'
 _JPEG = b'\xff\xd8\xff'
 # Start-of-frame markers of JPEG, which hold the size.
@@ -118,7 +119,9 @@ def _image(mime: str, value: object) -> str:
     except (binascii.Error, ValueError):
         return ''
     size = _CHECKS[mime](data)
-    return b64encode(data).decode() if size and 0 < size[0] * size[1] <= _PIXELS_MAX else ''
+    if not size or max(size) > _SIDE_MAX or not 0 < size[0] * size[1] <= _PIXELS_MAX:
+        return ''
+    return b64encode(data).decode()
 
 
 def _png_size(data: bytes) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from io import BytesIO
@@ -9,8 +10,9 @@ from typing import Any
 
 _QUALITY = 80  # of JPEG
 _WIDTH_MIN = 32  # pixels
-_IMAGES = ('image/png', 'image/jpeg', 'image/gif')
-_PIXELS_MAX = 200_000_000
+_FORMATS = {'image/png': 'PNG', 'image/jpeg': 'JPEG', 'image/gif': 'GIF'}
+_PIXELS_MAX = 64_000_000  # each takes up to 8 bytes while the image is made smaller
+_SIDE_MAX = 4096  # pixels of what is shrunk further
 
 
 def thumbnail(data: Mapping[str, Any], limit: int) -> dict[str, str]:
@@ -28,17 +30,22 @@ def thumbnail(data: Mapping[str, Any], limit: int) -> dict[str, str]:
     image : dict
         MIME type and base64; empty if there is no image, or nothing here to read it.
     """
-    encoded = next((data[mime] for mime in _IMAGES if isinstance(data.get(mime), str)), None)
-    if encoded is None:
-        return {}
+    mime = next((mime for mime in _FORMATS if isinstance(data.get(mime), str)), None)
+    return {} if mime is None else dict(_thumbnail(_FORMATS[mime], data[mime], limit))
+
+
+@functools.lru_cache(16)  # what is shown under a cell is made again and again
+def _thumbnail(form: str, encoded: str, limit: int) -> Mapping[str, str]:
     try:
         from PIL import Image
     except ImportError:
         return {}  # without Matplotlib: words are shown in its place
     try:
-        image: Any = Image.open(BytesIO(b64decode(encoded)))
+        # What says that it is a PNG is read as nothing else: of other formats some start programs.
+        image: Any = Image.open(BytesIO(b64decode(encoded)), formats=(form,))
         if image.width * image.height > _PIXELS_MAX:
             return {}
+        image.draft('RGB', (_SIDE_MAX, _SIDE_MAX))
         image.load()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return {}  # it is none
@@ -46,12 +53,8 @@ def thumbnail(data: Mapping[str, Any], limit: int) -> dict[str, str]:
 
 
 def _shrunk(image: Any, limit: int) -> dict[str, str]:
-    from PIL import Image
-
-    if image.mode in ('RGBA', 'LA', 'P'):
-        image = image.convert('RGBA')
-        image = Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image)
-    image = image.convert('RGB')
+    image = _opaque(image)
+    image = image.reduce(max(1, *(-(-side // _SIDE_MAX) for side in image.size)))
     while image.width >= _WIDTH_MIN:
         file = BytesIO()
         image.save(file, 'JPEG', quality=_QUALITY)
@@ -60,3 +63,14 @@ def _shrunk(image: Any, limit: int) -> dict[str, str]:
             return {'image/jpeg': encoded}
         image = image.resize((max(image.width // 2, 1), max(image.height // 2, 1)))
     return {}
+
+
+def _opaque(image: Any) -> Any:
+    from PIL import Image
+
+    if image.mode not in ('RGBA', 'LA', 'P'):
+        return image.convert('RGB')
+    image = image.convert('RGBA')
+    page = Image.new('RGB', image.size, 'white')
+    page.paste(image, mask=image)
+    return page

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 OUTPUTS_SIZE = 1_000_000
 """Bytes of outputs that a summary holds at most, if nothing else is asked for."""
+IMAGES_MAX = 8
+"""Too large displays that it shows as small images: each takes up to a second."""
 OUTPUTS_MAX = 200
 """Outputs that it holds at most."""
 SAVED = 'displays'
@@ -237,7 +239,8 @@ class _Gathered:
 
     def add(self, row: int, output: OutputView) -> bool:
         """Add an output, cut to the room; return True if that must be told."""
-        cut, size = _bounded(output, self._limit - self._size)
+        shrink = len(self.small) < IMAGES_MAX
+        cut, size = _bounded(output, self._limit - self._size, shrink)
         self.outputs.append(cut)
         self._size += size
         self.room -= 1
@@ -249,8 +252,11 @@ class _Gathered:
         return cut is not output
 
 
-def _bounded(output: OutputView, room: int) -> tuple[OutputView, int]:
-    """An output as far as there is room for it, and its size."""
+def _bounded(output: OutputView, room: int, shrink: bool) -> tuple[OutputView, int]:
+    """Return an output as far as there is room for it, and its size.
+
+    ``shrink`` allows a smaller image.
+    """
     size = _size(output)
     if size <= room:
         return output, size
@@ -261,14 +267,15 @@ def _bounded(output: OutputView, room: int) -> tuple[OutputView, int]:
     if output['output_type'] == 'error':
         note = f'[an output of {size:,d} bytes is not shown here: traceback]\n'
         return {'output_type': 'stream', 'name': 'stderr', 'text': note}, 100
-    return _small(output, size, room)
+    return _small(output, size, room, shrink)
 
 
-def _small(output: DisplayOutput, size: int, room: int) -> tuple[DisplayOutput, int]:
-    note = f'[a display of {format_bytes(size)} is not shown here: {", ".join(output["data"])}]'
+def _small(output: DisplayOutput, size: int, room: int, shrink: bool) -> tuple[DisplayOutput, int]:
+    forms = one_line(', '.join(output['data']), TEXT_MAX)
+    note = f'[a display of {format_bytes(size)} is not shown here: {forms}]'
     text = str(output['data'].get('text/plain', ''))[:TEXT_MAX]
     small = {
-        **thumbnail(output['data'], max(room // 4, SMALL_MIN)),
+        **(thumbnail(output['data'], max(room // 4, SMALL_MIN)) if shrink else {}),
         'text/plain': f'{text}\n{note}'.lstrip(),
     }
     metadata = {key: value for key, value in output['metadata'].items() if '/' not in key}

@@ -28,6 +28,7 @@ _ENDINGS = {
     'application/json': '.json',
     'application/javascript': '.js',
 }
+_NAME_MAX = 100  # characters of a task's name in that of a file
 _ENCODED = ('image/png', 'image/jpeg', 'image/gif', 'application/pdf')
 
 
@@ -52,7 +53,7 @@ def save_displays(ledger: Ledger, row: int, folder: str) -> list[str]:
     name = (
         ''.join(
             letter if letter.isalnum() or letter in '._-' else '_'
-            for letter in task_name(ledger, row)
+            for letter in task_name(ledger, row)[:_NAME_MAX]
         )
         or 'task'
     )
