@@ -1,8 +1,8 @@
-"""Workers as the journal knows them, and what they run of tasks that were cleared."""
+"""Fold of the events of workers, managers and jobs."""
 
 from __future__ import annotations
 
-from .events import JournalEvent
+from .events import Event, JournalEvent, StopLevel
 
 
 class Worker:
@@ -80,3 +80,137 @@ class Draining:
         self.started = started
         self.done = False
         """Whether it has succeeded since."""
+
+
+class ProcessFold:
+    """Workers, managers and jobs, as the events so far tell."""
+
+    def _reset_processes(self) -> None:
+        self.paused = False
+        self.managers: dict[str, Event] = {}
+        self.workers: dict[str, Worker] = {}
+        self.alive: dict[str, Worker] = {}
+        self.manager: Event | None = None
+        self.last_manager: Event = {}
+        self.manager_names: set[str] = set()
+        self.said: dict[str, str] = {}
+        """What the last manager said last, by task manager (empty: of all)."""
+        self.jobs: dict[str, Event] = {}
+        """Jobs of batch systems that have not ended, by identity: ``mid``, ``slots``, ``state``,
+        ``reason``, ``node``, ``ends``.
+        """
+        self.submissions: dict[str, Event] = {}
+        """By name, what was submitted to a batch system without anybody knowing yet whether it
+        took it: ``mid``, ``slots``, ``t``.
+        """
+        self.resized: dict[str, int] = {}
+        """The most tasks at once, by task manager (empty: each of them), where someone has said
+        so.
+        """
+        self.marks: dict[int, Event] = {}
+        """The job, and the time it began, that a person gave a task whose state was set by hand,
+        by row.
+        """
+        self.processes: dict[tuple[str, str], Event] = {}
+        """Processes that a person added, by number (or job) and provider."""
+        self.versions: dict[tuple[str, str], dict[str, str]] = {}
+
+    def provider_name(self, mid: str | None) -> str:
+        """Return the name of a task manager's provider; empty if it is not known."""
+        event = self.managers.get(mid or '')
+        return '' if event is None else str(event['provider'].get('name', ''))
+
+    def most(self, mid: str) -> int | None:
+        """The most tasks at once of a task manager, if someone has said so."""
+        return self.resized.get(mid, self.resized.get(''))
+
+    def _state(self, event: Event, offset: int) -> None:
+        self.paused = event['paused']
+
+    def _lend(self, event: Event, offset: int) -> None:
+        worker = self.workers.get(event['w'])
+        if worker is not None:
+            worker.lent = event['n']
+
+    def _versions(self, event: Event, offset: int) -> None:
+        self.versions[event['w'], event['app']] = event['versions']
+
+    def _manager(self, event: Event, offset: int) -> None:
+        self._note_words(event)
+        if event['do'] == 'begin':
+            self.manager = self.last_manager = event
+            self.manager_names.add(event['w'])
+        elif event['do'] == 'say':
+            if self.manager is not None and self.manager['w'] == event['w']:
+                self.manager = {
+                    **self.manager,
+                    'says': event['text'],
+                    'of': event.get('mid', ''),
+                    'final': event.get('final', False),
+                }
+                self.last_manager = self.manager
+        elif self.manager is not None and self.manager['w'] == event['w']:
+            self.manager = None
+
+    def _note_words(self, event: Event) -> None:
+        if event['do'] == 'begin':
+            self.said = {}
+        elif event['do'] == 'say' and event['text']:
+            self.said[event.get('mid', '')] = event['text']
+        elif event['do'] == 'say':  # what it said last holds no more
+            self.said.pop(event.get('mid') or (self.manager or {}).get('of', ''), None)
+
+    def _stop(self, event: Event, offset: int) -> None:
+        for name in event['workers']:
+            if name in self.alive and self.alive[name].stop != StopLevel.NOW:
+                self.alive[name].stop = event['how']
+        if event.get('manager') and self.manager is not None:
+            self.manager = {**self.manager, 'stop': event['how']}
+
+    def _job(self, event: Event, offset: int) -> None:
+        here = {worker.job: worker.host for worker in self.alive.values()}
+        for name in event.get('of', ()):
+            self.submissions.pop(name, None)
+        for jobid, slots, state, reason, node, ends, *cluster in event['jobs']:
+            if state == 'ended':
+                self.jobs.pop(jobid, None)
+            else:
+                if (
+                    state == 'pending' and jobid in here
+                    # the answer is older; of a job that was put back, the workers have ended before
+                    # this is written
+                ):
+                    state, reason, node = 'running', '', here[jobid]
+                self.jobs[jobid] = {
+                    'mid': event['mid'],
+                    'slots': slots,
+                    'state': state,
+                    'reason': reason,
+                    'node': node,
+                    'ends': ends,
+                }
+                if cluster and cluster[0]:
+                    self.jobs[jobid]['cluster'] = cluster[0]
+
+    def _submit(self, event: Event, offset: int) -> None:
+        self.submissions[event['name']] = {
+            'mid': event['mid'],
+            'slots': event['slots'],
+            't': event['t'],
+        }
+
+    def _mark(self, event: Event, offset: int) -> None:
+        told: Event = {key: event[key] for key in ('job', 't0') if key in event}
+        for row in event['rows']:
+            self.marks[row] = {**self.marks.get(row, {}), **told}
+
+    def _process(self, event: Event, offset: int) -> None:
+        self.processes[event['pid'], event['provider']] = event
+
+    def _resize(self, event: Event, offset: int) -> None:
+        if not event['mid']:
+            self.resized.clear()  # what is said of all holds for each
+        if event['max'] is None:
+            self.resized.pop(event['mid'], None)
+        else:
+            self.resized[event['mid']] = event['max']

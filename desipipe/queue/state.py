@@ -35,9 +35,8 @@ from .events import (
     JournalEvent,
     Reason,
     Ref,
-    StopLevel,
 )
-from .processes import Draining, Worker
+from .processes import Draining, ProcessFold, Worker
 from .versions import Versions
 
 NOWHERE = 0xFFFFFFFF  # no segment
@@ -52,7 +51,7 @@ _OFTEN = frozenset(('add', 'run', 'end', 'set', 'back'))  # are checked as they 
 _LOST = Group('', '', '?', 'python')  # stands for a group whose line was lost
 
 
-class State:
+class State(ProcessFold):
     """The fold; a :class:`~desipipe.store.journal.Sink`."""
 
     def __init__(self) -> None:
@@ -60,8 +59,8 @@ class State:
 
     def reset(self, header: Event) -> None:
         """Begin again, with the header of a journal's generation."""
+        self._reset_processes()
         self.header = header
-        self.paused = False
         self.rows: MutableMapping[bytes, int] = {}
         self.ids = Identities()
         self.status = bytearray()
@@ -89,7 +88,6 @@ class State:
         self.group_time: list[int] = []  # microseconds
         self.apps: dict[str, Event] = {}
         self.shared: dict[str, Event] = {}
-        self.managers: dict[str, Event] = {}
         self.counts: dict[str, list[int]] = {}
         """Numbers of tasks by task manager and state, without those that are superseded."""
         self.superseded_counts: dict[str, list[int]] = {}
@@ -105,21 +103,6 @@ class State:
         self._app_rows: dict[str, list[int]] = {}  # bounds of ranges of rows, by app version
         self._group_rows: list[list[int]] = []  # the same lists, by group
         self.pending: dict[str, dict[int, RowQueue]] = {}
-        self.workers: dict[str, Worker] = {}
-        self.alive: dict[str, Worker] = {}
-        self.manager: Event | None = None
-        self.last_manager: Event = {}
-        self.manager_names: set[str] = set()
-        self.said: dict[str, str] = {}
-        """What the last manager said last, by task manager (empty: of all)."""
-        self.jobs: dict[str, Event] = {}
-        self.submissions: dict[str, Event] = {}
-        """By name, what was submitted to a batch system without anybody knowing yet whether it
-        took it: ``mid``, ``slots``, ``t``.
-        """
-        """Jobs of batch systems that have not ended, by identity: ``mid``, ``slots``, ``state``,
-        ``reason``, ``node``, ``ends``.
-        """
         self.rerun: set[int] = set()
         """Rows that succeeded, were asked to run again, and have ended no attempt since: their
         results are still there.
@@ -128,16 +111,6 @@ class State:
         """Rows whose result counts again, though later attempts may have begun: their numbers
         stay used.
         """
-        self.resized: dict[str, int] = {}
-        """The most tasks at once, by task manager (empty: each of them), where someone has said
-        so.
-        """
-        self.marks: dict[int, Event] = {}
-        """The job, and the time it began, that a person gave a task whose state was set by hand,
-        by row.
-        """
-        self.processes: dict[tuple[str, str], Event] = {}
-        """Processes that a person added, by number (or job) and provider."""
         self.draining: dict[bytes, Draining] = {}
         self.lost_rows = 0
         """How many tasks are known by their numbers only, since the lines that added them were
@@ -154,7 +127,6 @@ class State:
         """Segments of before the queue was cleared, which workers may yet read."""
         self.running: dict[int, Worker | None] = {}
         self.started: dict[int, float] = {}
-        self.versions: dict[tuple[str, str], dict[str, str]] = {}
         self.damage: list[tuple[int, int]] = []
         self.stale = 0
         self.retried = 0
@@ -271,17 +243,9 @@ class State:
     def _shared(self, event: Event, offset: int) -> None:
         self.shared[event['id']] = event
 
-    def provider_name(self, mid: str | None) -> str:
-        """Return the name of a task manager's provider; empty if it is not known."""
-        event = self.managers.get(mid or '')
-        return '' if event is None else str(event['provider'].get('name', ''))
-
     def _mgr(self, event: Event, offset: int) -> None:
         self.managers[event['mid']] = event
         self._count(event['mid'])
-
-    def _state(self, event: Event, offset: int) -> None:
-        self.paused = event['paused']
 
     # Tasks
 
@@ -1132,99 +1096,7 @@ class State:
                     'ends': None,
                 }
 
-    def _lend(self, event: Event, offset: int) -> None:
-        worker = self.workers.get(event['w'])
-        if worker is not None:
-            worker.lent = event['n']
-
-    def _versions(self, event: Event, offset: int) -> None:
-        self.versions[event['w'], event['app']] = event['versions']
-
-    def _manager(self, event: Event, offset: int) -> None:
-        self._note_words(event)
-        if event['do'] == 'begin':
-            self.manager = self.last_manager = event
-            self.manager_names.add(event['w'])
-        elif event['do'] == 'say':
-            if self.manager is not None and self.manager['w'] == event['w']:
-                self.manager = {
-                    **self.manager,
-                    'says': event['text'],
-                    'of': event.get('mid', ''),
-                    'final': event.get('final', False),
-                }
-                self.last_manager = self.manager
-        elif self.manager is not None and self.manager['w'] == event['w']:
-            self.manager = None
-
-    def _note_words(self, event: Event) -> None:
-        if event['do'] == 'begin':
-            self.said = {}
-        elif event['do'] == 'say' and event['text']:
-            self.said[event.get('mid', '')] = event['text']
-        elif event['do'] == 'say':  # what it said last holds no more
-            self.said.pop(event.get('mid') or (self.manager or {}).get('of', ''), None)
-
-    def _stop(self, event: Event, offset: int) -> None:
-        for name in event['workers']:
-            if name in self.alive and self.alive[name].stop != StopLevel.NOW:
-                self.alive[name].stop = event['how']
-        if event.get('manager') and self.manager is not None:
-            self.manager = {**self.manager, 'stop': event['how']}
-
-    def _job(self, event: Event, offset: int) -> None:
-        here = {worker.job: worker.host for worker in self.alive.values()}
-        for name in event.get('of', ()):
-            self.submissions.pop(name, None)
-        for jobid, slots, state, reason, node, ends, *cluster in event['jobs']:
-            if state == 'ended':
-                self.jobs.pop(jobid, None)
-            else:
-                if (
-                    state == 'pending' and jobid in here
-                    # the answer is older; of a job that was put back, the workers have ended before
-                    # this is written
-                ):
-                    state, reason, node = 'running', '', here[jobid]
-                self.jobs[jobid] = {
-                    'mid': event['mid'],
-                    'slots': slots,
-                    'state': state,
-                    'reason': reason,
-                    'node': node,
-                    'ends': ends,
-                }
-                if cluster and cluster[0]:
-                    self.jobs[jobid]['cluster'] = cluster[0]
-
-    def _submit(self, event: Event, offset: int) -> None:
-        self.submissions[event['name']] = {
-            'mid': event['mid'],
-            'slots': event['slots'],
-            't': event['t'],
-        }
-
-    def _mark(self, event: Event, offset: int) -> None:
-        told: Event = {key: event[key] for key in ('job', 't0') if key in event}
-        for row in event['rows']:
-            self.marks[row] = {**self.marks.get(row, {}), **told}
-
-    def _process(self, event: Event, offset: int) -> None:
-        self.processes[event['pid'], event['provider']] = event
-
-    def _resize(self, event: Event, offset: int) -> None:
-        if not event['mid']:
-            self.resized.clear()  # what is said of all holds for each
-        if event['max'] is None:
-            self.resized.pop(event['mid'], None)
-        else:
-            self.resized[event['mid']] = event['max']
-
     # Questions
-
-    def most(self, mid: str) -> int | None:
-        """The most tasks at once of a task manager, if someone has said so."""
-        return self.resized.get(mid, self.resized.get(''))
 
     def __len__(self) -> int:
         return len(self.rows)
