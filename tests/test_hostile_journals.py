@@ -23,7 +23,8 @@ from desipipe.queue.ends import End
 from desipipe.queue.events import FAILED, SUCCEEDED
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.output import LiveReader, written
-from desipipe.queue.state import ROWS_FREE, State
+from desipipe.queue.state import State
+from desipipe.queue.task_columns import ROWS_FREE
 from desipipe.queue.transactions.attempts import end_event
 from desipipe.store import journal as journals
 from desipipe.store.journal import Journal, encode
@@ -208,7 +209,7 @@ def test_many_gaps_do_not_add_up(tmp_path: Path) -> None:
 def test_rows_of_a_queue_that_was_cleared_with_very_many_tasks_count_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ('desipipe.queue.state', 'desipipe.queue.compact'):
+    for module in ('desipipe.queue.task_columns', 'desipipe.queue.compact'):
         monkeypatch.setattr(f'{module}.ROWS_FREE', 100)
     monkeypatch.setattr('desipipe.queue.compact._REACH', 50)
     ledger = Ledger(make_folder(tmp_path), None)

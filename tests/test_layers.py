@@ -47,12 +47,12 @@ INSIDE = {
     ),
     'queue': (
         'call_here events event_checks ends task_events process_events faults lending '
-        'not_a_value place selection sweep versions columns processes state transactions '
-        'transactions.tasks transactions.processes transactions.attempts '
-        'transactions.decisions authors uses adding queue_reader payload_reader '
-        'attempt_reader payload_writer task_adder decider ledger app compact jobs output '
-        'waiting sharing arguments task conditions explain gathering future_list queue '
-        'location'
+        'not_a_value place selection sweep versions columns processes task_columns '
+        'requirement_fold attempt_fold task_fold state transactions transactions.tasks '
+        'transactions.processes transactions.attempts transactions.decisions authors uses '
+        'adding queue_reader payload_reader attempt_reader payload_writer task_adder '
+        'decider ledger app compact jobs output waiting sharing arguments task conditions '
+        'explain gathering future_list queue location'
     ),
     'file_manager': 'made values options template folders file history view entry catalogue',
     'execution': (
@@ -104,7 +104,16 @@ PURE = {
     'queue.ends',
     'queue.versions',
     'queue.columns',
+    'queue.processes',
+    'queue.task_columns',
+    'queue.requirement_fold',
+    'queue.attempt_fold',
+    'queue.task_fold',
     'queue.state',
+    'queue.transactions.tasks',
+    'queue.transactions.processes',
+    'queue.transactions.attempts',
+    'queue.transactions.decisions',
 }
 IMPURE = {
     'datetime',

@@ -29,6 +29,7 @@ from engine import (
 )
 from hypothesis import given
 
+from desipipe.queue.columns import ID
 from desipipe.queue.ends import End
 from desipipe.queue.events import (
     CHUNK,
@@ -42,7 +43,7 @@ from desipipe.queue.events import (
     Ref,
 )
 from desipipe.queue.ledger import Ledger
-from desipipe.queue.state import ID, State
+from desipipe.queue.state import State
 from desipipe.queue.transactions.attempts import end_event, run_event
 from desipipe.queue.transactions.tasks import group_event
 from desipipe.store.journal import decode

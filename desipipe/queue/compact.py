@@ -42,7 +42,7 @@ from .events import (
 )
 from .ledger import Ledger
 from .processes import Worker
-from .state import BYTES_PER_ROW, ROWS_FREE
+from .task_columns import BYTES_PER_ROW, ROWS_FREE
 from .transactions.attempts import attempt_event, end_event, run_event
 from .transactions.decisions import drop_event, mark_event, pause_event, set_events
 from .transactions.processes import (

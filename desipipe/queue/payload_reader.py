@@ -36,7 +36,7 @@ from .events import (
     Event,
     Ref,
 )
-from .state import NOWHERE
+from .task_columns import NOWHERE
 
 if TYPE_CHECKING:
     pass

@@ -1,0 +1,301 @@
+"""Columns of tasks, by row."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, MutableMapping
+from itertools import islice, pairwise
+
+from ..store.lines import RefusedEvent
+from .columns import ID, PACKED_FROM, Identities, RowIndex, RowQueue, split_ids
+from .events import (
+    DROPPED,
+    PENDING,
+    Event,
+    Group,
+)
+from .processes import Draining, ProcessFold, Worker
+from .versions import Versions
+
+NOWHERE = 0xFFFFFFFF  # no segment
+
+
+ROWS_FREE = 1 << 21  # rows that a journal may leave out, however short it is
+
+
+BYTES_PER_ROW = 4  # of the journal before it, for each row that it leaves out besides
+
+
+_GROUPS_FREE = 1 << 12  # the same for groups
+
+
+_BYTES_PER_GROUP = 64
+
+
+LOST_GROUP = Group('', '', '?', 'python')  # stands for a group whose line was lost
+
+
+class TaskColumns(ProcessFold):
+    """The columns of all tasks, a row each, and what is counted of them."""
+
+    def _reset_columns(self) -> None:
+        self.rows: MutableMapping[bytes, int] = {}
+        self.ids = Identities()
+        self.status = bytearray()
+        self.attempt = array('I')
+        self.group = array('I')
+        self.index = array('I')
+        self.unmet = array('I')
+        self.args_segment = array('I')
+        self.args_offset = array('Q')
+        self.args_length = array('Q')
+        self.result_segment = array('I')
+        self.result_offset = array('Q')
+        self.result_length = array('Q')
+        self.added_at = array('Q')
+        self.ended_at = array('Q')
+        self.dependants: dict[int, int | list[int]] = {}
+        self.requires: dict[int, array[int]] = {}
+        self.burned: dict[int, int] = {}
+        self.history: dict[int, list[int]] = {}
+        self.segments: list[str] = []
+        self._segment: dict[str, int] = {}
+        self.groups: list[Group] = []
+        self.group_numbers: dict[Group, int] = {}
+        self.group_done: list[int] = []
+        self.group_time: list[int] = []  # microseconds
+        self.apps: dict[str, Event] = {}
+        self.shared: dict[str, Event] = {}
+        self.counts: dict[str, list[int]] = {}
+        """Numbers of tasks by task manager and state, without those that are superseded."""
+        self.superseded_counts: dict[str, list[int]] = {}
+        self.superseded: set[int] = set()
+        """Rows of code that other code took the place of, and rows that need one of these."""
+        self.kept: set[int] = set()
+        """Rows that would be superseded, and that someone asked for by name."""
+        self.reasons: dict[int, int] = {}
+        """By how much a row is superseded: 1 for its own code, 1 for each superseded row that it
+        needs.
+        """
+        self.code_versions = Versions()
+        self._app_rows: dict[str, list[int]] = {}  # bounds of ranges of rows, by app version
+        self._group_rows: list[list[int]] = []  # the same lists, by group
+        self.pending: dict[str, dict[int, RowQueue]] = {}
+        self.rerun: set[int] = set()
+        """Rows that succeeded, were asked to run again, and have ended no attempt since: their
+        results are still there.
+        """
+        self.restored: set[int] = set()
+        """Rows whose result counts again, though later attempts may have begun: their numbers
+        stay used.
+        """
+        self.draining: dict[bytes, Draining] = {}
+        self.lost_rows = 0
+        """How many tasks are known by their numbers only, since the lines that added them were
+        lost.
+        """
+        self.lost_ends: dict[int, list[int]] = {}
+        """Rows whose attempts ended in lines that were lost, by the offset of the event by which
+        they count as ended.
+        """
+        self.severed: set[int] = set()
+        """Rows that are needed and not there: deleted, or of lost lines."""
+        self.severed_ids: dict[bytes, int] = {}
+        self.kept_segments: set[str] = set()
+        """Segments of before the queue was cleared, which workers may yet read."""
+        self.running: dict[int, Worker | None] = {}
+        self.started: dict[int, float] = {}
+        self.damage: list[tuple[int, int]] = []
+        self.stale = 0
+        self.retried = 0
+        self.assigned = 0
+        """How often tasks were given to other groups."""
+
+    def segment_number(self, name: str) -> int:
+        """The number by which columns refer to the segment ``name``."""
+        number = self._segment.get(name)
+        if number is None:
+            number = self._segment[name] = len(self.segments)
+            self.segments.append(name)
+        return number
+
+    def _group(self, event: Event, offset: int) -> None:
+        number: int = event['g']
+        if number > len(self.groups) + _GROUPS_FREE + offset // _BYTES_PER_GROUP:
+            raise RefusedEvent(
+                f'group {number:d} is too far from the {len(self.groups):d} groups before it'
+            )
+        while len(self.groups) <= number:  # lost lines before it
+            self.groups.append(LOST_GROUP)
+            self.group_done.append(0)
+            self.group_time.append(0)
+            self._group_rows.append([])
+        group = self.groups[number] = Group.from_event(event)
+        self.group_numbers[group] = number
+        self._group_rows[number] = self._app_rows.setdefault(group.app, [])
+        self._count(group.mid)
+
+    def group_of(self, row: int) -> Group:
+        """Return the group of a row; of one whose line was lost, a group without an app."""
+        number = self.group[row]
+        return self.groups[number] if number < len(self.groups) else LOST_GROUP
+
+    def _count(self, mid: str) -> None:
+        self.counts.setdefault(mid, [0] * 8)
+        self.superseded_counts.setdefault(mid, [0] * 8)
+
+    def _app(self, event: Event, offset: int) -> None:
+        self.apps[event['app']] = event
+
+    def _shared(self, event: Event, offset: int) -> None:
+        self.shared[event['id']] = event
+
+    def _mgr(self, event: Event, offset: int) -> None:
+        self.managers[event['mid']] = event
+        self._count(event['mid'])
+
+    def _fill(self, first: int, offset: int) -> None:
+        # Rows of a line that was lost: they keep their numbers, lest a late report is taken for one
+        # of another task, and count as dropped. A short journal can't have lost many: whoever wrote
+        # down a large number would fill our memory.
+        lost = first - len(self.status)
+        if lost > 0 and first > ROWS_FREE + offset // BYTES_PER_ROW:
+            raise RefusedEvent(
+                f'row {first:d} is too far from the {len(self.status):d} rows before it'
+            )
+        if lost > 0:
+            self.lost_rows += lost
+            self.ids.extend_lost(lost)
+            self._extend(lost, DROPPED, 0, 0, 0)
+            for column in (self.args_segment, self.args_offset, self.args_length, self.index):
+                column.extend([0] * lost)
+
+    def _extend(self, n: int, status: int, group: int, offset: int, attempt: int) -> None:
+        self.status.extend(bytes((status,)) * n)
+        self.attempt.extend(array('I', (attempt,)) * n)
+        self.group.extend(array('I', (group,)) * n)
+        self.unmet.extend(array('I', (0,)) * n)
+        self.result_segment.extend(array('I', (NOWHERE,)) * n)
+        self.result_offset.extend(array('Q', (0,)) * n)
+        self.result_length.extend(array('Q', (0,)) * n)
+        self.added_at.extend(array('Q', (offset,)) * n)
+        self.ended_at.extend(array('Q', (0,)) * n)
+
+    def _index_rows(self, packed: bytes, first: int) -> None:
+        n = len(packed) // ID
+        if type(self.rows) is dict and len(self.rows) + n >= PACKED_FROM:
+            self.rows = RowIndex(self.ids, self.rows.items())
+        if isinstance(self.rows, RowIndex):
+            self.rows.update_range(packed, first)
+        else:
+            self.rows.update(zip(split_ids(packed), range(first, first + n), strict=True))
+
+    def _note_rows(self, number: int, first: int, n: int) -> None:
+        ranges = self._group_rows[number]
+        if ranges and ranges[-1] == first:
+            ranges[-1] = first + n
+        else:
+            ranges += (first, first + n)
+
+    def _depend(self, required: int, row: int) -> None:
+        known = self.dependants.get(required)
+        if known is None:
+            self.dependants[required] = row
+        elif isinstance(known, int):
+            self.dependants[required] = [known, row]
+        else:
+            known.append(row)
+
+    def dependants_of(self, row: int) -> list[int]:
+        """The rows that need ``row``."""
+        known = self.dependants.get(row)
+        return [] if known is None else [known] if isinstance(known, int) else known
+
+    def _pending(self, group: Group) -> RowQueue:
+        queues = self.pending.setdefault(group.mid, {})
+        queue = queues.get(group.priority)
+        if queue is None:
+            queue = queues[group.priority] = RowQueue()
+            self.pending[group.mid] = dict(sorted(queues.items(), reverse=True))
+        return queue
+
+    def next_pending(self, mids: Iterable[str], most: int) -> list[int]:
+        """The rows to claim next, in order of priority, then of their coming; nothing is claimed by
+        this.
+
+        Parameters
+        ----------
+        mids : iterable of str
+            Task managers whose tasks are wanted.
+        most : int
+            How many.
+        """
+        return list(islice(self.pending_rows(mids), most))
+
+    def pending_rows(self, mids: Iterable[str]) -> Iterator[int]:
+        """Yield the rows to claim next, in order of priority, then of their coming."""
+        # A row that left PENDING and came back (cancelled and retried, claimed and given back)
+        # stands in its queue twice: it is given once, where it stands first.
+        found: set[int] = set()
+        status, superseded = self.status, self.superseded
+        for mid in mids:
+            for queue in self.pending.get(mid, {}).values():
+                # What was claimed, cancelled, dropped or superseded meanwhile; what is restored
+                # comes back.
+                queue.drop_while(lambda row: status[row] != PENDING or row in superseded)
+                for row in queue:
+                    if status[row] == PENDING and row not in superseded and row not in found:
+                        found.add(row)
+                        yield row
+
+    def _counts_of(self, row: int) -> list[int]:
+        counts = self.superseded_counts if row in self.superseded else self.counts
+        return counts[self.groups[self.group[row]].mid]
+
+    def _move(self, row: int, status: int) -> None:
+        counts = self._counts_of(row)
+        counts[self.status[row]] -= 1
+        counts[status] += 1
+        self.status[row] = status
+
+    def _leave(self, row: int) -> None:
+        worker = self.running.pop(row, None)
+        self.started.pop(row, None)
+        if worker is not None:
+            worker.rows.pop(row, None)
+
+    def _ranges(self, rows: list[int], status: int) -> list[tuple[int, int]] | None:
+        """Divide rows into ranges of one group each; None if any is superseded or in another
+        state.
+        """
+        if self.superseded and not self.superseded.isdisjoint(rows):
+            return None
+        bounds = [
+            0,
+            *(i for i, (row, other) in enumerate(pairwise(rows), 1) if other != row + 1),
+            len(rows),
+        ]
+        if 4 * len(bounds) > len(rows) + 8:
+            return None  # they are scattered: one by one takes less
+        found = []
+        for begin, end in pairwise(bounds):
+            first, last = rows[begin], rows[end - 1] + 1
+            groups = self.group[first:last]
+            if (
+                self.status.count(status, first, last) != last - first
+                or groups.count(groups[0]) != last - first
+            ):
+                return None
+            found.append((first, last))
+        return found
+
+    def _draining_row(self, row: int) -> Draining | None:
+        known = self.draining.get(self.ids[row])
+        return known if known is not None and known.row == row and not known.done else None
+
+    def _stop_draining(self, known: Draining, done: bool) -> None:
+        known.done = done
+        if known.worker is not None:
+            known.worker.draining.discard(known.row)
+        if not done:
+            del self.draining[self.ids[known.row]]

@@ -1,0 +1,246 @@
+"""Fold of the events of tasks."""
+
+from __future__ import annotations
+
+from itertools import accumulate, islice
+
+from .attempt_fold import AttemptFold
+from .columns import ID, PACKED_FROM, RowIndex, split_ids
+from .events import (
+    DROPPED,
+    ENDED,
+    PENDING,
+    RUNNING,
+    SUCCEEDED,
+    WAITING,
+    Event,
+    Reason,
+)
+from .task_columns import LOST_GROUP, NOWHERE
+
+
+class TaskFold(AttemptFold):
+    """Fold of tasks that are added and dropped, and of what people decide."""
+
+    def _add(self, event: Event, offset: int) -> None:
+        first: int = event['first']
+        number: int = event['g']
+        lengths: list[int] = event['len']
+        n = len(lengths)
+        self._fill(first, offset)
+        if first == len(self.status) and (
+            number >= len(self.groups) or self.groups[number] is LOST_GROUP
+        ):
+            self._fill(first + n, offset)  # of a group whose line was lost: not ours to guess
+        if first != len(self.status):
+            return  # rows that are known already
+        if n == 1 and 'req' not in event:
+            self._add_one(event, offset, number)
+            return
+        packed = bytes.fromhex(event['ids'])
+        if len(packed) != n * ID:
+            raise ValueError(f'{n:d} tasks have {len(packed):d} bytes of identities')
+        offsets = event['off']
+        if not isinstance(offsets, int) and len(offsets) != n:
+            raise ValueError(f'{n:d} tasks have {len(offsets):d} offsets')
+        self.ids.extend(packed)
+        known = len(self.rows)
+        self._index_rows(packed, first)
+        if len(self.rows) != known + n:  # some were lost, were added again, and were recovered
+            wanted = set(split_ids(packed))
+            before = [
+                row for row, tid in zip(range(first), self.ids, strict=False) if tid in wanted
+            ]
+            self._drop({'rows': [row for row in before if self.status[row] != DROPPED]}, offset)
+            self._index_rows(packed, first)
+        self._extend(n, PENDING, number, offset, 0)
+        self._note_rows(number, first, n)
+        self.args_segment.extend([self.segment_number(event['seg'])] * n)
+        self.args_offset.extend(
+            islice(accumulate(lengths, initial=offsets), n) if isinstance(offsets, int) else offsets
+        )
+        self.args_length.extend(lengths)
+        index: int = event['i']
+        self.index.extend(range(index, index + n))
+        waiting = 0
+        for i, required in event.get('req', ()):
+            row = first + i
+            if self._require(row, required):
+                self.status[row] = WAITING
+                waiting += 1
+        group = self.groups[number]
+        counts = self.counts[group.mid]
+        counts[PENDING] += n - waiting
+        counts[WAITING] += waiting
+        queue = self._pending(group)
+        if waiting:
+            for row in range(first, first + n):
+                if self.status[row] == PENDING:
+                    queue.append(row)
+        else:
+            queue.extend(range(first, first + n))
+        self._inherit(number, range(first, first + n))
+        if self.severed_ids:
+            for i, tid in enumerate(split_ids(packed)):
+                if tid in self.severed_ids:
+                    self._rejoin(tid, first + i)
+
+    def _add_one(self, event: Event, row_at: int, number: int) -> None:
+        # One call, one task: the columns' one-element arrays would take most of the time of an
+        # addition.
+        row = event['first']
+        tid = bytes.fromhex(event['ids'])
+        if len(tid) != ID:
+            raise ValueError(f'a task has {len(tid):d} bytes of identity')
+        if tid in self.rows:  # it was lost, was added again, and was recovered
+            self._drop({'rows': [self.rows[tid]]}, row_at)
+        offsets = event['off']
+        self.ids.append(tid)
+        if type(self.rows) is dict and len(self.rows) >= PACKED_FROM:
+            self.rows = RowIndex(self.ids, self.rows.items())
+        self.rows[tid] = row
+        self.status.append(PENDING)
+        self.attempt.append(0)
+        self.group.append(number)
+        self.unmet.append(0)
+        self.result_segment.append(NOWHERE)
+        self.result_offset.append(0)
+        self.result_length.append(0)
+        self.added_at.append(row_at)
+        self.ended_at.append(0)
+        self.args_segment.append(self.segment_number(event['seg']))
+        self.args_offset.append(offsets if isinstance(offsets, int) else offsets[0])
+        self.args_length.append(event['len'][0])
+        self.index.append(event['i'])
+        group = self.groups[number]
+        self.counts[group.mid][PENDING] += 1
+        self._pending(group).append(row)
+        self._note_rows(number, row, 1)
+        if self.code_versions.superseded:
+            self._inherit(number, (row,))
+        if tid in self.severed_ids:
+            self._rejoin(tid, row)
+
+    def _revive(self, event: Event, offset: int) -> None:
+        row, number = event['row'], event['g']
+        known = self.draining.get(self.ids[row]) if row < len(self.ids) else None
+        if (
+            known is None
+            or known.row != row
+            or number >= len(self.groups)
+            or self.groups[number] is LOST_GROUP
+        ):
+            return
+        tid = self.ids[row]
+        del self.draining[tid]
+        self.rows[tid] = row
+        self.group[row], self.index[row], self.added_at[row] = number, event['i'], offset
+        self.args_segment[row], self.args_offset[row], self.args_length[row] = (
+            self.segment_number(event['seg']),
+            event['off'],
+            event['len'],
+        )
+        self._require(row, event.get('req', ()))
+        state = SUCCEEDED if known.done else RUNNING
+        self.status[row] = state
+        self.severed.discard(row)
+        self.severed_ids.pop(tid, None)
+        self.counts[self.groups[number].mid][state] += 1
+        self._note_rows(number, row, 1)
+        self._inherit(number, (row,))
+        if known.done:
+            self._met(row)
+        else:
+            self.running[row], self.started[row] = known.worker, known.started
+            if known.worker is not None:
+                known.worker.draining.discard(row)
+                known.worker.rows[row] = None
+
+    def _segments(self, event: Event, offset: int) -> None:
+        self.kept_segments.update(event['names'])
+
+    def _set(self, event: Event, offset: int) -> None:
+        target = event['s']
+        for row in event['rows']:
+            was = self.status[row]
+            if was == DROPPED:
+                continue
+            if was == RUNNING:
+                self._leave(row)
+            if row in self.rerun and target == SUCCEEDED and event.get('why') == Reason.CANCEL:
+                self._move(row, SUCCEEDED)  # the attempt counts again whose result is still there
+                self.rerun.discard(row)
+                self.restored.add(row)
+                self._met(row)
+                continue
+            if self.ended_at[row]:
+                self.history.setdefault(row, []).append(self.ended_at[row])
+            if target in ENDED:
+                self.ended_at[row] = offset
+                self.rerun.discard(row)
+            else:
+                self.burned.pop(row, None)
+                if was == SUCCEEDED:
+                    self.rerun.add(row)
+            state = self._wanted(row) if target == PENDING else target
+            if state == was:
+                continue
+            self._move(row, state)
+            if state == SUCCEEDED:
+                self._met(row)
+            elif was == SUCCEEDED:
+                self._unmet(row)
+
+    def _assign(self, event: Event, offset: int) -> None:
+        number = event['g']
+        if number >= len(self.groups) or self.groups[number] is LOST_GROUP:
+            return  # of a group whose line was lost
+        self.assigned += 1
+        rows = [
+            row
+            for row in event['rows']
+            if row < len(self.status) and self.status[row] not in (RUNNING, SUCCEEDED, DROPPED)
+        ]
+        for mid, priority in {
+            (group.mid, group.priority) for group in (self.groups[self.group[row]] for row in rows)
+        }:
+            queue = self.pending.get(mid, {}).get(priority)
+            if queue:
+                self.pending[mid][priority] = queue.without(set(rows))
+        queue = self._pending(self.groups[number])
+        for row in rows:
+            state = self.status[row]
+            self._counts_of(row)[state] -= 1
+            self.group[row] = number
+            self._counts_of(row)[state] += 1
+            if state == PENDING:
+                queue.append(row)
+
+    def _accept(self, event: Event, offset: int) -> None:
+        old, new = event['old'], event['new']
+        if max(old, new) >= len(self.status):
+            return  # of rows whose line was lost
+        self.result_segment[new] = self.result_segment[old]
+        self.result_offset[new] = self.result_offset[old]
+        self.result_length[new] = self.result_length[old]
+        self._set({'rows': [new], 's': SUCCEEDED}, offset)
+
+    def _drop(self, event: Event, offset: int) -> None:
+        if 'ids' in event:  # of a journal that was compacted
+            for i, row in enumerate(event['rows']):
+                self.ids[row] = bytes.fromhex(event['ids'][2 * ID * i : 2 * ID * (i + 1)])
+                if row in self.dependants:
+                    self._sever(row)
+        for row in event['rows']:
+            if self.status[row] == DROPPED:
+                continue
+            if row in self.dependants:
+                self._sever(row)
+            if self.status[row] == RUNNING:
+                self._leave(row)
+            if self.status[row] == SUCCEEDED:
+                self._unmet(row)
+            if self.reasons.pop(row, 0):
+                self._take_reasons(list(self._show(row)))
+            self._move(row, DROPPED)
+            self.rows.pop(self.ids[row], None)
