@@ -57,17 +57,19 @@ INSIDE = {
     'file_manager': 'made values options template folders file history view entry catalogue',
     'execution': (
         'backoff figures limits mpi_connection output_copy output_pipe queue_faults '
-        'shell_contexts shell_programs protocol slot_environment slot_memory '
-        'shell_template slot capture slot_process mpi_slot mpi_launcher worker manager'
+        'shell_contexts shell_programs protocol slot_environment slot_memory shell_template '
+        'slot capture slot_process mpi_slot mpi_launcher worker manager'
     ),
     'view': (
-        'schema structs appearance text rows queue graph timeline output saved_displays task_search '
-        'task_context tasks bundle cell_outputs cell'
+        'schema structs appearance text rows queue graph timeline output saved_displays '
+        'task_search task_context tasks bundle cell_outputs cell'
     ),
     'record': (
-        'embedded_data modules original_files script original_queue privacy model '
-        'original_arguments files original_import svg tables importer notebook prov crate run '
-        'verify rerun'
+        'embedded_data modules original_files script original_pickles original_queue privacy '
+        'pieces model original_arguments digests notebook_files archives files '
+        'original_importer original_import svg timeline_svg markdown tables importer sources '
+        'record_cells notebook prov crate parameters execution run checks verify_container '
+        'verify_tasks verify_code verify_outside verify rerun'
     ),
     'cells': (
         'names option_types shared_variables syntax assignments function_makers cell_inputs '
@@ -85,7 +87,10 @@ INSIDE = {
         'history displays.queue form_fields form panel hooks verb_output verb_parser '
         'verb_completion verbs magic_messages magics'
     ),
-    'server': 'requests schemas selected pages queues looks orders routes cell_routes openapi handlers socket extension',
+    'server': (
+        'requests schemas selected pages queues looks orders routes cell_routes openapi '
+        'handlers socket extension'
+    ),
 }
 # Not in the tables: the version is a word, `python -m desipipe` is a face, and the package itself
 # only points at what is public.

@@ -49,8 +49,9 @@ def _ran(*words: str) -> tuple[float, float]:
 def _flips(path: Path, flips: int) -> float:
     """The part of so many flipped bytes that verify finds."""
     from desipipe.errors import RecordError
+    from desipipe.record.checks import verdict
     from desipipe.record.files import read_record
-    from desipipe.record.verify import verdict, verify
+    from desipipe.record.verify import verify
 
     data = path.read_bytes()
     if not verdict(verify(read_record(str(path)))):

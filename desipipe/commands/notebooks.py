@@ -16,7 +16,7 @@ from .common import Verbs, add_json
 from .face import hint, print_json
 
 if TYPE_CHECKING:
-    from ..record.run import Ran
+    from ..record.execution import Ran
     from ..view.schema import CellView, Mime
 
 
@@ -102,7 +102,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _executed(args: argparse.Namespace) -> Ran:
-    from ..record.run import parse_parameters, run_notebook, run_script
+    from ..record.parameters import parse_parameters
+    from ..record.run import run_notebook, run_script
 
     parameters = parse_parameters(args.parameter, args.raw, args.parameters_file)
     if args.notebook.endswith('.py'):
@@ -178,7 +179,7 @@ def plan(args: argparse.Namespace) -> int:
     from ..cells.file import Queues, read_cells
     from ..cells.modules import Modules
     from ..cells.plan import make_plan, to_json, to_lines
-    from ..record.files import read_notebook
+    from ..record.notebook_files import read_notebook
 
     queues = Queues()
     cells = read_cells(read_notebook(args.notebook), queues)

@@ -15,8 +15,8 @@ from .face import FACE, hint, on_terminal, print_json
 
 if TYPE_CHECKING:
     from ..queue.queue import Queue
+    from ..record.checks import Check
     from ..record.model import QueueModel
-    from ..record.verify import Check
 
 
 # Record
@@ -96,7 +96,7 @@ def record(args: argparse.Namespace) -> None:
     """Run ``desipipe record``."""
     from ..cells.recorded import cell_node
     from ..errors import RecordError
-    from ..record import files
+    from ..record import digests, notebook_files
     from ..record.notebook import make_record
     from ..record.privacy import Privacy
 
@@ -117,30 +117,30 @@ def record(args: argparse.Namespace) -> None:
             f'{output} is the notebook itself. Nothing was recorded: the record is written to a '
             'file of its own. Name it with -o.'
         )
-    files.spare(output, files.KEY)
+    notebook_files.spare(output, digests.KEY)
     privacy = Privacy(root, args.include)
     document, models = make_record(
         notebook, source, queues, privacy, cell_node, args.with_results, args.all
     )
     written = _written(document, models, output, args)
-    total = document['metadata'][files.KEY]['totals']['tasks']
+    total = document['metadata'][digests.KEY]['totals']['tasks']
     print(f'{plural(total)} recorded in {", ".join(written)}')
-    _tell_left_out(document['metadata'][files.KEY], models)
+    _tell_left_out(document['metadata'][digests.KEY], models)
 
 
 def _written(
     document: dict[str, Any], models: list[QueueModel], output: str, args: argparse.Namespace
 ) -> list[str]:
     """Write the record in all formats that are asked for; return the names of files."""
-    from ..record import files
+    from ..record import digests, notebook_files
 
-    data = files.notebook_bytes(document)
-    files.write(output, data)
+    data = digests.notebook_bytes(document)
+    notebook_files.write(output, data)
     written = [output]
     if args.prov:
         from ..record.prov import prov_bytes
 
-        files.write(args.prov, prov_bytes(document['metadata'][files.KEY], models))
+        notebook_files.write(args.prov, prov_bytes(document['metadata'][digests.KEY], models))
         written.append(args.prov)
     if args.crate:
         from ..record.crate import write_crate
@@ -166,7 +166,7 @@ def _tell_left_out(metadata: dict[str, Any], models: list[QueueModel]) -> None:
 
 
 def _read(path: str) -> dict[str, Any]:
-    from ..record.files import read_notebook
+    from ..record.notebook_files import read_notebook
 
     if path.endswith('.py'):
         from ..record.run import script_notebook
@@ -214,8 +214,8 @@ def _declare_verify(verbs: Verbs) -> None:
 def verify(args: argparse.Namespace) -> int:
     """Run ``desipipe verify``."""
     from ..cells.recorded import cell_node
+    from ..record.checks import exit_status
     from ..record.files import read_record
-    from ..record.verify import exit_status
     from ..record.verify import verify as check
 
     queues = _open(args.queues)

@@ -12,7 +12,7 @@ from nbconvert.exporters import Exporter
 from traitlets import Bool, List, Unicode, default
 
 from ..cells.recorded import cell_node
-from ..record.files import notebook_bytes
+from ..record.digests import notebook_bytes
 from ..record.notebook import make_record
 from ..record.privacy import Privacy
 

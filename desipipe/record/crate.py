@@ -1,5 +1,6 @@
-"""The record as a Workflow Run RO-Crate, of its Provenance profile: the notebook is the
-workflow, apps are its tools, tasks are actions.
+"""The record as a Workflow Run RO-Crate, of its Provenance profile.
+
+The notebook is the workflow, apps are its tools, tasks are actions.
 """
 
 from __future__ import annotations
@@ -15,21 +16,14 @@ from typing import Any
 from ..errors import MissingDependencyError, RecordError
 from ..queue.events import STATES
 from . import tables
-from .files import (
-    ADDED,
-    DIGESTS,
-    KEY,
-    METADATA,
-    RECORD,
-    digests_bytes,
-    plain_bytes,
-    write,
-    zip_bytes,
-)
+from .archives import zip_bytes
+from .digests import ADDED, DIGESTS, KEY, METADATA, RECORD, digests_bytes, plain_bytes
 from .model import QueueModel
 from .notebook import DIFF
+from .notebook_files import write
 from .prov import prov_bytes, time_of
-from .svg import draw_graph, draw_timeline, graph_of, timeline_of
+from .svg import draw_graph, graph_of
+from .timeline_svg import draw_timeline, timeline_of
 
 Dict = dict[str, Any]
 

@@ -48,8 +48,9 @@ _BINARY_MEMBERS = {'bdata': 'dtype', 'data': 'encoding', '__ndarray__': 'dtype',
 
 
 def is_encoded(word: str) -> bool:
-    """Return True if a word is base64 by its look: long, of all kinds of characters, with few
-    slashes.
+    """Return True if a word looks like base64.
+
+    It is long, of all kinds of characters, with few slashes.
 
     Parameters
     ----------
@@ -119,7 +120,9 @@ def scrub_html(text: str, scrub: Scrub) -> str:
 
 
 def scrub_javascript(text: str, scrub: Scrub) -> str:
-    """Scrub the texts and comments of a script; a regular expression or a division is no path.
+    """Scrub the texts and comments of a script.
+
+    A regular expression or a division is no path.
 
     Parameters
     ----------
@@ -130,7 +133,7 @@ def scrub_javascript(text: str, scrub: Scrub) -> str:
 
 
 def scrub_json(value: Any, scrub: Scrub) -> Any:
-    """Scrub all text of a JSON value, but not what is binary data by the members beside it.
+    """Scrub all text of a JSON value, except binary data, which its members mark.
 
     Parameters
     ----------

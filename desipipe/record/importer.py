@@ -1,4 +1,4 @@
-"""A queue out of a record with its payloads: someone else goes on where it stopped.
+"""Make a queue of a record with its payloads, to go on where it stopped.
 
 What is written here is what the record holds, digest by digest; nothing of it is loaded. But the
 queue is then this user's own, and its tasks run: whoever calls this has decided to trust the

@@ -1,4 +1,4 @@
-"""Model what is recorded of a queue; notebook, crate and PROV document are written from it.
+"""Model what is recorded of a queue; all documents are written from it.
 
 Tasks are lines of JSON, so that a record of a hundred thousand of them stays small in memory, and
 each can be held against its digest. Everything in a model comes from the queue: the same queue
@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from zlib import crc32
 
 import orjson
 
@@ -26,22 +25,20 @@ from ..errors import (
     UntrustedQueueError,
 )
 from ..queue.ends import End, end_at
-from ..queue.events import DROPPED, ENDED, STATES, SUCCEEDED, Event, Group, Ref
-from ..queue.ledger import Ledger
+from ..queue.events import ENDED, STATES, SUCCEEDED, Event, Group, Ref
 from ..queue.queue import Queue
 from ..serialize import anatomy, encode, task_identity, text
 from ..serialize import source as sources
 from ..utils import username
 from ..view.queue import events_at, state_name
 from .modules import changed_functions, describe, used_modules
+from .pieces import TEXT, closure, seal, word_of
 from .privacy import Privacy
 
 Dict = dict[str, Any]
+
 Node = Callable[[str, Sequence[str]], ast.FunctionDef]
 """The function that a cell's text stands for, given its parameters; notebooks know it."""
-
-VERSION = 1
-TEXT = 80  # characters of a value that people see
 
 
 @dataclass
@@ -68,56 +65,6 @@ class QueueModel:
         """The task at a place."""
         task: Dict = orjson.loads(self.lines[place])
         return task
-
-
-# Words of identities: what can be read is written as it is, the rest hexadecimal.
-
-
-def word_of(piece: bytes) -> str:
-    """A piece of an identity as text: ``'=42'``, or ``'0x…'``."""
-    return piece.decode('ascii') if piece[:1] == b'=' and piece.isascii() else '0x' + piece.hex()
-
-
-def piece_of(word: str) -> bytes:
-    """The inverse of :func:`word_of`.
-
-    Raises
-    ------
-    ValueError
-        It is no such word.
-    """
-    if word.startswith('='):
-        return word.encode('ascii')
-    if word.startswith('0x'):
-        return bytes.fromhex(word[2:])
-    raise ValueError(f'{word[:40]!r} is no piece of an identity')
-
-
-def seal(task: Dict) -> str:
-    """A task as a line, its last member the CRC-32 of what is before it: a line that was changed
-    is known by itself.
-    """
-    data = orjson.dumps(task)[:-1]
-    return f'{data.decode()},"crc":{crc32(data):d}}}'
-
-
-def sealed(line: str) -> bool:
-    """Return True if the line is as :func:`seal` wrote it."""
-    body, mark, rest = line.rpartition(',"crc":')
-    return bool(mark) and rest == f'{crc32(body.encode()):d}}}'
-
-
-def closure(ledger: Ledger, rows: Iterable[int]) -> list[int]:
-    """Rows, and all that they need, in order."""
-    state = ledger.state
-    found = set()
-    stack = list(rows)
-    while stack:
-        row = stack.pop()
-        if row not in found and state.status[row] != DROPPED:
-            found.add(row)
-            stack += state.requires.get(row, ())
-    return sorted(found)
 
 
 def read_queue(
@@ -395,8 +342,9 @@ class _Reader:
         )
 
     def _arguments(self, row: int, group: Group, task: Dict) -> None:
-        """Arguments as they are part of the identity, and what people see of them where that
-        says more.
+        """Return arguments as they count for the identity, and as people see them.
+
+        The latter only where it says more.
         """
         try:
             words = self.ledger.arguments(row)
@@ -673,8 +621,9 @@ def _why(exc: BaseException) -> str:
 
 
 def trees(app: Mapping[str, Any], node: Node | None) -> set[str] | None:
-    """Digests of all functions in an app's source, as a task and as a helper; ``None`` if there
-    is no telling.
+    """Return digests of all functions in an app's source, as a task and as a helper.
+
+    ``None`` where they can't be known.
     """
     text = app['source']
     found: set[str] = set()

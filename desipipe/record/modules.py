@@ -1,6 +1,4 @@
-"""Modules beside a notebook or script: recorded with the code that used them, so that someone
-else can go on.
-"""
+"""Record the modules beside a notebook or script, with the code that used them."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ class Module(NamedTuple):
 
 
 def used_modules(parts: Iterable[str], folders: Sequence[str]) -> list[Module]:
-    """Find the modules that code used, and those that these import, in the user's own folders.
+    """Find the modules that code used, and those that these import, of the user.
 
     Parameters
     ----------
@@ -63,8 +61,9 @@ def used_modules(parts: Iterable[str], folders: Sequence[str]) -> list[Module]:
 
 
 def _files_of(name: str, folders: Sequence[str]) -> Iterator[tuple[Module, str]]:
-    """Find the files of a dotted name: its packages, and the module that its first members name;
-    the rest names something in it.
+    """Find the files of a dotted name: its packages, and the module that it names.
+
+    The rest of the name is something in the module.
     """
     members = name.split('.')
     for folder in folders:
@@ -145,8 +144,7 @@ def describe(modules: Sequence[Module], keep: Callable[[bytes], object]) -> list
 
 
 def changed_functions(app: Mapping[str, Any], texts: Mapping[str, str]) -> list[str]:
-    """Return the functions of modules that an app used and that their recorded modules do not hold
-    as they ran.
+    """Return functions that an app used and its recorded modules do not hold so.
 
     Parameters
     ----------

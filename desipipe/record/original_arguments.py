@@ -1,4 +1,4 @@
-"""Find the results of other tasks among the arguments that a worker of desipipe 1.0 wrote back."""
+"""Find results of other tasks among the arguments that a 1.0 worker wrote back."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..serialize import encode
-from .original_queue import Absent, absent_names
+from .original_pickles import Absent, absent_names
 
 Token = bytes | None
 """Equal for values that are equal; None where that cannot be told."""
 
 
 def token(value: object) -> Token:
-    """Return what tells a value from others, also one whose classes cannot be imported."""
+    """Return what tells a value from others, its class importable or not."""
     missing = absent_names(value)
     if missing:
         return f'absent {missing}'.encode()
@@ -51,7 +51,7 @@ def put_futures(
 
 
 def _replaced(value: Any, left: list[tuple[Token, str]], future: Callable[[str], object]) -> Any:
-    """Return a value with futures in the place of results, which are taken off the list."""
+    """Return a value with futures instead of results, which leave the list."""
     if not left or isinstance(value, Absent) and left[0][0] != token(value):
         return value
     if token(value) == left[0][0]:

@@ -11,7 +11,7 @@ _FIELDS = tuple(BaseFile._defaults)
 
 
 def _variables(environ: Any) -> dict[str, str]:
-    """Return the variables of what was stored: a dictionary, or an environment of desipipe 1.0."""
+    """Return stored variables: of a dictionary, or of an environment of 1.0."""
     found = environ if isinstance(environ, Mapping) else getattr(environ, 'data', None) or {}
     return {str(name): str(value) for name, value in found.items()}
 

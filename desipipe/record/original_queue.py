@@ -1,4 +1,4 @@
-"""Read queues of desipipe 1.0: SQLite files that hold pickles of tasks and task managers.
+"""Read queues of desipipe 1.0: SQLite files with pickles of tasks.
 
 Nothing here writes to such a file, or takes a lock on it. Its pickles are loaded only where the
 owner of the file is trusted, since loading them can run code.
@@ -6,29 +6,23 @@ owner of the file is trusted, since loading them can run code.
 
 from __future__ import annotations
 
-import ast
 import contextlib
-import hashlib
-import io
-import linecache
 import os
-import pickle
 import re
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from shlex import quote
-from types import FunctionType
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from ..errors import RecordError, UntrustedFileError
 from ..utils import username
+from .original_pickles import PICKLE_MAX_BYTES
 
 SUFFIX = '.sqlite'
 MAGIC = b'SQLite format 3\0'
 QUERY_TIME_MAX_S = 600.0
-PICKLE_MAX_BYTES = 1 << 30
 STATES = ('WAITING', 'PENDING', 'RUNNING', 'SUCCEEDED', 'FAILED', 'KILLED', 'UNKNOWN')
 _TABLES = {
     'tasks': {'tid', 'task', 'state', 'mid', 'jobid', 't0'},
@@ -38,8 +32,6 @@ _TABLES = {
 _VIRTUAL = re.compile(r'\s*CREATE\s+VIRTUAL', re.IGNORECASE)
 _STEPS = 100_000  # of SQLite's machine between two looks at the clock
 _LOOK = 'SELECT count(*) FROM tasks'
-_PACKAGE = 'desipipe'
-_SAFE = {'set', 'frozenset', 'complex', 'bytearray', 'slice', 'range', 'object'}
 
 
 def is_original(path: str) -> bool:
@@ -171,7 +163,7 @@ class OriginalQueue:
             yield Row(str(tid), known, str(mid), '' if job in (None, '') else str(job), start)
 
     def pickle_of(self, tid: str) -> bytes:
-        """Return the pickle of a task; empty where none is stored, or it is too large to read."""
+        """Return the pickle of a task; empty where none is stored, or it is too large."""
         query = 'SELECT task FROM tasks WHERE tid = ? AND length(task) <= ?'
         found = self._query(query, tid, PICKLE_MAX_BYTES // 2)
         return found[0][0] if found and isinstance(found[0][0], bytes) else b''
@@ -226,345 +218,3 @@ def _open_own(path: str, trusts: Callable[[int], bool]) -> int:
 def _signature(fd: int) -> tuple[int, int]:
     status = os.fstat(fd)
     return status.st_size, status.st_mtime_ns
-
-
-# Pickles
-
-
-class Stored:
-    """An object of desipipe 1.0 itself: its class, and its attributes as they were stored."""
-
-    origin: ClassVar[str] = ''
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        if isinstance(state, dict):
-            self.__dict__.update(item for item in state.items() if isinstance(item[0], str))
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return an attribute."""
-        return self.__dict__.get(name, default)
-
-
-class Absent:
-    """An object whose class, or function, cannot be imported here."""
-
-    origin: ClassVar[str] = ''
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Make an object of whatever arguments."""
-        return object.__new__(cls)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        pass
-
-    def _take(self, *args: Any, **kwargs: Any) -> Absent:
-        return self
-
-    __setstate__ = __call__ = __setitem__ = append = extend = add = update = _take
-
-
-def _stand_in(base: type, module: str, name: str) -> type:
-    return type(
-        name.rpartition('.')[2] or name,
-        (base,),
-        {'origin': f'{module}.{name}', '__module__': module},
-    )
-
-
-class _Reader(pickle.Unpickler):
-    """Loads a pickle of desipipe 1.0.
-
-    Parameters
-    ----------
-    data : bytes
-    future : callable
-        Given the identity of a task, returns what takes the place of its future.
-    foreign : bool
-        Import classes that are not of desipipe; if False, nothing is imported or run.
-    """
-
-    def __init__(self, data: bytes, future: Callable[[str], object], foreign: bool) -> None:
-        super().__init__(io.BytesIO(data))
-        self._future = future
-        self._foreign = foreign
-        self.absent: dict[str, str] = {}
-        """Why it is absent, by the name of each class that is."""
-
-    def persistent_load(self, pid: Any) -> Any:
-        """See :meth:`pickle.Unpickler.persistent_load`."""
-        kind, value = pid
-        if kind == 'Future':
-            return self._future(str(value))
-        if kind == 'TaskManager':
-            made = _stand_in(Stored, f'{_PACKAGE}.task_manager', 'TaskManager')()
-            made.__setstate__(value)
-            return made
-        if kind == 'Function':
-            name, code, defaults = value
-            return rebuild_function(str(name), str(code), defaults) if self._foreign else Absent()
-        raise pickle.UnpicklingError(f'{kind!r} is no reference of desipipe 1.0')
-
-    def find_class(self, module: str, name: str) -> Any:
-        """See :meth:`pickle.Unpickler.find_class`."""
-        if module == _PACKAGE or module.startswith(_PACKAGE + '.'):
-            return self._own_class(module, name)
-        if module == 'builtins' and name == 'getattr':
-            return self._getattr
-        if module == 'builtins' and name in _SAFE:
-            return super().find_class(module, name)
-        why = 'it was not asked for'
-        if self._foreign:
-            try:
-                return super().find_class(module, name)
-            except Exception as exc:  # of the module that is imported
-                why = f'{type(exc).__name__}: {exc}'
-        self.absent[f'{module}.{name}'] = why
-        return _stand_in(Absent, module, name)
-
-    def _own_class(self, module: str, name: str) -> type:
-        if module == f'{_PACKAGE}.file_manager':
-            from .original_files import RESTORED
-
-            if name in RESTORED:
-                return RESTORED[name]
-        if module.split('.')[1:] in (
-            ['task_manager'],
-            ['environment'],
-            ['scheduler'],
-            ['provider'],
-        ) and name not in ('Queue', 'Future'):
-            return _stand_in(Stored, module, name)
-        self.absent[f'{module}.{name}'] = 'objects of desipipe 1.0 are of no use here'
-        return _stand_in(Absent, module, name)
-
-    def _getattr(self, owner: Any, name: str) -> Any:
-        """Return what the pickles of apps need; the rest only if anything may be imported."""
-        if owner is object and name == '__new__':
-            return object.__new__
-        return getattr(owner, name) if self._foreign else _stand_in(Absent, 'builtins', 'getattr')
-
-
-class _Search(pickle.Pickler):
-    """Collects the names of absent classes in a value."""
-
-    def __init__(self) -> None:
-        super().__init__(io.BytesIO(), protocol=5)
-        self.origins: dict[str, None] = {}
-
-    def persistent_id(self, obj: Any) -> Any:
-        """See :meth:`pickle.Pickler.persistent_id`."""
-        kind = obj if isinstance(obj, type) else type(obj)
-        if issubclass(kind, Absent):
-            self.origins[kind.origin] = None
-            return 0
-        if isinstance(obj, FunctionType):
-            return 0
-        return None
-
-
-def absent_names(value: object) -> list[str]:
-    """Return the names of the classes in a value that cannot be imported here."""
-    search = _Search()
-    try:
-        search.dump(value)
-    except Exception as exc:  # of the objects' own methods
-        if not search.origins:
-            return [f'{type(value).__name__} ({type(exc).__name__}: {exc})']
-    return list(search.origins)
-
-
-class Content(NamedTuple):
-    """A task as it was stored."""
-
-    task: Stored
-    problem: str
-    """Why its own objects could not be loaded; empty if they were."""
-
-
-def read_task(data: bytes, future: Callable[[str], object]) -> Content:
-    """Load the pickle of a task; what cannot be imported is an :class:`Absent`.
-
-    Parameters
-    ----------
-    data : bytes
-    future : callable
-        Given the identity of a task, returns what takes the place of its future.
-
-    Raises
-    ------
-    RecordError
-        Nothing of it can be read.
-    """
-    problem = ''
-    try:
-        task = _Reader(data, future, True).load()
-    except Exception as exc:  # of whatever class is in it
-        problem = f'{type(exc).__name__}: {exc}'
-        task = _read_plain(data, future)
-    if not isinstance(task, Stored) or not isinstance(task.get('app'), Stored):
-        raise RecordError('the pickle is no task')
-    return Content(task, problem)
-
-
-def read_needs(data: bytes) -> list[str]:
-    """Return the identities of the tasks whose results a task needs; nothing is imported or run."""
-    needs: list[str] = []
-    task = _read_plain(data, needs.append)
-    return list(dict.fromkeys([*needs, *required_ids(task)]))
-
-
-def read_folder(data: bytes) -> str:
-    """Return the folder of the script of a task, empty if unknown; nothing is imported or run."""
-    task = _read_plain(data, lambda tid: None)
-    app = task.get('app') if isinstance(task, Stored) else None
-    return str(app.get('dirname') or '') if isinstance(app, Stored) else ''
-
-
-def required_ids(task: Stored) -> list[str]:
-    """Return the identities of the tasks that a task needed, in the order of its arguments."""
-    found = task.get('require_ids') if isinstance(task, Stored) else None
-    return [str(tid) for tid in found] if isinstance(found, list | tuple) else []
-
-
-def read_manager(data: bytes) -> Stored | None:
-    """Load the pickle of a task manager; None if it cannot be read."""
-    try:
-        found = _read_plain(data, lambda tid: None)
-    except RecordError:
-        return None
-    return found if isinstance(found, Stored) else None
-
-
-def _read_plain(data: bytes, future: Callable[[str], object]) -> Any:
-    try:
-        return _Reader(data, future, False).load()
-    except Exception as exc:
-        raise RecordError(f'the pickle cannot be read ({type(exc).__name__}: {exc})') from exc
-
-
-# Functions
-
-
-def rebuild_function(
-    name: str,
-    code: str,
-    defaults: Mapping[str, Any] | None = None,
-) -> FunctionType:
-    """Make a function of the text that desipipe 1.0 stored, in which defaults are names.
-
-    Parameters
-    ----------
-    name : str
-    code : str
-    defaults : dict, default=None
-        Default values by the names of the arguments; others are None.
-
-    Returns
-    -------
-    func : function
-        Its text is known to :mod:`linecache`, so that it has the identity of the function in the
-        user's script.
-
-    Raises
-    ------
-    RecordError
-        The text is no function.
-    """
-    values = defaults or {}
-    try:
-        node = next(node for node in ast.parse(code).body if isinstance(node, ast.FunctionDef))
-    except (SyntaxError, ValueError, StopIteration, RecursionError) as exc:
-        raise RecordError(f'the code of {name} is no function ({type(exc).__name__})') from exc
-    text = _runnable_text(node, code)
-    mark = hashlib.blake2b(text.encode('utf-8', 'replace'), digest_size=8).hexdigest()
-    path = f'<{name} of desipipe 1.0, {mark}>'
-    linecache.cache[path] = (len(text), None, text.splitlines(True), path)
-    scope: dict[str, Any] = {'__name__': '__main__', '__builtins__': __builtins__}
-    exec(compile(text, path, 'exec', dont_inherit=True), scope)  # noqa: S102 (as its workers did)
-    func: FunctionType = scope[node.name]
-    positional = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
-    given = positional[len(positional) - len(node.args.defaults) :] if node.args.defaults else []
-    func.__defaults__ = tuple(values.get(argument) for argument in given) or None
-    if func.__kwdefaults__:
-        func.__kwdefaults__ = {argument: values.get(argument) for argument in func.__kwdefaults__}
-    return func
-
-
-def _runnable_text(node: ast.FunctionDef, code: str) -> str:
-    """Return the text of a function without defaults and annotations, which are names there."""
-    arguments = node.args
-    for argument in (
-        *arguments.posonlyargs,
-        *arguments.args,
-        *arguments.kwonlyargs,
-        arguments.vararg,
-        arguments.kwarg,
-    ):
-        if argument is not None:
-            argument.annotation = None
-    arguments.defaults = [ast.Constant(None) for _ in arguments.defaults]
-    given = arguments.kw_defaults
-    arguments.kw_defaults = [None if one is None else ast.Constant(None) for one in given]
-    first = node.body[0]
-    decorators = getattr(first, 'decorator_list', ())
-    line = min([first.lineno, *(decorator.lineno for decorator in decorators)])
-    body = '\n'.join(code.split('\n')[line - 1 :])
-    if line == node.lineno:
-        body = f'    {ast.unparse(first)}'
-    return f'def {node.name}({ast.unparse(arguments)}):\n{body}\n'
-
-
-# What is loaded later
-
-
-class Deferred:
-    """A value of an old task that is loaded only where its classes are.
-
-    Parameters
-    ----------
-    data : bytes
-        The pickle of the task.
-    part : str
-        ``'result'``, or the name of an argument.
-    words : str
-        What is absent, for people.
-    """
-
-    def __init__(self, data: bytes, part: str, words: str) -> None:
-        self.data = data
-        self.part = part
-        self.words = words
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return load_deferred, (self.data, self.part)
-
-    def __desipipe_identity__(self) -> str:
-        return f'{self.part} {hashlib.blake2b(self.data, digest_size=16).hexdigest()}'
-
-    def __repr__(self) -> str:
-        return f'<{self.words}>'
-
-
-def load_deferred(data: bytes, part: str) -> object:
-    """Load a value of an old task that could not be loaded when its queue was imported.
-
-    Raises
-    ------
-    ImportError
-        A class in it is still absent.
-    """
-    task, problem = read_task(data, lambda tid: _stand_in(Absent, 'the result of task', tid)())
-    value = task.get('result') if part == 'result' else task.get('kwargs', {}).get(part)
-    missing = absent_names(value)
-    if missing or problem:
-        words = problem or ', '.join(missing[:5])
-        raise ImportError(f'{part} of a task of desipipe 1.0 needs {words}, which cannot be loaded')
-    return value
-
-
-def describe_absent(names: list[str], problem: str) -> str:
-    """Return what keeps a value from being loaded, for people."""
-    return f'{", ".join(names[:3])}, which cannot be loaded here' if names else problem

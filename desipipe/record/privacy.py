@@ -71,7 +71,7 @@ class Privacy:
         self.text: Callable[[str], str] = lru_cache(maxsize=4096)(self.scrub)
 
     def path(self, path: str) -> str:
-        """A path relative to the root; one outside of it is left out but for its last part."""
+        """Return a path relative to the root; one outside of it loses all but its end."""
         if not path:
             return ''
         path = os.path.normpath(path)
@@ -87,7 +87,8 @@ class Privacy:
         return f'…/{os.path.basename(path)}'
 
     def scrub(self, text: str) -> str:
-        """Take absolute paths out of text: what is below the root becomes relative to it.
+        """Take absolute paths out of text: those below the root become relative to it.
+
         :attr:`text` does the same for what comes again and again.
 
         Data that text holds (``data:`` URIs, base64) stays as it is.

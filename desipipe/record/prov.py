@@ -1,5 +1,6 @@
-"""The same as PROV-JSON, for tools that know the W3C's words: tasks are activities, code,
-arguments' sources, results and files entities, workers agents.
+"""The record as PROV-JSON.
+
+Tasks are activities, code, arguments' sources, results and files entities, workers agents.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import tables
-from .files import plain_bytes
+from .digests import plain_bytes
 from .model import QueueModel
 
 Dict = dict[str, Any]

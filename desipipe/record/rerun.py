@@ -1,6 +1,4 @@
-"""Some tasks computed again, by a real worker in a queue of its own, and their results compared
-with the recorded ones.
-"""
+"""Run some tasks again in a queue of their own, and compare their results."""
 
 from __future__ import annotations
 
@@ -18,11 +16,12 @@ from ..queue.queue import Queue
 from ..serialize import encode, loads
 from ..utils import plural
 from . import tables
+from .checks import DIFFERS, OK, UNCHECKED, Check
 from .files import Record
 from .importer import fill
-from .model import QueueModel, read_queue, word_of
+from .model import QueueModel, read_queue
+from .pieces import word_of
 from .privacy import KINDS, Privacy
-from .verify import DIFFERS, OK, UNCHECKED, Check
 
 Dict = dict[str, Any]
 

@@ -1,5 +1,6 @@
-"""Runs a script as ``python script.py`` does, and says at the end which queues it used: ``python
--m desipipe.record.script REPORT SCRIPT``.
+"""Run a script as ``python script.py`` does, and report the queues it used.
+
+``python -m desipipe.record.script REPORT SCRIPT``.
 """
 
 from __future__ import annotations
@@ -11,9 +12,7 @@ import sys
 
 
 def queues() -> dict[str, bool]:
-    """Folders of the queues that this process has open, and whether each has a manager started
-    for it.
-    """
+    """Return the folders of open queues, and whether a manager is started for each."""
     import gc
 
     if 'desipipe.queue.queue' not in sys.modules:

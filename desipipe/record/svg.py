@@ -12,26 +12,19 @@ from typing import Any
 
 from ..queue.events import STATES
 from ..view.appearance import APPEARANCES
-from ..view.text import span
 from .model import QueueModel
 
 Dict = dict[str, Any]
 
 NODES = 60
 """The most tasks that a graph shows one by one; more are grouped by app."""
-INTERVALS = 1500
-"""The most attempts that a timeline shows one by one; more are counted."""
-LANES = 40
-"""The most rows of a timeline."""
-BINS = 240
-
-_WIDTH = 900
 _FONT = 'font-family="system-ui,-apple-system,Segoe UI,Roboto,sans-serif"'
 # Legible on light and on dark pages alike, where an image can't know which it is on.
-_INK, _LINE = '#7f7f7f', '#a6a6a6'
+_INK, LINE = '#7f7f7f', '#a6a6a6'
 
 
-def _svg(width: float, height: float, title: str, body: Sequence[str]) -> str:
+def svg_document(width: float, height: float, title: str, body: Sequence[str]) -> str:
+    """Return a whole SVG document."""
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" {_FONT}>'
@@ -39,7 +32,7 @@ def _svg(width: float, height: float, title: str, body: Sequence[str]) -> str:
     return '\n'.join([head, f'<title>{escape(title)}</title>', *body, '</svg>', ''])
 
 
-def _text(
+def text_element(
     x: float,
     y: float,
     words: str,
@@ -48,6 +41,7 @@ def _text(
     weight: str = '',
     colour: str = _INK,
 ) -> str:
+    """Return a text of a picture."""
     style = f' font-weight="{weight}"' if weight else ''
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" '
@@ -171,16 +165,16 @@ def draw_graph(graph: Dict) -> str:
         bend = max(30.0, (x1 - x0) / 2)
         body.append(
             f'<path d="M{x0:.1f} {y0:.1f} C{x0 + bend:.1f} {y0:.1f} {x1 - bend:.1f} {y1:.1f} '
-            f'{x1:.1f} {y1:.1f}" fill="none" stroke="{_LINE}"'
+            f'{x1:.1f} {y1:.1f}" fill="none" stroke="{LINE}"'
             f' stroke-width="{min(4.0, 1 + edge["count"] / 2000):.1f}"/>'
         )
         if edge['count'] > 1:
             body.append(
-                _text((x0 + x1) / 2, (y0 + y1) / 2 - 4, f'{edge["count"]:,d}', 10, 'middle')
+                text_element((x0 + x1) / 2, (y0 + y1) / 2 - 4, f'{edge["count"]:,d}', 10, 'middle')
             )
     for node in graph['nodes']:
         x, y = where[node['id']]
-        state = _main_state(node['counts'])
+        state = main_state(node['counts'])
         look = APPEARANCES[state]
         tall = min(30.0, row - 6)
         body.append(f'<g><title>{escape(_told(node))}</title>')
@@ -191,10 +185,10 @@ def draw_graph(graph: Dict) -> str:
         )
         count = f' ×{node["total"]:,d}' if node['total'] > 1 else ''
         body.append(
-            _text(
+            text_element(
                 x + 8,
                 y + 4,
-                f'{look.symbol} {_short(node["name"], 20 - len(count))}{count}',
+                f'{look.symbol} {shortened(node["name"], 20 - len(count))}{count}',
                 12,
                 colour=look.colour,
             )
@@ -202,10 +196,11 @@ def draw_graph(graph: Dict) -> str:
         if node['total'] > 1:
             body += _bar(node['counts'], node['total'], x, y + tall / 2 - 3, wide)
         body.append('</g>')
-    return _svg(width, height, 'Tasks, and what they need', body)
+    return svg_document(width, height, 'Tasks, and what they need', body)
 
 
-def _short(name: str, most: int) -> str:
+def shortened(name: str, most: int) -> str:
+    """Return the beginning of a name that is too long."""
     return name if len(name) <= most else name[: most - 1] + '…'
 
 
@@ -215,7 +210,8 @@ def _told(node: Dict) -> str:
     )
 
 
-def _main_state(counts: Mapping[str, int]) -> str:
+def main_state(counts: Mapping[str, int]) -> str:
+    """Return the state that stands for several tasks."""
     for state in ('FAILED', 'KILLED', 'UNKNOWN', 'BLOCKED', 'RUNNING', 'PENDING', 'WAITING'):
         if counts.get(state):
             return state
@@ -233,162 +229,3 @@ def _bar(counts: Mapping[str, int], total: int, x: float, y: float, width: float
             )
             x += part
     return found
-
-
-# The timeline
-
-
-def timeline_of(models: Sequence[QueueModel], limit: int = INTERVALS) -> Dict:
-    """Build the timeline of which slot ran which task.
-
-    Parameters
-    ----------
-    models : sequence of QueueModel
-    limit : int, default=1500
-        The most attempts that are shown one by one.
-
-    Returns
-    -------
-    timeline : dict
-        ``began``, ``ended`` (s since the epoch, ``None`` if nothing ran), ``lanes``: ``name``,
-        ``host``, ``items`` (``start``, ``end``, ``state``, ``label``, ``level``), ``height``;
-        ``aggregated``: then items have ``busy`` (how many ran at once) instead of ``level``;
-        ``hidden``: how many lanes are left out.
-    """
-    lanes: dict[tuple[int, int], list[tuple[float, float, str, str]]] = {}
-    n = 0
-    for number, model in enumerate(models):
-        for task in model.tasks():
-            for attempt in task.get('attempts', ()):
-                if 'worker' in attempt:
-                    label = f'{model.head["groups"][task["group"]]["name"]}[{task["index"]}]'
-                    end = attempt['began'] + attempt['seconds']
-                    lanes.setdefault((number, attempt['worker']), []).append(
-                        (attempt['began'], end, attempt['state'], label)
-                    )
-                    n += 1
-    if not lanes:
-        return {'began': None, 'ended': None, 'lanes': [], 'aggregated': False, 'hidden': 0}
-    began = min(item[0] for lane in lanes.values() for item in lane)
-    ended = max(item[1] for lane in lanes.values() for item in lane)
-    aggregated = n > limit
-    found = []
-    for (number, worker), items in sorted(
-        lanes.items(), key=lambda pair: (min(pair[1])[0], pair[0])
-    )[:LANES]:
-        about = models[number].head['workers'][worker]
-        lane = _binned(items, began, max(ended, began + 1e-6)) if aggregated else _levels(items)
-        found.append(
-            {
-                'name': about['name'],
-                'host': about.get('host', ''),
-                'slots': about.get('slots', 1),
-                **lane,
-            }
-        )
-    return {
-        'began': began,
-        'ended': ended,
-        'lanes': found,
-        'aggregated': aggregated,
-        'hidden': max(0, len(lanes) - LANES),
-    }
-
-
-def _levels(items: list[tuple[float, float, str, str]]) -> Dict:
-    free: list[float] = []
-    shown = []
-    for start, end, state, label in sorted(items):
-        level = next((level for level, when in enumerate(free) if when <= start + 1e-5), len(free))
-        free[level : level + 1] = [end]
-        shown.append({'start': start, 'end': end, 'state': state, 'label': label, 'level': level})
-    return {'items': shown, 'height': len(free)}
-
-
-def _binned(items: list[tuple[float, float, str, str]], began: float, ended: float) -> Dict:
-    width = (ended - began) / BINS
-    busy = [0.0] * BINS
-    counts: list[Counter[str]] = [Counter() for _ in range(BINS)]
-    for start, end, state, _ in items:
-        first, last = (min(BINS - 1, int((when - began) / width)) for when in (start, end))
-        counts[last][state] += 1
-        for k in range(first, last + 1):
-            busy[k] += (
-                max(0.0, min(end, began + (k + 1) * width) - max(start, began + k * width)) / width
-            )
-    most = max(busy)
-    shown = [
-        {
-            'start': began + k * width,
-            'end': began + (k + 1) * width,
-            'state': _main_state(counts[k]),
-            'busy': busy[k] / most if most else 0.0,
-            'label': f'{sum(counts[k].values())} tasks',
-        }
-        for k in range(BINS)
-        if busy[k] or counts[k]
-    ]
-    return {'items': shown, 'height': 1}
-
-
-def draw_timeline(timeline: Dict) -> str:
-    """The timeline as SVG, a lane a worker.
-
-    Parameters
-    ----------
-    timeline : dict
-        Of :func:`timeline_of`.
-
-    Returns
-    -------
-    svg : str
-    """
-    if timeline['began'] is None:
-        return _svg(320, 40, 'Nothing ran', [_text(10, 25, 'nothing ran')])
-    began, left = timeline['began'], 190.0
-    total = max(timeline['ended'] - began, 1e-6)
-    scale = (_WIDTH - left - 20) / total
-    body, y = [], 14.0
-    for lane in timeline['lanes']:
-        bar = 14.0 if lane['height'] <= 4 else max(4.0, 56.0 / lane['height'])
-        tall = max(20.0, lane['height'] * bar)
-        body.append(
-            _text(left - 8, y + tall / 2 + 4, _short(lane['host'] or lane['name'], 26), 11, 'end')
-        )
-        body.append(
-            f'<line x1="{left:.0f}" y1="{y + tall + 2:.1f}" x2="{_WIDTH - 20}" '
-            f'y2="{y + tall + 2:.1f}" stroke="{_LINE}" stroke-opacity="0.4"/>'
-        )
-        for item in lane['items']:
-            x, wide = (
-                left + (item['start'] - began) * scale,
-                max(0.8, (item['end'] - item['start']) * scale),
-            )
-            look = APPEARANCES[item['state']]
-            if timeline['aggregated']:
-                high = tall * max(0.08, item['busy'])
-                top = y + tall - high
-            else:
-                high, top = bar - 1.5, y + item['level'] * bar
-            words = (
-                f'{look.symbol} {item["label"]} {item["state"]}, '
-                f'{span(item["end"] - item["start"])}'
-            )
-            body.append(
-                f'<rect x="{x:.2f}" y="{top:.1f}" width="{wide:.2f}" height="{high:.1f}"'
-                f' fill="{look.colour}" fill-opacity="0.75"><title>{escape(words)}</title></rect>'
-            )
-            if not timeline['aggregated'] and item['state'] != 'SUCCEEDED':
-                body.append(
-                    _text(
-                        x + wide / 2, top + high - 1, look.symbol, 11, 'middle', 'bold', look.colour
-                    )
-                )
-        y += tall + 6
-    body.append(_text(left, y + 12, '0', 10))
-    body.append(_text(_WIDTH - 20, y + 12, span(total), 10, 'end'))
-    if timeline['hidden']:
-        body.append(
-            _text(left + 60, y + 12, f'{timeline["hidden"]:,d} more workers are not shown', 10)
-        )
-    return _svg(_WIDTH, y + 20, 'Who ran what when', body)

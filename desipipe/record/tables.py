@@ -1,18 +1,16 @@
-"""Write the tables of a record: Markdown that notebooks show, with what is long folded."""
+"""Write the tables of a record: Markdown, with what is long folded."""
 
 from __future__ import annotations
 
 import base64
-import re
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..terminal import visible
 from ..utils import format_bytes, format_count, plural
 from ..view.appearance import APPEARANCES
-from ..view.text import one_line, span
+from ..view.text import span
+from .markdown import code, fenced, folded, moment, plain, shown_state, state_words, table
 from .model import QueueModel
 
 Dict = dict[str, Any]
@@ -25,61 +23,10 @@ DIFF = 20_000
 """Characters that it shows of what differs from a commit."""
 FILES = 50
 """Files that it lists."""
-_MARKS = {ord(mark): f'&#{ord(mark)};' for mark in '|*_`$[]\\~#@'} | {
-    ord('&'): '&amp;',
-    ord('<'): '&lt;',
-    ord('>'): '&gt;',
-}
-
-
-def plain(value: object, most: int = 120) -> str:
-    """Words that mean nothing to Markdown, in one line."""
-    text = visible(one_line(value, most), lines=False).translate(_MARKS)
-    # What looks like an address would become a link.
-    return text.replace('://', ':&#47;&#47;').replace('www.', 'www&#46;')
-
-
-def code(value: object, most: int = 80) -> str:
-    """The same, as code."""
-    words = plain(value, most)
-    return f'<code>{words}</code>' if words else ''
-
-
-def fenced(text: str, language: str = '') -> str:
-    """A block of text as it is, whatever is in it."""
-    text = visible(text)
-    fence = '`' * max(3, 1 + max((len(found) for found in re.findall('`+', text)), default=0))
-    return f'{fence}{language}\n{text.rstrip()}\n{fence}'
-
-
-def folded(title: str, *parts: str) -> str:
-    """Something long that opens when asked; titles are Markdown's HTML."""
-    return '\n\n'.join([f'<details><summary>{title}</summary>', *parts, '</details>'])
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """A table."""
-    rule = ['---:' if i in right else '---' for i in range(len(head))]
-    return '\n'.join('| ' + ' | '.join(row) + ' |' for row in [head, rule, *rows])
-
-
-def moment(seconds: float | None) -> str:
-    """A time, the same on every machine."""
-    return '' if not seconds else time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(seconds))
-
-
-def state_words(state: str) -> str:
-    """Symbol and name of a state."""
-    return f'{APPEARANCES[state].symbol} {state.lower()}' if state in APPEARANCES else state
 
 
 def _counted(state: str, n: int) -> str:
     return f'{APPEARANCES[state].symbol} {format_count(n)} {state.lower()}'
-
-
-def shown_state(task: Dict) -> str:
-    """A task's state, as it is shown."""
-    return 'BLOCKED' if 'blocked' in task else str(task['state'])
 
 
 def last_attempt(task: Dict) -> Dict:
@@ -301,7 +248,7 @@ def _attempts_section(model: QueueModel, tasks: Sequence[Dict]) -> list[str]:
 def summary_section(
     document: Dict, models: Sequence[QueueModel], pictures: Sequence[tuple[str, str]]
 ) -> str:
-    """Write the last section of a record: totals, pictures, versions, what was left out.
+    """Write the last section of a record: totals, pictures, versions, omissions.
 
     Parameters
     ----------

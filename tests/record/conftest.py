@@ -77,7 +77,7 @@ def change() -> Callable[[Path, Callable[[dict[str, Any]], None]], None]:
     """Changes a record as someone would who knows how digests are made."""
 
     def change(path: Path, do: Callable[[dict[str, Any]], None]) -> None:
-        from desipipe.record.files import notebook_bytes
+        from desipipe.record.digests import notebook_bytes
 
         record = json.loads(path.read_bytes())
         do(record)

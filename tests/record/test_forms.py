@@ -22,18 +22,22 @@ from pipelines import Cli
 
 from desipipe import Queue
 from desipipe.errors import UnknownOptionError
-from desipipe.record import notebook
-from desipipe.record.files import KEY, MOST
-from desipipe.record.model import QueueModel, piece_of, seal, sealed, word_of
+from desipipe.record import sources
+from desipipe.record.digests import KEY
+from desipipe.record.markdown import plain
+from desipipe.record.model import QueueModel
+from desipipe.record.notebook_files import RECORD_BYTES_MAX as MOST
+from desipipe.record.pieces import piece_of, seal, sealed, word_of
 from desipipe.record.privacy import Privacy
-from desipipe.record.svg import INTERVALS, NODES, draw_graph, draw_timeline, graph_of, timeline_of
-from desipipe.record.tables import cell_section, plain
+from desipipe.record.svg import NODES, draw_graph, graph_of
+from desipipe.record.tables import cell_section
+from desipipe.record.timeline_svg import INTERVALS, draw_timeline, timeline_of
 from desipipe.utils import username
 from desipipe.view import bundle
 
 
 def test_the_names_of_both_sides() -> None:
-    assert notebook.MIME == bundle.MIME
+    assert sources.MIME == bundle.MIME
 
 
 def test_what_is_left_out(script: Cli) -> None:

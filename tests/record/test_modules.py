@@ -13,7 +13,7 @@ import pytest
 from pipelines import TIMEOUT, Cli, worked
 
 from desipipe import Queue
-from desipipe.record.files import KEY
+from desipipe.record.digests import KEY
 from desipipe.record.modules import used_modules, write_modules
 
 FILES = {

@@ -26,9 +26,9 @@ from desipipe.cells.recorded import cell_node
 from desipipe.execution.protocol import GroupSettings
 from desipipe.execution.slot import _Known
 from desipipe.queue.events import Group
+from desipipe.record import execution as run_module
 from desipipe.record import notebook as made
-from desipipe.record import run as run_module
-from desipipe.record.files import read_notebook
+from desipipe.record.notebook_files import read_notebook
 from desipipe.serialize.source import tree
 
 pytestmark = pytest.mark.kernel
@@ -233,7 +233,7 @@ def test_a_queue_that_was_cleared(executed: Cli) -> None:
 def test_nothing_slow_is_imported_for_notebooks() -> None:
     # Two seconds of each command; and nothing is left behind that others would stumble over.
     code = (
-        'import sys; from desipipe.record.run import _nbformat; found = _nbformat(); assert '
+        'import sys; from desipipe.record.execution import import_nbformat; found = import_nbformat(); assert '
         '"jsonschema" in sys.modules\n'
         'assert not [name for name in sys.modules if name.startswith("rfc3987")], '
         '"slow"\nfound.validate(found.v4.new_notebook())'
@@ -503,7 +503,7 @@ def test_interrupted_between_cells(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.sleep(TIMEOUT)
 
-    monkeypatch.setattr('desipipe.record.run._note_queues', told)
+    monkeypatch.setattr('desipipe.record.execution._note_queues', told)
     write(cli, [('x = 1', []), ('x = 2', [])])
     assert 'interrupted between cells' in cli('run', 'a.ipynb', status=130).stderr
     found = read_notebook(str(cli.folder / 'a.out.ipynb'))

@@ -14,7 +14,7 @@ from desipipe.cells.estimate import Estimate, count_calls
 from desipipe.cells.plan import Plan, PlannedCell, to_lines
 from desipipe.cells.states import CellState, State
 from desipipe.cells.task_cell import read_task_cell
-from desipipe.record.files import read_notebook
+from desipipe.record.notebook_files import read_notebook
 
 pytestmark = pytest.mark.kernel
 

@@ -24,10 +24,12 @@ from pipelines import Cli, worked
 from desipipe import Queue
 from desipipe.cells.recorded import cell_node
 from desipipe.errors import RecordError
-from desipipe.record.files import KEY, notebook_bytes, read_record
-from desipipe.record.model import seal
-from desipipe.record.verify import DIFFERS, exit_status, verdict, verify
-from desipipe.record.verify import _files as verify_files
+from desipipe.record.checks import DIFFERS, exit_status, verdict
+from desipipe.record.digests import KEY, notebook_bytes
+from desipipe.record.files import read_record
+from desipipe.record.pieces import seal
+from desipipe.record.verify import verify
+from desipipe.record.verify_outside import check_files as verify_files
 
 Change = Callable[[Path, Callable[[dict[str, Any]], None]], None]
 
@@ -773,7 +775,7 @@ def test_a_small_archive_of_much_json_is_not_parsed(
 ) -> None:
     script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate.zip')
     path = script.folder / 'crate.zip'
-    monkeypatch.setattr('desipipe.record.files._PARSED_FREE', 1 << 20)
+    monkeypatch.setattr('desipipe.record.notebook_files._PARSED_FREE', 1 << 20)
     read_record(str(path))
     for text in (b'0,', b'[],       ', b'"",', b'{"a":1},        '):
         with zipfile.ZipFile(path, 'a', zipfile.ZIP_DEFLATED) as archive:

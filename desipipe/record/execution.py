@@ -1,0 +1,357 @@
+"""Execute the cells of a notebook in a kernel, and note what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import importlib
+import os
+import re
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+from ..errors import (
+    DesipipeError,
+    MissingDependencyError,
+    RecordError,
+)
+from .notebook import RUN
+from .notebook_files import write
+from .parameters import ERROR
+from .sources import MIME
+
+if TYPE_CHECKING:
+    from ..view.schema import CellView, Mime
+
+_KERNEL_STARTS_MAX = 3
+GOES_ON = 'Tasks that were added are in their queue, and go on; go on here with --resume'
+_TASK = re.compile(r'\btask ([0-9a-f]{12})\b \(([^)]*)\)')
+# In the kernel, without leaving a name behind.
+_ASK = (
+    "print(__import__('json').dumps(__import__('importlib').import_module('desipipe.record.script').queues() "  # noqa: E501
+    "if 'desipipe' in __import__('sys').modules else {}))"
+)
+
+
+def import_nbformat() -> Any:
+    """Import :mod:`nbformat`; fast, where this process is the command's own."""
+    # jsonschema, which it needs, builds a parser for all of RFC 3987 when it is imported, if there
+    # is a package for that: two seconds, for a check (of IRIs) that no notebook's schema asks for.
+    # Without the package it goes without the check; other people's processes keep it.
+    grammar = 'rfc3987_syntax'
+    ours = not sys.modules.keys() & {'jsonschema', 'ipykernel', grammar}
+    if ours:
+        sys.modules[grammar] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module('nbformat')
+    finally:
+        if ours:
+            del sys.modules[grammar]
+
+
+def missing(package: str) -> MissingDependencyError:
+    """The error for an optional package that is not there."""
+    return MissingDependencyError(
+        f'{package} is not installed here, nothing was done. Type: pip install "desipipe[record]"'
+    )
+
+
+@dataclass
+class Ran:
+    """A notebook or a script that was executed."""
+
+    output: str = ''
+    """The file that was written; empty for a script."""
+    queues: list[str] = field(default_factory=list)
+    """Folders of the queues that it used."""
+    spawns: dict[str, bool] = field(default_factory=dict)
+    """Whether a manager is to be there for each."""
+    error: str = ''
+    """What failed, in words; empty if all cells went through."""
+    interrupted: bool = False
+    """Whether someone ended it."""
+    notebook: Any = None
+    chosen: Sequence[int] = ()
+    """Numbers of the cells that were to be executed."""
+
+    def finish(self, bundle: Callable[[CellView], Mime]) -> None:
+        """Write the notebook once more, with what its cells' tasks have come to.
+
+        Parameters
+        ----------
+        bundle : callable
+            Makes all forms of a cell's summary.
+        """
+        if self.notebook is None:
+            return
+        refresh(self.notebook, bundle)
+        bad = failed_tasks(self.notebook)
+        if bad:
+            _mark(self.notebook, bad[0], bad[1])
+        write_notebook(self.output, self.notebook)
+
+
+def installed_version() -> str:
+    """Return the version of desipipe."""
+    from .._version import __version__
+
+    return f'desipipe {__version__}'
+
+
+def iso_now() -> str:
+    """Return the present time as metadata of notebooks have it."""
+    return datetime.datetime.now(datetime.UTC).isoformat()
+
+
+def seconds_between(start: str, end: str) -> float:
+    """Return the seconds between two times."""
+    return (
+        datetime.datetime.fromisoformat(end) - datetime.datetime.fromisoformat(start)
+    ).total_seconds()
+
+
+def write_notebook(path: str, notebook: Any) -> None:
+    """Write a notebook in one step."""
+    import nbformat
+
+    write(path, (nbformat.writes(notebook) + '\n').encode('utf-8', 'surrogatepass'))
+
+
+@contextlib.asynccontextmanager
+async def _kernel(client: Any, said: IO[bytes], environ: Mapping[str, str]) -> AsyncIterator[None]:
+    """Start a kernel that the client is connected to, and end it.
+
+    Its ports are chosen before it binds them. Where another process was faster, it ends at once,
+    and is started again with others.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        for left in reversed(range(_KERNEL_STARTS_MAX)):
+            begin = said.seek(0, os.SEEK_END)
+            try:
+                await stack.enter_async_context(client.async_setup_kernel(stderr=said, env=environ))
+                break
+            except RuntimeError:  # it ended before it answered
+                said.seek(begin)
+                if not left or b'Address already in use' not in said.read():
+                    raise
+                client.km = None
+        yield
+
+
+async def execute(
+    ran: Ran, source: str, folder: str, timeout: float | None, kernel: str | None
+) -> None:
+    # The kernel knows by `source` which notebook's tasks it adds, as in JupyterLab.
+    """Execute the cells in a kernel, and write the notebook after each."""
+    import nbclient
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    notebook = ran.notebook
+    options = {'kernel_name': kernel} if kernel else {}
+    limit = None if timeout is None else max(1, round(timeout))
+    resources = {'metadata': {'path': folder}}
+    client = nbclient.NotebookClient(notebook, timeout=limit, resources=resources, **options)
+    # What the kernel itself says on the way up and down is of use only where it does not come up.
+    said = tempfile.TemporaryFile()
+    try:
+        async with _kernel(client, said, {**os.environ, 'JPY_SESSION_NAME': source}):
+            reply = await client.async_wait_for_reply(await _asked(client.kc.kernel_info()))
+            if reply is not None:
+                notebook.metadata['language_info'] = reply['content']['language_info']
+            _until_told(ran)
+            python = (notebook.metadata.get('language_info') or {}).get('name') in (None, 'python')
+            for number in ran.chosen:
+                cell = notebook.cells[number]
+                about = cell.metadata['papermill']
+                about.update(status='running', start_time=iso_now())
+                try:
+                    await client.async_execute_cell(cell, number)
+                    about.update(status='completed', exception=False)
+                except (
+                    CellExecutionError,
+                    CellTimeoutError,
+                    DeadKernelError,
+                    asyncio.CancelledError,
+                ) as exc:
+                    if isinstance(exc, asyncio.CancelledError) and not ran.interrupted:
+                        raise
+                    about.update(status='failed', exception=True)
+                    notebook.metadata['papermill']['exception'] = True
+                    ran.error = error_text(exc, number, cell, timeout)
+                    if ran.interrupted or isinstance(exc, CellTimeoutError):
+                        # A kernel that is busy hears of its end only when it is interrupted; else
+                        # it is killed, seconds later.
+                        with contextlib.suppress(RuntimeError, OSError):
+                            await _asked(client.km.interrupt_kernel())
+                    if ran.interrupted:
+                        ran.error = f'interrupted in cell {number + 1:d}. {GOES_ON}'
+                about['end_time'] = iso_now()
+                about['duration'] = seconds_between(about['start_time'], about['end_time'])
+                if python and cell.cell_type == 'code' and not ran.interrupted:
+                    await _note_queues(client, ran)
+                if ran.error:
+                    _mark(notebook, number, ran.error)
+                    return
+                write_notebook(ran.output, notebook)
+    except NoSuchKernel as exc:
+        raise RecordError(
+            f'there is no kernel {exc.name!r} here: nothing was run. List them with: jupyter '
+            'kernelspec list; choose one with --kernel'
+        ) from None
+    except RuntimeError as exc:  # what is raised when it ends before it answers
+        said.seek(0)
+        words = said.read().decode(errors='replace').strip()[-500:]
+        raise RecordError(
+            f'the kernel did not come up ({exc}): no cell was run. It said: {words or "nothing"}'
+        ) from None
+    finally:
+        said.close()
+
+
+def _until_told(ran: Ran) -> None:
+    """End the running cell by Ctrl-C and SIGTERM, and note it in the notebook.
+
+    The handlers of nbclient would leave it as it is.
+    """
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+    def told() -> None:
+        ran.interrupted = True
+        if task is not None:
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(
+            RuntimeError, ValueError
+        ):  # not in the main thread: then nobody can tell us
+            loop.add_signal_handler(number, told)
+
+
+async def _asked(value: Any) -> Any:
+    return await value if asyncio.iscoroutine(value) else value
+
+
+async def _note_queues(client: Any, ran: Ran) -> None:
+    """Ask the kernel which queues it has open."""
+    import json
+
+    import nbformat
+
+    cells = ran.notebook.cells
+    cell = nbformat.v4.new_code_cell(_ASK)
+    cells.append(cell)
+    try:
+        await client.async_execute_cell(cell, len(cells) - 1, store_history=False)
+    except (
+        Exception
+    ):  # a kernel that died, or whose printing is gone: then the displays alone say which
+        return
+    finally:
+        cells.pop()
+    said = ''.join(
+        output.get('text', '') for output in cell.outputs if output.get('name') == 'stdout'
+    ).strip()
+    try:
+        found = json.loads(said)
+    except ValueError:
+        return
+    ran.spawns.update({str(folder): bool(spawn) for folder, spawn in found.items()})
+    ran.notebook.metadata[RUN] = {'queues': list(ran.spawns)}
+
+
+def error_text(exc: BaseException, number: int, cell: Any, timeout: float | None) -> str:
+    """Return the message for a cell that failed."""
+    name = type(exc).__name__
+    where = f'cell {number + 1:d}' + (
+        f' (In [{cell.execution_count}])' if cell.get('execution_count') else ''
+    )
+    if name == 'CellTimeoutError':
+        return (
+            f'{where} took more than {timeout:g} s, and was stopped. Its tasks go on; go on with '
+            '--resume and a longer --timeout'
+        )
+    if name == 'DeadKernelError':
+        return (
+            f'the kernel died in {where}. Tasks that were added are in their queue; go on with '
+            '--resume'
+        )
+    said = f'{getattr(exc, "ename", name)}: {getattr(exc, "evalue", exc)}'
+    plain = re.sub(r'\x1b\[[0-9;]*m', '', str(exc))
+    task = _TASK.search(plain)
+    first = said.splitlines()[0][:300]
+    told = f'; of task {task[1]} ({task[2]})' if task and task[1] not in first else ''
+    return f'{where} failed: {first}{told}'
+
+
+def _mark(notebook: Any, number: int, words: str) -> None:
+    """Mark what failed, at the top and above the cell, as papermill does."""
+    import nbformat
+
+    anchor = 'papermill-error-cell'
+    top = (
+        f'<span style="color:#d55e00">**{_escaped(words)}** See <a '
+        f'href="#{anchor}">below</a>.</span>'
+    )
+    here = f'<span id="{anchor}" style="color:#d55e00">**{_escaped(words)}**</span>'
+    for at, text, place in ((number, here, 'here'), (0, top, 'top')):
+        cell = nbformat.v4.new_markdown_cell(
+            text, metadata={'tags': [ERROR]}, id=f'{ERROR}-{place}'
+        )
+        if notebook.nbformat_minor < 5:
+            del cell['id']
+        notebook.cells.insert(at, cell)
+
+
+def _escaped(text: str) -> str:
+    from html import escape
+
+    return (
+        escape(' '.join(text.split()))
+        .replace('*', '&#42;')
+        .replace('_', '&#95;')
+        .replace('`', '&#96;')
+    )
+
+
+def refresh(notebook: Any, bundle: Callable[[CellView], Mime]) -> None:
+    """Update the displays of tasks to their present state."""
+    from ..queue.queue import Queue
+    from ..view.cell import cell_summary
+
+    for cell in notebook.cells:
+        for output in cell.get('outputs', ()):
+            shown = (output.get('data') or {}).get(MIME)
+            if not isinstance(shown, dict):
+                continue
+            try:
+                queue = Queue(shown['folder'], create=False)
+                title, cached = shown.get('title', ''), bool(shown.get('cached'))
+                found = cell_summary(queue, shown['rows'], title=title, cached=cached)
+            except DesipipeError:
+                continue  # it was deleted meanwhile: what was last shown is what there is to say
+            if 'ran' in shown:
+                found['ran'] = shown['ran']
+            if shown.get('published'):
+                found['outputs'] = []
+            output['data'].update(bundle(found))
+
+
+def failed_tasks(notebook: Any) -> tuple[int, str] | None:
+    """The first cell whose tasks did not all succeed, and what there is to say of it."""
+    for number, cell in enumerate(notebook.cells):
+        for output in cell.get('outputs', ()):
+            shown = (output.get('data') or {}).get(MIME)
+            failure = shown.get('failure') if isinstance(shown, dict) else None
+            if failure:
+                task = f'{failure["name"]}[{failure["index"]}] {failure["tid"][:12]}'
+                return (
+                    number,
+                    f'cell {number + 1:d}: task {task} is {failure["state"]}: {failure["cause"]}',
+                )
+    return None

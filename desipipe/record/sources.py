@@ -1,0 +1,192 @@
+"""Cells of a notebook as source: functions, syntax trees, queues that they used."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import CellError
+from ..serialize import source
+from ..view.rows import parse_rows
+from .model import Node, QueueModel
+from .pieces import piece_of
+
+MIME = 'application/vnd.desipipe.v1+json'
+"""What cells show of their tasks; it names queue, rows and first task."""
+
+
+@dataclass
+class Use:
+    """A cell, and the tasks that it says are its own."""
+
+    cell: int
+    folder: str
+    rows: str
+    first: str
+    title: str
+
+
+def uses(notebook: Mapping[str, Any]) -> list[Use]:
+    """The cells of a notebook that show tasks, in order.
+
+    Parameters
+    ----------
+    notebook : dict
+
+    Returns
+    -------
+    uses : list of Use
+    """
+    found = []
+    for number, cell in enumerate(notebook['cells']):
+        for output in cell.get('outputs', ()):
+            data = output.get('data')
+            shown = data.get(MIME) if isinstance(data, dict) else None
+            if isinstance(shown, dict) and all(
+                isinstance(shown.get(key), str) for key in ('folder', 'rows')
+            ):
+                found.append(
+                    Use(
+                        number,
+                        shown['folder'],
+                        shown['rows'],
+                        str(shown.get('first', '')),
+                        str(shown.get('title', '')),
+                    )
+                )
+    return found
+
+
+def source_of(cell: Mapping[str, Any]) -> str:
+    """A cell's text, however it is stored."""
+    text = cell['source']
+    return text if isinstance(text, str) else ''.join(text)
+
+
+def cell_tree(text: str, app: Mapping[str, Any], node: Node | None) -> str | None:
+    """Compute the digest of the code of a cell, as an app's identity counts it.
+
+    Parameters
+    ----------
+    text : str
+    app : dict
+        Of a model.
+    node : callable or None
+
+    Returns
+    -------
+    digest : str or None
+        Hexadecimal; empty if the text holds nothing like the app; ``None`` if there is no telling.
+    """
+    if app['kind'] == 'cell':
+        if node is None:
+            return None
+        try:
+            return source.tree(
+                node(text, app.get('parameters', [])), decorators=False, defaults=False
+            ).hex()
+        except CellError:
+            return ''
+        except LookupError:
+            return None
+    return next((tree for name, tree in functions(text) if name == function_name(app)), '')
+
+
+def functions(text: str) -> list[tuple[str, str]]:
+    """Return the functions that a cell defines, with their digests as tasks.
+
+    Those that IPython alone understands are passed over.
+    """
+    lines = [
+        '' if line.lstrip().startswith(('%', '!', '?')) else line for line in text.splitlines()
+    ]
+    tree = source.parse('\n'.join(lines))
+    if tree is None:
+        return []
+    return [
+        (item.name, source.tree(item, decorators=False, defaults=False).hex())
+        for item in reversed(tree.body)
+        if isinstance(item, ast.FunctionDef)
+    ]
+
+
+def root_label(app: Mapping[str, Any]) -> str:
+    """Return the label of the app's part that is its function; empty if not recorded."""
+    try:
+        root = piece_of(app.get('root', ''))
+    except ValueError:
+        return ''
+    return root[1:].decode('utf-8', 'replace') if root[:1] == b'D' else ''
+
+
+def function_name(app: Mapping[str, Any]) -> str:
+    """The name of an app's function."""
+    return root_label(app).removeprefix('function ').rpartition('.')[2] or str(app['name'])
+
+
+def recorded_tree(app: Mapping[str, Any]) -> str | None:
+    """Return the digest of the code that ran, as :func:`cell_tree` makes it.
+
+    ``None`` if it was not recorded.
+    """
+    pieces = app.get('pieces', {}).get(root_label(app))
+    if not pieces:
+        return None
+    try:
+        return piece_of(pieces[0]).hex()
+    except ValueError:
+        return None
+
+
+def compared(
+    cell: Mapping[str, Any], model: QueueModel, places: Iterable[int], node: Node | None
+) -> list[tuple[str, str]]:
+    """A cell's text against the code that its tasks ran.
+
+    Parameters
+    ----------
+    cell : dict
+    model : QueueModel
+    places : iterable of int
+        Its tasks.
+    node : callable or None
+
+    Returns
+    -------
+    found : list of (str, str)
+        For each app of them: ``'same'``, ``'changed'``, ``'other'`` (nothing in it is called so) or
+        ``'unknown'``, and the app's name.
+    """
+    groups = model.head['groups']
+    apps = dict.fromkeys(groups[model.task(place)['group']]['app'] for place in places)
+    found = []
+    for number in apps:
+        app = model.head['apps'][number]
+        ran, now = recorded_tree(app), cell_tree(source_of(cell), app, node)
+        if ran is None or now is None:
+            found.append(('unknown', app['name']))
+        else:
+            found.append(('same' if ran == now else 'changed' if now else 'other', app['name']))
+    return found
+
+
+def cell_notes(
+    entry: Mapping[str, Any], cell: Mapping[str, Any], model: QueueModel, node: Node | None
+) -> list[str]:
+    """Return the notes on a cell whose tasks are not those of its present text."""
+    notes = [str(entry['gone'])] if 'gone' in entry else []
+    places = [place for part in parse_rows(entry['tasks']) for place in part]
+    for how, name in compared(cell, model, places, node):
+        if how == 'changed':
+            notes.append(
+                f'this cell was changed after its tasks ({name}) ran: they ran other code, which '
+                'is below'
+            )
+        elif how == 'other':
+            notes.append(
+                f'the tasks shown here ({name}) are of another cell, or of another notebook: '
+                'nothing in this cell is their code'
+            )
+    return notes

@@ -1,0 +1,186 @@
+"""Draw the timeline of a record as SVG."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from ..view.appearance import APPEARANCES
+from ..view.text import span
+from .model import QueueModel
+from .svg import LINE, main_state, shortened, svg_document, text_element
+
+Dict = dict[str, Any]
+
+INTERVALS = 1500
+"""The most attempts that a timeline shows one by one; more are counted."""
+LANES = 40
+"""The most rows of a timeline."""
+BINS = 240
+
+_WIDTH = 900
+
+
+# The timeline
+
+
+def timeline_of(models: Sequence[QueueModel], limit: int = INTERVALS) -> Dict:
+    """Build the timeline of which slot ran which task.
+
+    Parameters
+    ----------
+    models : sequence of QueueModel
+    limit : int, default=1500
+        The most attempts that are shown one by one.
+
+    Returns
+    -------
+    timeline : dict
+        ``began``, ``ended`` (s since the epoch, ``None`` if nothing ran), ``lanes``: ``name``,
+        ``host``, ``items`` (``start``, ``end``, ``state``, ``label``, ``level``), ``height``;
+        ``aggregated``: then items have ``busy`` (how many ran at once) instead of ``level``;
+        ``hidden``: how many lanes are left out.
+    """
+    lanes: dict[tuple[int, int], list[tuple[float, float, str, str]]] = {}
+    n = 0
+    for number, model in enumerate(models):
+        for task in model.tasks():
+            for attempt in task.get('attempts', ()):
+                if 'worker' in attempt:
+                    label = f'{model.head["groups"][task["group"]]["name"]}[{task["index"]}]'
+                    end = attempt['began'] + attempt['seconds']
+                    lanes.setdefault((number, attempt['worker']), []).append(
+                        (attempt['began'], end, attempt['state'], label)
+                    )
+                    n += 1
+    if not lanes:
+        return {'began': None, 'ended': None, 'lanes': [], 'aggregated': False, 'hidden': 0}
+    began = min(item[0] for lane in lanes.values() for item in lane)
+    ended = max(item[1] for lane in lanes.values() for item in lane)
+    aggregated = n > limit
+    found = []
+    for (number, worker), items in sorted(
+        lanes.items(), key=lambda pair: (min(pair[1])[0], pair[0])
+    )[:LANES]:
+        about = models[number].head['workers'][worker]
+        lane = _binned(items, began, max(ended, began + 1e-6)) if aggregated else _levels(items)
+        found.append(
+            {
+                'name': about['name'],
+                'host': about.get('host', ''),
+                'slots': about.get('slots', 1),
+                **lane,
+            }
+        )
+    return {
+        'began': began,
+        'ended': ended,
+        'lanes': found,
+        'aggregated': aggregated,
+        'hidden': max(0, len(lanes) - LANES),
+    }
+
+
+def _levels(items: list[tuple[float, float, str, str]]) -> Dict:
+    free: list[float] = []
+    shown = []
+    for start, end, state, label in sorted(items):
+        level = next((level for level, when in enumerate(free) if when <= start + 1e-5), len(free))
+        free[level : level + 1] = [end]
+        shown.append({'start': start, 'end': end, 'state': state, 'label': label, 'level': level})
+    return {'items': shown, 'height': len(free)}
+
+
+def _binned(items: list[tuple[float, float, str, str]], began: float, ended: float) -> Dict:
+    width = (ended - began) / BINS
+    busy = [0.0] * BINS
+    counts: list[Counter[str]] = [Counter() for _ in range(BINS)]
+    for start, end, state, _ in items:
+        first, last = (min(BINS - 1, int((when - began) / width)) for when in (start, end))
+        counts[last][state] += 1
+        for k in range(first, last + 1):
+            busy[k] += (
+                max(0.0, min(end, began + (k + 1) * width) - max(start, began + k * width)) / width
+            )
+    most = max(busy)
+    shown = [
+        {
+            'start': began + k * width,
+            'end': began + (k + 1) * width,
+            'state': main_state(counts[k]),
+            'busy': busy[k] / most if most else 0.0,
+            'label': f'{sum(counts[k].values())} tasks',
+        }
+        for k in range(BINS)
+        if busy[k] or counts[k]
+    ]
+    return {'items': shown, 'height': 1}
+
+
+def draw_timeline(timeline: Dict) -> str:
+    """The timeline as SVG, a lane a worker.
+
+    Parameters
+    ----------
+    timeline : dict
+        Of :func:`timeline_of`.
+
+    Returns
+    -------
+    svg : str
+    """
+    if timeline['began'] is None:
+        return svg_document(320, 40, 'Nothing ran', [text_element(10, 25, 'nothing ran')])
+    began, left = timeline['began'], 190.0
+    total = max(timeline['ended'] - began, 1e-6)
+    scale = (_WIDTH - left - 20) / total
+    body, y = [], 14.0
+    for lane in timeline['lanes']:
+        bar = 14.0 if lane['height'] <= 4 else max(4.0, 56.0 / lane['height'])
+        tall = max(20.0, lane['height'] * bar)
+        body.append(
+            text_element(
+                left - 8, y + tall / 2 + 4, shortened(lane['host'] or lane['name'], 26), 11, 'end'
+            )
+        )
+        body.append(
+            f'<line x1="{left:.0f}" y1="{y + tall + 2:.1f}" x2="{_WIDTH - 20}" '
+            f'y2="{y + tall + 2:.1f}" stroke="{LINE}" stroke-opacity="0.4"/>'
+        )
+        for item in lane['items']:
+            x, wide = (
+                left + (item['start'] - began) * scale,
+                max(0.8, (item['end'] - item['start']) * scale),
+            )
+            look = APPEARANCES[item['state']]
+            if timeline['aggregated']:
+                high = tall * max(0.08, item['busy'])
+                top = y + tall - high
+            else:
+                high, top = bar - 1.5, y + item['level'] * bar
+            words = (
+                f'{look.symbol} {item["label"]} {item["state"]}, '
+                f'{span(item["end"] - item["start"])}'
+            )
+            body.append(
+                f'<rect x="{x:.2f}" y="{top:.1f}" width="{wide:.2f}" height="{high:.1f}"'
+                f' fill="{look.colour}" fill-opacity="0.75"><title>{escape(words)}</title></rect>'
+            )
+            if not timeline['aggregated'] and item['state'] != 'SUCCEEDED':
+                body.append(
+                    text_element(
+                        x + wide / 2, top + high - 1, look.symbol, 11, 'middle', 'bold', look.colour
+                    )
+                )
+        y += tall + 6
+    body.append(text_element(left, y + 12, '0', 10))
+    body.append(text_element(_WIDTH - 20, y + 12, span(total), 10, 'end'))
+    if timeline['hidden']:
+        body.append(
+            text_element(
+                left + 60, y + 12, f'{timeline["hidden"]:,d} more workers are not shown', 10
+            )
+        )
+    return svg_document(_WIDTH, y + 20, 'Who ran what when', body)

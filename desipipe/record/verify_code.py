@@ -1,0 +1,224 @@
+"""Checks of the code in a record: apps, modules, cells, what cells show."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..serialize import code_identity, part_digest
+from ..serialize.plain import digest as value_digest
+from ..serialize.plain import short
+from ..utils import plural
+from ..view.rows import parse_rows
+from . import tables
+from .checks import NAMED, NOTE, NOTHING, UNCHECKED, Check, Differences
+from .digests import ADDED
+from .files import Record
+from .model import Node, trees
+from .modules import changed_functions
+from .notebook import described
+from .pieces import piece_of
+from .sources import compared, source_of
+from .verify_container import original_of
+
+# Code
+
+
+def check_code(record: Record, node: Node | None) -> Iterator[Check]:
+    """Check that code, its digest and the identity of apps agree."""
+    found, reasons, apps, parts = Differences(), Counter[str](), 0, 0
+    for model in record.models:
+        for app in model.head['apps']:
+            if 'root' not in app or 'unchecked' in app:
+                reasons[
+                    f'{app["name"]}: {app.get("unchecked", "its parts were not recorded")}'
+                ] += 1
+                continue
+            apps += 1
+            if code_identity(app['kind'], piece_of(app['root']), app['parts']).hex() != app['id']:
+                found.add(f'{app["name"]}: its parts do not give its identity')
+            texts = trees(app, node)
+            untold = set(app.get('untold', ()))
+            for label, words in app['pieces'].items():
+                pieces = [piece_of(word) for word in words]
+                if part_digest(pieces) != app['parts'].get(label):
+                    found.add(f'{app["name"]}, {label}: its pieces do not give its digest')
+                elif label in untold:
+                    reasons[
+                        (
+                            f'{app["name"]}, {label}: its text was not found when it was recorded, '
+                            'only its digest is known'
+                        )
+                    ] += 1
+                elif texts is None:
+                    reasons[f'{app["name"]}: the text of its cell cannot be compared here'] += 1
+                elif pieces[0].hex() in texts:
+                    parts += 1
+                else:
+                    found.add(
+                        f'{app["name"]}, {label}: the recorded source is not the code that ran'
+                    )
+            for label, text in _notes(app):
+                if app['parts'].get(label) not in (
+                    None,
+                    value_digest(short(b'=' + text.encode())).hex(),
+                ):
+                    found.add(
+                        f'{app["name"]}, {label}: the value in the recorded source is not the one '
+                        'that was used'
+                    )
+    if apps or found.n:
+        source = f'; {plural(parts, "function")}: the source is the code that ran' if parts else ''
+        yield found.check(
+            'code',
+            f'{plural(apps, "version")} of apps: identities computed anew{source}',
+            'code that differs',
+        )
+    elif not reasons:
+        yield Check('code', NOTHING, 'the record holds no code')
+    for words, _ in reasons.most_common(NAMED):
+        yield Check('code', UNCHECKED, words)
+
+
+def check_modules(record: Record) -> Iterator[Check]:
+    """Hold modules that were recorded against the functions of theirs that ran."""
+    found, n = Differences(), 0
+    for model in record.models:
+        texts = {}
+        for entry in model.head.get('modules', ()):
+            data = record.payload(entry['sha256'])
+            if data is not None:
+                texts[entry['path']] = data.decode('utf-8', 'replace')
+        n += len(texts)
+        for app in model.head['apps'] if texts else ():
+            for name in changed_functions(app, texts):
+                found.add(f'{name} is another one in its module than {app["name"]} ran')
+    if n:
+        yield found.check(
+            'modules',
+            f'{plural(n, "module")}: the functions of theirs that tasks used are those that ran',
+            'modules that are not what ran',
+        )
+
+
+def _notes(app: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for line in app['source'].splitlines():
+        found = re.fullmatch(r'# ((?:global|variable|module) [^:]+): (.*)', line)
+        if found and not re.search(r'[{]', found[2]):
+            yield found[1], found[2]
+
+
+# Cells
+
+
+def check_cells(record: Record, node: Node | None) -> Iterator[Check]:
+    """Check that the text of cells is that of the tasks which they made."""
+    original = original_of(record)
+    digests = record.document['notebook']['cells']
+    found, unknown, same = Differences(), Differences(), 0
+    if len(original) != len(digests):
+        found.add(f'{len(digests):d} cells were recorded, {len(original):d} are there')
+    for number, (cell, digest) in enumerate(zip(original, digests, strict=False), 1):
+        if hashlib.sha256(source_of(cell).encode('utf-8', 'surrogatepass')).hexdigest() != digest:
+            found.add(f'cell {number:d} was changed after it was recorded')
+    for entry in record.document['cells']:
+        number, model = entry['cell'], record.models[entry['queue']]
+        title = entry['title'] or 'no title'
+        if 'gone' in entry:
+            found.add(f'cell {number + 1:d} ({title}): {entry["gone"]}')
+        places = [place for part in parse_rows(entry['tasks']) for place in part]
+        for how, name in compared(original[number], model, places, node):
+            if how == 'same':
+                same += 1
+            elif how == 'changed':
+                found.add(
+                    f'cell {number + 1:d} ({title}) was changed after its tasks ran: its text is '
+                    f'not the code that {name} ran'
+                )
+            elif how == 'other':
+                found.add(
+                    f'cell {number + 1:d} ({title}) shows tasks of another cell or notebook: '
+                    f'nothing in it is the code of {name}'
+                )
+            else:
+                unknown.add(
+                    f'cell {number + 1:d} ({title}): the code that {name} ran cannot be compared '
+                    'with it'
+                )
+    if same or found.n:
+        yield found.check(
+            'cells',
+            f'{plural(same, "cell")}: the text is the code that its tasks ran',
+            'cells that are not what ran',
+        )
+    elif not unknown.n:
+        yield Check(
+            'cells',
+            NOTHING,
+            'no cell of the notebook has tasks in the record'
+            if digests
+            else 'the record is one of queues alone, without a notebook',
+        )
+    if unknown.n:
+        yield unknown.check('cells', '', 'cells', UNCHECKED)
+    of_none = sum(model.head['total'] for model in record.models) - _claimed(record)
+    if of_none and record.document['notebook']['cells']:
+        yield Check(
+            'cells',
+            NOTE,
+            f'{plural(of_none)} of the record belong to no cell of this notebook: they were needed '
+            'by those that do, or added elsewhere',
+        )
+
+
+def _claimed(record: Record) -> int:
+    claimed = {
+        (entry['queue'], place)
+        for entry in record.document['cells']
+        for part in parse_rows(entry['tasks'])
+        for place in part
+    }
+    return len(claimed)
+
+
+def check_shown(record: Record) -> Iterator[Check]:
+    """Check tables and pictures: make them anew from the data, and compare."""
+    from .._version import __version__
+
+    if record.document['made'].get('desipipe') != __version__:
+        yield Check(
+            'tables',
+            UNCHECKED,
+            f'they were made by desipipe {record.document["made"].get("desipipe")}, this is '
+            f'{__version__}',
+        )
+        return
+    wanted = []
+    for entry in record.document['cells']:
+        places = [place for part in parse_rows(entry['tasks']) for place in part]
+        wanted.append(
+            tables.cell_section(
+                record.models[entry['queue']],
+                places,
+                entry['title'] or f'cell {entry["cell"] + 1:d}',
+                entry.get('notes', ()),
+            )
+        )
+    wanted.append(tables.summary_section(record.document, record.models, described(record.models)))
+    there = [
+        cell
+        for cell in record.notebook['cells']
+        if ADDED in (cell.get('metadata', {}).get('tags') or ())
+    ]
+    found = Differences()
+    if len(wanted) != len(there):
+        found.add(f'{len(wanted):d} tables were recorded, {len(there):d} are there')
+    for number, (text, cell) in enumerate(zip(wanted, there, strict=False), 1):
+        if source_of(cell) != text:
+            found.add(f'table {number:d} does not say what the data say')
+    yield found.check(
+        'tables', 'tables and pictures say what the data say', 'tables and pictures that differ'
+    )
