@@ -116,6 +116,7 @@ check: $(VENV)/.installed-lint  ## ruff, its formatter, mypy, sizes, names, dead
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python jupyter_ext/view_types.py --check
 	$(BIN)/python -m tests.standards
 	@! $(BIN)/vulture | grep '^desipipe/' || { echo 'Unused, or to be listed in pyproject.toml with the reason.' >&2; exit 1; }
 	@$(call find_node_for,the checks of the JupyterLab side); \

@@ -6,7 +6,15 @@ import globals from 'globals';
 import jupyterPlugin from '@jupyter/eslint-plugin';
 
 export default defineConfig([
-  { ignores: ['**/*.js', '**/*.d.ts', '**/lib/', '**/labextension/'] },
+  {
+    ignores: [
+      '**/*.js',
+      '**/*.d.ts',
+      '**/lib/',
+      '**/labextension/',
+      '**/generated/'
+    ]
+  },
   js.configs.recommended,
   tseslint.configs.recommended,
   { plugins: { jupyter: jupyterPlugin } },

@@ -5,9 +5,11 @@ loaded by who only shows them.
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import typing
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,8 @@ from desipipe.view.appearance import (
 )
 from desipipe.view.structs import constraints, is_struct, members
 from desipipe.view.tasks import ORDERS
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def values(annotation: object) -> list[str]:
@@ -82,3 +86,21 @@ def test_structs_cost_no_start(code: str) -> None:
     check = f'{code}; import sys; sys.exit("desipipe.view.schema" in sys.modules)'
     subprocess.run([sys.executable, '-c', check], check=True)
     assert looks.TEXT_MAX  # the server, which lives long, has them
+
+
+def test_generated_interfaces_are_those_of_the_schema() -> None:
+    """They are written by ``python jupyter_ext/view_types.py``."""
+    script = ROOT / 'jupyter_ext' / 'view_types.py'
+    subprocess.run([sys.executable, script, '--check'], check=True)
+
+
+def test_stale_interfaces_are_found(tmp_path: Path) -> None:
+    written = tmp_path / 'src' / 'generated' / 'view.ts'
+    script = shutil.copy(ROOT / 'jupyter_ext' / 'view_types.py', tmp_path)
+    subprocess.run([sys.executable, script], check=True)
+    subprocess.run([sys.executable, script, '--check'], check=True)
+    text = written.read_text()
+    assert 'export interface ICellView' in text
+    written.write_text(text.replace('  superseded: number;', ''))
+    done = subprocess.run([sys.executable, script, '--check'], capture_output=True, text=True)
+    assert done.returncode == 1 and 'is stale' in done.stderr

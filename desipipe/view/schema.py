@@ -505,7 +505,7 @@ class StreamOutput(TypedDict):
     """Text that a task printed, as nbformat has it."""
 
     output_type: Literal['stream']
-    name: str
+    name: Literal['stdout', 'stderr']
     text: str
 
 

@@ -31,7 +31,7 @@ def members(struct: type) -> tuple[Member, ...]:
     hints = typing.get_type_hints(struct, include_extras=True)
     texts = {}
     for base in _bases(struct):
-        texts.update(_documentation(base.__module__).get(base.__name__, {}))
+        texts.update(_class(base).texts)
     return tuple(
         Member(name, bare(hint), get_origin(hint) is not NotRequired, texts.get(name, ''))
         for name, hint in hints.items()
@@ -60,34 +60,55 @@ def summary(struct: type) -> str:
 
 def own_members(struct: type) -> tuple[Member, ...]:
     """Return the members that a struct adds to its bases, or declares anew."""
-    own = _documentation(struct.__module__).get(struct.__name__, {})
+    own = _class(struct).texts
     return tuple(member for member in members(struct) if member.name in own)
 
 
 def _bases(struct: type) -> list[type]:
     """Return a struct and the structs that it is made of, the first ones first."""
-    bases = [base for base in getattr(struct, '__orig_bases__', ()) if is_struct(base)]
-    return [*(above for base in bases for above in _bases(base)), struct]
+    return [*(above for base in bases(struct) for above in _bases(base)), struct]
 
 
 def bases(struct: type) -> tuple[type, ...]:
     """Return the structs that a struct extends."""
-    return tuple(base for base in getattr(struct, '__orig_bases__', ()) if is_struct(base))
+    # Not of the class: before Python 3.12 it does not keep them.
+    module = sys.modules[struct.__module__]
+    named = [getattr(module, name, None) for name in _class(struct).bases]
+    return tuple(base for base in named if isinstance(base, type) and is_struct(base))
+
+
+class _Class(NamedTuple):
+    """A class as it is written."""
+
+    bases: tuple[str, ...]
+    texts: dict[str, str]
+    """The texts below members; of members without text they are empty."""
+
+
+def _class(struct: type) -> _Class:
+    return _classes(struct.__module__)[struct.__name__]
 
 
 @functools.cache
-def _documentation(module: str) -> dict[str, dict[str, str]]:
-    """Return the texts below members, by struct and member."""
+def _classes(module: str) -> dict[str, _Class]:
+    """Read the classes of a module."""
     tree = ast.parse(inspect.getsource(sys.modules[module]))
-    texts_by_struct: dict[str, dict[str, str]] = {}
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef):
-            texts = texts_by_struct[node.name] = {}
-            name = ''
-            for item in node.body:
-                if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-                    name = item.target.id
-                    texts[name] = ''
-                elif name and isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
-                    texts[name] = ' '.join(str(item.value.value).replace('``', '`').split())
-    return texts_by_struct
+    return {
+        node.name: _Class(
+            tuple(base.id for base in node.bases if isinstance(base, ast.Name)), _texts(node)
+        )
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+def _texts(node: ast.ClassDef) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    name = ''
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            name = item.target.id
+            texts[name] = ''
+        elif name and isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant):
+            texts[name] = ' '.join(str(item.value.value).replace('``', '`').split())
+    return texts

@@ -6,7 +6,7 @@ import { IDisposable, DisposableDelegate } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
 import { Api, IServerEvent, RequestError } from './request';
-import { Action, ICellSummary, isOver } from './tokens';
+import { Action, ICellView, isOver } from './tokens';
 
 /** Times of the follower and of the models, in ms. */
 export interface ITiming {
@@ -49,7 +49,7 @@ export class Follower {
   }
 
   /** Show the tasks of a cell in the panel, where there is one. */
-  show: ((summary: ICellSummary) => void) | null = null;
+  show: ((summary: ICellView) => void) | null = null;
 
   /** A queue is followed that was not before, or the stream was lost, or is there again. */
   get changed(): ISignal<this, void> {
@@ -62,13 +62,13 @@ export class Follower {
   }
 
   /** The newest that is known of the tasks of a summary, among those that are shown. */
-  newest(summary: ICellSummary): ICellSummary {
+  newest(summary: ICellView): ICellView {
     const known = this._newest.get(tasksOf(summary));
     return known && known.time >= summary.time ? known : summary;
   }
 
   /** Keep what is known of the tasks of a cell. */
-  note(summary: ICellSummary): void {
+  note(summary: ICellView): void {
     this._newest.set(tasksOf(summary), { ...summary, outputs: [] });
     this._noted.emit();
   }
@@ -191,7 +191,7 @@ export class Follower {
   }
 
   private _changed = new Signal<this, void>(this);
-  private _newest = new Map<string, ICellSummary>();
+  private _newest = new Map<string, ICellView>();
   private _noted = new Signal<this, void>(this);
   private _isAway = false;
   private _lingering: ReturnType<typeof setTimeout> | undefined;
@@ -223,7 +223,7 @@ export class CellModel implements IDisposable {
   }
 
   /** The newest that is known; `null` before anything came. */
-  get summary(): ICellSummary | null {
+  get summary(): ICellView | null {
     return this._summary;
   }
 
@@ -263,7 +263,7 @@ export class CellModel implements IDisposable {
    * What the kernel, or the saved notebook, says. The newer of what is known counts; of what is over the time is that of the last end, so that a
    * file does not change: that it was not received before makes it new.
    */
-  receive(summary: ICellSummary): void {
+  receive(summary: ICellView): void {
     const known = this._summary;
     const repeated =
       this._told !== null && JSONExt.deepEqual(json(this._told), json(summary));
@@ -329,7 +329,7 @@ export class CellModel implements IDisposable {
     this._changed.emit();
   }
 
-  private _take(summary: ICellSummary, freshness: Freshness): void {
+  private _take(summary: ICellView, freshness: Freshness): void {
     this._summary = summary;
     this._freshness = freshness;
     this._received = performance.now();
@@ -390,7 +390,7 @@ export class CellModel implements IDisposable {
     if (!asked) {
       return;
     }
-    let answer: ICellSummary;
+    let answer: ICellView;
     try {
       answer = await this.follower.api.cell(asked);
     } catch (error) {
@@ -432,13 +432,13 @@ export class CellModel implements IDisposable {
   private _looking = false;
   private _problem: Error | null = null;
   private _received = 0;
-  private _summary: ICellSummary | null = null;
-  private _told: ICellSummary | null = null;
+  private _summary: ICellView | null = null;
+  private _told: ICellView | null = null;
   private _visible = false;
   private _wanted = false;
 }
 
-function json(summary: ICellSummary): ReadonlyJSONObject {
+function json(summary: ICellView): ReadonlyJSONObject {
   return summary as unknown as ReadonlyJSONObject;
 }
 
@@ -454,11 +454,11 @@ function pause(time: number, signal?: AbortSignal): Promise<void> {
 }
 
 /** Names the tasks of a summary. */
-function tasksOf({ folder, rows, first }: ICellSummary): string {
+function tasksOf({ folder, rows, first }: ICellView): string {
   return `${folder}\n${rows}\n${first}`;
 }
 
 /** Whether two summaries are of the same tasks of the same life of a queue. */
-function sameTasks(a: ICellSummary, b: ICellSummary): boolean {
+function sameTasks(a: ICellView, b: ICellView): boolean {
   return a.folder === b.folder && a.rows === b.rows && a.first === b.first;
 }

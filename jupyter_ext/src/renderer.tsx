@@ -2,6 +2,7 @@
  * The renderer of a cell's display: its outputs, as if the cell had run here, and the line that says how its tasks are doing.
  */
 import { Dialog, ReactWidget, showDialog } from '@jupyterlab/apputils';
+import type * as nbformat from '@jupyterlab/nbformat';
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { ITranslator, TranslationBundle } from '@jupyterlab/translation';
@@ -19,9 +20,10 @@ import { RequestError } from './request';
 import {
   Action,
   count,
-  ICellSummary,
+  ICellView,
   isOver,
   MIME_TYPE,
+  readCell,
   TARGETS,
   VERSION
 } from './tokens';
@@ -71,7 +73,7 @@ export class CellDisplay extends Panel implements IRenderMime.IRenderer {
   }
 
   async renderModel(mime: IRenderMime.IMimeModel): Promise<void> {
-    const summary = mime.data[MIME_TYPE] as unknown as ICellSummary;
+    const summary = readCell(mime.data[MIME_TYPE]);
     if (summary.version !== VERSION) {
       // The display beside it in the bundle is for such cases; the output area shows it when this fails.
       throw new Error(
@@ -138,7 +140,10 @@ export class CellDisplay extends Panel implements IRenderMime.IRenderer {
         this._outputs = new Outputs(this.rendermime, this.trans);
         this.addWidget(this._outputs);
       }
-      this._outputs.render(summary.outputs, this._trusted);
+      this._outputs.render(
+        summary.outputs as nbformat.IOutput[],
+        this._trusted
+      );
     }
     // The line stays on top, also when all is done: it never has to be scrolled to.
     if (this.widgets[0] !== this._status) {
@@ -196,14 +201,14 @@ class StatusWidget extends ReactWidget {
       : (problem?.message ?? '');
   }
 
-  private async _trust(summary: ICellSummary): Promise<void> {
+  private async _trust(summary: ICellView): Promise<void> {
     const user = untrustedWriter(summary);
     if (user && (await confirmTrust(user, this.trans))) {
       await this.model.trust(user);
     }
   }
 
-  private async _act(action: Action, summary: ICellSummary): Promise<void> {
+  private async _act(action: Action, summary: ICellView): Promise<void> {
     const { trans } = this;
     if (action === 'cancel') {
       const n = count(summary, TARGETS.cancel);

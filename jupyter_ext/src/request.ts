@@ -4,7 +4,7 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
-import { Action, ICellSummary, TARGETS } from './tokens';
+import { Action, ICellView, TARGETS } from './tokens';
 
 /** What the server, or the way to it, refused. */
 export class RequestError extends Error {
@@ -97,7 +97,7 @@ export class Api {
   }
 
   /** What the server knows of a cell's tasks now; of a whole queue's without what they printed. */
-  async cell(summary: ICellSummary): Promise<ICellSummary> {
+  async cell(summary: ICellView): Promise<ICellView> {
     const { folder, rows, first, title, kind } = summary;
     const query = { queue: folder, rows, first, title };
     return kind === 'queue'
@@ -106,7 +106,7 @@ export class Api {
   }
 
   /** Do something with those of a cell's tasks that it is for. */
-  async act(action: Action, summary: ICellSummary): Promise<void> {
+  async act(action: Action, summary: ICellView): Promise<void> {
     const { folder, rows, first } = summary;
     if (action === 'start') {
       await this.order('spawn', { queue: folder });

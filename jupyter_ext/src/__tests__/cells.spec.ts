@@ -9,7 +9,7 @@ import { CellStates } from '../cells/model';
 import { stamped } from '../cells/stamp';
 import { planLines, totalLine } from '../cells/plan';
 import { markHeadings, markOf } from '../cells/toc';
-import { Badge, ICellState, IPlan } from '../cells/tokens';
+import { BadgeState, ICellStateView, IPlanView } from '../cells/tokens';
 import { Follower } from '../model';
 import { Api } from '../request';
 import { MIME_TYPE } from '../tokens';
@@ -18,7 +18,7 @@ import { example } from './example';
 const trans = nullTranslator.load('desipipe');
 
 /** A server that answers with these states, and what it was asked. */
-function server(answer: () => ICellState[]): {
+function server(answer: () => ICellStateView[]): {
   follower: Follower;
   asked: { cells: { source: string; outputs?: unknown[] }[] }[];
 } {
@@ -51,7 +51,7 @@ function notebook(...sources: string[]): NotebookModel {
   return model;
 }
 
-const state = (changes: Partial<ICellState> = {}): ICellState => ({
+const state = (changes: Partial<ICellStateView> = {}): ICellStateView => ({
   cell: 2,
   title: 'frac',
   state: 'current',
@@ -217,7 +217,7 @@ describe('saved displays', () => {
 
 describe('graph', () => {
   it('gives each line a lane of its own while others are under way', () => {
-    const cells: Partial<ICellState>[] = [
+    const cells: Partial<ICellStateView>[] = [
       { cell: 1, needs: {} },
       { cell: 3, needs: { a: 1, b: 1 } },
       { cell: 4, needs: { a: 1, gone: 9 } },
@@ -244,7 +244,7 @@ describe('marks of headings', () => {
     const headings = [1, 2, 1].map((level, i) => ({ level, text: `${i}` }));
     const emit = jest.fn();
     const model = { headings, stateChanged: { emit } };
-    const marks = (states: (Badge | null)[]) => {
+    const marks = (states: (BadgeState | null)[]) => {
       markHeadings(model as never, states, one => 2 * Number(one.text));
       return headings.map(one => (one as { dataset?: object }).dataset);
     };
@@ -260,7 +260,7 @@ describe('marks of headings', () => {
 describe('plan', () => {
   it('says what it takes', () => {
     const each = { seconds: 36, runs: 3, nodes: 0.5, charge_factor: 2 };
-    const plan: IPlan = {
+    const plan: IPlanView = {
       cells: [
         {
           ...state({ cell: 1 }),

@@ -8,7 +8,7 @@ import { ITaskListProps, TaskList } from '../panel/components/tasklist';
 import { ITaskViewProps, TaskView } from '../panel/components/taskview';
 import { shown } from '../panel/log';
 import { TasksModel } from '../panel/tasks';
-import { COMMANDS, IQueueLine, NO_FILTER } from '../panel/tokens';
+import { COMMANDS, IListedQueue, NO_FILTER } from '../panel/tokens';
 import type { Api } from '../request';
 import { queueLine, queueSummary, task, taskLine, worker } from './example';
 import { host, root } from './host';
@@ -162,7 +162,7 @@ describe('QueueView', () => {
   /** A server that has not answered yet. */
   const silent = { look: () => new Promise(() => 0) } as unknown as Api;
   const show = (
-    line: Partial<IQueueLine>,
+    line: Partial<IListedQueue>,
     props: Partial<IQueueViewProps> = {}
   ) =>
     render(
@@ -461,6 +461,7 @@ describe('TaskView', () => {
             job: '4411_2',
             began: 950,
             duration: 1,
+            memory: null,
             cause: evil,
             current: true,
             out: 0,
@@ -495,7 +496,9 @@ describe('TaskView', () => {
             ...{ [Object.keys(forms)[0]]: 1_400_000 }
           } as never,
           text: ''
-        }))
+        })),
+        total: data.length,
+        untrusted: ''
       }),
       open: async (number: number) => data[number]
     };
@@ -525,6 +528,7 @@ describe('TaskView', () => {
     const displays = {
       list: async () => ({
         displays: [{ number: 0, kinds: { 'text/plain': 5 }, text: '' }],
+        total: 1,
         untrusted
       }),
       open: async () => ({ 'text/plain': 'plain' })

@@ -3,6 +3,7 @@ import { join, relative, resolve } from 'path';
 
 const SOURCE = resolve(__dirname, '..');
 const LAYERS = [
+  'generated/',
   'tokens',
   'format',
   'request',

@@ -8,7 +8,13 @@ import { fold, place, short, TASK } from '../panel/pictures/layout';
 import { QueuesModel } from '../panel/queues';
 import { TaskModel } from '../panel/task';
 import { TasksModel } from '../panel/tasks';
-import { IGraph, IPiece, ISettings, ITask, NO_FILTER } from '../panel/tokens';
+import {
+  IGraphView,
+  IOutputPiece,
+  ISettings,
+  ITaskView,
+  NO_FILTER
+} from '../panel/tokens';
 import { Api } from '../request';
 import { MIME_TYPE } from '../tokens';
 import { example, queueLine as line } from './example';
@@ -290,7 +296,7 @@ describe('LogModel', () => {
 
   it('puts pieces together, and begins anew with another attempt', async () => {
     const server = new Answers();
-    const pieces: Partial<IPiece>[] = [
+    const pieces: Partial<IOutputPiece>[] = [
       { text: 'one\ntw', more: true },
       { text: 'o\nthree\n' },
       { text: 'again\n', fresh: true, over: true }
@@ -380,7 +386,7 @@ describe('cells', () => {
     row: 7,
     tid: 'abc',
     code: 'def f(x):\n    return x\n'
-  } as ITask;
+  } as ITaskView;
   const cell = (rows: string, folder = '/q', first = 'other') => ({
     source: '%%desipipe f',
     outputs: [
@@ -412,7 +418,7 @@ describe('cells', () => {
 });
 
 describe('graph', () => {
-  const graph = (n: number): IGraph => ({
+  const graph = (n: number): IGraphView => ({
     grouped: false,
     total: n + 1,
     nodes: [

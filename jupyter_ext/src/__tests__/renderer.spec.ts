@@ -6,7 +6,7 @@ import { Widget } from '@lumino/widgets';
 
 import { Follower, ITiming } from '../model';
 import { CellDisplay, rendererFactory } from '../renderer';
-import { ICellSummary, MIME_TYPE } from '../tokens';
+import { ICellView, MIME_TYPE } from '../tokens';
 import { done, example } from './example';
 import { FakeServer, settle, until } from './server';
 
@@ -91,7 +91,7 @@ describe('CellDisplay', () => {
     display.dispose();
   });
 
-  function bundle(summary: ICellSummary, trusted = false): MimeModel {
+  function bundle(summary: ICellView, trusted = false): MimeModel {
     const data = {
       [MIME_TYPE]: summary as never,
       'text/html': '<b>static</b>',
@@ -100,7 +100,7 @@ describe('CellDisplay', () => {
     return new MimeModel({ data, trusted });
   }
 
-  async function show(summary: ICellSummary, trusted = false): Promise<void> {
+  async function show(summary: ICellView, trusted = false): Promise<void> {
     await display.renderModel(bundle(summary, trusted));
     await until(
       () => display.node.querySelector('.jp-desipipe-Status') !== null,

@@ -2,7 +2,7 @@
 import { ServerConnection } from '@jupyterlab/services';
 
 import { Api } from '../request';
-import { ICellSummary } from '../tokens';
+import { ICellView } from '../tokens';
 
 /** A stream that a page follows. */
 export interface IStream {
@@ -18,7 +18,7 @@ export interface IStream {
 /** Answers requests as desipipe's server extension does. */
 export class FakeServer {
   /** The cell's summary, or the status of a refusal; `0`: no answer at all. */
-  cell: ICellSummary | number = 404;
+  cell: ICellView | number = 404;
   /** Status of the answer to actions. */
   refuse = 0;
   /** Whether event streams can be opened; else the status of the refusal. */

@@ -3,7 +3,7 @@ import React, { act } from 'react';
 
 import { IStatusProps, Status } from '../components/status';
 import { moment } from '../format';
-import { ICellSummary } from '../tokens';
+import { ICellView } from '../tokens';
 import { done, example } from './example';
 import { host, root } from './host';
 
@@ -18,10 +18,7 @@ describe('Status', () => {
     jest.useRealTimers();
   });
 
-  function show(
-    summary: ICellSummary,
-    props: Partial<IStatusProps> = {}
-  ): void {
+  function show(summary: ICellView, props: Partial<IStatusProps> = {}): void {
     act(() =>
       root.render(
         <Status

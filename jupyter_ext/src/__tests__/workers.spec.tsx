@@ -2,7 +2,7 @@ import { nullTranslator } from '@jupyterlab/translation';
 import React, { act } from 'react';
 
 import { IWorkersProps, Workers } from '../panel/components/workers';
-import { IJob, IQueueSummary, IWorker } from '../panel/tokens';
+import { IJobView, IQueueView, IWorkerView } from '../panel/tokens';
 import { job, queueSummary, worker } from './example';
 import { host, root } from './host';
 
@@ -18,7 +18,7 @@ describe('Workers', () => {
   });
 
   function show(
-    summary: Partial<IQueueSummary>,
+    summary: Partial<IQueueView>,
     props: Partial<IWorkersProps> = {}
   ): void {
     act(() =>
@@ -36,7 +36,7 @@ describe('Workers', () => {
     );
   }
 
-  const of = (workers: IWorker[], jobs: IJob[] = []) => ({
+  const of = (workers: IWorkerView[], jobs: IJobView[] = []) => ({
     workers,
     jobs,
     n_workers: workers.length,

@@ -6,10 +6,13 @@ import type { Notebook } from '@jupyterlab/notebook';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { CellStates } from './model';
-import { Badge, BADGE_SYMBOLS, ICellState } from './tokens';
+import { BadgeState, BADGE_SYMBOLS, ICellStateView } from './tokens';
 
 /** Words of a state, in the reader's language. */
-export function badgeWords(state: Badge, trans: TranslationBundle): string {
+export function badgeWords(
+  state: BadgeState,
+  trans: TranslationBundle
+): string {
   switch (state) {
     case 'current':
       return trans.__('current');
@@ -62,7 +65,7 @@ export function showBadges(
 /** Write a state into a badge; nothing is touched that is the same. */
 export function fill(
   node: HTMLElement,
-  { state, reason }: ICellState,
+  { state, reason }: ICellStateView,
   trans: TranslationBundle
 ): void {
   const words = badgeWords(state, trans);
@@ -70,7 +73,7 @@ export function fill(
   if (node.dataset.badge === state && node.dataset.text === text) {
     return;
   }
-  node.className = 'jp-desipipe-Badge';
+  node.className = 'jp-desipipe-BadgeState';
   node.dataset.badge = state;
   node.dataset.text = text;
   const symbol = document.createElement('span');

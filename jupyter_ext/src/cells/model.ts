@@ -11,7 +11,7 @@ import { Follower } from '../model';
 import { RequestError } from '../request';
 import { count, isOver, TARGETS } from '../tokens';
 import { displayOf, notebookText } from './text';
-import { ICellNode, ICellState, ICellText, IPlan } from './tokens';
+import { ICellNode, ICellStateView, ICellText, IPlanView } from './tokens';
 
 /** How long (ms) the text has to rest before anything is asked. */
 const REST = 150;
@@ -53,13 +53,13 @@ export class CellStates implements IDisposable {
   }
 
   /** The state of a cell; `null` of cells that are no task cells, or before anything is known. */
-  get(cell: ICellModel): ICellState | null {
+  get(cell: ICellModel): ICellStateView | null {
     const state = this._states.get(cell.id);
     return state ? this._withTasks(cell, state) : null;
   }
 
   /** All that are known, in the order of the notebook. */
-  get all(): ICellState[] {
+  get all(): ICellStateView[] {
     return Array.from(this.notebook.cells, cell => this.get(cell)).filter(
       state => state !== null
     );
@@ -78,9 +78,11 @@ export class CellStates implements IDisposable {
   }
 
   /** What running the cells that are not current would take. */
-  async plan(): Promise<IPlan | null> {
+  async plan(): Promise<IPlanView | null> {
     const cells = notebookText(this.notebook.cells);
-    return cells && this.follower.api.ask<IPlan>('plan', this._question(cells));
+    return (
+      cells && this.follower.api.ask<IPlanView>('plan', this._question(cells))
+    );
   }
 
   get isDisposed(): boolean {
@@ -144,12 +146,13 @@ export class CellStates implements IDisposable {
   }
 
   /** What the server says; `null` if there is none, or it knows nothing of it. */
-  private async _answer(cells: ICellText[]): Promise<ICellState[] | null> {
+  private async _answer(cells: ICellText[]): Promise<ICellStateView[] | null> {
     clearTimeout(this._timer);
     const { api } = this.follower;
     try {
       const question = this._question(cells);
-      return (await api.ask<{ cells: ICellState[] }>('cells', question)).cells;
+      return (await api.ask<{ cells: ICellStateView[] }>('cells', question))
+        .cells;
     } catch (error) {
       // Asking the same again is of no use where desipipe refused, or is not there.
       this._isRefused = error instanceof RequestError && error.isFinal;
@@ -157,7 +160,7 @@ export class CellStates implements IDisposable {
     }
   }
 
-  private _withTasks(cell: ICellModel, state: ICellState): ICellState {
+  private _withTasks(cell: ICellModel, state: ICellStateView): ICellStateView {
     const shown = state.state === 'current' ? displayOf(cell) : null;
     if (!shown) {
       return state;
@@ -182,7 +185,7 @@ export class CellStates implements IDisposable {
   private _debouncer: Debouncer<void>;
   private _isDisposed = false;
   private _isRefused = false;
-  private _states = new Map<string, ICellState>();
+  private _states = new Map<string, ICellStateView>();
   private _telling: ReturnType<typeof setTimeout> | undefined;
   private _timer: ReturnType<typeof setTimeout> | undefined;
 }

@@ -5,15 +5,15 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { duration, number } from '../format';
 import { badgeWords } from './badges';
-import { BADGE_SYMBOLS, IPlan, IPlannedCell } from './tokens';
+import { BADGE_SYMBOLS, IPlanView, IPlannedCellView } from './tokens';
 
 /** Whether a cell has to run. */
-export function isStale({ state }: IPlannedCell): boolean {
+export function isStale({ state }: IPlannedCellView): boolean {
   return state !== 'current' && state !== 'running';
 }
 
 /** A line for each cell that has to run. */
-export function planLines(plan: IPlan, trans: TranslationBundle): string[] {
+export function planLines(plan: IPlanView, trans: TranslationBundle): string[] {
   return plan.cells.filter(isStale).map(cell => {
     const name = cell.title
       ? trans.__('cell %1 %2', cell.cell, cell.title)
@@ -24,7 +24,7 @@ export function planLines(plan: IPlan, trans: TranslationBundle): string[] {
   });
 }
 
-function cost(cell: IPlannedCell, trans: TranslationBundle): string {
+function cost(cell: IPlannedCellView, trans: TranslationBundle): string {
   const tasks = tasksWords(cell.tasks, trans);
   return cell.each
     ? trans._n(
@@ -44,7 +44,10 @@ function tasksWords(tasks: number | null, trans: TranslationBundle): string {
 }
 
 /** What all of them take together. */
-export function totalLine({ total }: IPlan, trans: TranslationBundle): string {
+export function totalLine(
+  { total }: IPlanView,
+  trans: TranslationBundle
+): string {
   const pieces = [tasksWords(total.tasks, trans)];
   if (total.seconds !== null) {
     pieces.push(trans.__('%1 of task time', duration(total.seconds, trans)));

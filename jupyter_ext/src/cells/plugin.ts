@@ -21,7 +21,7 @@ import { CellGraphPanel } from './graph';
 import type { CellStates } from './model';
 import { stamp } from './stamp';
 import { markHeadings } from './toc';
-import { ICellState } from './tokens';
+import { ICellStateView } from './tokens';
 
 /** The command; the toolbar's item is in schema/cells.json. */
 export const RUN_STALE = 'desipipe:run-stale';
@@ -150,6 +150,6 @@ function markContents(
 }
 
 /** The state that a saved display says: where the tasks are of the present text, it says what has become of them itself. */
-function shownWhenSaved(state: ICellState | null): ICellState | null {
+function shownWhenSaved(state: ICellStateView | null): ICellStateView | null {
   return state && ['edited', 'stale'].includes(state.state) ? state : null;
 }

@@ -8,7 +8,7 @@ import { Widget } from '@lumino/widgets';
 
 import type { CellStates } from './model';
 import { planLines, totalLine } from './plan';
-import { IPlan } from './tokens';
+import { IPlanView } from './tokens';
 
 /** Show what it takes, ask, and run the cells. */
 export async function runStale(
@@ -16,7 +16,7 @@ export async function runStale(
   states: CellStates,
   trans: TranslationBundle
 ): Promise<void> {
-  let plan: IPlan | null;
+  let plan: IPlanView | null;
   try {
     plan = await states.plan();
   } catch (error) {
@@ -47,7 +47,7 @@ export async function runStale(
   }
 }
 
-function preview(plan: IPlan, trans: TranslationBundle): Widget {
+function preview(plan: IPlanView, trans: TranslationBundle): Widget {
   const node = document.createElement('div');
   node.className = 'jp-desipipe-Plan';
   const list = node.appendChild(document.createElement('ul'));

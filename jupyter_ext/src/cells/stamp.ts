@@ -5,7 +5,7 @@ import type { ICellModel, ICodeCellModel } from '@jupyterlab/cells';
 import type * as nbformat from '@jupyterlab/nbformat';
 
 import { MIME_TYPE } from '../tokens';
-import { BADGE_SYMBOLS, ICellState } from './tokens';
+import { BADGE_SYMBOLS, ICellStateView } from './tokens';
 
 const BEGIN = '<div class="desipipe-cell">';
 const BADGE = /^<div class="desipipe-badge"><b>[^<]*<\/b><\/div>/;
@@ -13,9 +13,9 @@ const BADGE = /^<div class="desipipe-badge"><b>[^<]*<\/b><\/div>/;
 /** A bundle that says the state of its cell; `null` if it does already. */
 export function stamped(
   data: nbformat.IMimeBundle,
-  state: ICellState | null
+  state: ICellStateView | null
 ): nbformat.IMimeBundle | null {
-  const summary = data[MIME_TYPE] as unknown as { badge?: IBadge };
+  const summary = data[MIME_TYPE] as unknown as { badge?: IBadgeView };
   const badge = state && { state: state.state, reason: state.reason };
   const before = summary.badge ?? null;
   const same =
@@ -40,19 +40,19 @@ export function stamped(
   };
 }
 
-interface IBadge {
+interface IBadgeView {
   state: keyof typeof BADGE_SYMBOLS;
   reason: string;
 }
 
 /** As `desipipe.view.text.badge_text`. */
-function words({ state, reason }: IBadge): string {
+function words({ state, reason }: IBadgeView): string {
   const text = `${BADGE_SYMBOLS[state]} ${state}`;
   return reason ? `${text}: ${reason}` : text;
 }
 
 /** As `desipipe.view.bundle.badge_html`. */
-function badgeHtml(badge: IBadge): string {
+function badgeHtml(badge: IBadgeView): string {
   const node = document.createElement('b');
   node.textContent = words(badge);
   const text = node.innerHTML.replace(/"/g, '&quot;').replace(/'/g, '&#x27;');
@@ -64,7 +64,7 @@ function joined(value: unknown): string {
 }
 
 /** Have the last display of a cell say its state, before the notebook is saved. */
-export function stamp(cell: ICellModel, state: ICellState | null): void {
+export function stamp(cell: ICellModel, state: ICellStateView | null): void {
   if (cell.type !== 'code') {
     return;
   }

@@ -4,18 +4,18 @@
 import type { ICellModel, ICodeCellModel } from '@jupyterlab/cells';
 import type { CellList } from '@jupyterlab/notebook';
 
-import { ICellSummary, MIME_TYPE } from '../tokens';
+import { ICellView, MIME_TYPE, readCell } from '../tokens';
 import { ICellText } from './tokens';
 
 /** What a cell's last display of tasks holds; `null` where it has none. */
-export function displayOf(cell: ICellModel): ICellSummary | null {
+export function displayOf(cell: ICellModel): ICellView | null {
   if (cell.type !== 'code') {
     return null;
   }
   const { outputs } = cell as ICodeCellModel;
   for (let i = outputs.length - 1; i >= 0; i--) {
-    const summary = outputs.get(i).data[MIME_TYPE] as unknown as
-      ICellSummary | undefined;
+    const data = outputs.get(i).data[MIME_TYPE];
+    const summary = data && readCell(data);
     if (summary && !summary.kind) {
       return summary;
     }

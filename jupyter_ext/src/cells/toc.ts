@@ -4,11 +4,11 @@
 import type { TableOfContents } from '@jupyterlab/toc';
 import { Signal } from '@lumino/signaling';
 
-import { Badge, BADGE_SYMBOLS } from './tokens';
+import { BadgeState, BADGE_SYMBOLS } from './tokens';
 
 const ATTRIBUTE = 'data-desipipe-mark';
 /** What is marked, the first first. */
-const MARKED: readonly Badge[] = [
+const MARKED: readonly BadgeState[] = [
   'failed',
   'running',
   'edited',
@@ -17,7 +17,7 @@ const MARKED: readonly Badge[] = [
 ];
 
 /** The symbols of what is not current in a section. */
-export function markOf(states: readonly Badge[]): string {
+export function markOf(states: readonly BadgeState[]): string {
   return MARKED.filter(state => states.includes(state))
     .map(state => BADGE_SYMBOLS[state])
     .join('');
@@ -32,7 +32,7 @@ export function markOf(states: readonly Badge[]): string {
  */
 export function markHeadings(
   model: TableOfContents.IModel<TableOfContents.IHeading>,
-  states: readonly (Badge | null)[],
+  states: readonly (BadgeState | null)[],
   placeOf: (heading: TableOfContents.IHeading) => number
 ): void {
   const { headings } = model;

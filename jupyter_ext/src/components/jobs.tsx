@@ -5,7 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
 import { duration, number } from '../format';
-import type { ICellJob, ICellSummary, IJobGroup } from '../tokens';
+import type { IJobView, ICellView, IJobGroup } from '../tokens';
 
 /** Jobs that are named one by one; of more, those of each state and reason are counted. */
 const NAMED = 3;
@@ -17,7 +17,7 @@ export function Jobs({
   summary,
   trans
 }: {
-  summary: ICellSummary;
+  summary: ICellView;
   trans: TranslationBundle;
 }): JSX.Element {
   const words = jobsText(summary, trans);
@@ -35,7 +35,7 @@ export function Jobs({
 
 /** `2 jobs: 48_0 running fraction[3] on n1 (9 min left), 48_1 pending (Resources)`; empty if there are none. */
 export function jobsText(
-  { jobs = [], job_groups: groups = [], time }: ICellSummary,
+  { jobs, job_groups: groups, time }: ICellView,
   trans: TranslationBundle
 ): string {
   const total = groups.reduce((sum, group) => sum + group.n, 0);
@@ -60,7 +60,7 @@ export function jobsText(
   return `${count}: ${parts.join(', ')}`;
 }
 
-function jobText(job: ICellJob, now: number, trans: TranslationBundle): string {
+function jobText(job: IJobView, now: number, trans: TranslationBundle): string {
   const [first] = job.tasks;
   const rest = job.running - 1;
   const left =

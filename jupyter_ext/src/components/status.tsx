@@ -15,7 +15,7 @@ import {
   Action,
   CONDITION_SYMBOLS,
   count,
-  ICellSummary,
+  ICellView,
   isOver,
   Shown,
   State,
@@ -28,7 +28,7 @@ import { Jobs } from './jobs';
 
 /** Properties of {@link Status}. */
 export interface IStatusProps {
-  summary: ICellSummary;
+  summary: ICellView;
   /** When the summary was true, by `performance.now()`, ms. */
   received: number;
   /** Whether clocks tick: someone looks, and the summary goes on being true. */
@@ -61,7 +61,8 @@ export function stateWords(trans: TranslationBundle): Record<Shown, string> {
     PENDING: trans.__('pending'),
     WAITING: trans.__('waiting'),
     BLOCKED: trans.__('blocked'),
-    SUPERSEDED: trans.__('superseded')
+    SUPERSEDED: trans.__('superseded'),
+    DELETED: trans.__('deleted')
   };
 }
 
@@ -221,7 +222,7 @@ function Counts({ summary, trans }: IStatusProps): JSX.Element {
       count(summary, [state])
     ]),
     ['BLOCKED', summary.blocked],
-    ['SUPERSEDED', summary.superseded ?? 0]
+    ['SUPERSEDED', summary.superseded]
   ];
   return (
     <>

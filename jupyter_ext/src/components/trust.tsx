@@ -4,18 +4,19 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
-import type { ICellSummary } from '../tokens';
+import type { ICellView } from '../tokens';
 
 /**
  * The user whose outputs are shown as text: the owner of the queue, or, in a
  * queue that a group shares, a member who ran a task.
  */
-export function untrustedWriter(summary: ICellSummary): string {
+export function untrustedWriter(summary: ICellView): string {
   const { outputs, untrusted } = summary;
   if (untrusted) {
     return outputs.length > 0 ? untrusted : '';
   }
-  for (const { metadata } of outputs) {
+  for (const output of outputs) {
+    const metadata = 'metadata' in output ? output.metadata : undefined;
     const user = (metadata as IOutputMetadata | undefined)?.desipipe?.untrusted;
     if (typeof user === 'string' && user) {
       return user;

@@ -13,7 +13,7 @@ import { confirmTrust } from '../components/confirm';
 import { number } from '../format';
 import type { Api } from '../request';
 import { canCancel, canRunAgain, isRunAgain } from './components/bits';
-import type { IQueueLine, ITaskLine, IWorker } from './tokens';
+import type { IListedQueue, ITaskSummary, IWorkerView } from './tokens';
 import { label } from './tokens';
 
 interface IAnswer {
@@ -28,26 +28,26 @@ export class Actions {
   ) {}
 
   /** Start a manager, which starts workers. */
-  start(line: IQueueLine): Promise<boolean> {
+  start(line: IListedQueue): Promise<boolean> {
     return this._order('spawn', { queue: line.folder });
   }
 
-  pause(line: IQueueLine): Promise<boolean> {
+  pause(line: IListedQueue): Promise<boolean> {
     return this._order('pause', { queue: line.folder }, false);
   }
 
   /** Resume a queue, and start workers if there are none. */
-  resume(line: IQueueLine): Promise<boolean> {
+  resume(line: IListedQueue): Promise<boolean> {
     return this._order('resume', { queue: line.folder, spawn: true }, false);
   }
 
   /** Run the tasks again that did not succeed. */
-  retry(line: IQueueLine): Promise<boolean> {
+  retry(line: IListedQueue): Promise<boolean> {
     return this._order('retry', { queue: line.folder, spawn: true });
   }
 
   /** Cancel the tasks that have not ended. */
-  async cancel(line: IQueueLine): Promise<boolean> {
+  async cancel(line: IListedQueue): Promise<boolean> {
     const { _trans: trans } = this;
     const { RUNNING = 0, PENDING = 0, WAITING = 0 } = line.counts;
     const sure = await this._ask(
@@ -75,7 +75,7 @@ export class Actions {
   }
 
   /** Delete the superseded tasks of a queue, with their results. */
-  async clearSuperseded(line: IQueueLine): Promise<boolean> {
+  async clearSuperseded(line: IListedQueue): Promise<boolean> {
     const { _trans: trans } = this;
     const n = line.superseded ?? 0;
     const sure = await this._ask(
@@ -105,7 +105,7 @@ export class Actions {
   }
 
   /** Stop all workers and the manager. */
-  async kill(line: IQueueLine): Promise<boolean> {
+  async kill(line: IListedQueue): Promise<boolean> {
     const { _trans: trans } = this;
     const running = line.counts.RUNNING ?? 0;
     const sure = await this._ask(
@@ -129,7 +129,7 @@ export class Actions {
   }
 
   /** Stop one worker: the job that it is. */
-  async endWorker(folder: string, worker: IWorker): Promise<boolean> {
+  async endWorker(folder: string, worker: IWorkerView): Promise<boolean> {
     const { _trans: trans } = this;
     const n = worker.tasks.length;
     const sure = await this._ask(
@@ -157,7 +157,7 @@ export class Actions {
   }
 
   /** Delete a queue, with its results. */
-  async delete(line: IQueueLine): Promise<boolean> {
+  async delete(line: IListedQueue): Promise<boolean> {
     const { _trans: trans } = this;
     const n = line.total + (line.superseded ?? 0);
     const sure = await this._ask(
@@ -181,7 +181,7 @@ export class Actions {
   }
 
   /** Set how many tasks may run in parallel. */
-  async resize(line: IQueueLine): Promise<boolean> {
+  async resize(line: IListedQueue): Promise<boolean> {
     const { _trans: trans } = this;
     const limits = Object.values(line.limits ?? {});
     const now = limits.length ? Math.max(...limits) : null;
@@ -214,14 +214,14 @@ export class Actions {
   }
 
   /** Run a task again. */
-  retryTask(folder: string, task: ITaskLine): Promise<boolean> {
+  retryTask(folder: string, task: ITaskSummary): Promise<boolean> {
     return this.retryTasks(folder, [task], false);
   }
 
   /** Run those tasks again that have ended; confirmed first where a result would be replaced. */
   async retryTasks(
     folder: string,
-    tasks: readonly ITaskLine[],
+    tasks: readonly ITaskSummary[],
     told = true
   ): Promise<boolean> {
     const { _trans: trans } = this;
@@ -256,14 +256,14 @@ export class Actions {
   }
 
   /** Cancel a task. */
-  cancelTask(folder: string, task: ITaskLine): Promise<boolean> {
+  cancelTask(folder: string, task: ITaskSummary): Promise<boolean> {
     return this.cancelTasks(folder, [task], false);
   }
 
   /** Cancel those tasks that have not ended. */
   async cancelTasks(
     folder: string,
-    tasks: readonly ITaskLine[],
+    tasks: readonly ITaskSummary[],
     told = true
   ): Promise<boolean> {
     const { _trans: trans } = this;

@@ -12,8 +12,8 @@ import type {
 } from '@jupyterlab/notebook';
 import type { Contents } from '@jupyterlab/services';
 
-import { ICellSummary, MIME_TYPE } from '../tokens';
-import type { ITask } from './tokens';
+import { ICellView, MIME_TYPE } from '../tokens';
+import type { ITaskView } from './tokens';
 
 /** Notebooks that are looked through on the server, and how large they may be. */
 const NOTEBOOKS = 30;
@@ -36,10 +36,10 @@ export function hasRow(rows: string, row: number): boolean {
 /** What a cell's output says of its tasks. */
 export function summaryOf(
   outputs: readonly nbformat.IOutput[]
-): ICellSummary | null {
+): ICellView | null {
   for (const output of outputs) {
     const data = output.data as nbformat.IMimeBundle | undefined;
-    const summary = data?.[MIME_TYPE] as unknown as ICellSummary | undefined;
+    const summary = data?.[MIME_TYPE] as unknown as ICellView | undefined;
     if (summary) {
       return summary;
     }
@@ -61,7 +61,7 @@ export interface ICellFacts {
 export function placeOf(
   cells: readonly ICellFacts[],
   folder: string,
-  task: ITask
+  task: ITaskView
 ): number {
   const shown = cells.findIndex(({ outputs }) => {
     const summary = summaryOf(outputs);
@@ -105,7 +105,7 @@ export class Cells {
    */
   async show(
     folder: string,
-    task: ITask,
+    task: ITaskView,
     reveal: (panel: NotebookPanel) => void
   ): Promise<boolean> {
     let found = this._open(folder, task);
@@ -132,8 +132,8 @@ export class Cells {
   }
 
   /** The summary of the cell whose display a node of the page is in. */
-  summaryAt(node: Element): ICellSummary | null {
-    let found: ICellSummary | null = null;
+  summaryAt(node: Element): ICellView | null {
+    let found: ICellView | null = null;
     this._tracker.forEach(panel => {
       for (const cell of panel.content.widgets) {
         if (cell.node.contains(node) && cell.model.type === 'code') {
@@ -145,7 +145,10 @@ export class Cells {
   }
 
   /** The panel, and the place of the cell in it, among the notebooks that are open. */
-  private _open(folder: string, task: ITask): [NotebookPanel, number] | null {
+  private _open(
+    folder: string,
+    task: ITaskView
+  ): [NotebookPanel, number] | null {
     let found: [NotebookPanel, number] | null = null;
     this._tracker.forEach(panel => {
       const cells = panel.content.widgets.map(cell => ({
@@ -165,7 +168,10 @@ export class Cells {
   }
 
   /** The path of a notebook in the folder in which the task was made. */
-  private async _search(folder: string, task: ITask): Promise<string | null> {
+  private async _search(
+    folder: string,
+    task: ITaskView
+  ): Promise<string | null> {
     if (task.path === null) {
       return null;
     }

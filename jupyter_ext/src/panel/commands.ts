@@ -12,7 +12,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 
 import type { Follower } from '../model';
-import type { ICellSummary } from '../tokens';
+import type { ICellView } from '../tokens';
 import { Actions } from './actions';
 import type { Cells } from './cells';
 import { bad, canCancel, canRunAgain, isRunAgain } from './components/bits';
@@ -21,9 +21,9 @@ import type { DesipipePanel } from './panel';
 import { insertUse } from './snippet';
 import {
   COMMANDS,
-  IQueueLine,
-  ITask,
-  ITaskLine,
+  IListedQueue,
+  ITaskView,
+  ITaskRow,
   NO_FILTER,
   PANEL_ID
 } from './tokens';
@@ -58,7 +58,7 @@ interface ITarget {
   folder: string;
   tid: string;
   /** What the page shows of it; nothing if it is not known yet. */
-  task?: ITaskLine;
+  task?: ITaskRow;
 }
 
 /** Adds the commands, and finds out what each is for. */
@@ -74,7 +74,7 @@ export class Commands {
   }
 
   /** Show the tasks of a cell in the panel. */
-  showCellTasks(summary: ICellSummary): void {
+  showCellTasks(summary: ICellView): void {
     const { rows, first, title, queue, folder } = summary;
     const { panel, app } = this._options;
     app.shell.activateById(PANEL_ID);
@@ -297,8 +297,8 @@ export class Commands {
   private _onQueue(
     id: string,
     label: string,
-    act: (line: IQueueLine) => Promise<unknown>,
-    enabled: (line: IQueueLine) => boolean = () => true
+    act: (line: IListedQueue) => Promise<unknown>,
+    enabled: (line: IListedQueue) => boolean = () => true
   ): void {
     const { panel } = this._options;
     this._add(id, {
@@ -322,17 +322,17 @@ export class Commands {
   private _onOwnQueue(
     id: string,
     label: string,
-    act: (line: IQueueLine) => Promise<unknown>,
-    enabled: (line: IQueueLine) => boolean = () => true
+    act: (line: IListedQueue) => Promise<unknown>,
+    enabled: (line: IListedQueue) => boolean = () => true
   ): void {
     this._onQueue(id, label, act, line => !line.untrusted && enabled(line));
   }
 
   private _onTask(
     id: string,
-    label: string | ((task: ITaskLine | undefined) => string),
+    label: string | ((task: ITaskRow | undefined) => string),
     act: (target: ITarget, args: Arguments) => unknown,
-    enabled: (task: ITaskLine) => boolean = () => true
+    enabled: (task: ITaskRow) => boolean = () => true
   ): void {
     this._add(id, {
       label:
@@ -366,15 +366,15 @@ export class Commands {
       : null;
   }
 
-  private _detail({ folder, tid }: ITarget): Promise<ITask> {
-    return this._options.follower.api.look<ITask>('task', {
+  private _detail({ folder, tid }: ITarget): Promise<ITaskView> {
+    return this._options.follower.api.look<ITaskView>('task', {
       queue: folder,
       tid
     });
   }
 
   /** Return the queue of a folder; without one, the queue that is open, or the one that the user chooses. */
-  private async _chooseLine(folder: unknown): Promise<IQueueLine | null> {
+  private async _chooseLine(folder: unknown): Promise<IListedQueue | null> {
     const { panel, trans } = this._options;
     const { queues } = panel;
     const line = queues.line(

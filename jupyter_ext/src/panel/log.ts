@@ -5,7 +5,7 @@ import { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
 import type { Api } from '../request';
-import type { IPiece } from './tokens';
+import type { IOutputPiece } from './tokens';
 
 /** What is shown at most: lines, characters of all of them, characters of one. */
 const LINES = 5000;
@@ -115,7 +115,7 @@ export class LogModel implements IDisposable {
   /** All that was printed so far, also what is not shown. */
   async all(): Promise<string> {
     let text = '';
-    let piece: IPiece | null = null;
+    let piece: IOutputPiece | null = null;
     do {
       piece = await this._ask(piece?.offset ?? 0, piece?.part ?? '');
       text = piece.fresh ? piece.text : text + piece.text;
@@ -154,8 +154,8 @@ export class LogModel implements IDisposable {
     }
   }
 
-  private _ask(offset: number, part: string): Promise<IPiece> {
-    return this.api.look<IPiece>('log', {
+  private _ask(offset: number, part: string): Promise<IOutputPiece> {
+    return this.api.look<IOutputPiece>('log', {
       queue: this.folder,
       tid: this.tid,
       stream: this.stream,
@@ -165,7 +165,7 @@ export class LogModel implements IDisposable {
     });
   }
 
-  private _take(piece: IPiece): void {
+  private _take(piece: IOutputPiece): void {
     if (piece.fresh) {
       this._lines = [];
       this._tail = '';

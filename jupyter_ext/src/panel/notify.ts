@@ -9,7 +9,7 @@ import { number } from '../format';
 import { Shown, TARGETS } from '../tokens';
 import { bad } from './components/bits';
 import type { IChange } from './queues';
-import type { IQueueLine, ISettings } from './tokens';
+import type { IListedQueue, ISettings } from './tokens';
 
 /** What there is to say of a change. */
 export type News = 'failure' | 'done' | 'failed';
@@ -40,7 +40,7 @@ export function news({ before, now }: IChange): News | null {
 }
 
 /** `23 succeeded, 1 failed, 1 blocked`. */
-function outcome(line: IQueueLine, trans: TranslationBundle): string {
+function outcome(line: IListedQueue, trans: TranslationBundle): string {
   const words = stateWords(trans);
   const counts: [Shown, number][] = [
     ...(['SUCCEEDED', ...TARGETS.retry] as const).map(
@@ -58,7 +58,7 @@ function outcome(line: IQueueLine, trans: TranslationBundle): string {
 export function notify(
   change: IChange,
   settings: ISettings,
-  show: (line: IQueueLine) => void,
+  show: (line: IListedQueue) => void,
   trans: TranslationBundle
 ): void {
   const { now } = change;

@@ -18,7 +18,7 @@ import type { Kind } from './picture';
 import type { PicturePage } from './picturepage';
 import type { QueuesModel } from './queues';
 import type { ITaskCallbacks, TaskPage } from './taskpage';
-import { COMMANDS, ITask, label } from './tokens';
+import { COMMANDS, ITaskView, label } from './tokens';
 
 /** Id of the tab that shows one task after the other. */
 const TASK_TAB = 'desipipe-task';
@@ -117,7 +117,7 @@ export class Pages {
   }
 
   /** Show the cell that made a task. */
-  async showCell(folder: string, task: ITask): Promise<void> {
+  async showCell(folder: string, task: ITaskView): Promise<void> {
     const { app, cells, trans } = this._options;
     const isShown = await cells
       ?.show(folder, task, notebook => app.shell.activateById(notebook.id))

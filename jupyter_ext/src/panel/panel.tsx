@@ -15,10 +15,10 @@ import { QueuesModel } from './queues';
 import {
   IFilter,
   IPanelState,
-  IQueueLine,
+  IListedQueue,
   ITaskLabel,
-  ITaskLine,
-  IWorker,
+  ITaskRow,
+  IWorkerView,
   NO_FILTER,
   PANEL_ID,
   TasksAction
@@ -28,15 +28,15 @@ import { WatchedWidget } from './watched';
 /** What the panel asks of those who own it. */
 export interface IPanelCallbacks {
   /** Do something with a queue; by default with the one that is open. */
-  command: (command: string, line?: IQueueLine) => void;
-  menu: (line: IQueueLine, button: HTMLElement) => void;
+  command: (command: string, line?: IListedQueue) => void;
+  menu: (line: IListedQueue, button: HTMLElement) => void;
   task: (folder: string, task: ITaskLabel) => void;
   tasks: (
     folder: string,
     action: TasksAction,
-    tasks: readonly ITaskLine[]
+    tasks: readonly ITaskRow[]
   ) => void;
-  endWorker: (folder: string, worker: IWorker) => void;
+  endWorker: (folder: string, worker: IWorkerView) => void;
 }
 
 /** Queues, and one of them open. */
@@ -90,7 +90,7 @@ export class DesipipePanel extends WatchedWidget {
   }
 
   /** What is known of a task: it is listed, or runs. */
-  task(folder: string, tid: string): ITaskLine | undefined {
+  task(folder: string, tid: string): ITaskRow | undefined {
     if (folder !== this._open?.folder) {
       return undefined;
     }
@@ -100,7 +100,7 @@ export class DesipipePanel extends WatchedWidget {
     );
     return (
       tasks.find(tid) ??
-      (isRunning ? ({ tid, state: 'RUNNING' } as ITaskLine) : undefined)
+      (isRunning ? ({ tid, state: 'RUNNING' } as ITaskRow) : undefined)
     );
   }
 
@@ -153,7 +153,7 @@ export class DesipipePanel extends WatchedWidget {
     );
   }
 
-  private _view(line: IQueueLine): JSX.Element | null {
+  private _view(line: IListedQueue): JSX.Element | null {
     const { callbacks, trans, _open: open, _state: state } = this;
     if (!open) {
       return null;

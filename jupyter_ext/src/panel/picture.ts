@@ -3,7 +3,7 @@
  */
 import { Follower } from '../model';
 import { FollowedModel } from './followed';
-import type { IGraph, ITimeline } from './tokens';
+import type { IGraphView, ITimelineView } from './tokens';
 
 /** Which picture. */
 export type Kind = 'graph' | 'timeline';
@@ -22,11 +22,11 @@ export class PictureModel extends FollowedModel {
     super(follower, folder, interval);
   }
 
-  get graph(): IGraph | null {
+  get graph(): IGraphView | null {
     return this._graph;
   }
 
-  get timeline(): ITimeline | null {
+  get timeline(): ITimelineView | null {
     return this._timeline;
   }
 
@@ -68,7 +68,7 @@ export class PictureModel extends FollowedModel {
       return true;
     }
     const part = this._part;
-    const timeline = await api.look<ITimeline>('timeline', {
+    const timeline = await api.look<ITimelineView>('timeline', {
       queue: this.folder,
       ...(part && { begin: `${part[0]}`, end: `${part[1]}` })
     });
@@ -80,10 +80,10 @@ export class PictureModel extends FollowedModel {
     return true;
   }
 
-  private _graph: IGraph | null = null;
+  private _graph: IGraphView | null = null;
   private _now = 0;
   private _part: [number, number] | null = null;
-  private _timeline: ITimeline | null = null;
+  private _timeline: ITimelineView | null = null;
   private _unfolded: string[] = [];
   private _whole: [number, number] | null = null;
 }

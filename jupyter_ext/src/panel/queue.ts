@@ -4,7 +4,7 @@
 import { Follower } from '../model';
 import { FollowedModel } from './followed';
 import { TasksModel } from './tasks';
-import type { IApp, IQueueSummary } from './tokens';
+import type { IAppView, IQueueView } from './tokens';
 
 /** All there is to see of a queue, and its tasks, while someone looks. */
 export class QueueModel extends FollowedModel {
@@ -17,10 +17,10 @@ export class QueueModel extends FollowedModel {
   readonly tasks: TasksModel;
 
   /** Ask the server for the apps of the queue. */
-  readonly apps = (): Promise<IApp[]> =>
+  readonly apps = (): Promise<IAppView[]> =>
     this.follower.api.look('apps', { queue: this.folder });
 
-  get summary(): IQueueSummary | null {
+  get summary(): IQueueView | null {
     return this._summary;
   }
 
@@ -32,5 +32,5 @@ export class QueueModel extends FollowedModel {
     return true;
   }
 
-  private _summary: IQueueSummary | null = null;
+  private _summary: IQueueView | null = null;
 }

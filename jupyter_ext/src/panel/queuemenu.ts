@@ -4,7 +4,7 @@
 import type { CommandRegistry } from '@lumino/commands';
 import { Menu } from '@lumino/widgets';
 
-import { COMMANDS, IQueueLine } from './tokens';
+import { COMMANDS, IListedQueue } from './tokens';
 
 /** Commands of the menu; empty: a line between them. */
 const ITEMS = [
@@ -44,7 +44,7 @@ export class QueueMenu {
   }
 
   /** Open the menu of a queue below a button. */
-  open(line: IQueueLine, button: HTMLElement): void {
+  open(line: IListedQueue, button: HTMLElement): void {
     this._menu.clearItems();
     ITEMS.forEach(command =>
       this._menu.addItem(

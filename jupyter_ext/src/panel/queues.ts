@@ -7,7 +7,7 @@ import { ISignal, Signal } from '@lumino/signaling';
 import { Follower } from '../model';
 import { IServerEvent, RequestError } from '../request';
 import { Looker } from './looker';
-import type { IQueueLine, ISettings } from './tokens';
+import type { IListedQueue, ISettings } from './tokens';
 
 /** The most queues that are followed: a server keeps 128 in memory, for all pages. */
 const MOST = 100;
@@ -17,8 +17,8 @@ const GONE: readonly unknown[] = ['QueueGoneError', 'UnknownQueueError'];
 
 /** What became of a queue. */
 export interface IChange {
-  before: IQueueLine | null;
-  now: IQueueLine;
+  before: IListedQueue | null;
+  now: IListedQueue;
 }
 
 /** The list of queues: looked for while someone looks, told of by the event stream. */
@@ -42,7 +42,7 @@ export class QueuesModel implements IDisposable {
   }
 
   /** In the server's order; `null` before it was asked. */
-  get lines(): readonly IQueueLine[] | null {
+  get lines(): readonly IListedQueue[] | null {
     return this._lines;
   }
 
@@ -96,7 +96,7 @@ export class QueuesModel implements IDisposable {
   }
 
   /** What is known of a queue. */
-  line(folder: string | null): IQueueLine | null {
+  line(folder: string | null): IListedQueue | null {
     return this._lines?.find(line => line.folder === folder) ?? null;
   }
 
@@ -137,7 +137,7 @@ export class QueuesModel implements IDisposable {
 
   /** Ask which queues there are; returns whether to ask again after a while. */
   private async _look(): Promise<boolean> {
-    let lines: IQueueLine[];
+    let lines: IListedQueue[];
     try {
       lines = await this.follower.api.look('queues', {
         folder: this._settings?.folders ?? []
@@ -213,14 +213,14 @@ export class QueuesModel implements IDisposable {
         ? { ...before, condition: 'unreadable', error: event.message }
         : // The stream calls it as it was asked for.
           { ...event, queue: before.queue }
-    ) as IQueueLine;
+    ) as IListedQueue;
     this._lines = [...this._lines];
-    (this._lines as IQueueLine[])[place] = now;
+    (this._lines as IListedQueue[])[place] = now;
     this._tell(before, now);
     this._changed.emit();
   }
 
-  private _tell(before: IQueueLine | null, now: IQueueLine): void {
+  private _tell(before: IListedQueue | null, now: IListedQueue): void {
     if (before !== now) {
       this._moved.emit({ before, now });
     }
@@ -253,7 +253,7 @@ export class QueuesModel implements IDisposable {
   private _followed = new Map<string, IDisposable>();
   private _heard = 0;
   private _isDisposed = false;
-  private _lines: readonly IQueueLine[] | null = null;
+  private _lines: readonly IListedQueue[] | null = null;
   private _looker: Looker;
   private _moved = new Signal<this, IChange>(this);
   private _problem: Error | null = null;

@@ -2,10 +2,10 @@
  * A task whose page is open.
  */
 import { Follower } from '../model';
-import type { IDisplayList, IDisplaySource } from './components/displays';
+import type { IDisplaySource } from './components/displays';
 import { FollowedModel } from './followed';
 import { LogModel } from './log';
-import type { ITask } from './tokens';
+import type { IDisplayList, ITaskView } from './tokens';
 
 /** All that is known of a task, while someone looks. */
 export class TaskModel extends FollowedModel {
@@ -45,7 +45,7 @@ export class TaskModel extends FollowedModel {
     this.out.attempt = this.err.attempt = attempt;
   }
 
-  get task(): ITask | null {
+  get task(): ITaskView | null {
     return this._task;
   }
 
@@ -61,7 +61,7 @@ export class TaskModel extends FollowedModel {
 
   protected async look(): Promise<boolean> {
     const before = this._task;
-    const now = await this.follower.api.look<ITask>('task', {
+    const now = await this.follower.api.look<ITaskView>('task', {
       queue: this.folder,
       tid: this.tid
     });
@@ -73,5 +73,5 @@ export class TaskModel extends FollowedModel {
     return JSON.stringify(before) !== JSON.stringify(now);
   }
 
-  private _task: ITask | null = null;
+  private _task: ITaskView | null = null;
 }

@@ -11,7 +11,7 @@ import { TaskView } from './components/taskview';
 import type { LogModel } from './log';
 import { trouble } from './panel';
 import { TaskModel } from './task';
-import { ITask, ITaskLabel, label } from './tokens';
+import { ITaskView, ITaskLabel, label } from './tokens';
 import { Page } from './watched';
 
 export { TaskModel };
@@ -19,9 +19,9 @@ export { TaskModel };
 /** What the page asks of those who own it. */
 export interface ITaskCallbacks {
   task: (folder: string, task: ITaskLabel) => void;
-  retry: (folder: string, task: ITask) => Promise<boolean>;
-  cancel: (folder: string, task: ITask) => Promise<boolean>;
-  cell: (folder: string, task: ITask) => void;
+  retry: (folder: string, task: ITaskView) => Promise<boolean>;
+  cancel: (folder: string, task: ITaskView) => Promise<boolean>;
+  cell: (folder: string, task: ITaskView) => void;
   queue: (folder: string) => void;
   trust: (folder: string, tid: string, user: string) => Promise<boolean>;
   highlight: Highlight;

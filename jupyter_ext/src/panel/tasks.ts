@@ -4,7 +4,7 @@
 import { ISignal, Signal } from '@lumino/signaling';
 
 import type { Api } from '../request';
-import { IFilter, ITaskLine, ITaskPage, NO_FILTER } from './tokens';
+import { IFilter, ITaskRow, ITaskPage, NO_FILTER } from './tokens';
 
 /** Tasks that are asked for at once. */
 const PAGE = 100;
@@ -13,7 +13,7 @@ const PAGE = 100;
 const KEPT = 50;
 
 interface IKnown {
-  tasks: ITaskLine[];
+  tasks: ITaskRow[];
   /** Which look it is of. */
   look: number;
 }
@@ -60,12 +60,12 @@ export class TasksModel {
   }
 
   /** The task at a place of the list, if it is known. */
-  get(place: number): ITaskLine | undefined {
+  get(place: number): ITaskRow | undefined {
     return this._pages.get(Math.floor(place / PAGE))?.tasks[place % PAGE];
   }
 
   /** The task of an identity, if it is known. */
-  find(tid: string): ITaskLine | undefined {
+  find(tid: string): ITaskRow | undefined {
     for (const { tasks } of this._pages.values()) {
       const task = tasks.find(task => task.tid === tid);
       if (task) {

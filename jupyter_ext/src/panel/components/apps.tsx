@@ -5,7 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
 import { duration, number } from '../../format';
-import type { IApp } from '../tokens';
+import type { IAppView } from '../tokens';
 import { Link, Symbol } from './bits';
 
 /** ms between two questions while the queue changes. */
@@ -13,7 +13,7 @@ const PACE = 3000;
 
 /** Properties of {@link Apps}. */
 export interface IAppsProps {
-  load: () => Promise<IApp[]>;
+  load: () => Promise<IAppView[]>;
   /** Another one when the queue has changed. */
   version: number;
   /** List the tasks of an app. */
@@ -43,7 +43,7 @@ export function Apps(props: IAppsProps): JSX.Element {
 }
 
 function Table({ load, version, onApp, trans }: IAppsProps): JSX.Element {
-  const [apps, setApps] = React.useState<IApp[] | null>(null);
+  const [apps, setApps] = React.useState<IAppView[] | null>(null);
   const [problem, setProblem] = React.useState('');
   const asked = React.useRef(0);
   React.useEffect(() => {

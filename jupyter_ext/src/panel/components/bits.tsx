@@ -13,7 +13,7 @@ import {
   SYMBOLS,
   TARGETS
 } from '../../tokens';
-import type { IQueueLine, ITaskLine } from '../tokens';
+import type { IListedQueue, ITaskRow } from '../tokens';
 
 /** How a state or a condition looks; those who can't see it have the words beside it. */
 export function Symbol({ text }: { text: string }): JSX.Element {
@@ -26,7 +26,7 @@ export function Symbol({ text }: { text: string }): JSX.Element {
 
 /** The state under which a task is shown. */
 export function shownState(
-  task: Pick<ITaskLine, 'state' | 'blocked' | 'superseded'>
+  task: Pick<ITaskRow, 'state' | 'blocked' | 'superseded'>
 ): Shown {
   if (task.superseded) {
     return 'SUPERSEDED';
@@ -36,27 +36,26 @@ export function shownState(
 
 /** Whether a task can be asked to run again: it has ended, and counts. */
 export function canRunAgain(
-  task: Pick<ITaskLine, 'state' | 'superseded'>
+  task: Pick<ITaskRow, 'state' | 'superseded'>
 ): boolean {
   return (
     !task.superseded &&
-    (task.state === 'SUCCEEDED' || TARGETS.retry.includes(task.state))
+    (task.state === 'SUCCEEDED' ||
+      (TARGETS.retry as readonly string[]).includes(task.state))
   );
 }
 
 /** Whether running a task again computes a result that is there already. */
-export function isRunAgain(
-  task: Pick<ITaskLine, 'state'> | undefined
-): boolean {
+export function isRunAgain(task: Pick<ITaskRow, 'state'> | undefined): boolean {
   return task?.state === 'SUCCEEDED';
 }
 
 /** Whether a task can be cancelled: it runs, or will run. */
 export function canCancel(
-  task: Pick<ITaskLine, 'state' | 'superseded'>
+  task: Pick<ITaskRow, 'state' | 'superseded'>
 ): boolean {
   return (
-    TARGETS.cancel.includes(task.state) &&
+    (TARGETS.cancel as readonly string[]).includes(task.state) &&
     (!task.superseded || task.state === 'RUNNING')
   );
 }
@@ -91,7 +90,7 @@ export function conditionSymbol(condition: Condition | 'unreadable'): string {
 }
 
 /** How many of a queue's tasks did not succeed. */
-export function bad(line: IQueueLine): number {
+export function bad(line: IListedQueue): number {
   const { FAILED = 0, KILLED = 0, UNKNOWN = 0 } = line.counts ?? {};
   return FAILED + KILLED + UNKNOWN;
 }
@@ -101,7 +100,7 @@ export function Bar({
   line,
   trans
 }: {
-  line: IQueueLine;
+  line: IListedQueue;
   trans: TranslationBundle;
 }): JSX.Element {
   const done = line.counts.SUCCEEDED ?? 0;

@@ -6,21 +6,7 @@ import React from 'react';
 
 import { TrustNote } from '../../components/trust';
 import { bytes } from '../../format';
-
-/** What is known of a display before it is opened. */
-export interface IDisplay {
-  number: number;
-  /** Bytes by MIME type. */
-  kinds: Record<string, number>;
-  text: string;
-}
-
-/** What is known of all displays of a task. */
-export interface IDisplayList {
-  displays: readonly IDisplay[];
-  /** Who made them and is not trusted: then they are text and images only; else empty. */
-  untrusted?: string;
-}
+import type { IDisplayList, IDisplayView } from '../tokens';
 
 /** Asks the server for displays. */
 export interface IDisplaySource {
@@ -40,7 +26,7 @@ export interface IDisplaysProps {
   trans: TranslationBundle;
 }
 
-const NOTHING: IDisplayList = { displays: [] };
+const NOTHING: IDisplayList = { displays: [], total: 0, untrusted: '' };
 const IMAGES = ['image/png', 'image/jpeg', 'image/gif'];
 /** Figures and tables that are opened at once: the first ones, unless they are large (bytes). */
 const OPEN = 4;
@@ -99,7 +85,7 @@ export function Displays(props: IDisplaysProps): JSX.Element | null {
 }
 
 function Display(props: {
-  display: IDisplay;
+  display: IDisplayView;
   source: IDisplaySource;
   trans: TranslationBundle;
 }): JSX.Element {

@@ -13,7 +13,7 @@ import {
 import React from 'react';
 
 import { moment, number } from '../../format';
-import { COMMANDS, IQueueLine } from '../tokens';
+import { COMMANDS, IListedQueue } from '../tokens';
 import {
   bad,
   Banner,
@@ -32,7 +32,7 @@ const EXAMPLE = '%load_ext desipipe\n%desipipe use my_queue';
 
 /** Properties of {@link QueueList}. */
 export interface IQueueListProps {
-  lines: readonly IQueueLine[] | null;
+  lines: readonly IListedQueue[] | null;
   /** Why the server did not say which there are. */
   problem: string;
   /** The server gives no answer. */
@@ -43,10 +43,10 @@ export interface IQueueListProps {
   open: string | null;
   onToggle: (folder: string) => void;
   onDismiss: (folder: string) => void;
-  onCommand: (command: string, line?: IQueueLine) => void;
-  onMenu: (line: IQueueLine, button: HTMLElement) => void;
+  onCommand: (command: string, line?: IListedQueue) => void;
+  onMenu: (line: IListedQueue, button: HTMLElement) => void;
   /** What is shown of the one that is open. */
-  children: (line: IQueueLine) => React.ReactNode;
+  children: (line: IListedQueue) => React.ReactNode;
   trans: TranslationBundle;
 }
 
@@ -143,7 +143,7 @@ function Trouble(props: IQueueListProps): JSX.Element | null {
   return props.problem ? <Banner action={retry}>{props.problem}</Banner> : null;
 }
 
-function Queue(props: IQueueListProps & { line: IQueueLine }): JSX.Element {
+function Queue(props: IQueueListProps & { line: IListedQueue }): JSX.Element {
   const { line, trans } = props;
   const open = line.folder === props.open;
   const words = conditionWords(trans)[line.condition];
@@ -204,7 +204,7 @@ function Short({
   line,
   trans
 }: {
-  line: IQueueLine;
+  line: IListedQueue;
   trans: TranslationBundle;
 }): JSX.Element {
   const failed = bad(line);
@@ -230,7 +230,7 @@ function Pause({
   line,
   onCommand,
   trans
-}: IQueueListProps & { line: IQueueLine }): JSX.Element {
+}: IQueueListProps & { line: IListedQueue }): JSX.Element {
   const paused = line.state === 'PAUSED';
   const refused = refusal(line.untrusted, trans);
   return (

@@ -12,13 +12,13 @@ import type { TasksModel } from '../tasks';
 import {
   COMMANDS,
   IFilter,
-  IQueueLine,
-  IQueueSummary,
-  IApp,
+  IListedQueue,
+  IQueueView,
+  IAppView,
   ITaskLabel,
-  ITaskLine,
+  ITaskRow,
   TasksAction,
-  IWorker,
+  IWorkerView,
   label
 } from '../tokens';
 import { bad, Banner, Bar, left, Link, refusal, Symbol } from './bits';
@@ -28,9 +28,9 @@ import { Workers } from './workers';
 
 /** Properties of {@link QueueView}. */
 export interface IQueueViewProps {
-  line: IQueueLine;
+  line: IListedQueue;
   /** `null` before it was told. */
-  summary: IQueueSummary | null;
+  summary: IQueueView | null;
   problem: string;
   filter: IFilter;
   /** Whether the workers are shown. */
@@ -42,12 +42,12 @@ export interface IQueueViewProps {
   onCommand: (command: string) => void;
   onFilter: (filter: IFilter) => void;
   onWorkers: (open: boolean) => void;
-  onEndWorker: (worker: IWorker) => void;
+  onEndWorker: (worker: IWorkerView) => void;
   onTask: (task: ITaskLabel) => void;
   /** Do something with several tasks. */
-  onTasks: (action: TasksAction, tasks: readonly ITaskLine[]) => void;
+  onTasks: (action: TasksAction, tasks: readonly ITaskRow[]) => void;
   /** Ask the server for the apps of the queue. */
-  apps?: () => Promise<IApp[]>;
+  apps?: () => Promise<IAppView[]>;
   trans: TranslationBundle;
 }
 
@@ -123,7 +123,7 @@ function Counts({
       (state): [State, number] => [state, line.counts[state] ?? 0]
     ),
     ['BLOCKED', line.blocked],
-    ['SUPERSEDED', line.superseded ?? 0]
+    ['SUPERSEDED', line.superseded]
   ];
   return (
     <div className="jp-desipipe-counts">
@@ -156,7 +156,7 @@ function Pace({ line, trans }: IQueueViewProps): JSX.Element | null {
   if (eta !== null) {
     parts.push(left(eta, trans));
   }
-  const limits = [...new Set(Object.values(line.limits ?? {}))];
+  const limits = [...new Set(Object.values(line.limits))];
   if (line.left > 0 && limits.length) {
     parts.push(
       trans.__('at most %1 in parallel', limits.map(n => number(n)).join(', '))

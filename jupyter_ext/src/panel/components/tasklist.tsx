@@ -7,7 +7,7 @@ import React from 'react';
 
 import { stateWords } from '../../components/status';
 import { duration } from '../../format';
-import { ITaskLine, label } from '../tokens';
+import { ITaskRow, label } from '../tokens';
 import { shownState, StateSymbol } from './bits';
 
 /** Height of a line, px; also in panel.css. */
@@ -19,14 +19,14 @@ export interface ITaskListProps {
   total: number | null;
   /** What is shown is of before, the answer is on its way. */
   busy: boolean;
-  get: (place: number) => ITaskLine | undefined;
+  get: (place: number) => ITaskRow | undefined;
   /** Someone looks at these places. */
   onRange: (first: number, last: number) => void;
-  onOpen: (task: ITaskLine) => void;
+  onOpen: (task: ITaskRow) => void;
   /** Tasks that are selected, by identity. */
-  selected?: ReadonlyMap<string, ITaskLine>;
+  selected?: ReadonlyMap<string, ITaskRow>;
   /** One task more or less is to be selected, or several more. */
-  onSelect?: (tasks: readonly ITaskLine[]) => void;
+  onSelect?: (tasks: readonly ITaskRow[]) => void;
   /** What is said where there is nothing. */
   empty: string;
   trans: TranslationBundle;
@@ -90,12 +90,12 @@ export function TaskList(props: ITaskListProps): JSX.Element {
   };
 
   /** With the key Ctrl (or ⌘) a click selects one more, with Shift all up to it. */
-  const onClick = (place: number, task: ITaskLine, event: React.MouseEvent) => {
+  const onClick = (place: number, task: ITaskRow, event: React.MouseEvent) => {
     if (event.shiftKey && props.onSelect) {
       const [low, high] = [Math.min(current, place), Math.max(current, place)];
       const some = Array.from({ length: high - low + 1 }, (_, i) =>
         props.get(low + i)
-      ).filter((task): task is ITaskLine => !!task);
+      ).filter((task): task is ITaskRow => !!task);
       props.onSelect(some.length === 1 ? [task] : some);
     } else if ((event.ctrlKey || event.metaKey) && props.onSelect) {
       props.onSelect([task]);
@@ -171,10 +171,10 @@ interface ILineProps {
   place: number;
   total: number;
   top: number;
-  task: ITaskLine | undefined;
+  task: ITaskRow | undefined;
   active: boolean;
   selected: boolean;
-  onClick: (task: ITaskLine, event: React.MouseEvent) => void;
+  onClick: (task: ITaskRow, event: React.MouseEvent) => void;
   words: ReturnType<typeof stateWords>;
   trans: TranslationBundle;
 }
@@ -239,7 +239,7 @@ const Line = React.memo(
     a.id === b.id
 );
 
-function facts(task: ITaskLine, trans: TranslationBundle): string {
+function facts(task: ITaskRow, trans: TranslationBundle): string {
   const parts = [task.host];
   if (task.duration !== null) {
     parts.push(duration(task.duration, trans));

@@ -7,12 +7,12 @@ import React from 'react';
 import { stateWords } from '../../components/status';
 import { bytes, duration, moment, number } from '../../format';
 import { shown } from '../log';
-import { IAttempt, ITask, ITaskLabel, label } from '../tokens';
+import { IAttemptView, ITaskView, ITaskLabel, label } from '../tokens';
 import { Link, shownState, StateSymbol } from './bits';
 
 /** Properties of the sections. */
 export interface ISectionProps {
-  task: ITask;
+  task: ITaskView;
   /** Name of its queue. */
   queue: string;
   onTask: (task: ITaskLabel) => void;
@@ -85,7 +85,7 @@ function Attempt({
   attempt,
   trans
 }: {
-  attempt: IAttempt;
+  attempt: IAttemptView;
   trans: TranslationBundle;
 }): JSX.Element {
   return (
@@ -111,7 +111,11 @@ function Attempt({
 
 /** Tasks that it depends on, or that use it. */
 export function Related(
-  props: ISectionProps & { title: string; tasks: ITask['requires']; n: number }
+  props: ISectionProps & {
+    title: string;
+    tasks: ITaskView['requires'];
+    n: number;
+  }
 ): JSX.Element | null {
   const { tasks, n, trans } = props;
   return n ? (
@@ -191,12 +195,12 @@ export function Details(props: ISectionProps): JSX.Element {
   );
 }
 
-function peersTitle({ name }: ITask, trans: TranslationBundle): string {
+function peersTitle({ name }: ITaskView, trans: TranslationBundle): string {
   return trans.__('Other tasks of %1', name);
 }
 
 /** `median 3.2 s (0.5 s to 8 s), 120 MB, of 20 tasks`. */
-function peersText({ peers }: ITask, trans: TranslationBundle): string {
+function peersText({ peers }: ITaskView, trans: TranslationBundle): string {
   if (!peers) {
     return '';
   }

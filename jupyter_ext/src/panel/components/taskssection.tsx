@@ -7,8 +7,8 @@ import React from 'react';
 
 import { stateWords } from '../../components/status';
 import { number } from '../../format';
-import { Shown, STATES, SYMBOLS } from '../../tokens';
-import type { IFilter, ITaskLine, Order } from '../tokens';
+import { Shown, State, STATES, SYMBOLS } from '../../tokens';
+import type { IFilter, ITaskRow, Order } from '../tokens';
 import { Banner, canCancel, canRunAgain, refusal } from './bits';
 import type { IQueueViewProps } from './queueview';
 import { TaskList } from './tasklist';
@@ -16,7 +16,7 @@ import { TaskList } from './tasklist';
 /** The most tasks that one order is for. */
 const MOST = 1000;
 
-type Selection = ReadonlyMap<string, ITaskLine>;
+type Selection = ReadonlyMap<string, ITaskRow>;
 
 /** The list, and what determines what is in it. */
 export function Tasks(props: IQueueViewProps): JSX.Element {
@@ -73,7 +73,7 @@ export function Tasks(props: IQueueViewProps): JSX.Element {
 }
 
 /** One task is selected or no longer; several are selected. */
-function toggled(selected: Selection, tasks: readonly ITaskLine[]): Selection {
+function toggled(selected: Selection, tasks: readonly ITaskRow[]): Selection {
   const now = new Map(selected);
   for (const task of tasks) {
     if (tasks.length === 1 && now.has(task.tid)) {
@@ -188,8 +188,8 @@ function States({
     state === 'BLOCKED'
       ? line.blocked
       : state === 'SUPERSEDED'
-        ? (line.superseded ?? 0)
-        : (line.counts[state] ?? 0);
+        ? line.superseded
+        : (line.counts[state as State] ?? 0);
   return (
     <select
       aria-label={trans.__('State')}

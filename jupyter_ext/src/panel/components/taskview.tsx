@@ -6,7 +6,7 @@ import React from 'react';
 
 import { stateWords } from '../../components/status';
 import { shown } from '../log';
-import { ITask, ITaskLabel, label } from '../tokens';
+import { ITaskView, ITaskLabel, label } from '../tokens';
 import {
   Banner,
   canCancel,
@@ -23,7 +23,7 @@ import { Arguments, Attempts, Details, Related } from './tasksections';
 
 /** Properties of {@link TaskView}. */
 export interface ITaskViewProps {
-  task: ITask;
+  task: ITaskView;
   /** Name of its queue. */
   queue: string;
   problem: string;
@@ -197,15 +197,6 @@ function Condition({ task, onTask, trans }: ITaskViewProps): JSX.Element {
           {trans.__(', which did not succeed. Retry that task first.')}
         </p>
       )}
-      {task.result_text && (
-        <pre
-          className="jp-desipipe-code"
-          tabIndex={0}
-          aria-label={trans.__('Result')}
-        >
-          {task.result_text}
-        </pre>
-      )}
     </>
   );
 }
@@ -257,7 +248,7 @@ function Output(props: ITaskViewProps): JSX.Element {
 
 /** Which attempt's output is shown. */
 function Choice(props: {
-  task: ITask;
+  task: ITaskView;
   attempt: number;
   onAttempt: (attempt: number) => void;
   trans: TranslationBundle;

@@ -6,7 +6,13 @@ import { closeIcon } from '@jupyterlab/ui-components';
 import React from 'react';
 
 import { ago, duration, moment, number } from '../../format';
-import { IJob, IQueueSummary, ITaskLabel, IWorker, label } from '../tokens';
+import {
+  IJobView,
+  IQueueView,
+  ITaskLabel,
+  IWorkerView,
+  label
+} from '../tokens';
 import { Link, StateSymbol, Symbol } from './bits';
 
 /** How many are shown at first, and more each time someone asks: workers, jobs, tasks of a worker. */
@@ -19,13 +25,13 @@ const PACE = 10_000;
 
 /** Properties of {@link Workers}. */
 export interface IWorkersProps {
-  summary: IQueueSummary;
+  summary: IQueueView;
   /** Whether they are shown, or only how many there are. */
   open: boolean;
   /** Why none may be ended; empty if that may be done. */
   refused?: string;
   onOpen: (open: boolean) => void;
-  onEndWorker: (worker: IWorker) => void;
+  onEndWorker: (worker: IWorkerView) => void;
   onTask: (task: ITaskLabel) => void;
   trans: TranslationBundle;
 }
@@ -89,7 +95,7 @@ export function Workers(props: IWorkersProps): JSX.Element {
 
 /** `2 · 16 slots · 3 jobs pending`. */
 function numbers(
-  { workers, n_workers, jobs, n_jobs }: IQueueSummary,
+  { workers, n_workers, jobs, n_jobs }: IQueueView,
   trans: TranslationBundle
 ): string {
   const slots = workers.reduce((sum, worker) => sum + worker.slots, 0);
@@ -112,7 +118,7 @@ function numbers(
 }
 
 /** The time (s since the epoch) by the server's clock, which need not be that of this machine; of this moment if `ticking`. */
-function useClock(summary: IQueueSummary, ticking: boolean): number {
+function useClock(summary: IQueueView, ticking: boolean): number {
   const received = React.useMemo(() => performance.now(), [summary]);
   const [, tick] = React.useReducer((n: number) => n + 1, 0);
   React.useEffect(() => {
@@ -154,8 +160,8 @@ function Several<T>(props: {
 
 function Worker(
   props: IWorkersProps & {
-    worker: IWorker;
-    job: IJob | undefined;
+    worker: IWorkerView;
+    job: IJobView | undefined;
     now: number;
   }
 ): JSX.Element {
@@ -232,7 +238,7 @@ function Job({
   now,
   trans
 }: {
-  job: IJob;
+  job: IJobView;
   now: number;
   trans: TranslationBundle;
 }): JSX.Element {
@@ -284,7 +290,7 @@ function jobName(job: string, pid: number, trans: TranslationBundle): string {
 }
 
 /** `pending (Priority)`; empty where there is nothing to say but that it runs. */
-function jobWords(job: IJob, trans: TranslationBundle): string {
+function jobWords(job: IJobView, trans: TranslationBundle): string {
   const { state, reason } = job;
   if (state === 'withdrawn') {
     return trans.__('withdrawn');
@@ -296,7 +302,11 @@ function jobWords(job: IJob, trans: TranslationBundle): string {
 }
 
 /** `41 min left`; empty where nobody knows. */
-function timeLeft(job: IJob, now: number, trans: TranslationBundle): string {
+function timeLeft(
+  job: IJobView,
+  now: number,
+  trans: TranslationBundle
+): string {
   if (job.ends === null) {
     return '';
   }

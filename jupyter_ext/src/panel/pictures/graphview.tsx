@@ -7,7 +7,7 @@ import React from 'react';
 import { stateWords } from '../../components/status';
 import { number } from '../../format';
 import { SYMBOLS } from '../../tokens';
-import { IGraph, INode, ITaskLabel } from '../tokens';
+import { IGraphView, INode, ITaskLabel } from '../tokens';
 import { APP, fold, IPlaced, parts, place, shape, short, TASK } from './layout';
 import { IPalette } from './palette';
 import type { OnSave } from './save';
@@ -15,7 +15,7 @@ import { useZoom, zoomIdentity } from './zoom';
 
 /** Properties of {@link GraphView}. */
 export interface IGraphViewProps {
-  graph: IGraph;
+  graph: IGraphView;
   /** Name of the queue. */
   queue: string;
   colours: IPalette;

@@ -7,7 +7,8 @@
 import * as dagre from '@dagrejs/dagre';
 
 import { State, STATES } from '../../tokens';
-import type { IGraph, INode } from '../tokens';
+import type { IGraphApp } from '../../generated/view';
+import type { IGraphView, INode } from '../tokens';
 
 /** The most lines that are drawn: more are no picture, and take long to place. */
 export const MOST_EDGES = 1500;
@@ -49,16 +50,16 @@ export interface IPicture {
 }
 
 /** Let apps stand for their tasks. */
-export function fold(graph: IGraph, folds: (name: string) => boolean): IGraph {
-  const apps = new Map<
-    string,
-    Required<Omit<INode, 'tid' | 'index' | 'state'>>
-  >();
+export function fold(
+  graph: IGraphView,
+  folds: (name: string) => boolean
+): IGraphView {
+  const apps = new Map<string, IGraphApp>();
   const place = new Map<string, string>();
   const nodes: INode[] = [];
   for (const node of graph.nodes) {
-    if (!node.tid) {
-      const app = { total: 0, ...node, counts: { ...node.counts } };
+    if (node.tid === undefined) {
+      const app: IGraphApp = { ...node, counts: { ...node.counts } };
       apps.set(node.name, app);
       nodes.push(app);
     }
@@ -83,13 +84,13 @@ export function fold(graph: IGraph, folds: (name: string) => boolean): IGraph {
       apps.set(node.name, app);
       nodes.push(app);
     }
-    const state = node.state as State;
+    const state = node.state as State; // those of deleted tasks are not in a graph
     app.total += 1;
     app.counts[state] = (app.counts[state] ?? 0) + 1;
-    app.blocked = Number(app.blocked) + (node.blocked ? 1 : 0);
+    app.blocked += node.blocked ? 1 : 0;
     place.set(node.id, app.id);
   }
-  const edges = new Map<string, IGraph['edges'][number]>();
+  const edges = new Map<string, IGraphView['edges'][number]>();
   for (const { source, target, count } of graph.edges) {
     const [from, to] = [
       place.get(source) ?? source,
@@ -106,7 +107,7 @@ export function fold(graph: IGraph, folds: (name: string) => boolean): IGraph {
 }
 
 /** What is folded before anybody said so. */
-export function large(graph: IGraph): Set<string> {
+export function large(graph: IGraphView): Set<string> {
   const sizes = new Map<string, number>();
   for (const node of graph.nodes) {
     sizes.set(node.name, (sizes.get(node.name) ?? 0) + 1);
@@ -123,7 +124,7 @@ export function large(graph: IGraph): Set<string> {
  *
  * @param asked - names of apps that someone unfolded
  */
-export function place(graph: IGraph, asked: readonly string[]): IPicture {
+export function place(graph: IGraphView, asked: readonly string[]): IPicture {
   let folded = new Set([...large(graph)].filter(name => !asked.includes(name)));
   let shown = fold(graph, name => folded.has(name));
   const crowded = shown.edges.length > MOST_EDGES;
@@ -188,7 +189,7 @@ export function place(graph: IGraph, asked: readonly string[]): IPicture {
 }
 
 /** What the places depend on: they stay while tasks only change their states. */
-export function shape(graph: IGraph, asked: readonly string[]): string {
+export function shape(graph: IGraphView, asked: readonly string[]): string {
   return JSON.stringify([
     graph.nodes.map(node => node.id),
     graph.edges.map(edge => [edge.source, edge.target]),

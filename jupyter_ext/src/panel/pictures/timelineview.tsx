@@ -7,8 +7,14 @@ import React from 'react';
 
 import { stateWords } from '../../components/status';
 import { duration, number } from '../../format';
-import { State, STATES, SYMBOLS } from '../../tokens';
-import { IInterval, ILane, ITaskLabel, ITimeline, label } from '../tokens';
+import { STATES, SYMBOLS, TaskState } from '../../tokens';
+import {
+  IInterval,
+  ILaneView,
+  ITaskLabel,
+  ITimelineView,
+  label
+} from '../tokens';
 import { Tools } from './graphview';
 import { short } from './layout';
 import { IPalette } from './palette';
@@ -27,7 +33,7 @@ const REST = 300;
 
 /** Properties of {@link TimelineView}. */
 export interface ITimelineViewProps {
-  timeline: ITimeline;
+  timeline: ITimelineView;
   queue: string;
   /** From when to when all of it goes (s); what was asked for may be a part. */
   whole: [number, number];
@@ -223,7 +229,7 @@ export function TimelineView(props: ITimelineViewProps): JSX.Element {
 interface ILaneProps extends ITimelineViewProps {
   /** Colours by the names of apps; `null`: those of states. */
   apps: Map<string, string> | null;
-  lane: ILane;
+  lane: ILaneView;
   height: number;
   /** Of the picture. */
   width: number;
@@ -244,7 +250,7 @@ function Lane(props: ILaneProps): JSX.Element {
           const worst = (['FAILED', 'KILLED', 'UNKNOWN'] as const).find(
             state => item.counts?.[state]
           );
-          const state: State =
+          const state: TaskState =
             worst ?? ((item.count ?? 0) > 0 ? 'SUCCEEDED' : 'RUNNING');
           const level = Math.max(
             2,
@@ -354,7 +360,7 @@ const APP_COLOURS = [
 const APPS = 8;
 
 /** A colour for each app, in order of their names. */
-function appColours(timeline: ITimeline): Map<string, string> {
+function appColours(timeline: ITimelineView): Map<string, string> {
   const names = new Set(
     timeline.lanes.flatMap(lane => lane.intervals.map(item => item.name ?? ''))
   );
@@ -372,12 +378,12 @@ function Legend({
   colours,
   trans
 }: {
-  timeline: ITimeline;
+  timeline: ITimelineView;
   colours: IPalette;
   trans: TranslationBundle;
 }): JSX.Element {
   const words = stateWords(trans);
-  const there = new Set<State>();
+  const there = new Set<TaskState>();
   for (const lane of timeline.lanes) {
     for (const item of lane.intervals) {
       if (item.state) {
