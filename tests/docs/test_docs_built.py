@@ -90,6 +90,20 @@ def test_pages_have_a_dark_theme_and_fit_narrow_screens(html: Path) -> None:
 
 
 @pytest.mark.slow
+def test_notebooks_are_shown_with_their_pictures(html: Path) -> None:
+    page = (html / 'notebooks/power_spectrum.html').read_text()
+    notebook = json.loads((ROOT / 'nb/02_power_spectrum.ipynb').read_text())
+    outputs = [output for cell in notebook['cells'] for output in cell.get('outputs', [])]
+    pictures = [output for output in outputs if 'image/png' in output.get('data', {})]
+    assert pictures and page.count('src="data:image/png;base64,') >= len(pictures)
+    assert {path.name for path in (ROOT / 'nb').glob('*.ipynb')} == {
+        name
+        for shown in (ROOT / 'docs/notebooks').glob('*.md')
+        for name in re.findall(r'{notebook} nb/(\S+)', shown.read_text())
+    }
+
+
+@pytest.mark.slow
 def test_old_addresses_lead_to_pages(html: Path) -> None:
     sys.path.insert(0, str(ROOT / 'docs/_ext'))
     try:
@@ -104,7 +118,7 @@ def test_old_addresses_lead_to_pages(html: Path) -> None:
 def test_pages_are_in_the_table_of_contents() -> None:
     """Look for pages that no reader would find."""
     index = (ROOT / 'docs/index.md').read_text()
-    folders = ('tutorial', 'howto', 'reference', 'explanation', 'help')
+    folders = ('tutorial', 'howto', 'reference', 'explanation', 'help', 'notebooks')
     pages = {
         f'{folder}/{path.stem}'
         for folder in folders
