@@ -517,7 +517,7 @@ def test_factory(queue_dir: Path) -> None:
     spec = {
         'name': 'local',
         'mpiprocs_per_worker': 1,
-        'mpiexec': 'mpiexec -n {mpiprocs:d} {cmd}',
+        'mpiexec': 'mpiexec -np {mpiprocs:d} {cmd}',
         'stop_after': None,
     }
     assert (

@@ -18,7 +18,7 @@ from itertools import islice
 from shlex import quote
 from typing import Any, NamedTuple, TypeVar
 
-from ..environment import FAILED_COMMAND, Environment
+from ..environment import Environment
 from ..errors import DesipipeError, LaunchError, ManagerRunningError, QueueError, QueueGoneError
 from ..provenance import machine
 from ..provider import Provider
@@ -43,6 +43,7 @@ from ..store.lease import LEASE, Lease, Observer, gone, read_lease
 from ..store.watch import Watcher
 from ..utils import username
 from .backoff import Backoff
+from .last_words import last_words
 from .queue_faults import QueueFaults, QueueLostError
 from .worker import check_mode
 
@@ -70,7 +71,6 @@ SIGNALLED_MOST_S = 5.0  # the same when the manager was told to end
 STEP = 'a step of the manager'
 START = 10.0  # s for a manager in the background to say that it is there, or that it ends
 END_WAIT = 30.0  # s for workers to end when the manager does
-_LINES_OF_A_START = 10  # that one start of a worker writes into its log, at most
 SILENT_MOST = 60.0  # s for a batch system to say what became of a worker that shows no sign of life
 CANCEL_WAIT = 20.0  # s for a batch system to be told that jobs are cancelled, when the manager ends
 AGAIN_AFTER = 60.0  # s before a job that somebody cancelled before it began is submitted again
@@ -835,14 +835,17 @@ class Manager:
                 not began and not withdrawn and job.fate in ('completed', 'failed', 'launch', 'oom')
             )
         if failed:
-            self._died(pool, job.reason, now, launched)
+            self._died(pool, job.jobid, job.reason, now, launched)
 
-    def _died(self, pool: Pool, reason: str, now: float, launched: float | None) -> None:
+    def _died(
+        self, pool: Pool, jobid: str, reason: str, now: float, launched: float | None
+    ) -> None:
         if launched is None:  # by a manager before
             launched = now if now >= pool.idle.due else -math.inf
         pause = pool.idle.fail(now, launched)
         if pause is not None:
-            words = self._last_words(pool)
+            log = self._log_name(pool)
+            words = last_words(self.ledger.folder, log, pool.provider, jobid)
             self._say(
                 ('died', pool.mid),
                 f'a worker of task manager {pool.mid} died at once ({reason}): trying again in '
@@ -890,7 +893,7 @@ class Manager:
                 self._reviewed.add(name)
                 own = worker.stop is not None or worker.kind or worker.job in pool.withdrawn
                 if not own and self.ledger.pending(pool.mid) and not self.ledger.state.paused:
-                    self._died(pool, f'it took no task: {worker.ended}', now, launched)
+                    self._died(pool, worker.job, f'it took no task: {worker.ended}', now, launched)
 
     def _settle(self, pool: Pool, job: Job, why: str) -> None:
         """End the workers of a job that has ended, as the batch system says, and what they ran."""
@@ -971,19 +974,6 @@ class Manager:
 
     def _log_name(self, pool: Pool) -> str:
         return f'workers-{check_name(pool.mid)}.log'
-
-    def _last_words(self, pool: Pool) -> str:
-        """Return the last line of the workers' log, and commands of the environment that failed."""
-        try:
-            data = read_file(self.ledger.folder, self._log_name(pool), 2000, tail=True)
-            words = data.decode(errors='replace').strip()
-        except FileNotFoundError:
-            return 'none'
-        if not words:
-            return f'none (see {self._log(pool)})'
-        *before, last = words.splitlines()
-        failed = [line for line in before[-_LINES_OF_A_START:] if FAILED_COMMAND in line]
-        return '; '.join(dict.fromkeys([*failed, last]))
 
     def _scale(self, now: float) -> None:
         state = self.ledger.state
