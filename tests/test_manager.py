@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from polling import wait_for
+from polling import TIMEOUT_S, wait_for
 
 from desipipe import Queue, TaskManager, spawn
 from desipipe.errors import ManagerRunningError
@@ -114,6 +114,25 @@ def test_one_manager_a_queue(
     (tmp_path / 'go').touch()
     assert beside.wait(60) == 0
     assert future.result(timeout=0) == 1
+
+
+def test_a_manager_that_waits_takes_the_place_of_one_that_died(
+    queue: Queue, tmp_path: Path
+) -> None:
+    wait = sleeper(TaskManager(queue))
+    futures = [wait(i, str(tmp_path / f'go{i:d}')) for i in range(2)]
+    pid = spawn(queue, spawn=True)
+    wait_for(lambda: futures[0].state == 'RUNNING')
+    log = tmp_path / 'log'
+    with open(log, 'w') as file:
+        beside = subprocess.Popen([*SPAWN, queue.folder], stderr=file)
+    wait_for(lambda: 'Waiting until nothing is left' in log.read_text())
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    for i in range(2):
+        (tmp_path / f'go{i:d}').touch()
+    assert beside.wait(TIMEOUT_S) == 0, log.read_text()
+    assert [future.result(timeout=0) for future in futures] == [0, 1], log.read_text()
 
 
 def test_hang_up_does_not_end_it(queue: Queue, tmp_path: Path) -> None:
