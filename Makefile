@@ -112,7 +112,7 @@ matrix:  ## tests with the oldest dependencies, without cgroups, on Debian trixi
 install-tests:  ## install the wheel with pip, pipx, uv, read-only, and run the demo with each
 	@PYTHON=$(PYTHON) tests/matrix/install.sh
 
-check: $(VENV)/.installed-lint  ## ruff, its formatter, mypy, sizes, names, dead code; of the JupyterLab side: tsc, eslint, prettier, stylelint
+check: $(VENV)/.installed-lint  ## ruff, its formatter, mypy, sizes, names, messages, dead code; of the JupyterLab side: tsc, eslint, prettier, stylelint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -1,4 +1,4 @@
-"""Sizes, names and docstrings that STYLE.md bounds, measured in every module of the package.
+"""Sizes, names, docstrings and messages that STYLE.md bounds, measured in every module of the package.
 
 ``python -m tests.standards`` prints the figures and fails where one grew; ``--shrink`` takes the
 present figures into ``standards.toml`` where they are lower. That file has two lists: exceptions
@@ -93,13 +93,45 @@ def docstrings(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
         yield '', count
 
 
+def messages(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Yield how many messages of exceptions have no capital letter or no full stop."""
+    count = 0
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
+            pieces = _pieces(node.exc.args[0])
+            if pieces:
+                # A command to type ends a message without a full stop, and so may a value.
+                last = re.split(r'[.?!] |\n', pieces[-1])[-1]
+                ends = not last or last[-1] in '.?!:)`\'"' or ': ' in last
+                count += pieces[0][:1].islower() or not ends
+    if count:
+        yield '', count
+
+
+def _pieces(node: ast.expr) -> list[str]:
+    """Return the pieces of a text between its values; empty where a text is a value."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return [node.value]
+    if isinstance(node, ast.JoinedStr):
+        return [
+            piece.value if isinstance(piece, ast.Constant) and isinstance(piece.value, str) else ''
+            for piece in node.values
+        ]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        left, right = _pieces(node.left), _pieces(node.right)
+        return [*(left or ['']), *(right or [''])] if left or right else []
+    return []
+
+
 MEASURES = {
     'functions': functions,
     'classes': classes,
     'modules': modules,
     'names': names,
     'docstrings': docstrings,
+    'messages': messages,
 }
+COUNTED = ('names', 'docstrings', 'messages')  # many in one module
 Figures = dict[str, dict[str, int]]
 Lists = dict[str, dict[str, dict[str, Any]]]  # exceptions and debts, by measure and name
 
@@ -169,7 +201,7 @@ def main() -> int:
     if parser.parse_args().shrink:
         shrink(figures, lists)
     for name, offenders in figures.items():
-        amount = sum(offenders.values()) if name in ('names', 'docstrings') else len(offenders)
+        amount = sum(offenders.values()) if name in COUNTED else len(offenders)
         print(f'{name:12} {amount}')
     wrong = defects(figures, lists)
     for line in wrong:

@@ -118,6 +118,8 @@ def test_standards_see_what_exceeds_a_bound(tmp_path: Path) -> None:
     body = '\n'.join(f'    x{number} = {number}' for number in range(41))
     (tmp_path / 'made.py').write_text(
         f'"""Two lines\nof summary."""\n\n\ndef long(said):\n{body}\n\n\nMOST = 3\n'
+        "if long: raise ValueError('no capital')\n"
+        "if long: raise ValueError(f'{long} is short. Try: long', MOST)\n"
     )
     figures = standards.measure(tmp_path)
     assert figures == {
@@ -126,6 +128,7 @@ def test_standards_see_what_exceeds_a_bound(tmp_path: Path) -> None:
         'modules': {},
         'names': {'made.py': 3},
         'docstrings': {'made.py': 1},
+        'messages': {'made.py': 1},
     }
     lists = {
         'exceptions': {},
@@ -134,6 +137,7 @@ def test_standards_see_what_exceeds_a_bound(tmp_path: Path) -> None:
     assert standards.defects(figures, lists) == [
         'functions: made.py:long: 42, 41 before',
         'docstrings: made.py: 1',
+        'messages: made.py: 1',
     ]
     lists = {'exceptions': {'functions': {'made.py:gone': 'why'}}, 'debts': figures}
     assert standards.defects(figures, lists) == ['functions: made.py:gone is no exception']
