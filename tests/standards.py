@@ -101,8 +101,11 @@ def messages(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
             pieces = _pieces(node.exc.args[0])
             if pieces:
                 # A command to type ends a message without a full stop, and so may a value.
-                last = re.split(r'[.?!] |\n', pieces[-1])[-1]
-                ends = not last or last[-1] in '.?!:)`\'"' or ': ' in last
+                text = '\0'.join(pieces)
+                last = re.split('[.?!] ', text)[-1]
+                ends = text.endswith(('.', '?', '!', ':', ')', '\0')) or bool(
+                    re.search(':\\s', last)
+                )
                 count += pieces[0][:1].islower() or not ends
     if count:
         yield '', count

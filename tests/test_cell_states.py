@@ -85,7 +85,7 @@ def stale(reason: str) -> dict[int, str]:
             4,
             'x, y =',
             'x, y = (',
-            FRAC_EDITED | {4: "edited: it cannot run: line 3 of the cell: '(' was never closed"},
+            FRAC_EDITED | {4: "edited: it cannot run: Line 3 of the cell: '(' was never closed"},
         ),
         (3, 'size = 1000', 'size = 2000', stale('variable `size` changed in cell 4')),
         (3, 'size = 1000', 'size = (1000)  # many', {}),

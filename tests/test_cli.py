@@ -292,7 +292,7 @@ def test_cheap(shell: Shell, argv: list[str]) -> None:
         (['spawn', '-q', 'ran', '--max-workers', '0'], 'at least 1'),
         (['work', '-q', 'ran', '--timeout', '-1'], 'at least 0'),
         (['work', '-q', 'ran', '--mid', 'nope'], 'no task manager'),
-        (['cancel', '-q', 'ran'], 'nothing was cancelled: say what'),
+        (['cancel', '-q', 'ran'], 'Nothing was cancelled: name tasks'),
         (['accept', '-q', 'ran', 'square[0]', 'total[0]'], 'two apps'),
         (['add', '-q', 'nope', '--', 'true'], 'no queue'),
         (['doctor', '--repair'], 'Nothing was repaired'),

@@ -57,8 +57,8 @@ def take_futures(tree: ast.Module) -> int:
             feature = getattr(__future__, alias.name, None)
             if feature is None:
                 raise CellError(
-                    f'line {node.lineno:d} of the cell: there is no future feature {alias.name!r}; '
-                    'nothing was added'
+                    f'Line {node.lineno:d} of the cell: there is no future feature {alias.name!r}. '
+                    'Nothing was added.'
                 )
             flags |= feature.compiler_flag
     return flags
@@ -166,16 +166,16 @@ def share_variables(
             raise CellError(
                 f'{func}() reads {name!r} of the notebook, which this cell {what}: where the cell '
                 'runs, the function has a variable of its own, '
-                f'and would not see it; nothing was added. Pass it, as in {func}({name}), define '
-                f'{func} in this cell, or take another name'
+                f'and would not see it. Nothing was added. Pass it, as in {func}({name}), define '
+                f'{func} in this cell, or take another name.'
             )
     for name in sorted(reach.bound):
         if name in inputs or name in names.bound:
             func = reach.bound[name]
             raise CellError(
                 f'{func}() assigns {name!r} of the notebook, which this cell uses too: where the '
-                'cell runs, the function has a variable of its own; '
-                f'nothing was added. Let {func} return it, or define {func} in this cell'
+                'cell runs, the function has a variable of its own. '
+                f'Nothing was added. Let {func} return it, or define {func} in this cell.'
             )
     for name in [name for name in inputs if name in reach.read]:
         # One object, in the cell and in the function: what one changes, the other sees.

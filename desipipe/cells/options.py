@@ -82,8 +82,8 @@ class _Parser(argparse.ArgumentParser):
             )
         self.sweep(arguments[0])
         raise CellError(
-            f'{self.prog}: {word!r} is one word too many; nothing was added. Quote what holds '
-            'blanks'
+            f'{self.prog}: {word!r} is one word too many. Nothing was added. Quote what holds '
+            'blanks.'
         )
 
     def sweep(self, word: str) -> None:

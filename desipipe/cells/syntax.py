@@ -29,7 +29,7 @@ def syntax_error(exc: SyntaxError) -> CellError:
     """Return the error of a cell that is not Python."""
     line = (exc.text or '').rstrip('\n')
     shown = f'\n    {line}\n    {" " * max((exc.offset or 1) - 1, 0)}^' if line.strip() else ''
-    return CellError(f'line {exc.lineno or 1:d} of the cell: {exc.msg}; nothing was added{shown}')
+    return CellError(f'Line {exc.lineno or 1:d} of the cell: {exc.msg}. Nothing was added.{shown}')
 
 
 def parse_text(text: str, file: str) -> ast.Module:
@@ -40,16 +40,16 @@ def parse_text(text: str, file: str) -> ast.Module:
         shell_line = _shell_line(text)
         if shell_line:
             raise CellError(
-                f'line {shell_line[0]:d} of the cell ({shell_line[1]}) is for IPython, which a '
-                'worker does not have: nothing was added. '
+                f'Line {shell_line[0]:d} of the cell ({shell_line[1]}) is for IPython, which a '
+                'worker does not have. Nothing was added. '
                 'Put it into a cell of its own above, or write a cell for the shell with: '
                 '%%desipipe --bash'
             ) from None
         raise syntax_error(exc) from None
     if ('await' in text or 'async' in text) and (awaited := _first_await(tree)):
         raise CellError(
-            f'line {awaited:d} of the cell awaits something outside of a function: a worker has no '
-            'event loop running, nothing was added. '
+            f'Line {awaited:d} of the cell awaits something outside of a function: a worker has no '
+            'event loop running. Nothing was added. '
             'Write: import asyncio; asyncio.run(...)'
         )
     return tree
@@ -97,9 +97,9 @@ def expand_stars(tree: ast.Module) -> None:
                 module: Any = importlib.import_module('.' * node.level + (node.module or ''))
             except ImportError as exc:
                 raise CellError(
-                    f'line {node.lineno:d} of the cell takes all names of {node.module}, which '
-                    f'cannot be imported here ({exc}), so that they are not known; '
-                    'nothing was added. Name them: from ... import a, b'
+                    f'Line {node.lineno:d} of the cell takes all names of {node.module}, which '
+                    f'cannot be imported here ({exc}), so that they are not known. '
+                    'Nothing was added. Name them: from ... import a, b'
                 ) from None
             public = getattr(module, '__all__', None) or [
                 key for key in vars(module) if not key.startswith('_')

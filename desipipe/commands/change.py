@@ -137,7 +137,7 @@ def cancel(args: argparse.Namespace) -> None:
         from ..errors import QueueError
 
         raise QueueError(
-            'nothing was cancelled: say what, with --tid, --name or --state. All that is left: '
+            'Nothing was cancelled: name tasks with --tid, --name or --state. All that is left: '
             '--state WAITING PENDING RUNNING'
         )
     for queue in open_all(args, use=True):
@@ -181,7 +181,7 @@ def forget(args: argparse.Namespace) -> None:
     if args.task and args.superseded:
         raise QueueError(
             'Tasks were named together with --superseded. Nothing was forgotten. Give one of the '
-            'two'
+            'two.'
         )
     chosen = {'tid': find_tasks(queue, args.task)} if args.task else {'superseded': True}
     forgotten = queue.forget(**chosen)

@@ -53,8 +53,8 @@ def _folder(root: str | None) -> str | None:
         from ..errors import RecordError
 
         raise RecordError(
-            f'there is no folder {root}, so no path can be relative to it: nothing was done. Say '
-            'which with --root'
+            f'There is no folder {root}, so no path can be relative to it. Nothing was done. Name '
+            'one with --root.'
         )
     return root
 

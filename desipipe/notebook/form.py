@@ -147,7 +147,7 @@ class Form:
         n = math.prod(map(len, values.values()))
         if n > TASKS_MAX:
             raise ValueError(
-                f'these are {n:,d} combinations, too many for a form: use {self.app.name}.map(...)'
+                f'These are {n:,d} combinations, too many for a form: use {self.app.name}.map(...)'
             )
         return values, n
 

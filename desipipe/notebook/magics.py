@@ -157,7 +157,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         if name is None:
             if self.task_manager is None:
                 raise CellError(
-                    'no queue is set in this notebook; nothing was added. Set one with: %desipipe '
+                    'No queue is set in this notebook. Nothing was added. Set one with: %desipipe '
                     'use my_queue --workers 4'
                 )
             return self.task_manager

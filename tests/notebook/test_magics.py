@@ -387,12 +387,12 @@ def test_cells_for_the_shell(notebook: Notebook) -> None:
         ('%%desipipe\ny = sise', 'did you mean size?'),
         ('%%desipipe\nx = 1\ndel x\ny = x', "reads 'x', which it has deleted"),
         ('%%desipipe\n# nothing\n', 'only comments'),
-        ('%%desipipe\nx = 1\n!ls', 'line 3 of the cell (!ls) is for IPython'),
-        ('%%desipipe\n%time x = 1', 'line 2 of the cell (%time x = 1) is for IPython'),
+        ('%%desipipe\nx = 1\n!ls', 'Line 3 of the cell (!ls) is for IPython'),
+        ('%%desipipe\n%time x = 1', 'Line 2 of the cell (%time x = 1) is for IPython'),
         ('%%desipipe\nx = get_ipython()', 'a worker has no IPython shell'),
-        ('%%desipipe\nimport asyncio\nawait asyncio.sleep(1)', 'line 3 of the cell awaits'),
-        ('%%desipipe\nx = = 1', 'line 2 of the cell: invalid syntax'),
-        ('%%desipipe\nreturn 1', "line 2 of the cell: 'return' outside function"),
+        ('%%desipipe\nimport asyncio\nawait asyncio.sleep(1)', 'Line 3 of the cell awaits'),
+        ('%%desipipe\nx = = 1', 'Line 2 of the cell: invalid syntax'),
+        ('%%desipipe\nreturn 1', "Line 2 of the cell: 'return' outside function"),
         ('%%desipipe\nx = file.read()', "argument 'file' (an open file"),
         ('%%desipipe --tm nobody\nx = 1', "'nobody' does not exist"),
         ('%%desipipe --tm size\nx = 1', 'is no TaskManager but int'),
@@ -460,7 +460,7 @@ def test_bad_input(bad: Notebook, cell: str, words: str) -> None:
 def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
     found = Notebook(tmp_path_factory.mktemp('bad'))
     found.run('%load_ext desipipe')
-    assert 'no queue is set in this notebook' in found.text('%%desipipe\nx = 1')
+    assert 'No queue is set in this notebook' in found.text('%%desipipe\nx = 1')
     found.run(
         '%desipipe use ./q/nb --workers 2 --no-spawn\nsize = 1\ntext = "ab"\nfile = '
         'open("/dev/null")'

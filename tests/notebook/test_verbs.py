@@ -137,7 +137,7 @@ def test_queue_by_variable_or_by_future(kernel: Front) -> None:
         ('tasks --name sqare', r"no task of this queue is named 'sqare': did you mean square"),
         ('tasks -q mien', r"there is no queue 'mien' .*did you mean mine\?.*%desipipe queues"),
         ('logs', r'required: TASK. See: %desipipe logs --help'),
-        ('cancel', r'nothing was cancelled: say what'),
+        ('cancel', r'Nothing was cancelled: name tasks'),
     ],
 )
 def test_errors_are_one_line(kernel: Front, line: str, words: str) -> None:

@@ -407,7 +407,7 @@ def test_form_sweeps(front: Front) -> None:
     assert 'range(0) is empty' in text(front, 'form.message')
     front.put(model(front, 'form.zip'), False)
     for values, words in (
-        ('range(60_000)', 'these are 540,000 combinations'),
+        ('range(60_000)', 'These are 540,000 combinations'),
         ('__import__("itertools").count()', 'more than 100,000 values'),
     ):
         front.put(model(front, 'form.fields["seed"].values'), values)

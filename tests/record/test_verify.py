@@ -838,5 +838,5 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     'words', [['record', '-q', './pi', '-o', 'new.ipynb'], ['verify', 'pi.record.ipynb']]
 )
 def test_a_root_that_is_not_there(script: Cli, words: list[str]) -> None:
-    assert 'there is no folder nowhere' in script(*words, '--root', 'nowhere', status=2).stderr
+    assert 'There is no folder nowhere' in script(*words, '--root', 'nowhere', status=2).stderr
     assert not (script.folder / 'new.ipynb').exists()
