@@ -51,7 +51,9 @@ def test_the_queue_of_the_notebook_is_meant(kernel: Front) -> None:
     ran = kernel('%desipipe status')
     assert '3 succeeded, ◌ 1 waiting (1 blocked), ✕ 1 failed' in ran.plain
     assert 'ValueError: x must not be negative' in ran.plain
-    assert '%desipipe retry -q mine --spawn' in ran.plain  # as one types it here
+    assert (
+        '%desipipe retry -q mine --state FAILED KILLED UNKNOWN --spawn' in ran.plain
+    )  # as one types it here
     assert '\x1b[' in ran.out  # front ends show colours
     assert ran.value == ''
 
@@ -132,7 +134,7 @@ def test_queue_by_variable_or_by_future(kernel: Front) -> None:
     ('line', 'words'),
     [
         ('statsu', r"there is no verb 'statsu': did you mean .*status"),
-        ('tasks --stat FAILED', r'there is no option --stat: did you mean --state'),
+        ('tasks --sate FAILED', r'there is no option --sate: did you mean --state'),
         ('tasks --state FALED', r"there is no state 'FALED': did you mean FAILED"),
         ('tasks --name sqare', r"no task of this queue is named 'sqare': did you mean square"),
         ('tasks -q mien', r"there is no queue 'mien' .*did you mean mine\?.*%desipipe queues"),

@@ -192,7 +192,7 @@ def test_futures_show_state_result_and_failure(front: Front) -> None:
     front.wait_for(lambda: good.shown.startswith('4\n✓ square[2]'))
     front.wait_for(lambda: '1 failed: ValueError: x must not be negative' in bad.shown)
     front.wait_for(lambda: 'blocked by square[3]' in blocked.shown)
-    assert '%desipipe retry -q mine --spawn' in bad.shown
+    assert '%desipipe retry -q mine --state FAILED KILLED UNKNOWN --spawn' in bad.shown
     assert front('squares[2]').shown.startswith('4\n✓')  # at once
     front('queue.set_task_state(worst.id, "PENDING")')
     front.wait_for(lambda: '0/1' in bad.shown)  # retried: it goes on
