@@ -57,7 +57,8 @@ INSIDE = {
     'file_manager': 'made values options template folders file history view entry catalogue',
     'execution': (
         'backoff last_words figures limits mpi_connection output_copy output_pipe queue_faults '
-        'shell_contexts shell_programs protocol slot_environment slot_memory shell_template '
+        'shell_contexts shell_programs shell_options shell_refusals protocol '
+        'slot_environment slot_memory shell_template '
         'slot capture slot_process mpi_slot mpi_launcher worker manager'
     ),
     'view': (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,7 @@ EVALUATED = (
     '. /dev/stdin <<< {v}',
 )
 PYTHON = sys.executable
+NUMBERS = re.compile(r'-[0-9.]+(-[0-9.]+|\.txt)?')  # one, or two of one word
 # Programs of other languages.
 PROGRAMS = (
     'awk "BEGIN {{ print {v} }}"',
@@ -315,3 +317,101 @@ def test_what_a_value_may_not_hold_is_said() -> None:
         == 'if [[ 120 -gt 100 ]]; then echo big; fi'
     )
     assert fill('sh -c "echo {n}"', {'n': 'a/b.txt'}) == 'sh -c "echo a/b.txt"'
+
+
+# Places where `prog` may take an option: of values, of what a shell keeps of them, of lists.
+OPTIONS = (
+    'prog {v}',
+    'prog "{v}"',
+    "prog '{v}'",
+    "prog $'{v}'",
+    'prog "{v}.txt"',
+    'prog {v}{v}',
+    'prog x {v}',
+    'prog -f {v}',
+    'A=1 prog {v}',
+    'env A=1 prog {v}',
+    'if prog {v}; then :; fi',
+    'true && prog {v}',
+    '! prog {v} | cat',
+    'prog > out {v}',
+    'prog <<< x {v}',
+    'x=$(prog {v})',
+    'prog $(echo x; prog {v})',
+    'prog "$(printf %s {v})"',
+    'x={v}; prog $x',
+    'x="{v}"; y=$x; prog "${y}"',
+    'x=({v} b); prog "${x[@]}"',
+    'for x in {v}; do prog "$x"; done',
+    'f() { prog "$1"; }; f {v}',
+    'read -r x <<< {v}; prog "$x"',
+    'prog "$EMPTY{v}"',
+    'set {v}',
+)
+NO_OPTIONS = (
+    'prog -- {v}',
+    'prog a -- b "{v}"',
+    'prog ./{v}',
+    'prog --file={v}',
+    'prog "--file={v}"',
+    'prog A={v}',
+    'prog > {v}',
+    'prog <<< {v}',
+    'prog <<EOF\n{v}\nEOF',
+    'x={v}',
+    'X={v} prog',
+    "printf '%s' {v}",
+    '[ {v} = a ]',
+    '[[ {v} == a ]]',
+    'case {v} in a) ;; esac',
+    'for x in {v}; do :; done',
+    'echo {v}',
+)
+
+
+@pytest.mark.parametrize('template', OPTIONS)
+def test_a_value_is_no_option(template: str, tmp_path: Path) -> None:
+    for value in ('-rf', '--force', '--', '-o/etc/x', '-1a', '-inf', '-\n', ['a', '-r']):
+        with pytest.raises(CellError, match='as an option. Nothing was run. .*./{v}'):
+            fill(template, {'v': value})
+    for value in ('-5', '-1.5e3', '-.5', 'a-b', '', 'a', ['a', '-2']):
+        fill(template, {'v': value})
+
+
+def test_a_dash_is_the_standard_input_or_no_word() -> None:
+    assert fill('prog {v}', {'v': '-'}) == "prog '-'"
+    for template in ('prog {v}r', 'prog {v}{w}', 'x="{v}r"; prog $x'):
+        with pytest.raises(CellError, match='as an option'):
+            fill(template, {'v': '-', 'w': 'r'})
+    for value in ('a -r', '-r'):
+        with pytest.raises(CellError, match='as an option'):
+            fill('x={v}; prog a$x', {'v': f'{value} {value}'})
+    assert fill('x={v}; prog "a$x"', {'v': 'a -r'}).startswith("x='a -r'")
+
+
+@pytest.mark.parametrize('template', NO_OPTIONS)
+def test_a_value_may_begin_with_a_dash_where_no_option_is(template: str) -> None:
+    for value in ('-rf', '--force', '-x y'):
+        assert value in fill(template, {'v': value})
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(value=st.text('-abx=1. \n', max_size=5))
+def test_programs_get_no_options_of_values(value: str, tmp_path: Path) -> None:
+    program = tmp_path / 'prog'
+    program.write_text('#!/bin/sh\nprintf "%s\\0" "$@" >> "$ARGUMENTS"\n')
+    program.chmod(0o755)
+    arguments = tmp_path / 'arguments'
+    environ = {'PATH': f'{tmp_path}:/usr/bin:/bin', 'ARGUMENTS': str(arguments)}
+    for template in OPTIONS[:-1]:
+        try:
+            command = fill(template.replace('-f ', ''), {'v': value})
+        except CellError:
+            continue
+        arguments.unlink(missing_ok=True)
+        subprocess.run(['/bin/bash', '-c', command], cwd=tmp_path, env=environ, timeout=60)
+        data = arguments.read_text() if arguments.exists() else ''
+        options = [word for word in data.split('\0') if word.startswith('-') and word != '-']
+        assert all(NUMBERS.fullmatch(word) for word in options), (template, command, options)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 __all__ = ['Command', 'Limit', 'Use', 'Word', 'find_limits']
 
-_NUMBER = re.compile(r'[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?')
+NUMBER = re.compile(r'[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?')
 _NAME = re.compile(r'[A-Za-z_][A-Za-z0-9_]*')
 _REST_OF_NAME = re.compile(r'[A-Za-z0-9_]*')
 _STRING = re.compile(r'[\w +=:,./-]*')
@@ -27,7 +27,7 @@ _SUBSTITUTION = re.compile(
     r'(?:^|[\s;{}0-9$/!(=~])s([^\w\s\\])((?:\\.|(?!\1)[^\\])*\1)?(?:\\.|(?!\1)[^\\])*$', re.DOTALL,
 )  # fmt: skip
 _CLOSING = {'{': '}', '(': ')', '[': ']', '<': '>'}
-_ASSIGNMENT = re.compile(r'([A-Za-z_]\w*)(?:\[[^\]]*\])?\+?=')
+ASSIGNMENT = re.compile(r'([A-Za-z_]\w*)(?:\[[^\]]*\])?\+?=')
 _QUOTES = re.compile(r"""\\(.)|'([^']*)'?|"((?:\\.|[^"\\])*)"?|\$(?=['"])""", re.DOTALL)
 _ESCAPED = re.compile(r'\\([$`"\\\n])')
 _VERSION = re.compile(r'[-\d.]+$')
@@ -37,7 +37,7 @@ CLOSERS = frozenset(('done', 'fi', 'esac', '}'))
 _PROGRAM_VARIABLE = re.compile(r'\$\{{0,2}([A-Za-z_]\w*)\}{0,2}')
 _REPLACED = re.compile(r'-I(.*)|-i(.*)|--replace(?:=(.*))?')
 _POSITIONAL = re.compile(r'[0-9@*]+')
-_ANY = ''  # stands for every value
+ANY = ''  # stands for every value
 
 
 _Around = tuple[str, str]
@@ -130,7 +130,7 @@ class Limit(NamedTuple):
             return bool(_FIELD.fullmatch(text)) and not any(letter in text for letter in banned)
         if _is_in_string(before, language):
             return bool((_STRING if language.has_names else _STRICT_STRING).fullmatch(text))
-        if _NUMBER.fullmatch(text):
+        if NUMBER.fullmatch(text):
             return not (text[0] in '+-' and before.rstrip().endswith(('+', '-')))
         if not language.has_names:
             return False
@@ -289,7 +289,7 @@ _CLEAR_NAMES = frozenset(
         'mysql',
     )
 )
-_WRAPPERS = frozenset(
+WRAPPERS = frozenset(
     (
         'sudo', 'nohup', 'time', 'exec', 'command', 'builtin', 'env', 'nice', 'ionice', 'timeout',
         'setsid', 'stdbuf',
@@ -324,7 +324,7 @@ def find_limits(
     commands : iterable of Command
     """
     known = list(commands)
-    origins = _Origins(text, uses, known)
+    origins = Origins(text, uses, known)
     limits: dict[str, list[Limit]] = {}
     for command in known:
         for language, use, around in _program_parts(text, uses, command, origins):
@@ -333,7 +333,7 @@ def find_limits(
     return limits
 
 
-class _Origins:
+class Origins:
     """Values that variables of the shell may hold."""
 
     def __init__(self, text: str, uses: Sequence[Use], commands: Sequence[Command]) -> None:
@@ -342,9 +342,9 @@ class _Origins:
         self._texts: dict[str, str] = {}
         for command in commands:
             words = command.words
-            names = [_unquoted(word.text) for word in words]
+            names = [unquoted(word.text) for word in words]
             for word, name in zip(words, names, strict=True):
-                if match := _ASSIGNMENT.match(name):
+                if match := ASSIGNMENT.match(name):
                     self._assigned.setdefault(match[1], []).extend(uses[word.first : word.last])
                     self._texts[match[1]] = name[match.end() :]
             if 'for' in names[:1] and len(words) > 1:
@@ -371,7 +371,7 @@ class _Origins:
         while names:
             name = names.pop()
             if name in self._read or _POSITIONAL.fullmatch(name):
-                return {_ANY}
+                return {ANY}
             for other in self._assigned.get(name, ()) if name not in known else ():
                 if other.is_value:
                     found.add(other.name)
@@ -381,7 +381,7 @@ class _Origins:
         return found
 
 
-def _unquoted(raw: str) -> str:
+def unquoted(raw: str) -> str:
     """Return what the shell makes of a word's quotes."""
 
     def plain(match: re.Match[str]) -> str:
@@ -413,12 +413,12 @@ def _is_in_string(before: str, language: Language) -> bool:
 
 
 def _program_parts(
-    text: str, uses: Sequence[Use], command: Command, origins: _Origins
+    text: str, uses: Sequence[Use], command: Command, origins: Origins
 ) -> Iterator[tuple[Language, Use, _Around]]:
     """Yield the uses that stand in programs, with what is before them there."""
     arguments = [word for word in command.words if not word.role]
     for place, word in enumerate(arguments):
-        language = _language_of(origins.program_of(_unquoted(word.text)))
+        language = _language_of(origins.program_of(unquoted(word.text)))
         if language is None or not (language.name in _CLEAR_NAMES or _begins(arguments[:place])):
             continue
         call = _parse_call(language, arguments[place + 1 :])
@@ -442,15 +442,15 @@ def _program_parts(
 
 def _begins(before: Sequence[Word]) -> bool:
     """Return True if a command begins behind these words."""
-    names = [_unquoted(word.text) for word in before]
-    return all(map(_ASSIGNMENT.match, names)) or any(
-        os.path.basename(name) in _WRAPPERS for name in names
+    names = [unquoted(word.text) for word in before]
+    return all(map(ASSIGNMENT.match, names)) or any(
+        os.path.basename(name) in WRAPPERS for name in names
     )
 
 
 def _is_put_in(before: Sequence[Word], call: _Call) -> bool:
     """Return True where `xargs` puts its input into the code."""
-    names = [_unquoted(word.text) for word in before]
+    names = [unquoted(word.text) for word in before]
     if 'xargs' not in map(os.path.basename, names):
         return False
     marks = [
@@ -458,7 +458,7 @@ def _is_put_in(before: Sequence[Word], call: _Call) -> bool:
         for name, after in zip(names, [*names[1:], ''], strict=True)
         if (match := _REPLACED.fullmatch(name))
     ]
-    return call.is_open or any(mark in _unquoted(word.text) for mark in marks for word in call.code)
+    return call.is_open or any(mark in unquoted(word.text) for mark in marks for word in call.code)
 
 
 def _language_of(word: str) -> Language | None:
@@ -480,8 +480,8 @@ def _around(text: str, word: Word, use: Use, level: int) -> tuple[str, str]:
     after = after[after.find('}') + 1 :] if use.is_value else ''
     if word.role == '<<':
         return _ESCAPED.sub(r'\1', text[word.start : use.at]), _ESCAPED.sub(r'\1', after)
-    before = _unquoted(text[word.start : use.at])
-    return before, _unquoted(text[word.start : use.at] + after)[len(before) :]
+    before = unquoted(text[word.start : use.at])
+    return before, unquoted(text[word.start : use.at] + after)[len(before) :]
 
 
 class _Call(NamedTuple):
@@ -506,7 +506,7 @@ def _parse_call(language: Language, arguments: Sequence[Word]) -> _Call:
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
-        plain = _unquoted(word.text)
+        plain = unquoted(word.text)
         if pending:
             code += [word] if pending == 'code' else []
             pending = ''
@@ -557,10 +557,6 @@ def _input_of(text: str, uses: Sequence[Use], command: Command) -> Iterator[tupl
 def first_refused(limits: Mapping[str, Sequence[Limit]], name: str, text: str) -> Limit | None:
     """Return the limit that a value does not keep, if there is one."""
     return next(
-        (
-            limit
-            for limit in (*limits.get(name, ()), *limits.get(_ANY, ()))
-            if not limit.holds(text)
-        ),
+        (limit for limit in (*limits.get(name, ()), *limits.get(ANY, ())) if not limit.holds(text)),
         None,
     )

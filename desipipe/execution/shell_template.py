@@ -15,8 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import CellError, DesipipeError
-from .shell_contexts import Allowed, allowed, holds
+from .shell_contexts import allowed, holds
+from .shell_options import OptionLimit, find_option_limits, refused_option
 from .shell_programs import CLOSERS, Command, Limit, Use, Word, find_limits, first_refused
+from .shell_refusals import REFUSED, beyond, held, is_option, line_of, refused
 
 OOM_WORDS = 'out of memory: the kernel killed it (SIGKILL)'
 _PR_SET_PDEATHSIG = 1
@@ -33,34 +35,6 @@ _BEFORE_COMMANDS = frozenset(
 )
 _NAME = re.compile(r'\$\{[#!]?([A-Za-z_]\w*|[0-9@*]+)')
 _DELIMITER = re.compile(r"""(?:\\.|'[^']*'|"[^"]*"|[^\s;&|()<>'"\\])+""")
-_REFUSED = {
-    'backticks': (
-        'stands within backticks, where no value can be quoted safely; write $(...) instead of '
-        'backticks'
-    ),
-    'parameter': (
-        'stands within ${{...}}, where text is read as code; assign it first, as in '
-        'value={{{name}}}, and write $value'
-    ),
-    'delimiter': (
-        'is in the word that ends a heredoc, which has to be the same in all tasks; write a word'
-    ),
-    'backslash': (
-        'follows a backslash; take the backslash away, or write {{{{{name}}}}} for the braces '
-        'themselves'
-    ),
-    'nested': (
-        'stands in a quoted heredoc that itself stands in a heredoc; print the inner text with: '
-        'printf %s {{{name}}}'
-    ),
-    'parentheses': (
-        'follows two parentheses that may be arithmetic or not; write them with a blank between: '
-        '$( (...) ) or ( (...) )'
-    ),
-    'heredoc': (
-        'stands in, or after, a heredoc whose last line is missing; end it with a line of its own'
-    ),
-}
 
 
 def placeholders(template: str) -> dict[str, int]:
@@ -85,7 +59,7 @@ def placeholders(template: str) -> dict[str, int]:
     found: dict[str, int] = {}
 
     def note(match: re.Match[str]) -> list[str]:
-        found.setdefault(match['name'], _line(match))
+        found.setdefault(match['name'], line_of(match))
         return ['0']
 
     _Template(template, note).read()
@@ -124,22 +98,13 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
             for item in items
         ]
 
-    return _Template(template, texts, _limits(template)).read()
-
-
-def _limits(template: str) -> dict[str, list[Limit]]:
-    """Return what values may be by name, where they stand in programs of other languages."""
     reader = _Template(template, lambda match: ['0'])
     reader.read()
-    return reader.find_limits()
+    return _Template(template, texts, *reader.find_limits()).read()
 
 
 def _single_quoted(text: str) -> str:
     return "'" + text.replace("'", "'\"'\"'") + "'"
-
-
-def _line(match: re.Match[str]) -> int:
-    return match.string.count('\n', 0, match.start()) + 2
 
 
 class _Heredoc(NamedTuple):
@@ -164,7 +129,7 @@ class _Template:
     text : str
     texts : callable
         Gets the match of a placeholder, returns its words.
-    limits : mapping, default=None
+    limits, options : mapping, default=None
         What values may be, by name.
     """
 
@@ -173,10 +138,11 @@ class _Template:
         text: str,
         texts: Callable[[re.Match[str]], list[str]],
         limits: Mapping[str, Sequence[Limit]] | None = None,
+        options: Mapping[str, Sequence[OptionLimit]] | None = None,
     ) -> None:
         self._text = text
         self._texts = texts
-        self._limits = limits or {}
+        self._limits, self._options = limits or {}, options or {}
         self._uses: list[Use] = []
         self._read_commands: list[Command] = []
         self._command = Command(0, 0)
@@ -195,9 +161,10 @@ class _Template:
         self._commands()
         return ''.join(self._out)
 
-    def find_limits(self) -> dict[str, list[Limit]]:
-        """Return what values may be by name, after :meth:`read`."""
-        return find_limits(self._text, self._uses, self._read_commands)
+    def find_limits(self) -> tuple[dict[str, list[Limit]], dict[str, list[OptionLimit]]]:
+        """Return what values may be in programs, and as arguments, after :meth:`read`."""
+        parts = self._text, self._uses, self._read_commands
+        return find_limits(*parts), find_option_limits(*parts)
 
     # Words of commands
 
@@ -265,55 +232,30 @@ class _Template:
         self._at = match.end()
         return True
 
-    def _refuse(self, match: re.Match[str], kind: str) -> CellError:
-        return CellError(
-            f'line {_line(match):d} of the cell: {match[0]} '
-            f'{_REFUSED[kind].format(name=match["name"])}; nothing was added'
-        )
-
-    def _held(self, match: re.Match[str], text: str) -> CellError:
-        why = (
-            'it is read as commands again'
-            if self._allowed is Allowed.PLAIN
-            else 'it is expanded once more, as in arithmetic or subscripts'
-        )
-        what = (
-            'may only have letters, digits and _@%+=:,./-'
-            if self._allowed is Allowed.PLAIN
-            else 'must not have $, ` or <('
-        )
-        return CellError(
-            f'line {_line(match):d} of the cell: {match[0]} is {text!r:.80}; in this cell there '
-            f'are places where {why}, so that a value '
-            f'{what}. Nothing was run. Put those places and this value into two cells'
-        )
-
-    def _beyond(self, match: re.Match[str], text: str, limit: Limit) -> CellError:
-        language, name = limit.language, match['name']
-        return CellError(
-            f'line {_line(match):d} of the cell: {match[0]} is {text!r:.80}, and gets into '
-            f'{limit.place}, which would not take it as it is. '
-            f'Nothing was run. {language.advice.format(name=name)}'
-        )
+    def _check(self, match: re.Match[str], texts: list[str]) -> None:
+        text = ' '.join(texts)
+        if not holds(text, self._allowed):
+            raise held(match, text, self._allowed)
+        if limit := first_refused(self._limits, match['name'], text):
+            raise beyond(match, text, limit)
+        if option := refused_option(self._options, match['name'], texts):
+            raise is_option(match, text, option)
 
     def _written(self, match: re.Match[str], kind: str) -> str:
-        if self._unsure or kind in _REFUSED:
-            raise self._refuse(match, self._unsure or kind)
+        if self._unsure or kind in REFUSED:
+            raise refused(match, self._unsure or kind)
         if kind == 'literal' and self._depth:
-            raise self._refuse(match, 'nested')
+            raise refused(match, 'nested')
         texts = self._texts(match)
         text = ' '.join(texts)
-        if kind != 'number' and not holds(text, self._allowed):
-            raise self._held(match, text)
-        limit = first_refused(self._limits, match['name'], text) if kind != 'number' else None
-        if limit is not None:
-            raise self._beyond(match, text, limit)
-        if kind == 'number':
+        if kind != 'number':
+            self._check(match, texts)
+        else:
             # In arithmetic text is evaluated, whatever its quotes: `a[$(command)]` runs the
             # command.
             if len(texts) != 1 or not _WHOLE.fullmatch(text):
                 raise CellError(
-                    f'line {_line(match):d} of the cell: {match[0]} is {text!r:.80}, and '
+                    f'line {line_of(match):d} of the cell: {match[0]} is {text!r:.80}, and '
                     'arithmetic of the shell takes whole numbers; nothing was run'
                 )
             number = str(int(text))
@@ -360,9 +302,8 @@ class _Template:
         self._level -= 1
 
     def _simple_commands(self, closing: str, begun: int) -> None:  # noqa: C901
-        first = fresh = (
-            True  # whether the next word is a command's; whether the next letter begins a word
-        )
+        # Whether the next word is a command's; whether the next letter begins a word.
+        first = fresh = True
         cases = 0
         while self._more:
             letter = self._text[self._at]
@@ -391,6 +332,7 @@ class _Template:
                 self._take()
                 if closing and not cases:
                     return
+                self._command.words.clear()
                 first = fresh = True  # a pattern of `case`
                 continue
             elif fresh and self._is('(('):
@@ -481,7 +423,7 @@ class _Template:
         if not match or not match['name']:
             self._take(2)
         elif kind == 'backslash':
-            raise self._refuse(match, kind)
+            raise refused(match, kind)
         else:
             # A letter by itself here, which is not to escape what the value begins with.
             self._out.append('\\\\')
@@ -583,7 +525,7 @@ class _Template:
         if place := next(
             (item for item in _PLACE.finditer(self._text, *word.span()) if item['name']), None
         ):
-            raise self._refuse(place, 'delimiter')
+            raise refused(place, 'delimiter')
         bare = re.sub(
             r"""\\(.)|'([^']*)'|"([^"]*)\"""",
             lambda match: next(item for item in match.groups() if item is not None),
