@@ -30,6 +30,7 @@ myst_heading_anchors = 3
 html_theme = 'furo'
 html_title = f'desipipe {version}'
 html_static_path = ['_static']
+html_css_files = ['print.css']
 
 # Types are said in words in the docstrings, where they have units and meaning.
 autodoc_typehints = 'none'
