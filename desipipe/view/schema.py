@@ -353,7 +353,7 @@ class AttemptView(TypedDict):
 class FileUse(TypedDict):
     """A file that a task read or wrote."""
 
-    do: str
+    do: Literal['read', 'write']
     path: str
     size: int | None
     mtime: int | None

@@ -317,7 +317,7 @@ export interface IAttemptView {
 
 /** A file that a task read or wrote. */
 export interface IFileUse {
-  do: string;
+  do: 'read' | 'write';
   path: string;
   size: number | null;
   /** Nanoseconds since the epoch. */

@@ -26,6 +26,9 @@ import { Apps } from './apps';
 import { Tasks } from './taskssection';
 import { Workers } from './workers';
 
+/** Causes that are named. */
+const CAUSES = 3;
+
 /** Properties of {@link QueueView}. */
 export interface IQueueViewProps {
   line: IListedQueue;
@@ -84,6 +87,10 @@ export function QueueView(props: IQueueViewProps): JSX.Element {
         </Banner>
       )}
       <Failure {...props} />
+      <Causes {...props} />
+      {summary?.held.map(({ user, text }) => (
+        <Banner key={user}>{text}</Banner>
+      ))}
       <Buttons {...props} />
       {summary && (
         <Workers
@@ -179,6 +186,9 @@ function Pace({ line, trans }: IQueueViewProps): JSX.Element | null {
         <div className="jp-desipipe-note">{parts.join(' · ')}</div>
       )}
       {manager?.says && <Banner>{manager.says}</Banner>}
+      {line.last_says && (
+        <Banner>{trans.__('The last manager: %1', line.last_says)}</Banner>
+      )}
     </>
   );
 }
@@ -219,6 +229,39 @@ function Failure({
         </span>
       )}
     </div>
+  ) : null;
+}
+
+/** Tasks that block others, where that is not the failure above. */
+function Causes({
+  summary,
+  onTask,
+  trans
+}: IQueueViewProps): JSX.Element | null {
+  const first = summary?.failures[0]?.tid;
+  const causes = summary?.causes.filter(cause => cause.tid !== first) ?? [];
+  const rest = (summary?.n_causes ?? 0) - (summary?.causes.length ?? 0);
+  return causes.length ? (
+    <>
+      {causes.slice(0, CAUSES).map(cause => (
+        <div key={cause.tid} className="jp-desipipe-failure">
+          <Symbol text={SYMBOLS[cause.state]} />{' '}
+          <Link onClick={() => onTask(cause)}>{label(cause)}</Link>:{' '}
+          <code>{cause.cause}</code>{' '}
+          {trans._n(
+            '(blocks %2 task)',
+            '(blocks %2 tasks)',
+            cause.count,
+            number(cause.count)
+          )}
+        </div>
+      ))}
+      {causes.length + rest > CAUSES && (
+        <div className="jp-desipipe-note">
+          {trans.__('and %1 more', number(causes.length + rest - CAUSES))}
+        </div>
+      )}
+    </>
   ) : null;
 }
 

@@ -176,7 +176,8 @@ export function Details(props: ISectionProps): JSX.Element {
     ],
     [trans.__('Priority'), task.priority ? number(task.priority) : ''],
     [trans.__('Folder'), task.cwd && <code>{task.cwd}</code>],
-    [trans.__('Versions'), versions.join(', ')]
+    [trans.__('Versions'), versions.join(', ')],
+    [trans.__('Files'), task.n_files > 0 && <Files task={task} trans={trans} />]
   ];
   return (
     <section className="jp-desipipe-section" aria-label={trans.__('Details')}>
@@ -192,6 +193,26 @@ export function Details(props: ISectionProps): JSX.Element {
           ))}
       </dl>
     </section>
+  );
+}
+
+/** The files that its last attempt read and wrote. */
+function Files({
+  task,
+  trans
+}: Pick<ISectionProps, 'task' | 'trans'>): JSX.Element {
+  const words = { read: trans.__('read'), write: trans.__('wrote') };
+  return (
+    <>
+      {task.files.map(file => (
+        <div key={`${file.do} ${file.path}`}>
+          {words[file.do]} <code>{shown(file.path)}</code>
+          {file.size !== null && ` (${bytes(file.size, trans)})`}
+        </div>
+      ))}
+      {task.n_files > task.files.length &&
+        trans.__('and %1 more', number(task.n_files - task.files.length))}
+    </>
   );
 }
 

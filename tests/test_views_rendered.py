@@ -1,0 +1,146 @@
+"""Every member of a view is rendered by the faces that show the view.
+
+A member is rendered where another value of it changes what is shown of one of the samples, at
+least. Members that a face leaves out stand in `views/unrendered.json`, each with the reason; a face
+that renders one of these fails, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from struct_checks import check_struct
+
+from desipipe.commands.tables import queue_lines
+from desipipe.view import schema
+from desipipe.view.bundle import as_html, as_text
+
+VIEWS = Path(__file__).parent / 'views'
+SAMPLES = json.loads((VIEWS / 'samples.json').read_text())
+UNRENDERED = json.loads((VIEWS / 'unrendered.json').read_text())
+# Other valid values of what is a name in a list.
+OTHERS = {
+    'state': ('KILLED', 'withdrawn', 'PAUSED', 'edited'),
+    'condition': ('paused',),
+    'name': ('stderr', 'other'),
+}
+
+
+def queue_text(view: Any) -> str:
+    """A queue as the terminal shows it."""
+    return '\n'.join(''.join(text for text, _ in line) for line in queue_lines(view, '-q survey'))
+
+
+def tasks_text(view: Any) -> str:
+    """A task as `desipipe tasks` lists it on a terminal."""
+    from desipipe.commands import tasks
+
+    class Group:
+        group = 'desi'
+
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        tasks._print_table(Group(), [view], False)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+FACES: list[tuple[str, str, Callable[[Any], str]]] = [
+    ('text', 'CellView', as_text),
+    ('html', 'CellView', as_html),
+    ('terminal', 'QueueSummary', queue_text),
+    ('terminal', 'TaskSummary', tasks_text),
+]
+
+
+def others(key: str, value: Any) -> Iterator[Any]:
+    """Other values of a member."""
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int | float):
+        yield value + 100_000
+        yield 0
+    elif value is None:
+        yield 100_000.0
+    elif isinstance(value, str):
+        yield from OTHERS.get(key, ())
+        yield f'zq{value}'
+    elif isinstance(value, list):
+        yield []
+    else:
+        yield {}
+
+
+def leaves(value: Any, path: str = '', key: str = '') -> Iterator[tuple[str, Callable[[Any], Any]]]:
+    """Yield the paths of all members, each with what finds the container of the member."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            here = f'{path}.{name}' if path else name
+            yield here, lambda root, name=name: (root, name)
+            for below, find in leaves(item, here, name):
+                yield below, lambda root, name=name, find=find: find(root[name])
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            for below, find in leaves(item, f'{path}[]', key):
+                yield below, lambda root, i=i, find=find: find(root[i])
+
+
+def rendered(render: Callable[[Any], str], samples: list[Any]) -> dict[str, bool]:
+    """Return for each member whether another value of it changes what is shown."""
+    seen: dict[str, bool] = {}
+    for sample in samples:
+        before = render(copy.deepcopy(sample))
+        for path, find in leaves(sample):
+            if seen.get(path):
+                continue
+            container, key = find(sample)
+            seen[path] = any(
+                changes(render, sample, find, value, before)
+                for value in others(key, container[key])
+            )
+    return seen
+
+
+def changes(
+    render: Callable[[Any], str], sample: Any, find: Callable[[Any], Any], value: Any, before: str
+) -> bool:
+    """Return True if a sample with another value of a member is shown differently."""
+    changed = copy.deepcopy(sample)
+    container, key = find(changed)
+    container[key] = value
+    try:
+        return render(changed) != before
+    except (KeyError, TypeError, ValueError, OverflowError, IndexError):
+        return True  # that value can't be shown: the member is read
+
+
+def is_below(path: str, excepted: Iterable[str]) -> bool:
+    """Return True for an exception, and for what is below one."""
+    return any(path == name or path.startswith((f'{name}.', f'{name}[')) for name in excepted)
+
+
+@pytest.mark.parametrize('name', SAMPLES)
+def test_samples_are_views(name: str) -> None:
+    for sample in SAMPLES[name]:
+        check_struct(sample, getattr(schema, name))
+
+
+@pytest.mark.parametrize(('face', 'name', 'render'), FACES)
+def test_face_renders_what_it_must(face: str, name: str, render: Callable[[Any], str]) -> None:
+    seen = rendered(render, SAMPLES[name])
+    excepted = UNRENDERED.get(face, {}).get(name, {})
+    left_out = {path for path, is_rendered in seen.items() if not is_rendered}
+    assert {path for path in left_out if not is_below(path, excepted)} == set()
+    assert {path for path in excepted if seen.get(path, True)} == set()
+
+
+def test_exceptions_are_argued() -> None:
+    for face in UNRENDERED.values():
+        for members in face.values():
+            assert all(isinstance(why, str) and len(why) > 10 for why in members.values())
