@@ -165,7 +165,7 @@ class Field:
         value = self.widget.value
         if self._reads_python:
             if not value.strip():
-                raise Invalid('Give a value.')
+                raise Invalid('give a value')
             value = self._read(value)
         return self._checked(value)
 
@@ -178,7 +178,7 @@ class Field:
         """
         text = self.values.value.strip()
         if not text and self._kind is not str:
-            raise Invalid('Give a value, or several.')
+            raise Invalid('give a value, or several')
         parts = [word.strip() for word in text.split(',')]
         choices = dict(self._choices or ())
         if choices and all(word in choices for word in parts):
