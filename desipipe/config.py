@@ -438,14 +438,14 @@ class Config(Layers):
         return float(self['linger'])
 
 
-def _valid(word: str, name: str, known: Iterable[str]) -> str:
+def _valid(word: str, name: str, names: Iterable[str]) -> str:
     # All of them, as there are few, and first what was probably meant.
-    known = sorted(known)
-    close = close_names(name, known)
+    names = sorted(names)
+    close = close_names(name, names)
     return (
-        f'{close} Valid {word}: {", ".join(known)}'
+        f'{close} Valid {word}: {", ".join(names)}'
         if close.startswith('did you')
-        else f'valid {word}: {", ".join(known) or "none"}'
+        else f'valid {word}: {", ".join(names) or "none"}'
     )
 
 
@@ -555,11 +555,11 @@ class _Registry:
     """Classes by their names, as own code of desipipe 1.0 looks them up."""
 
     def __get__(self, instance: object, owner: Any) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        classes: dict[str, Any] = {}
         for root in (base for base in owner.__mro__ if 'kind' in base.__dict__):
-            found |= {name: root._load(reference) for name, reference in root.builtin.items()}
-            found |= root._subclasses()
-        return found
+            classes |= {name: root._load(reference) for name, reference in root.builtin.items()}
+            classes |= root._subclasses()
+        return classes
 
 
 class Configurable(BaseClass):
@@ -773,9 +773,9 @@ class Configurable(BaseClass):
             raise ConfigError(f'the name of a {cls.kind} must be text, not {name!r}')
         if name in cls.builtin:
             return cls._load(cls.builtin[name])
-        known = cls._subclasses()
-        if name in known:
-            return known[name]
+        classes = cls._subclasses()
+        if name in classes:
+            return classes[name]
         if ':' in name:
             return cls._load(name)
         from importlib.metadata import entry_points
@@ -785,7 +785,7 @@ class Configurable(BaseClass):
             return cls._load(points[name])
         raise UnknownNameError(
             f'there is no {cls.kind} {name!r}; '
-            f'{_valid("names", name, {*cls.builtin, *known, *points})}. One of your own is found '
+            f'{_valid("names", name, {*cls.builtin, *classes, *points})}. One of your own is found '
             'by every process as '
             f"'module:Class', or as an entry point 'desipipe.{cls.kind}s' of an installed package."
         )
@@ -796,10 +796,10 @@ class Configurable(BaseClass):
 
         Nothing is registered: of a cell that was run twice, the last definition counts.
         """
-        found = {cls.__dict__['name']: cls} if cls.__dict__.get('name') else {}
+        classes = {cls.__dict__['name']: cls} if cls.__dict__.get('name') else {}
         for subclass in cls.__subclasses__():
-            found |= subclass._subclasses()
-        return found
+            classes |= subclass._subclasses()
+        return classes
 
     @classmethod
     def _load(cls, reference: str) -> type[Self]:
@@ -807,16 +807,16 @@ class Configurable(BaseClass):
 
         module, _, qualname = reference.partition(':')
         try:
-            found = operator.attrgetter(qualname)(import_module(module))
+            value = operator.attrgetter(qualname)(import_module(module))
         except Exception as exc:  # whatever the module raises while it is imported
             raise UnknownNameError(
                 f'the {cls.kind} {reference!r} cannot be imported in {os.getcwd()}: '
                 f'{type(exc).__name__}: {exc}. '
                 'Install the package that holds it, or put its folder into PYTHONPATH.'
             ) from exc
-        if not (isinstance(found, type) and issubclass(found, cls)):
+        if not (isinstance(value, type) and issubclass(value, cls)):
             raise UnknownNameError(
                 f'{reference!r} is no {cls.kind}: it must be a subclass of '
                 f'{cls.__module__}.{cls.__name__}'
             )
-        return found
+        return value

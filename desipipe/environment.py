@@ -304,9 +304,9 @@ class BaseEnvironment(Configurable, BaseDict):
 
     def _secret_values(self) -> list[str]:
         """Return the values of secrets that are known in this process."""
-        there = {name: value for name, value in self._texts().items() if isinstance(value, str)}
-        names = (name for name, value in there.items() if self._is_secret(name, value))
-        return known_values({**os.environ, **there}, (*names, *self.secret))
+        values = {name: value for name, value in self._texts().items() if isinstance(value, str)}
+        names = (name for name, value in values.items() if self._is_secret(name, value))
+        return known_values({**os.environ, **values}, (*names, *self.secret))
 
     def __repr__(self) -> str:
         data = {
@@ -424,7 +424,7 @@ class BaseEnvironment(Configurable, BaseDict):
         if isinstance(value, str):
             return f'export {name}={_word(value)}'
         path = shlex.quote(value.path)
-        words = (
+        message = (
             f'desipipe: the secret {name} of the environment {self.label} {FAILED_COMMAND}: '
             f'{value.path} cannot be '
             f'read here, and {name} is not set. Set {name} where workers are started'
@@ -433,7 +433,7 @@ class BaseEnvironment(Configurable, BaseDict):
         # A worker of another user, or on a host without this home, may have a value of its own.
         return (
             f'if [ -r {path} ]; then . {path}; elif [ -z "${{{name}+x}}" ]; then printf "%s\\n" '
-            f'{shlex.quote(words)} >&2; {after}; fi'
+            f'{shlex.quote(message)} >&2; {after}; fi'
         )
 
     def _told(self, command: str | KeptSecret) -> str:
@@ -466,27 +466,27 @@ class BaseEnvironment(Configurable, BaseDict):
 
     def _run(self) -> dict[str, str]:
         """Return the environment of this process as commands and variables leave it."""
-        status, said, found = _environment_after(self.to_launch_script(), self.label)
-        said = redact(said, self._secret_values())
-        if self.strict and (status or not found):
+        status, errors, after = _environment_after(self.to_launch_script(), self.label)
+        errors = redact(errors, self._secret_values())
+        if self.strict and (status or not after):
             # Nothing found with status 0: a command, perhaps a file that it sources, said `exit`.
             raise ConfigError(
                 f'the commands of the environment {self.label} failed, with exit status '
-                f'{status:d}:\n{said[-2000:]}\n'
+                f'{status:d}:\n{errors[-2000:]}\n'
                 "Try them in bash; if one that fails is harmless, add ' || true' to it."
             )
-        if not found:
+        if not after:
             raise ConfigError(
                 f'the commands of the environment {self.label} ended the shell, with exit status '
                 f'{status:d}, before anything could be started:\n'
-                f'{said[-2000:]}\nTry them in bash.'
+                f'{errors[-2000:]}\nTry them in bash.'
             )
-        notes = [line for line in said.splitlines() if line.startswith('desipipe: ')]
+        notes = [line for line in errors.splitlines() if line.startswith('desipipe: ')]
         if notes:
             import warnings
 
             warnings.warn(visible('\n'.join(notes)), stacklevel=3)
-        return found
+        return after
 
 
 def _environment_after(script: str, label: str) -> tuple[int, str, dict[str, str]]:
@@ -506,7 +506,7 @@ def _environment_after(script: str, label: str) -> tuple[int, str, dict[str, str
 
     # Files, not pipes: something that a command leaves running in the background would keep a pipe
     # open, and us waiting.
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as words:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         fd = output.fileno()
         argv = ['bash', '-c', f'{script}\nexec env -0 >&{fd:d} {fd:d}>&-']
         try:
@@ -515,8 +515,8 @@ def _environment_after(script: str, label: str) -> tuple[int, str, dict[str, str
             status = subprocess.run(
                 argv,
                 stdin=subprocess.DEVNULL,
-                stdout=words,
-                stderr=words,
+                stdout=errors,
+                stderr=errors,
                 pass_fds=[fd],
                 env=dict(os.environ),
             ).returncode
@@ -524,8 +524,8 @@ def _environment_after(script: str, label: str) -> tuple[int, str, dict[str, str
             raise ConfigError(
                 f'the environment {label} needs bash, but PATH has none: {os.environ.get("PATH")}'
             ) from exc
-        words.seek(0)
-        said = words.read().decode(errors='replace').strip()
+        errors.seek(0)
+        said = errors.read().decode(errors='replace').strip()
         output.seek(0)
         found = output.read()
     environ = {
@@ -555,14 +555,14 @@ def bash_env(cmd: str | Iterable[str]) -> dict[str, str]:
         Empty, with a warning, if a command fails.
     """
     command = cmd if isinstance(cmd, str) else ' && '.join(cmd)
-    status, said, environ = _environment_after(
+    status, errors, environ = _environment_after(
         f'{{ {command}\n}} || exit $?' if command else '', f'of the command {command!r}'
     )
     if status or not environ:
         import warnings
 
         warnings.warn(
-            visible(f'Exit status {status:d} of the command {command!r}: {said[-2000:]}'),
+            visible(f'Exit status {status:d} of the command {command!r}: {errors[-2000:]}'),
             stacklevel=2,
         )
         return {}
@@ -718,44 +718,44 @@ def _is_closed(text: str, ends: frozenset[str] = frozenset()) -> bool:
         Characters that end a word.
     """
     inside: list[str] = []
-    place = 0
-    while place < len(text):
-        char, top = text[place], inside[-1] if inside else ''
+    position = 0
+    while position < len(text):
+        char, top = text[position], inside[-1] if inside else ''
         if char == '\\' and top != "'":
-            place += 1
-            if place == len(text):
+            position += 1
+            if position == len(text):
                 return False
         elif top and char == _CLOSES[top]:
             inside.pop()
-        elif top not in ("'", '`') and text[place : place + 2] in ('$(', '${'):
-            place += 1
-            inside.append(text[place])
+        elif top not in ("'", '`') and text[position : position + 2] in ('$(', '${'):
+            position += 1
+            inside.append(text[position])
         elif top not in ("'", '`') and (char in '"`' if top == '"' else char in '"`\''):
             inside.append(char)
         elif top == '(' and char == '(':
             inside.append(char)
         elif not inside and (char in ends or (char == '{' and ends)):
             return False
-        place += 1
+        position += 1
     return not inside
 
 
 def _in_double_quotes(value: str) -> str:
     """Put a value into double quotes; what stands in ``$(…)`` and ``${…}`` is left as it is."""
-    pieces, depth, place = ['"'], 0, 0
-    while place < len(value):
-        char = value[place]
-        if value[place : place + 2] in ('$(', '${'):
+    pieces, depth, position = ['"'], 0, 0
+    while position < len(value):
+        char = value[position]
+        if value[position : position + 2] in ('$(', '${'):
             depth += 1
             pieces.append(char)
-            place += 1
-            char = value[place]
+            position += 1
+            char = value[position]
         elif depth:
             depth += (char in '({') - (char in ')}')
         elif char in '"\\`':
             pieces.append('\\')
         pieces.append(char)
-        place += 1
+        position += 1
     return ''.join([*pieces, '"'])
 
 

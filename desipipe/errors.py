@@ -56,14 +56,14 @@ __all__ = [
 ]
 
 
-def close_names(name: str, known: Iterable[str], n: int = 5) -> str:
+def close_names(name: str, names: Iterable[str], n: int = 5) -> str:
     """Words that help after a mistyped name.
 
     Parameters
     ----------
     name : str
         What was typed.
-    known : iterable of str
+    names : iterable of str
         What would have been valid.
     n : int, default=5
         The most names to show.
@@ -75,13 +75,13 @@ def close_names(name: str, known: Iterable[str], n: int = 5) -> str:
     """
     import difflib  # a millisecond that each worker would pay for
 
-    known = sorted(set(known))
-    close = difflib.get_close_matches(name, known, n=n, cutoff=0.6)
+    names = sorted(set(names))
+    close = difflib.get_close_matches(name, names, n=n, cutoff=0.6)
     if close:
         return 'did you mean {}?'.format(', '.join(close))
-    if known:
-        more = '' if len(known) <= n else f' and {len(known) - n:d} more'
-        return 'known: {}{}'.format(', '.join(known[:n]), more)
+    if names:
+        more = '' if len(names) <= n else f' and {len(names) - n:d} more'
+        return 'known: {}{}'.format(', '.join(names[:n]), more)
     return 'there is none yet'
 
 

@@ -208,8 +208,8 @@ def _machine() -> str:
     here = machine()
     # Another boot, or another container, is another machine: numbers of processes are compared
     # within one. Where they can't be, none is equal.
-    words = f'{here["host"]} {here["boot"] or secrets.token_hex(8)} {here["pidns"]:d}'
-    return hashlib.sha256(words.encode()).hexdigest()[:8]
+    text = f'{here["host"]} {here["boot"] or secrets.token_hex(8)} {here["pidns"]:d}'
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @functools.lru_cache(maxsize=1)
@@ -280,8 +280,8 @@ def _unchanged_if_failed(path: str, temporary: str) -> Iterator[None]:
 
 def _adopt(fd: int, path: str) -> None:
     """Give a new file the permissions and the group it has to have at ``path``."""
-    mine = os.fstat(fd)
-    mode, group = stat.S_IMODE(mine.st_mode), mine.st_gid
+    status = os.fstat(fd)
+    mode, group = stat.S_IMODE(status.st_mode), status.st_gid
     try:
         old = os.stat(path)
         mode, group = stat.S_IMODE(old.st_mode), old.st_gid
@@ -289,10 +289,10 @@ def _adopt(fd: int, path: str) -> None:
         folder = os.stat(os.path.dirname(path))
         if _is_shared(folder):
             mode, group = mode | (0o060 if folder.st_mode & stat.S_IWGRP else 0), folder.st_gid
-    if group != mine.st_gid:
+    if group != status.st_gid:
         with suppress(PermissionError):  # not a member of that group: it stays ours
             os.fchown(fd, -1, group)
-    if mode != stat.S_IMODE(mine.st_mode):
+    if mode != stat.S_IMODE(status.st_mode):
         os.fchmod(fd, mode)
 
 
@@ -570,11 +570,11 @@ class PickleFile(StreamFile):
 
         from .utils import username
 
-        found = os.fstat(file.fileno())
-        if found.st_uid != os.geteuid() or found.st_mode & stat.S_IWOTH:
+        status = os.fstat(file.fileno())
+        if status.st_uid != os.geteuid() or status.st_mode & stat.S_IWOTH:
             whose = (
-                f'belongs to user {username(found.st_uid)}'
-                if found.st_uid != os.geteuid()
+                f'belongs to user {username(status.st_uid)}'
+                if status.st_uid != os.geteuid()
                 else 'may be written to by everyone'
             )
             raise UntrustedFileError(
@@ -625,9 +625,9 @@ class GenericFile(BaseFile):
 
     def _method(self, given: Any, *names: str) -> Callable[..., Any]:
         for name in names:
-            found = getattr(given, name, None)
-            if callable(found):
-                return found  # type: ignore[no-any-return]
+            method = getattr(given, name, None)
+            if callable(method):
+                return method  # type: ignore[no-any-return]
         if callable(given):
             return given  # type: ignore[no-any-return]
         verb = names[0].rstrip('e')
@@ -660,11 +660,11 @@ class FitsFile(BaseFile):
         data : astropy.table.Table, array
         """
         fits, table = self._library('astropy.io.fits'), self._library('astropy.table')
-        with fits.open(self.path, memmap=False, **kwargs) as found:
+        with fits.open(self.path, memmap=False, **kwargs) as file:
             chosen = (
-                found[hdu]
+                file[hdu]
                 if hdu is not None
-                else next((one for one in found if one.data is not None), found[0])
+                else next((one for one in file if one.data is not None), file[0])
             )
             if isinstance(chosen, fits.BinTableHDU | fits.TableHDU):
                 return table.Table.read(chosen)
@@ -783,21 +783,21 @@ def _find(filetype: str) -> type[BaseFile] | None:
 
 def _class(path: str, filetype: str | None) -> type[BaseFile]:
     if filetype:
-        found = _find(filetype)
-        if found is not None:
-            return found
-        words = f'the file type {filetype!r} is not known'
+        handler = _find(filetype)
+        if handler is not None:
+            return handler
+        reason = f'the file type {filetype!r} is not known'
     else:
-        found = _by_suffix(path)
-        if found is not None:
-            return found
+        handler = _by_suffix(path)
+        if handler is not None:
+            return handler
         filetype = os.path.splitext(path)[1]
-        words = f'no file type is known for the suffix {filetype!r}'
-    known = filetypes()
+        reason = f'no file type is known for the suffix {filetype!r}'
+    names = filetypes()
     raise UnknownNameError(
-        f'{path}: {words}; nothing was read or written. Name one of {", ".join(known)} (or define '
+        f'{path}: {reason}; nothing was read or written. Name one of {", ".join(names)} (or define '
         'one, see desipipe.io): '
-        f'{close_names(filetype.lstrip("."), known)}'
+        f'{close_names(filetype.lstrip("."), names)}'
     )
 
 
@@ -912,12 +912,12 @@ def _generic(filetype: str | None, args: tuple[Any, ...], path: Path) -> str | N
     """Choose between the generic type and that of the suffix, where no other type is named."""
     if filetype and filetype != GenericFile.name:
         return filetype
-    known = _by_suffix(os.fspath(path)) is not None
+    is_known = _by_suffix(os.fspath(path)) is not None
     if not args:
-        return None if known else filetype
+        return None if is_known else filetype
     # A table of astropy, or an array, may have `write` and is data all the same; who has `save` or
     # `load` wants to do it.
-    is_data = known and (hasattr(args[0], '__array__') or isinstance(args[0], Mapping))
+    is_data = is_known and (hasattr(args[0], '__array__') or isinstance(args[0], Mapping))
     methods = ('load', 'save') if is_data else ('load', 'read', 'save', 'write')
     own = callable(args[0]) or any(callable(getattr(args[0], name, None)) for name in methods)
-    return GenericFile.name if own or (filetype and not known) else None
+    return GenericFile.name if own or (filetype and not is_known) else None

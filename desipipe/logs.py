@@ -110,8 +110,8 @@ def setup_logging(
         handler = logging.FileHandler(filename, mode=filemode)
     else:
         handler = logging.StreamHandler(sys.stdout if stream is None else stream)
-    words = '[%(elapsed)s]  %(asctime)s %(name)-25s %(levelname)-8s %(message)s'
-    handler.setFormatter(_ElapsedFormatter(fmt or words, '%m-%d %H:%M '))
+    layout = '[%(elapsed)s]  %(asctime)s %(name)-25s %(levelname)-8s %(message)s'
+    handler.setFormatter(_ElapsedFormatter(fmt or layout, '%m-%d %H:%M '))
     logging.basicConfig(**{'level': number, 'handlers': [handler], 'force': True, **kwargs})
     sys.excepthook = exception_handler
 

@@ -183,12 +183,12 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
         the notebook) is left out. Of a name space that several distributions share, all are named:
         ``'sphinxcontrib-applehelp 2.0.0, …'``.
     """
-    found = {}
+    versions = {}
     for package in sorted({package.partition('.')[0] for package in packages} - {''}):
         version = _version(package)
         if version:
-            found[package] = version
-    return found
+            versions[package] = version
+    return versions
 
 
 @functools.cache
@@ -251,7 +251,7 @@ def snapshot(folder: str = '', environ: Mapping[str, object] | None = None) -> d
 @functools.lru_cache(maxsize=1)
 def _versions(imported: int) -> dict[str, str]:
     uname = os.uname()
-    found = {
+    versions = {
         'python': '.'.join(map(str, sys.version_info[:3])),
         'platform': f'{uname.sysname}-{uname.release}-{uname.machine}',
     }
@@ -268,14 +268,14 @@ def _versions(imported: int) -> dict[str, str]:
         )
         if version and isinstance(version, str):
             packages[name] = version
-    found.update(sorted(packages.items()))
+    versions.update(sorted(packages.items()))
     if os.environ.get('CONDA_DEFAULT_ENV'):
-        found['conda environment'] = os.environ['CONDA_DEFAULT_ENV']
+        versions['conda environment'] = os.environ['CONDA_DEFAULT_ENV']
     if sys.prefix != sys.base_prefix:
-        found['virtual environment'] = sys.prefix
+        versions['virtual environment'] = sys.prefix
     if os.environ.get('LOADEDMODULES'):
-        found['environment modules'] = os.environ['LOADEDMODULES']
-    return found
+        versions['environment modules'] = os.environ['LOADEDMODULES']
+    return versions
 
 
 def _foreign(name: str, module: object) -> str:
@@ -337,10 +337,10 @@ def repository(folder: str) -> tuple[dict[str, str], bytes]:
             return {}, b''
         parent = os.path.dirname(parent)
 
-    def ask(*words: str) -> bytes:
+    def ask(*options: str) -> bytes:
         # Nothing that the repository's configuration could have run; and no lock taken, for someone
         # may be at work there.
-        argv = ['git', '--no-optional-locks', '-c', 'core.fsmonitor=false', '-C', folder, *words]
+        argv = ['git', '--no-optional-locks', '-c', 'core.fsmonitor=false', '-C', folder, *options]
         return subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=5.0
         ).stdout
@@ -357,19 +357,19 @@ def repository(folder: str) -> tuple[dict[str, str], bytes]:
             for line in lines
             if line.startswith('# branch.') and ' ' in line[len('# branch.') :]
         )
-        found = {'git commit': heads.get('oid', ''), 'git branch': heads.get('head', '')}
+        repository = {'git commit': heads.get('oid', ''), 'git branch': heads.get('head', '')}
         if any(not line.startswith('#') for line in lines):
             changes = ask(
                 'diff',
                 '--no-ext-diff',
                 '--no-textconv',
                 '--binary',
-                *([] if found['git commit'] == '(initial)' else ['HEAD']),
+                *([] if repository['git commit'] == '(initial)' else ['HEAD']),
             )
-            found['git diff'] = hashlib.sha256(changes).hexdigest()
+            repository['git diff'] = hashlib.sha256(changes).hexdigest()
     except (OSError, subprocess.SubprocessError):  # no git, not our repository, a huge one
         return {}, b''
-    return {name: value for name, value in found.items() if value}, changes
+    return {name: value for name, value in repository.items() if value}, changes
 
 
 def _declared(environ: Mapping[str, object]) -> dict[str, str]:
@@ -512,14 +512,14 @@ class Making:
 
         read: dict[str, Content] = {}
         for line in map(orjson.loads, report.splitlines()):
-            path, found = line['path'], Content(line['size'], line['mtime'], line['sha256'])
+            path, content = line['path'], Content(line['size'], line['mtime'], line['sha256'])
             if line['do'] == 'read':
-                read[path] = found
-            elif path not in self.written or self.written[path].mtime < found.mtime:
-                self.written[path] = found
+                read[path] = content
+            elif path not in self.written or self.written[path].mtime < content.mtime:
+                self.written[path] = content
         self.read.update(read)
-        for path, found in self.written.items():
-            if path in self.read and self.read[path].sha256 == found.sha256:
+        for path, content in self.written.items():
+            if path in self.read and self.read[path].sha256 == content.sha256:
                 del self.read[path]
         return read
 
@@ -533,14 +533,14 @@ class Making:
         import orjson
 
         lines: list[dict[str, object]] = [
-            {'do': 'read', 'path': path, **known._asdict()} for path, known in self.read.items()
+            {'do': 'read', 'path': path, **content._asdict()} for path, content in self.read.items()
         ]
-        for path, known in self.written.items():
+        for path, content in self.written.items():
             lines.append(
                 {
                     'do': 'write',
                     'path': path,
-                    **known._asdict(),
+                    **content._asdict(),
                     **({'of': self.before[path]} if path in self.before else {}),
                 }
             )

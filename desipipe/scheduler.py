@@ -66,9 +66,9 @@ class BaseScheduler(Configurable, abc.ABC):
             self.provider = kwargs.pop('provider')
         unknown = next((name for name in kwargs if name not in self.defaults), None)
         if unknown is not None:
-            known = close_names(unknown, self.defaults)
+            near = close_names(unknown, self.defaults)
             raise UnknownOptionError(
-                f'The scheduler {self.label} has no option {unknown!r}: {known}'
+                f'The scheduler {self.label} has no option {unknown!r}: {near}'
             )
         for name, value in kwargs.items():
             setattr(self, name, self.check(name, value))

@@ -432,10 +432,10 @@ class TaskApp(App):
         if self.skip:
             self.index += 1
             return None
-        if self.reuse and (known := self._reusable().get(self.index + 1)) is not None:
+        if self.reuse and (row := self._reusable().get(self.index + 1)) is not None:
             self.index += 1  # by its order alone: the signature may have changed since
-            self.queue.add_batches([], {}, {}, uses=self._uses_of([known]), reused=[known])
-            return Future(self.queue.ledger, known)
+            self.queue.add_batches([], {}, {}, uses=self._uses_of([row]), reused=[row])
+            return Future(self.queue.ledger, row)
         return self._add_one(self.bind(args, kwargs))
 
     def map(self, /, *iterables: Any, zip: bool = False, **ranges: Any) -> Sequence[Future] | None:
@@ -578,11 +578,11 @@ class TaskApp(App):
             [_without(arguments, fixed) for arguments in part] if fixed else part
             for part in itertools.chain((calls,), parts)
         )
-        known = self._reusable() if self.reuse else {}
+        reusable = self._reusable() if self.reuse else {}
         new = Batch(group, self.index + 1, shared and shared.payload)
         futures: Sequence[Future]
-        if known:
-            futures, batches, reused = self._add_unknown(parts, known, new, code, shared)
+        if reusable:
+            futures, batches, reused = self._add_unknown(parts, reusable, new, code, shared)
         else:
             for part in parts:
                 self.index += len(part)
@@ -601,7 +601,7 @@ class TaskApp(App):
     def _add_unknown(
         self,
         parts: Iterable[Sequence[dict[str, Any]]],
-        known: Mapping[int, bytes],
+        reusable: Mapping[int, bytes],
         first: Batch,
         code: Code,
         shared: Shared | None,
@@ -616,9 +616,9 @@ class TaskApp(App):
         batch: Batch | None = None
         for arguments in itertools.chain.from_iterable(parts):
             self.index += 1
-            if self.index in known:
-                reused.append(known[self.index])
-                futures.append(Future(ledger, known[self.index]))
+            if self.index in reusable:
+                reused.append(reusable[self.index])
+                futures.append(Future(ledger, reusable[self.index]))
                 batch = None
                 continue
             if batch is None:

@@ -60,19 +60,19 @@ def visible(text: str, lines: bool = True, colours: bool = False) -> str:
     unsafe = _UNSAFE if lines else _UNSAFE_IN_LINE
     if not colours or '\x1b' not in text:
         return unsafe.sub(_escaped, text)
-    pieces, place = [], 0
+    pieces, position = [], 0
     for match in _COLOUR.finditer(text):
-        pieces.append(unsafe.sub(_escaped, text[place : match.start()]))
+        pieces.append(unsafe.sub(_escaped, text[position : match.start()]))
         pieces.append(visible(match[0]) if _conceals(match[0][2:-1]) else match[0])
-        place = match.end()
-    return ''.join([*pieces, unsafe.sub(_escaped, text[place:])])
+        position = match.end()
+    return ''.join([*pieces, unsafe.sub(_escaped, text[position:])])
 
 
 def _escaped(match: re.Match[str]) -> str:
-    characters, place = match[0], match.start()
+    characters, position = match[0], match.start()
     kept = 0
     if characters[0] in _SELECTORS:
-        kept = bool(place and _SYMBOL.match(match.string, place - 1))
+        kept = bool(position and _SYMBOL.match(match.string, position - 1))
     elif _IS_COMBINING.match(characters):
         kept = _COMBINING_MAX
     return characters[:kept] + ''.join(map(_escape, characters[kept:]))
@@ -91,15 +91,15 @@ def _escape(character: str) -> str:
 def _conceals(parameters: str) -> bool:
     """Return True if the parameters of an SGR sequence conceal text."""
     codes = parameters.split(';')
-    place = 0
-    while place < len(codes):
-        code = int(codes[place].partition(':')[0] or 0)
+    position = 0
+    while position < len(codes):
+        code = int(codes[position].partition(':')[0] or 0)
         if code == _CONCEAL:
             return True
-        if code in _EXTENDED_COLOURS and codes[place].isdigit():
+        if code in _EXTENDED_COLOURS and codes[position].isdigit():
             # Of 38;5;N and 38;2;R;G;B the rest are numbers of a colour.
-            place += {'5': 2, '2': 4}.get((codes[place + 1 :] or [''])[0].lstrip('0'), 0)
-        place += 1
+            position += {'5': 2, '2': 4}.get((codes[position + 1 :] or [''])[0].lstrip('0'), 0)
+        position += 1
     return False
 
 
@@ -116,7 +116,7 @@ def escape_json(text: str) -> str:
 
 def _json_escape(match: re.Match[str]) -> str:
     units = match[0].encode('utf-16-be', 'surrogatepass').hex()
-    return ''.join(f'\\u{units[place : place + 4]}' for place in range(0, len(units), 4))
+    return ''.join(f'\\u{units[position : position + 4]}' for position in range(0, len(units), 4))
 
 
 class VisibleText:

@@ -65,29 +65,29 @@ def failing_line(trace: str, code: str) -> int | None:
     lines, source = trace.split('\n'), code.split('\n')
     frames = (_frame(lines, i, source) for i in range(len(lines)))
     places = [frame.place for frame in frames if frame is not None and frame.place >= 0]
-    own = [place for place in places if place < _own_end(source)]
-    return next((place + 1 for place in reversed(own or places)), None)
+    own = [line for line in places if line < _own_end(source)]
+    return next((line + 1 for line in reversed(own or places)), None)
 
 
 def _frame(lines: list[str], i: int, source: list[str]) -> _Frame | None:
-    found = _FRAME.match(lines[i])
-    if found is None:
+    match = _FRAME.match(lines[i])
+    if match is None:
         return None
-    number, scope = int(found['line']), found['scope'] or ''
-    cell = _TASK_CELL.fullmatch(found['file'])
+    number, scope = int(match['line']), match['scope'] or ''
+    cell = _TASK_CELL.fullmatch(match['file'])
     where = f', in {scope}' if scope else ''
     if cell is not None:
-        place = number - 1 if number <= len(source) else -1
+        line = number - 1 if number <= len(source) else -1
         return _Frame(
-            found['indent'],
+            match['indent'],
             f'Cell %%desipipe {cell["name"]}, line {number:d}{where}',
             number,
-            place,
+            line,
         )
-    if _NOTEBOOK_CELL.fullmatch(found['file']):
+    if _NOTEBOOK_CELL.fullmatch(match['file']):
         text = lines[i + 1].strip(' |') if i + 1 < len(lines) else ''
-        place = _find(source, scope, text)
-        return _Frame(found['indent'], f'Notebook cell, line {number:d}{where}', number, place)
+        line = _find(source, scope, text)
+        return _Frame(match['indent'], f'Notebook cell, line {number:d}{where}', number, line)
     return None
 
 
@@ -124,7 +124,7 @@ def _own_end(source: list[str]) -> int:
 
 def _context(frame: _Frame, source: list[str]) -> list[str]:
     first = max(0, frame.place - _AROUND)
-    found = []
+    frames = []
     for i in range(first, min(len(source), frame.place + _AROUND + 1)):
         if i > frame.place and not source[i].strip():
             break  # what follows may be another function
@@ -133,8 +133,8 @@ def _context(frame: _Frame, source: list[str]) -> list[str]:
             continue
         arrow = '-' * max(1, 5 - len(str(number)))
         mark = f'{arrow}> {number:d}' if i == frame.place else f'{number:7d}'
-        found.append(f'{mark} {source[i]}'.rstrip())
-    return found
+        frames.append(f'{mark} {source[i]}'.rstrip())
+    return frames
 
 
 def _end(lines: list[str], i: int, indent: str) -> int:

@@ -60,16 +60,16 @@ def _tokens(text: str, begins: bool = True) -> Iterator[tuple[str, str]]:
         if i % 2:
             yield 'cut', part
             continue
-        place = 0
+        match = 0
         if (begins or i) and (rest := (_REST_AFTER_CUT if i else _REST).match(part)):
-            place = rest.end()
-        for found in _MARK.finditer(part, place):
-            if found.start() > place:
-                yield 'text', part[place : found.start()]
+            match = rest.end()
+        for found in _MARK.finditer(part, match):
+            if found.start() > match:
+                yield 'text', part[match : found.start()]
             if found[1] is not None:
                 yield 'mark', found[1]
-            place = found.end()
-        last = part[place:]
+            match = found.end()
+        last = part[match:]
         last = last[: len(last) - _begun(last)]
         if last:
             yield 'text', last
@@ -97,7 +97,7 @@ def strip(text: AnyStr) -> AnyStr:
     """
     if isinstance(text, bytes):
         return strip(text.decode('latin-1')).encode('latin-1')
-    return ''.join(words for kind, words in _tokens(text) if kind != 'mark')
+    return ''.join(content for kind, content in _tokens(text) if kind != 'mark')
 
 
 class Stripper:
@@ -121,12 +121,12 @@ class Stripper:
             self._held = text
             return b''
         begins, self._missed = self._missed, False
-        place = text.rfind(_START)
-        if place < 0 or -1 < text.find('\x1b', place + len(_START)) < len(text) - 1:
-            place = len(text) - _begun(text)
-        self._held = text[place:]
+        position = text.rfind(_START)
+        if position < 0 or -1 < text.find('\x1b', position + len(_START)) < len(text) - 1:
+            position = len(text) - _begun(text)
+        self._held = text[position:]
         return ''.join(
-            words for kind, words in _tokens(text[:place], begins) if kind != 'mark'
+            content for kind, content in _tokens(text[:position], begins) if kind != 'mark'
         ).encode('latin-1')
 
 
@@ -150,13 +150,13 @@ def split(out: str, err: str, moves: bool = True) -> list[Output]:
     folded = _Folded()
     # Stable: within one turn each stream keeps its order, and what another process wrote to the
     # other stream meanwhile comes after.
-    for _, name, kind, words in sorted(
+    for _, name, kind, content in sorted(
         [*_turns(out, 'stdout'), *_turns(err, 'stderr')], key=lambda item: item[0]
     ):
         if kind == 'mark':
-            folded.mark(_message(words))
+            folded.mark(_message(content))
         else:
-            folded.text(name, words)
+            folded.text(name, content)
             folded.lost |= kind == 'cut'
     folded.finish()
     for output in folded.outputs:
@@ -169,32 +169,32 @@ def split(out: str, err: str, moves: bool = True) -> list[Output]:
 
 def _turns(text: str, name: str) -> list[tuple[float, str, str, str]]:
     """The tokens of a stream, each with the number of the turn that it was written in."""
-    found: list[tuple[float, str, str, str]] = []
+    marks: list[tuple[float, str, str, str]] = []
     turn: float = 0
     # where what came after a cut begins: its turn is known by the next mark; without one it is the
     # last
     after = -1
-    for kind, words in _tokens(text):
-        number = _message(words).get('n') if kind == 'mark' else None
+    for kind, content in _tokens(text):
+        number = _message(content).get('n') if kind == 'mark' else None
         if type(number) is int:
             if after >= 0:
-                found[after:] = [(number - 1, *item[1:]) for item in found[after:]]
+                marks[after:] = [(number - 1, *item[1:]) for item in marks[after:]]
             turn, after = number, -1
         else:
-            found.append((turn, name, kind, words))
+            marks.append((turn, name, kind, content))
         if kind == 'cut':
-            turn, after = float('inf'), len(found)
-    return found
+            turn, after = float('inf'), len(marks)
+    return marks
 
 
-def _message(words: str) -> dict[str, Any]:
+def _message(content: str) -> dict[str, Any]:
     import json
 
     try:
-        found = json.loads(words)
+        message = json.loads(content)
     except (ValueError, RecursionError):
         return {}  # not ours, or written over by another process
-    return found if isinstance(found, dict) else {}
+    return message if isinstance(message, dict) else {}
 
 
 class _Folded:
@@ -220,8 +220,8 @@ class _Folded:
         for output in self.outputs:
             if 'text' in output:
                 output['text'] = ''.join(output['text'])
-        for name, known in self._displays.items():
-            for output in known:
+        for name, handle in self._displays.items():
+            for output in handle:
                 output.update(self._newest[name])
 
     def mark(self, message: dict[str, Any]) -> None:

@@ -60,8 +60,8 @@ def safe_output(output: Mapping[str, Any], user: str) -> Output:
         return {'output_type': 'stream', 'name': name, 'text': _visible(output.get('text', ''))}
     if kind == 'error':
         lines = [_visible(line) for line in list(output.get('traceback', ()))[-_LINES_MAX:]]
-        words = {key: _visible(output.get(key, ''), lines=False) for key in ('ename', 'evalue')}
-        return {'output_type': 'error', **words, 'traceback': lines}
+        texts = {key: _visible(output.get(key, ''), lines=False) for key in ('ename', 'evalue')}
+        return {'output_type': 'error', **texts, 'traceback': lines}
     if kind == 'execute_result':
         count = output.get('execution_count')
         shown = _safe_display(output.get('data') or {}, user)
@@ -132,13 +132,16 @@ def _png_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    place = 2
-    while data.startswith(_JPEG) and place + 9 <= len(data) and data[place] == 0xFF:
-        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], 'big')
+    position = 2
+    while data.startswith(_JPEG) and position + 9 <= len(data) and data[position] == 0xFF:
+        marker, length = (
+            data[position + 1],
+            int.from_bytes(data[position + 2 : position + 4], 'big'),
+        )
         if marker in _FRAMES:
-            height, width = struct.unpack('>HH', data[place + 5 : place + 9])
+            height, width = struct.unpack('>HH', data[position + 5 : position + 9])
             return width, height
-        place += 2 + max(length, 2)
+        position += 2 + max(length, 2)
     return None
 
 

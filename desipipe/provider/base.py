@@ -150,10 +150,10 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
             except (ValueError, LookupError, AttributeError):
                 tried = []
             if not tried:
-                words = ' and '.join(f'{{{name}}}' for name in self.placeholders)
+                placeholders = ' and '.join(f'{{{name}}}' for name in self.placeholders)
                 raise ConfigError(
-                    f'{what} is {value!r}, but must be a program, or a template in which {words} '
-                    'stand for what they say'
+                    f'{what} is {value!r}, but must be a program, or a template in which '
+                    f'{placeholders} stand for what they say'
                 )
         return value
 
@@ -422,16 +422,16 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
             **(self.split_values(splits) if splits > 1 else {}),
             'cmd': shlex.join(argv),
         }
-        words = shlex.split(self.mpiexec)
+        arguments = shlex.split(self.mpiexec)
         if '{' not in self.mpiexec:
-            words += ['-n', '{mpiprocs:d}']
+            arguments += ['-n', '{mpiprocs:d}']
         if '{cmd}' not in self.mpiexec:
-            words.append('{cmd}')
+            arguments.append('{cmd}')
         # A word that is nothing but {cmd} becomes the words of the command; inside another word, as
         # in sh -c "…{cmd}", it is one text, quoted for the shell.
         return [
             part
-            for word in words
+            for word in arguments
             for part in (argv if word == '{cmd}' else [word.format(**values)])
         ]
 

@@ -81,9 +81,9 @@ class OriginalInterface:
             elif name in provider.defaults:
                 setattr(self, name, provider.check(name, value))
             else:
-                known = close_names(name, provider.defaults, n=30)
+                near = close_names(name, provider.defaults, n=30)
                 raise UnknownOptionError(
-                    f'The provider {provider.label} has no option {name!r}: {known}'
+                    f'The provider {provider.label} has no option {name!r}: {near}'
                 )
 
     def clear(self) -> None:
@@ -188,14 +188,14 @@ def _launch(
 
 def _poll(self: Any) -> list[Job]:
     """Take jobs for ended once nothing is counted any longer."""
-    jobs, found = _jobs(self), []
+    jobs, processes = _jobs(self), []
     count = self.nworkers(state=_ACTIVE)
     for jobid, (job, since) in list(jobs.items()):
         if not count and time.monotonic() - since > START_S:
             job.state = 'ended'
             del jobs[jobid]
-        found.append(dataclasses.replace(job))
-    return found
+        processes.append(dataclasses.replace(job))
+    return processes
 
 
 def _cancel(self: Any, job: Job, force: bool = False) -> None:

@@ -207,7 +207,7 @@ class SlurmProvider(BaseProvider):
             if value not in (None, True, False):
                 raise ConfigError(f'{what} must be True, False or None, not {value!r}')
         elif option == 'sqs':
-            words = (
+            argv = (
                 None
                 if value is None
                 else shlex.split(value)
@@ -216,14 +216,12 @@ class SlurmProvider(BaseProvider):
                 if is_sequence(value)
                 else [value]
             )
-            if words is not None and (
-                not words or not all(isinstance(word, str) for word in words)
-            ):
+            if argv is not None and (not argv or not all(isinstance(word, str) for word in argv)):
                 raise ConfigError(
                     f'{what} is {value!r}, but must be a command that lists jobs, such as '
                     '["squeue", "--me"]'
                 )
-            return words
+            return argv
         elif option == 'kwargs':
             return check_sbatch_options(value, what)
         elif option in ('output', 'error') and isinstance(value, os.PathLike):
@@ -316,21 +314,21 @@ class SlurmProvider(BaseProvider):
         :meth:`.OriginalInterface.jobids`.
         """
         states = as_states(state)
-        known = {job.jobid: job.slots for job in self._jobs.values()} | {
+        jobs = {job.jobid: job.slots for job in self._jobs.values()} | {
             str(one[0]): one[2] for one in self.processes
         }
-        if 'ALL' not in states and known:
+        if 'ALL' not in states and jobs:
             rows = self._look_once('') or {}
-            found = {
+            state_of = {
                 _number(jobid): row.state for jobid, row in rows.items() if row.state not in ENDED
             }
             active = {
-                jobid: 'RUNNING' if found[_number(jobid)] in ACTIVE else 'PENDING'
-                for jobid in known
-                if _number(jobid) in found
+                jobid: 'RUNNING' if state_of[_number(jobid)] in ACTIVE else 'PENDING'
+                for jobid in jobs
+                if _number(jobid) in state_of
             }
-            known = {jobid: slots for jobid, slots in known.items() if active.get(jobid) in states}
-        return list(known.items()) if return_nworkers else list(known)
+            jobs = {jobid: slots for jobid, slots in jobs.items() if active.get(jobid) in states}
+        return list(jobs.items()) if return_nworkers else list(jobs)
 
     def nworkers(self, of: str = 'workers', state: Any = ('PENDING', 'RUNNING')) -> int:
         """Return the number of workers, or with ``of='nodes'`` of nodes, of the jobs in one of
@@ -626,12 +624,12 @@ class SlurmProvider(BaseProvider):
             return f'sbatch did not come back within {SUBMIT_WAIT:g} s'
         if done.returncode == 0:
             return ''
-        said = _said(done.stderr)
-        why = refusal(said)
+        reason = _said(done.stderr)
+        why = refusal(reason)
         return (
-            f'Slurm does not answer now, or takes no more: {said}'
+            f'Slurm does not answer now, or takes no more: {reason}'
             if why in ('away', 'limit')
-            else self._words(why, said)
+            else self._words(why, reason)
         )
 
     def _clusters(self) -> tuple[str, ...]:
@@ -676,20 +674,20 @@ class SlurmProvider(BaseProvider):
             jobid, cluster = parse_submitted(done.stdout)
             if jobid and (cluster or len(self._clusters()) <= 1):
                 break
-            said = _said(done.stderr)
-            if done.returncode <= 0 or not said or is_doubtful(said):
-                words = (
-                    said
+            reason = _said(done.stderr)
+            if done.returncode <= 0 or not reason or is_doubtful(reason):
+                text = (
+                    reason
                     or done.stdout.strip()[-200:]
                     or f'nothing (exit status {done.returncode:d})'
                 )
-                raise self._doubt(name, count, workers, f'sbatch said {words!r}')
+                raise self._doubt(name, count, workers, f'sbatch said {text!r}')
             self._explained.append(name)
-            why = refusal(said)
+            why = refusal(reason)
             if count > 1 and why in ('array', 'limit'):
                 count //= 2  # fewer may be allowed
                 continue
-            raise self._refused(why, said, script)
+            raise self._refused(why, reason, script)
         self._explained.append(name)
         cluster = cluster or ''.join(self._clusters())
         watch = self._watch_of(cluster)
@@ -706,10 +704,10 @@ class SlurmProvider(BaseProvider):
         watch.hurry()
         return jobs
 
-    def _doubt(self, name: str, count: int, workers: int, words: str) -> LaunchError:
+    def _doubt(self, name: str, count: int, workers: int, text: str) -> LaunchError:
         self._expect(name, count * workers, workers)
         return LaunchError(
-            f'{words}: the job may have been submitted all the same. It is looked for by its name '
+            f'{text}: the job may have been submitted all the same. It is looked for by its name '
             'before another one is submitted; the tasks wait',
             later=True,
         )
@@ -724,24 +722,25 @@ class SlurmProvider(BaseProvider):
             watch.hurry()
         self._unclear[name] = _Unclear(slots, workers, clusters, time.monotonic(), answers)
 
-    def _refused(self, why: str, said: str, script: str) -> LaunchError:
+    def _refused(self, why: str, reason: str, script: str) -> LaunchError:
         if why in ('array', 'limit', 'away'):
             return LaunchError(
-                f'Slurm did not accept a job now: {said}. The tasks wait; trying again', later=True
+                f'Slurm did not accept a job now: {reason}. The tasks wait; trying again',
+                later=True,
             )
         return LaunchError(
-            f'{self._words(why, said)}. The tasks wait; add them again with other options of the '
+            f'{self._words(why, reason)}. The tasks wait; add them again with other options of the '
             f'provider, or try: sbatch {shlex.quote(script)}'
         )
 
-    def _words(self, why: str, said: str) -> str:
+    def _words(self, why: str, reason: str) -> str:
         value = getattr(self, why, None) or self.kwargs.get(why)
         words = f'{why} {value!r}' if value else 'the job'
         valid = choices(why)
         hint = f'; here it may be: {", ".join(valid)}' if valid else ''
         if not value and (variable := ignored_variable(why)):
             hint += f'; {variable} of the shell does not count, give {why}= to the provider'
-        return f'Slurm refused {words}: {said}{hint}'
+        return f'Slurm refused {words}: {reason}{hint}'
 
     # Looking
 
@@ -873,12 +872,12 @@ class SlurmProvider(BaseProvider):
         # A submission that is not clear: its jobs are found by their name, or several answers that
         # can be believed show none.
         for name, unclear in list(self._unclear.items()):
-            there = [
+            waiting = [
                 (cluster, row)
                 for cluster in unclear.clusters
                 for row in (*watches[cluster].rows.values(), *watches[cluster].named.values())
             ]
-            own = [(cluster, row) for cluster, row in there if name in row.name]
+            own = [(cluster, row) for cluster, row in waiting if name in row.name]
             for cluster, row in own:
                 self._take(row, cluster, unclear.workers)
             if own:
@@ -924,9 +923,9 @@ class SlurmProvider(BaseProvider):
         # Jobs of ours that nobody noted: of a manager that died between sbatch and its note; and
         # those that were lost, and show again.
         for row in list(watch.rows.values()):
-            known = self._jobid(row.jobid, watch.cluster) in self._ended
+            is_known = self._jobid(row.jobid, watch.cluster) in self._ended
             if row.state in KNOWN - ENDED and (
-                f'{self._name}.' in row.name or (known and not row.name)
+                f'{self._name}.' in row.name or (is_known and not row.name)
             ):
                 self._take(row, watch.cluster, self._workers_of(row.name))
 
@@ -1048,22 +1047,22 @@ class SlurmProvider(BaseProvider):
         rows = parse_squeue(done.stdout)
         return rows if done.returncode == 0 and (rows or has_header(done.stdout)) else None
 
-    def _scancel(self, words: list[str]) -> None:
-        said = ''
+    def _scancel(self, arguments: list[str]) -> None:
+        reason = ''
         for tries in range(WITHDRAW_TRIES):
             if tries:
                 time.sleep(min(2.0, self.timestep))
             try:
-                done = run(['scancel', *words], SUBMIT_WAIT)
+                done = run(['scancel', *arguments], SUBMIT_WAIT)
             except subprocess.TimeoutExpired:
-                said = f'scancel did not come back within {SUBMIT_WAIT:g} s'
+                reason = f'scancel did not come back within {SUBMIT_WAIT:g} s'
                 continue
-            said = ' '.join(done.stderr.split())
-            if done.returncode == 0 or any(gone in said.lower() for gone in GONE):
+            reason = ' '.join(done.stderr.split())
+            if done.returncode == 0 or any(gone in reason.lower() for gone in GONE):
                 return
         raise LaunchError(
-            f'Slurm did not cancel jobs: {said}. They wait, or run, until it does. Try: scancel '
-            f'{shlex.join(words)}'
+            f'Slurm did not cancel jobs: {reason}. They wait, or run, until it does. Try: scancel '
+            f'{shlex.join(arguments)}'
         )
 
     # In a worker
@@ -1159,12 +1158,12 @@ def choices(what: str) -> list[str]:
         done = run(commands[what], 10.0)
     except (LaunchError, subprocess.TimeoutExpired):
         return []
-    words = (
+    text = (
         {word.strip() for line in done.stdout.splitlines() for word in line.split(',')}
         if done.returncode == 0
         else set()
     )
-    return sorted(words - {'', '(null)'})
+    return sorted(text - {'', '(null)'})
 
 
 def _said(stderr: str) -> str:

@@ -162,10 +162,10 @@ def check_sbatch_options(value: Any, what: str) -> dict[str, Any]:
 def _long_name(option: str, what: str) -> str:
     name = option.strip().lstrip('-').replace('_', '-')
     name = SHORT.get(name, _ALIASES.get(name, name))
-    known = _RESERVED | _OWN.keys() | _OTHER
-    if name not in known and len(name) > 1:
+    names = _RESERVED | _OWN.keys() | _OTHER
+    if name not in names and len(name) > 1:
         # sbatch takes the beginning of a name too, as long as there is one such name.
-        full = [other for other in known if other.startswith(name)]
+        full = [other for other in names if other.startswith(name)]
         if len(full) == 1 and full[0] in _RESERVED | _OWN.keys():
             name = full[0]
     if name in _RESERVED:

@@ -139,12 +139,12 @@ def refusal(text: str) -> str:
     verdict = text.rpartition('batch job submission failed:')[2]
     if not verdict.strip() or 'unspecified error' in verdict:
         verdict = text
-    if any(words in verdict for words in _FEWER) or re.search(
+    if any(phrase in verdict for phrase in _FEWER) or re.search(
         r'assoc\w*limit|qos(max|grp)\w+', text
     ):
         return 'limit'
     return next(
-        (why for why, texts in _FINAL.items() if any(words in verdict for words in texts)), 'away'
+        (why for why, texts in _FINAL.items() if any(phrase in verdict for phrase in texts)), 'away'
     )
 
 
@@ -157,4 +157,6 @@ def is_doubtful(text: str) -> bool:
         What it printed to its standard error.
     """
     text = text.lower()
-    return any(words in text for words in _SENT) and not any(words in text for words in _NEVER_SENT)
+    return any(phrase in text for phrase in _SENT) and not any(
+        phrase in text for phrase in _NEVER_SENT
+    )

@@ -144,12 +144,12 @@ def parse_listing(text: str) -> dict[str, Row]:
     """Jobs in the output of another command, such as ``sqs``: identity and state are the first
     two words of a line.
     """
-    found = (line.split() for line in text.splitlines(keepends=True) if line.endswith('\n'))
+    rows = (line.split() for line in text.splitlines(keepends=True) if line.endswith('\n'))
     return {
-        each: Row(each, _state(words[1]))
-        for words in found
-        if len(words) > 1 and _JOB.fullmatch(words[0])
-        for each in _elements(words[0])
+        each: Row(each, _state(fields[1]))
+        for fields in rows
+        if len(fields) > 1 and _JOB.fullmatch(fields[0])
+        for each in _elements(fields[0])
     }
 
 
@@ -331,25 +331,25 @@ def fate(row: Row, began: bool = True) -> tuple[str, str]:
     words : str
         The same for people, with Slurm's word.
     """
-    said = (
+    texts = (
         ' (Slurm: '
         f'{row.state}{f", {row.reason}" if row.reason and row.reason != row.state else ""}{_status(row)})'  # noqa: E501
     )
     if row.state in ('TIMEOUT', 'DEADLINE'):
-        return 'walltime', 'its job reached its time limit' + said
+        return 'walltime', 'its job reached its time limit' + texts
     if row.state == 'OUT_OF_MEMORY':
-        return 'oom', 'out of memory: its job used more than it had asked for' + said
+        return 'oom', 'out of memory: its job used more than it had asked for' + texts
     if row.state == 'PREEMPTED':
-        return 'preempted', 'its job was preempted by a more important one' + said
+        return 'preempted', 'its job was preempted by a more important one' + texts
     if row.state in ('NODE_FAIL', 'BOOT_FAIL'):
-        return 'node', f'its node {row.node + " " if row.node else ""}failed' + said
+        return 'node', f'its node {row.node + " " if row.node else ""}failed' + texts
     if row.state == 'CANCELLED':
-        return 'cancelled', f'its job was cancelled{f" by user {row.by}" if row.by else ""}' + said
+        return 'cancelled', f'its job was cancelled{f" by user {row.by}" if row.by else ""}' + texts
     if row.state == 'COMPLETED':
-        return 'completed', 'its job ended' + said
+        return 'completed', 'its job ended' + texts
     return (
         'failed' if began else 'launch'
-    ), f'its job {"failed" if began else "could not be launched"}' + said
+    ), f'its job {"failed" if began else "could not be launched"}' + texts
 
 
 _HOPELESS = {

@@ -248,18 +248,18 @@ class Watch:
         before = {jobid: self.rows.get(jobid) for jobid in self._tracked}
         # A number may be that of another job: of one before ours, or, after years, of one that came
         # later.
-        mine = {jobid: row for jobid, row in rows.items() if not self._is_other(row, answer.began)}
-        known = {
+        ours = {jobid: row for jobid, row in rows.items() if not self._is_other(row, answer.began)}
+        own_jobs = {
             jobid: row
             for jobid, row in self.rows.items()
             if jobid in self._tracked and (jobid in self._asked or not credible)
         }
         self.rows = {
-            **mine,
+            **ours,
             **{
                 jobid: row
-                for jobid, row in known.items()
-                if row.state in ENDED or jobid not in mine
+                for jobid, row in own_jobs.items()
+                if row.state in ENDED or jobid not in ours
             },
         }
         ask = [
@@ -270,14 +270,14 @@ class Watch:
         absent = [
             jobid
             for jobid, job in self._tracked.items()
-            if job.since < answer.began and jobid not in mine
+            if job.since < answer.began and jobid not in ours
         ]
-        for jobid in mine.keys() & self._tracked.keys():
+        for jobid in ours.keys() & self._tracked.keys():
             self._tracked[jobid].missing = 0
             self._tracked[jobid].claimed_since = math.inf
         if credible:
             self._take_absences(absent, answer.began)
-        self._check_cancels(mine, answer.began)
+        self._check_cancels(ours, answer.began)
         ask += [
             jobid
             for jobid in absent
@@ -344,10 +344,10 @@ class Watch:
                 jobid for jobid in asked if jobid in self.rows and self.rows[jobid].state in ENDED
             )
             return
-        found = parse_sacct(answer.out)
+        ended = parse_sacct(answer.out)
         now = time.monotonic()
         for jobid in asked:
-            row, old, job = found.get(jobid), self.rows.get(jobid), self._tracked.get(jobid)
+            row, old, job = ended.get(jobid), self.rows.get(jobid), self._tracked.get(jobid)
             if row is not None and self._is_other(row, answer.began):
                 row = None
             if row is not None and row.state in ENDED:
@@ -379,9 +379,9 @@ class Watch:
             self._note_accounts(answer.trouble)
             self.unlisted.update(names)  # what the controller says must do
             return
-        found = parse_sacct(answer.out)
-        self.named |= {jobid: row for jobid, row in found.items() if row.name in names}
-        self.unlisted |= set(names) - {row.name for row in found.values()}
+        ended = parse_sacct(answer.out)
+        self.named |= {jobid: row for jobid, row in ended.items() if row.name in names}
+        self.unlisted |= set(names) - {row.name for row in ended.values()}
 
     def _note_accounts(self, trouble: str) -> None:
         text = trouble.lower()
@@ -423,12 +423,12 @@ class Watch:
             )
 
     def _take_cancelled(self, answer: Question, jobids: list[str]) -> None:
-        told = not answer.trouble or any(words in answer.trouble.lower() for words in GONE)
+        is_answered = not answer.trouble or any(phrase in answer.trouble.lower() for phrase in GONE)
         now = time.monotonic()
         for jobid in jobids:
             cancel = self._cancels.get(jobid)
             if cancel is not None:
-                cancel.told = told
+                cancel.told = is_answered
                 cancel.due = now + min(CANCEL_AGAIN_S[0] * 2**cancel.tries, CANCEL_AGAIN_S[1])
                 cancel.tries += 1
 

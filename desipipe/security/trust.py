@@ -191,8 +191,8 @@ def check_use(folder: str, journal: str, trusts: Trusts, is_group_queue: bool = 
     UntrustedQueueError
     """
     try:
-        found = os.lstat(folder), os.lstat(journal)
-        if all(trusts(status.st_uid) and not stat.S_ISLNK(status.st_mode) for status in found):
+        statuses = os.lstat(folder), os.lstat(journal)
+        if all(trusts(status.st_uid) and not stat.S_ISLNK(status.st_mode) for status in statuses):
             return  # before each line that is written: no more than two calls of the system
         holdings = look_at(folder), look_at(journal)
     except (FileNotFoundError, NotADirectoryError):

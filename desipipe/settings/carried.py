@@ -72,8 +72,10 @@ def carried_settings() -> str:
             'recursion': max(sys.getrecursionlimit(), _RECURSION),
         }
         default = {'warnings': _FILTERS, 'recursion': _RECURSION}
-        found = {name: value for name, value in settings.items() if value != default.get(name, {})}
-        written = json.dumps(found, sort_keys=True, default=_plain) if found else ''
+        settings_set = {
+            name: value for name, value in settings.items() if value != default.get(name, {})
+        }
+        written = json.dumps(settings_set, sort_keys=True, default=_plain) if settings_set else ''
         _last = (state, figure_state() if parameters else {}, written)
     return _last[2]
 

@@ -74,8 +74,8 @@ def forget_shown_warnings() -> None:
 
 def loggers() -> list[logging.Logger]:
     """Return all loggers but the root."""
-    found = logging.root.manager.loggerDict.values()
-    return [logger for logger in found if isinstance(logger, logging.Logger)]
+    loggers = logging.root.manager.loggerDict.values()
+    return [logger for logger in loggers if isinstance(logger, logging.Logger)]
 
 
 def _logger_state() -> State:

@@ -126,8 +126,8 @@ class StateKeeper:
             self._glance = _glance()
 
     def _add_parts(self) -> None:
-        there = {name for name, part in PARTS.items() if part.module in sys.modules}
-        new = sorted(there - self._own.keys())
+        loaded = {name for name, part in PARTS.items() if part.module in sys.modules}
+        new = sorted(loaded - self._own.keys())
         if 'numpy' in new and _is_contextual():
             new.remove('numpy')
         for name in new:
@@ -149,8 +149,8 @@ class StateKeeper:
         filters, self._missing = filters_of(json.loads(self._settings)['warnings'])
         state, live = self._expected['warnings'], warnings.filters
         new = [item for item in filters if item not in state['list']]
-        place = max(0, len(live) - len(state['list']))  # after those of the task
-        live[place:place] = new  # type: ignore[index]
+        position = max(0, len(live) - len(state['list']))  # after those of the task
+        live[position:position] = new  # type: ignore[index]
         state['list'] = (*new, *state['list'])
 
     def _apply(self, names: frozenset[str]) -> None:

@@ -211,10 +211,10 @@ def usage(folder: str) -> dict[str, int]:
     total = n = 0
     for below in ((), *((name,) for name in SUBFOLDERS)):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError, UnsafeFileError):
-            for _, found in list_files(folder, *below):
-                if not stat.S_ISDIR(found.st_mode):
+            for _, status in list_files(folder, *below):
+                if not stat.S_ISDIR(status.st_mode):
                     n += 1
-                    total += found.st_size
+                    total += status.st_size
     return {'bytes': total, 'files': n}
 
 
@@ -391,9 +391,9 @@ def _check_links(parent: int, path: str, status: os.stat_result) -> None:
 
 def owners(folder: str, path: str) -> Owners:
     """Return the owners of a queue's folder and of a file in it, both looked at in one moment."""
-    fd, found = open_owned(folder, path)
+    fd, status = open_owned(folder, path)
     os.close(fd)
-    return found
+    return status
 
 
 def folder_owner(folder: str) -> int:
@@ -527,12 +527,12 @@ def share(fd: int, folder: str, own: bool = False) -> None:
     own : bool, default=False
         The file has one writer, whose name counts where a group shares the queue.
     """
-    above, mine = os.stat(folder), os.fstat(fd)
+    above, opened = os.stat(folder), os.fstat(fd)
     wanted = file_mode(above.st_mode, own and is_shared(above.st_mode) and _is_group_queue(folder))
-    if above.st_mode & 0o060 and mine.st_gid != above.st_gid:
+    if above.st_mode & 0o060 and opened.st_gid != above.st_gid:
         with contextlib.suppress(PermissionError):  # whoever is in no such group keeps their own
             os.fchown(fd, -1, above.st_gid)
-    if stat.S_IMODE(mine.st_mode) != wanted:
+    if stat.S_IMODE(opened.st_mode) != wanted:
         with contextlib.suppress(PermissionError):  # some filesystems have no modes
             os.fchmod(fd, wanted)
 
@@ -564,12 +564,12 @@ def own_files(folder: str) -> Iterator[tuple[str, bool]]:
     whether each is a folder.
     """
     for below in ((), *((name,) for name in SUBFOLDERS)):
-        for name, found in list_files(folder, *below):
-            is_folder = stat.S_ISDIR(found.st_mode)
-            known = (
+        for name, status in list_files(folder, *below):
+            is_folder = stat.S_ISDIR(status.st_mode)
+            is_kept = (
                 name in SUBFOLDERS and not below
                 if is_folder
-                else stat.S_ISREG(found.st_mode) and _NAME.fullmatch(name)
+                else stat.S_ISREG(status.st_mode) and _NAME.fullmatch(name)
             )
-            if known and os.geteuid() in (0, found.st_uid):
+            if is_kept and os.geteuid() in (0, status.st_uid):
                 yield '/'.join((*below, name)), is_folder

@@ -262,8 +262,8 @@ class Placement:
         return event is None or self._beyond(event, offset)
 
     def _unplace(self, offset: int, damaged: bool, late_end: int) -> None:
-        known = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
-        self._unplaced = known._replace(damaged=known.damaged or damaged, late_end=late_end)
+        unplaced = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
+        self._unplaced = unplaced._replace(damaged=unplaced.damaged or damaged, late_end=late_end)
 
     def _explained(self, event: Event, offset: int) -> bool:
         if event.get('at') == offset or self._beyond(event, offset):
@@ -572,13 +572,13 @@ class Journal:
             # The page cache is the same for everyone: an unchanged size and inode says it all, at a
             # tenth of the cost.
             try:
-                found = os.lstat(self.path)
+                status = os.lstat(self.path)
             except OSError:
-                found = None  # opening says why
+                status = None  # opening says why
             if (
-                found is not None
-                and (found.st_dev, found.st_ino) == self._file
-                and found.st_size == self.offset
+                status is not None
+                and (status.st_dev, status.st_ino) == self._file
+                and status.st_size == self.offset
             ):
                 return False
         return self._exclusively(self._follow)
@@ -681,7 +681,7 @@ class Journal:
                 f'desipipe knows {VERSION:d}; it was not touched. '
                 'Use the desipipe that made it, or another queue name'
             )
-        found = os.fstat(fd)
+        status = os.fstat(fd)
         self.midway = True
         self._begun += 1
         if first != self._first:
@@ -694,7 +694,7 @@ class Journal:
         self.offset = len(first)
         self.late = 0
         self._placement = Placement()
-        self._file = (found.st_dev, found.st_ino)
+        self._file = (status.st_dev, status.st_ino)
         self._sink.reset(header)
         self.midway = False
 
@@ -989,17 +989,17 @@ class Journal:
         if self.shared:
             return self._open_held(os.O_RDWR | os.O_APPEND), -1
         try:
-            found = os.lstat(self.path)
+            opened = os.lstat(self.path)
         except OSError:
             raise self._gone() from None
-        file = (found.st_dev, found.st_ino)
+        file = (opened.st_dev, opened.st_ino)
         if self._kept is None or file != self._kept_file:
             self._close_kept()
             self._kept = io.FileIO(self._open(os.O_RDWR | os.O_APPEND), 'r+')
-            found = os.fstat(self._kept.fileno())
-            self._kept_file = (found.st_dev, found.st_ino)
+            opened = os.fstat(self._kept.fileno())
+            self._kept_file = (opened.st_dev, opened.st_ino)
             return self._kept.fileno(), -1
-        return self._kept.fileno(), found.st_size if file == self._file else -1
+        return self._kept.fileno(), opened.st_size if file == self._file else -1
 
     def _close_kept(self) -> None:
         if self._kept is not None:
@@ -1036,22 +1036,22 @@ class Journal:
             fcntl.flock(fd, fcntl.LOCK_EX)
 
     def _stands(self, fd: int, data: bytes) -> bool:
-        found = os.pread(fd, len(data), self.offset)
+        written = os.pread(fd, len(data), self.offset)
         for pause in _LOOKS:
-            if len(found) == len(data):
+            if len(written) == len(data):
                 break
             # As in `_read`: what was written through a descriptor, another one reads sooner.
             time.sleep(pause)
             other = self._open(os.O_RDONLY)
             try:
-                found = os.pread(other, len(data), self.offset)
+                written = os.pread(other, len(data), self.offset)
             finally:
                 os.close(other)
         try:
-            there = os.lstat(self.path)
+            status = os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):
             raise self._gone() from None
-        return (there.st_dev, there.st_ino) == self._file and found == data
+        return (status.st_dev, status.st_ino) == self._file and written == data
 
     def _undo(self, fd: int) -> None:
         try:
@@ -1114,10 +1114,10 @@ class Journal:
         # appended would be lost with the file.
         fd = self._open(os.O_RDONLY)
         try:
-            there = os.fstat(fd)
+            status = os.fstat(fd)
         finally:
             os.close(fd)
-        return (there.st_dev, there.st_ino, there.st_size) == (*(self._file or (0, 0)), size)
+        return (status.st_dev, status.st_ino, status.st_size) == (*(self._file or (0, 0)), size)
 
     # Syncing
 

@@ -229,8 +229,8 @@ class Observer:
             length while we looked. ``False`` while unknown.
         """
         record = read_lease(self.folder, name)
-        if record is not None and (known := gone(record)):
-            return known
+        if record is not None and (is_gone := gone(record)):
+            return is_gone
         beat = '' if record is None else str(record.get('beat', ''))
         last, looked, silence = self._seen.get(name, (None, now, 0.0))
         if beat != last:

@@ -157,7 +157,7 @@ class _Notices:
         self.waits.pop(key, None)
 
     def _run(self) -> None:
-        pause, told, idle = threading.Event(), set[float](), 0
+        pause, reported, idle = threading.Event(), set[float](), 0
         while idle < _NOTICE_IDLE:
             pause.wait(_NOTICE_LOOK_S)
             waits = list(self.waits.values())
@@ -166,8 +166,8 @@ class _Notices:
                 self.thread = None  # whoever begins to wait from here on starts another
                 idle = 0 if self.waits else idle
             for since, lock in waits:
-                if time.monotonic() - since > NOTICE_AFTER_S and since not in told:
-                    told.add(since)
+                if time.monotonic() - since > NOTICE_AFTER_S and since not in reported:
+                    reported.add(since)
                     lock.tell_holder(NOTICE_AFTER_S)
 
 
@@ -302,13 +302,13 @@ class QueueLock:
         # The queue may have been deleted and made again since the file was opened: then our lock
         # excludes nobody.
         try:
-            there = os.lstat(self.path)
+            status = os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return False
         if self._file is None:
             here = os.fstat(fd)
             self._file = (here.st_dev, here.st_ino)
-        return (there.st_dev, there.st_ino) == self._file
+        return (status.st_dev, status.st_ino) == self._file
 
     def acquire(self) -> None:
         """Wait for the lock.

@@ -260,13 +260,13 @@ def _expect(folder: str, child: subprocess.Popen[str], word: str) -> None:
     poll.register(child.stdout, select.POLLIN)
     if not poll.poll(_TIMEOUT * 1000):
         raise _broken(folder, f'a second process did not get the lock within {_TIMEOUT:.0f} s')
-    said = child.stdout.readline().strip()
-    if said != word:
+    line = child.stdout.readline().strip()
+    if line != word:
         raise _broken(
             folder,
             'two processes held the lock at once'
-            if said == 'let in'
-            else f'the second process stopped ({said or "no word"})',
+            if line == 'let in'
+            else f'the second process stopped ({line or "no word"})',
         )
 
 

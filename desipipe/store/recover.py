@@ -40,14 +40,14 @@ class Recovered(NamedTuple):
         """Return the first row and the number of tasks of damaged additions, as far as they can
         be read.
         """
-        found = []
+        lines = []
         for _, data in self.damaged:
             if (first := _ADDED.search(data)) is not None:
                 ids = _IDS.search(data)
-                found.append(
+                lines.append(
                     (int(first[1]), max(1, len(ids[1]) // _ID_DIGITS if ids is not None else 1))
                 )
-        return found
+        return lines
 
 
 def recover(scanned: Iterable[Line]) -> Recovered:
@@ -62,15 +62,15 @@ def recover(scanned: Iterable[Line]) -> Recovered:
     loose: list[Piece] = []
     damaged: list[tuple[int, bytes]] = []
     between = 0
-    known: dict[int, bytes] = {}
+    by_offset: dict[int, bytes] = {}
     for piece, length in _pieces(scanned):
         at = piece.event.get('at') if piece.event is not None else None
         line = piece.data.removesuffix(b'\n')
-        if isinstance(at, int) and at != piece.offset and known.get(at) == line:
+        if isinstance(at, int) and at != piece.offset and by_offset.get(at) == line:
             placement.skip(piece)
             continue
         if isinstance(at, int):
-            known[at] = line
+            by_offset[at] = line
         if placement.accept(piece) and piece.event is not None:
             kept.append(_keep(piece, between))
             between = 0
@@ -93,10 +93,10 @@ def _pieces(scanned: Iterable[Line]) -> Iterator[tuple[Piece, int]]:
             yield Piece(offset, data, None), length
             continue
         try:
-            found: Iterable[Piece] = (Piece(offset, data, check(data)),)
+            parts: Iterable[Piece] = (Piece(offset, data, check(data)),)
         except ValueError:
-            found = pieces(data, offset)
-        yield from ((piece, len(piece.data)) for piece in found)
+            parts = pieces(data, offset)
+        yield from ((piece, len(piece.data)) for piece in parts)
 
 
 def _keep(piece: Piece, damaged: int) -> Kept:
