@@ -83,12 +83,20 @@ function groupText(
   trans: TranslationBundle
 ): string {
   const { running, nodes, ends } = group;
-  const times = new Set((ends ?? []).map(end => leftText(end, now, trans)));
+  const times = [
+    ...new Set((ends ?? []).map(end => leftText(end, now, trans)))
+  ];
+  const suffix = trans.__('%1 left', '');
+  const span = times.map((time, i) =>
+    i < times.length - 1 && time.endsWith(suffix)
+      ? time.slice(0, -suffix.length)
+      : time
+  );
   return joined(
     group.state,
     running ? trans._n('%2 task', '%2 tasks', running, number(running)) : '',
     nodes ? trans._n('on %2 node', 'on %2 nodes', nodes, number(nodes)) : '',
-    inBrackets(group.reason, [...times].join(trans.__(' to ')))
+    inBrackets(group.reason, span.join(trans.__(' to ')))
   );
 }
 
@@ -107,12 +115,16 @@ function leftText(ends: number, now: number, trans: TranslationBundle): string {
   if (left <= 0) {
     return trans.__('time is up');
   }
+  const minutes = Math.round(left / 60);
+  const hours = Math.floor(minutes / 60);
   return trans.__(
     '%1 left',
     left < 100
       ? trans.__('%1 s', number(left))
-      : left < 6000
-        ? trans.__('%1 min', number(Math.round(left / 60)))
-        : duration(left, trans)
+      : minutes < 100
+        ? trans.__('%1 min', number(minutes))
+        : minutes < 1440
+          ? trans.__('%1 h %2 min', hours, `${minutes % 60}`.padStart(2, '0'))
+          : duration(left, trans)
   );
 }
