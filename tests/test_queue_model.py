@@ -73,6 +73,12 @@ class Model:
             'PENDING' if all(other.state == 'SUCCEEDED' for other in self.requires) else 'WAITING'
         )
 
+    def retry(self) -> None:
+        """Run again, whoever asks; a result stays until there is another."""
+        self.burned = 0
+        self.rerun = self.state == 'SUCCEEDED'
+        self.state = 'PENDING'
+
     def end(self, state: str, result: object, kinds: list[str], free: bool) -> None:
         """Its attempt ended."""
         self.result = result
@@ -357,9 +363,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.view(data).retry(lambda state: [task.row for task in chosen])
         chosen = [task for task in chosen if not self.superseded(task)]
         for task in chosen:
-            task.burned = 0
-            task.rerun = task.state == 'SUCCEEDED'
-            task.state = 'PENDING'
+            task.retry()
         self.settle()
 
     @rule(data=st.data(), old=st.sampled_from(sorted(APPS)), new=st.sampled_from(sorted(APPS)))
@@ -369,6 +373,9 @@ class QueueMachine(RuleBasedStateMachine):
         over = [group(old).app] if old != new else []
         event = code_event('notebook', Version(group(new).app), over)
         ledger.journal.write(lambda: [code_event('notebook', Version(group(old).app)), event])
+        # Between the two events the old code counts again, and with it what was kept until then.
+        self.gone.discard(old)
+        self.forget_kept()
         self.gone.discard(new)
         self.gone.update({old} - {new})
         self.forget_kept()
@@ -394,8 +401,7 @@ class QueueMachine(RuleBasedStateMachine):
             task.kept = True
         self.forget_kept()
         for task in chosen:
-            task.burned = 0
-            task.state = 'PENDING'
+            task.retry()
         self.settle()
 
     @rule(data=st.data(), state=st.sampled_from(['SUCCEEDED', 'FAILED']))

@@ -809,7 +809,7 @@ def test_tasks_add_tasks(queue: Queue, tm: TaskManager) -> None:
     future = tree(5)
     work(queue)
     ids = future.result(timeout=0)
-    assert sorted(queue.tasks(tid=ids, property='result')) == [0, 1, 4, 9, 16]
+    assert sorted(queue.tasks(tid=ids, property='result', one=False)) == [0, 1, 4, 9, 16]
 
 
 def test_paused(queue: Queue, tm: TaskManager) -> None:
