@@ -73,7 +73,7 @@ export function fill(
   if (node.dataset.badge === state && node.dataset.text === text) {
     return;
   }
-  node.className = 'jp-desipipe-BadgeState';
+  node.className = 'jp-desipipe-Badge';
   node.dataset.badge = state;
   node.dataset.text = text;
   const symbol = document.createElement('span');
