@@ -172,4 +172,4 @@ def test_doctor_sees_a_folder_that_nodes_do_not(slurm: Slurm, queue_dir: Path) -
             for finding in findings('-q', queue.folder, '--job', status=1)
             if finding['check'] == 'node'
         )
-    assert not found['ok'] and f'a node does not see {queue.folder}' in found['words']
+    assert not found['ok'] and f'A node does not see {queue.folder}' in found['words']
