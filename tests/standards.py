@@ -177,6 +177,11 @@ def defects(figures: Figures, lists: Lists) -> list[str]:
                 was = f', {debts[name]} before' if name in debts else ''
                 wrong.append(f'{measured}: {name}: {figure}{was}')
         wrong += [f'{measured}: {name} is no exception' for name in {*excepted} - {*offenders}]
+        wrong += [
+            f'{measured}: {name}: {debt} before; lower the debt with --shrink'
+            for name, debt in debts.items()
+            if offenders.get(name, 0) < debt
+        ]
     return wrong
 
 
