@@ -22,13 +22,9 @@ _COMBINING = (
 )
 _COMBINING_MAX = 4  # of one character; more cover other lines
 _SELECTORS = '\ufe0e\ufe0f'
-# Runs, as there may be millions of such characters.
-_UNSAFE = re.compile(f'[{_ACTING}]+|[{_SELECTORS}]+|[{_COMBINING}]+')
-_UNSAFE_IN_LINE = re.compile(f'[\t\n{_ACTING}]+|[{_SELECTORS}]+|[{_COMBINING}]+')
-_IS_COMBINING = re.compile(f'[{_COMBINING}]')
-_SYMBOL = re.compile(
-    '[\u00a9\u00ae\u203c-\u3299\U0001f000-\U0001faff]'
-)  # which a selector may follow
+# Most text has nothing else; that is cheap to see, and the patterns below are dear to make.
+_PLAIN = re.compile('[\t\n -~\xa1-\xac\xae-\u02ff\u2010-\u2027\u2030-\u205f\u2190-\u27bf]*')
+_PLAIN_LINE = re.compile('[ -~\xa1-\xac\xae-\u02ff\u2010-\u2027\u2030-\u205f\u2190-\u27bf]*')
 _SHORT = {'\n': '\\n', '\r': '\\r', '\t': '\\t'}
 _COLOUR = re.compile(r'\x1b\[[0-9;:]{0,64}m')
 _CUT_COLOUR = re.compile(r'(?:\x1b(?:\[[0-9;:]{0,64})?|\r)\Z')  # which the next piece may complete
@@ -57,7 +53,9 @@ def visible(text: str, lines: bool = True, colours: bool = False) -> str:
     """
     if lines and '\r\n' in text:
         text = text.replace('\r\n', '\n')
-    unsafe = _UNSAFE if lines else _UNSAFE_IN_LINE
+    if (_PLAIN if lines else _PLAIN_LINE).fullmatch(text):
+        return text
+    unsafe = _unsafe(lines)
     if not colours or '\x1b' not in text:
         return unsafe.sub(_escaped, text)
     pieces, position = [], 0
@@ -68,12 +66,30 @@ def visible(text: str, lines: bool = True, colours: bool = False) -> str:
     return ''.join([*pieces, unsafe.sub(_escaped, text[position:])])
 
 
+@functools.cache
+def _unsafe(lines: bool) -> re.Pattern[str]:
+    """Return the pattern of runs, as there may be millions, of what can be unsafe."""
+    blanks = '' if lines else '\t\n'
+    return re.compile(f'[{blanks}{_ACTING}]+|[{_SELECTORS}]+|[{_COMBINING}]+')
+
+
+@functools.cache
+def _combining() -> re.Pattern[str]:
+    return re.compile(f'[{_COMBINING}]')
+
+
+@functools.cache
+def _symbol() -> re.Pattern[str]:
+    """Return the pattern of what a selector may follow."""
+    return re.compile('[\u00a9\u00ae\u203c-\u3299\U0001f000-\U0001faff]')
+
+
 def _escaped(match: re.Match[str]) -> str:
     characters, position = match[0], match.start()
     kept = 0
     if characters[0] in _SELECTORS:
-        kept = bool(position and _SYMBOL.match(match.string, position - 1))
-    elif _IS_COMBINING.match(characters):
+        kept = bool(position and _symbol().match(match.string, position - 1))
+    elif _combining().match(characters):
         kept = _COMBINING_MAX
     return characters[:kept] + ''.join(map(_escape, characters[kept:]))
 
@@ -111,7 +127,7 @@ def escape_json(text: str) -> str:
     text : str
         As a writer gives it that escapes control characters below a blank.
     """
-    return _UNSAFE.sub(_json_escape, text)
+    return _unsafe(True).sub(_json_escape, text)
 
 
 def _json_escape(match: re.Match[str]) -> str:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from desipipe import terminal
 from desipipe.outputs.notebook import split
 from desipipe.screen import apply_moves
 from desipipe.terminal import visible
@@ -84,3 +85,13 @@ def test_long_runs_are_made_visible_as_short_ones(piece: str) -> None:
     for colours in (False, True):
         head = visible(piece * 10, colours=colours)
         assert visible(piece * 1000, colours=colours).startswith(head)
+
+
+def test_plain_characters_are_safe() -> None:
+    """No character that is let through unseen is one that the full pattern finds."""
+    plain = [c for c in map(chr, range(0x110000)) if terminal._PLAIN.fullmatch(c)]
+    assert {'\n', 'a', 'é', '✓', '│', '…'} <= set(plain)
+    assert not terminal._unsafe(True).search(''.join(plain))
+    in_line = [c for c in plain if terminal._PLAIN_LINE.fullmatch(c)]
+    assert not terminal._unsafe(False).search(''.join(in_line))
+    assert set(plain) - set(in_line) == {'\t', '\n'}

@@ -10,7 +10,6 @@ import builtins
 import gc
 import locale
 import logging
-import socket
 import sys
 import threading
 import time
@@ -179,6 +178,12 @@ def _restore_hooks(state: State) -> None:
     threading.setprofile(state['profile'])
 
 
+def _socket_timeout() -> float | None:
+    """Return the default timeout of sockets in seconds, or None."""
+    module = sys.modules.get('socket')
+    return None if module is None else module.getdefaulttimeout()
+
+
 def _interpreter_state() -> State:
     return {
         'collects': gc.isenabled(),
@@ -187,7 +192,7 @@ def _interpreter_state() -> State:
         'interval': sys.getswitchinterval(),
         'digits': sys.get_int_max_str_digits(),
         'recursion': sys.getrecursionlimit(),
-        'timeout': socket.getdefaulttimeout(),
+        'timeout': _socket_timeout(),
         'writes': sys.dont_write_bytecode,
         'stack': threading.stack_size(),
         'zone': time.tzname,
@@ -201,7 +206,10 @@ def _restore_interpreter(state: State) -> None:
     sys.setswitchinterval(state['interval'])
     sys.set_int_max_str_digits(state['digits'])
     sys.setrecursionlimit(state['recursion'])
-    socket.setdefaulttimeout(state['timeout'])
+    if _socket_timeout() != state['timeout']:
+        import socket
+
+        socket.setdefaulttimeout(state['timeout'])
     sys.dont_write_bytecode = state['writes']
     threading.stack_size(state['stack'])
     time.tzset()  # of the environment, which is as it was
