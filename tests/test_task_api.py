@@ -242,6 +242,9 @@ def test_get_queue_takes_names_patterns_and_lists(queue: Queue) -> None:
 
     assert get_queue('test') == get_queue(queue) == queue
     assert get_queue('test*', one=False) == [queue, other] == get_queue([queue, 'test2'], one=False)
+    inner = [Queue('sub/one'), Queue('sub/two')]
+    assert get_queue('sub/*', one=False) == inner
+    assert get_queue('*/*', one=False) == [*inner, queue, other]
     assert get_queue('new').counts() == 0
     with pytest.raises(ValueError, match='2 queues are'):
         get_queue('test*')

@@ -183,22 +183,21 @@ def find_queues(
     pattern : str, default='*'
         As the names of :func:`queue_folder`, with ``*``, ``?``, ``[…]``.
     """
-    pattern = _whole_pattern(pattern.rstrip('/'), base_dir, config or Config())
-    pattern = pattern.removesuffix(SUFFIX) + SUFFIX
-    return sorted(
-        folder
-        for folder in glob.glob(pattern)
-        if os.path.isfile(os.path.join(folder, journals.FILE_NAME))
-    )
+    stem = pattern.rstrip('/').removesuffix(SUFFIX)
+    folders = _matching(stem, SUFFIX, base_dir, config or Config())
+    return [one for one in folders if os.path.isfile(os.path.join(one, journals.FILE_NAME))]
 
 
-def _whole_pattern(pattern: str, base_dir: str | os.PathLike[str] | None, config: Config) -> str:
-    """Return a pattern of names of queues as one of paths."""
-    if base_dir is not None:
-        return os.path.join(os.path.abspath(os.path.expanduser(os.fspath(base_dir))), pattern)
-    if pattern.startswith(('./', '../', '/', '~')):
-        return os.path.abspath(os.path.expanduser(pattern))
-    return os.path.join(config['base_queue_dir'] if '/' in pattern else config.queue_dir, pattern)
+def _matching(
+    pattern: str, suffix: str, base_dir: str | os.PathLike[str] | None, config: Config
+) -> list[str]:
+    """Return the paths that fit a pattern of names, sorted."""
+    bases = [config.queue_dir] if base_dir is None else [base_dir]
+    if base_dir is None and '/' in pattern:  # a folder of the user's, another user, or a path
+        is_path = pattern.startswith(('./', '../', '/', '~'))
+        bases = [''] if is_path else [*bases, config['base_queue_dir']]
+    paths = (os.path.abspath(os.path.expanduser(os.path.join(base, pattern))) for base in bases)
+    return sorted({path for one in paths for path in glob.glob(one + suffix)})
 
 
 def original_file(folder: str) -> str:
@@ -212,7 +211,7 @@ def original_files(patterns: Iterable[str], config: Config) -> list[str]:
     found: dict[str, None] = {}
     for pattern in patterns:
         stem = pattern.rstrip('/').removesuffix(SUFFIX).removesuffix(ORIGINAL_SUFFIX)
-        fitting = glob.glob(_whole_pattern(stem, None, config) + ORIGINAL_SUFFIX)
+        fitting = _matching(stem, ORIGINAL_SUFFIX, None, config)
         found.update(dict.fromkeys(path for path in fitting if os.path.isfile(path)))
     return sorted(path for path in found if not os.path.isdir(_successor(path)))
 
