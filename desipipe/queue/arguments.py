@@ -25,7 +25,7 @@ def in_order(app: App, arguments: dict[str, Any]) -> dict[str, Any]:
     They are kept by name. The code is read, not run; of what is no function, they are left as
     they are.
     """
-    if len(arguments) < 2:
+    if not isinstance(arguments, dict) or len(arguments) < 2:
         return arguments
     try:
         tree = ast.parse(textwrap.dedent(app.code))
