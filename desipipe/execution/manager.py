@@ -757,7 +757,7 @@ class Manager:
                         and job.fate
                         and (old is None or old.state != 'pending')
                     ):
-                        self._settle(pool, job, 'it was put back into the queue')
+                        self._end_workers_of(pool, job, 'it was put back into the queue')
                         pool.past |= {
                             worker.name
                             for worker in self.ledger.state.workers.values()
@@ -822,7 +822,7 @@ class Manager:
             logger.info('job %s ended: %s', job.jobid, job.reason)
             began = any(worker.job == job.jobid for worker in state.workers.values())
             if began:
-                self._settle(pool, job, job.reason)
+                self._end_workers_of(pool, job, job.reason)
             if job.fate == 'cancelled' and not began and not withdrawn:
                 pool.idle.wait(now, AGAIN_AFTER)
                 self._say(
@@ -895,7 +895,7 @@ class Manager:
                 if not own and self.ledger.pending(pool.mid) and not self.ledger.state.paused:
                     self._died(pool, worker.job, f'it took no task: {worker.ended}', now, launched)
 
-    def _settle(self, pool: Pool, job: Job, why: str) -> None:
+    def _end_workers_of(self, pool: Pool, job: Job, why: str) -> None:
         """End the workers of a job that has ended, as the batch system says, and what they ran."""
         state = self.ledger.state
         self.ledger.follow()

@@ -59,7 +59,7 @@ class Sent(NamedTuple):
 class Died(NamedTuple):
     """A slot's end."""
 
-    victim: Sent | None
+    running: Sent | None
     """What it was running."""
     unbegun: list[Sent]
     text: str
@@ -484,13 +484,13 @@ class SlotProcess:
         unbegun = self.take_back()
         # One that was killed for what it ran, or did not run, ran the first task; else it may have
         # ended between two.
-        victim = (
+        running = (
             self.sent.popleft()
             if self.sent and (self.dying is not None or self._has_begun())
             else None
         )
         kind, text = self.dying or self._why()
-        return Died(victim, list(self.sent) + unbegun, text, kind)
+        return Died(running, list(self.sent) + unbegun, text, kind)
 
     def _has_begun(self) -> bool:
         return self._shared.began(self._numbers[0]) is not None

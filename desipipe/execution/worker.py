@@ -90,7 +90,7 @@ REPORT_MOST = 0.2  # s
 BUSY_LOOK = 0.05
 _ROUNDING = 1e-6  # part of the horizon: what sums leave over is no room for a task
 STUCK_AFTER = 0.5  # s after which what stands behind a running task is taken back
-STILLBORN_MOST = 5  # slots that may end without a task before the worker gives up
+EMPTY_SLOTS_MAX = 5  # slots that may end without a task before the worker gives up
 _SIZES = (
     'PMI_SIZE',
     'OMPI_COMM_WORLD_SIZE',
@@ -248,14 +248,14 @@ class Worker:
         self._stop_at = 0.0
         self._cause: Event = {}
         self._fate = ''
-        self._heeded: tuple[str, int] = ('', 0)
+        self._orders_read_to: tuple[str, int] = ('', 0)
         self._signals: list[int] = []
         self._divisions = [] if division is None else [division]
         provider = self._provider
         self._mpi = division is not None or (
             provider is not None and provider.mpiprocs_per_worker > 1
         )
-        self._stillborn = 0
+        self._empty_slots = 0
         self._looked: set[str] = set()
         self._telling: set[SlotProcess] = (
             set()
@@ -427,7 +427,7 @@ class Worker:
         if now >= self._next_journal or not (full or self._look_spacing()):
             self._next_journal = now + max(BUSY_LOOK, self._look_spacing())
             self._try(_FOLLOW, lambda: self._watcher.seen(ledger.follow()))
-        self._heed()
+        self._read_orders()
         if ledger.journal.header['id'] != self._identity:
             raise QueueLostError(
                 f'the queue in {ledger.folder} was cleared: this worker belonged to what it held, '
@@ -436,7 +436,7 @@ class Worker:
         self._check_limits(now)
         if not self._faults.failing(_FOLLOW):
             self._trade(now)
-            self._heed()
+            self._read_orders()
         self._end_idle_extra(now)
         self._check_patience(now)
         if self._over(now):
@@ -602,7 +602,7 @@ class Worker:
         )
         return self._verdict if recent else None
 
-    def _bury_dead(self, now: float) -> None:
+    def _collect_ended_slots(self, now: float) -> None:
         """Take in the ends of slots.
 
         One killed by a signal waits a moment: it may have come to the whole job.
@@ -618,7 +618,7 @@ class Worker:
                 process.ended_at = process.ended_at or now
                 if now - process.ended_at < VERDICT_S:
                     continue
-            self._bury(process)
+            self._on_slot_exit(process)
 
     def _renew_streams(self, process: SlotProcess) -> None:
         process.drain()
@@ -691,18 +691,18 @@ class Worker:
 
     # Orders
 
-    def _heed(self) -> None:
+    def _read_orders(self) -> None:
         """Do what the journal says of this worker, if it says anything new.
 
         Not only after a look: to write we read what others wrote before, which is then new to no
         look.
         """
         place = self.ledger.journal.header['gen'], self.ledger.journal.offset
-        if place != self._heeded:
-            self._heeded = place
-            self._obey()
+        if place != self._orders_read_to:
+            self._orders_read_to = place
+            self._apply_orders()
 
-    def _obey(self) -> None:
+    def _apply_orders(self) -> None:
         state = self.ledger.state
         me = state.alive.get(self.name)
         if me is None:
@@ -710,8 +710,8 @@ class Worker:
                 return  # it was cleared
             if self.name in state.workers:
                 raise QueueLostError(
-                    f'this worker was taken for dead (no sign of life for {self.lease:g} s) and '
-                    'its tasks were given up: it ends'
+                    f'This worker missed its heartbeat for {self.lease:g} s, and its tasks were '
+                    'given to others. It ends.'
                 )
             raise QueueLostError(
                 f'the journal of the queue in {self.ledger.folder} does not know this worker: an '
@@ -730,9 +730,9 @@ class Worker:
             + len(self._back)
         )
         if len(me.rows) + len(me.draining) != held or me.draining:
-            self._settle(me.rows.keys() | me.draining, me.draining)
+            self._reconcile_claims(me.rows.keys() | me.draining, me.draining)
 
-    def _settle(self, mine: set[int], cleared: set[int]) -> None:
+    def _reconcile_claims(self, own_rows: set[int], cleared: set[int]) -> None:
         # Rows that are no longer ours: cancelled, or set by hand. What has not begun is dropped,
         # what runs is killed. Rows that are ours and that we do not know of: a claim that counted
         # although the lock was lost when it was made. They go back. Rows of tasks that were
@@ -743,10 +743,10 @@ class Worker:
         }
         held |= {end.row for end in self._ends} | {row for row, _ in self._back}
         held.update(row for batch in self._successes for row in batch.rows)
-        self._back += [(row, state.attempt[row]) for row in mine - held]
+        self._back += [(row, state.attempt[row]) for row in own_rows - held]
 
         def lost(task: Sent) -> bool:
-            return task.row not in mine or state.attempt[task.row] != task.attempt
+            return task.row not in own_rows or state.attempt[task.row] != task.attempt
 
         for process in self._processes if cleared else ():
             if any(task.row in cleared for task in list(process.sent)[1:]):
@@ -809,7 +809,7 @@ class Worker:
         if told:
             self._told_to_end(told[0], now)
         if caught or any(process.reaped is not None for process in self._processes):
-            self._bury_dead(now)
+            self._collect_ended_slots(now)
         if self._deadline is not None and self._stopping in (None, 'politely'):
             if now >= self._deadline:
                 batch = self._provider is not None and self._provider.batch
@@ -1133,7 +1133,7 @@ class Worker:
                 setattr(end, name, Ref(*payload))
         self._ends.append(end)
 
-    def _bury(self, process: SlotProcess) -> None:
+    def _on_slot_exit(self, process: SlotProcess) -> None:
         self._receive(process)  # what it said before it died counts
         process.drain()
         for sock in process.sockets:
@@ -1154,11 +1154,11 @@ class Worker:
         }  # another one has to look in its place
         # A slot that was killed for a cancelled task may not have received it yet.
         self._backlog.extendleft(reversed([task for task in died.unbegun if self._is_ours(task)]))
-        victim = died.victim
-        if victim is None and died.kind == 'mpi' and self._backlog:
-            victim = self._backlog.popleft()  # not to blame, but every other would meet the same
-        if victim is not None:
-            self._end_victim(process, died, victim)
+        running = died.running
+        if running is None and died.kind == 'mpi' and self._backlog:
+            running = self._backlog.popleft()  # not to blame, but every other would meet the same
+        if running is not None:
+            self._end_running(process, died, running)
         # In one line, as the last one of our log is what people are shown; Open MPI ends its own
         # with a NUL.
         last_words = ' '.join(
@@ -1171,25 +1171,25 @@ class Worker:
                 self._stop(
                     'politely', 'slots', 'the MPI processes that were given to it have ended'
                 )
-        self._stillborn = 0 if victim is not None or process.answered else self._stillborn + 1
-        if self._stillborn >= STILLBORN_MOST and self._stopping is None:
+        self._empty_slots = 0 if running is not None or process.answered else self._empty_slots + 1
+        if self._empty_slots >= EMPTY_SLOTS_MAX and self._stopping is None:
             self._stop(
                 'politely',
                 'slots',
-                f'{STILLBORN_MOST:d} slots in a row ended before they took a task ({died.text}): '
+                f'{EMPTY_SLOTS_MAX:d} slots in a row ended before they took a task ({died.text}): '
                 f'{last_words}',
             )
         if self._stopping:
             self._give_back()
 
-    def _end_victim(self, process: SlotProcess, died: Died, victim: Sent) -> None:
+    def _end_running(self, process: SlotProcess, died: Died, running: Sent) -> None:
         now = time.monotonic()
         duration = round((now - process.since) * 1e6)
         out, err = process.out.remains(), process.err.remains()
         cause: Event = {'kind': died.kind, 'text': died.text, 'kinds': [died.kind], 'errno': -1}
         end = End(
-            victim.row,
-            victim.attempt,
+            running.row,
+            running.attempt,
             KILLED,
             time.time() - duration * 1e-6,
             duration,
