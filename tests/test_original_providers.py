@@ -88,6 +88,34 @@ def test_own_ones_of_the_original_run_tasks(
         process.wait(timeout=60)
 
 
+class Counted(BaseProvider):
+    """A provider of the original's interface that counts what a test says."""
+
+    name = 'counted'
+    visible = 0
+
+    def __call__(self, cmd: str, workers: int = 1) -> None:
+        pass
+
+    def nworkers(self, of: str = 'workers', state: Any = ('PENDING', 'RUNNING')) -> int:
+        return self.visible
+
+
+def test_jobs_end_once_they_were_counted_and_are_no_longer() -> None:
+    provider = Counted()
+    for slots in (2, 1):
+        provider.launch(['desipipe', 'work'], slots, Environment('base'), '', '')
+
+    def states(visible: int) -> list[str]:
+        provider.visible = visible
+        return [job.state for job in provider.poll()]
+
+    assert states(0) == ['running', 'running']  # the batch system does not list them yet
+    assert states(2) == states(0) == ['running', 'running']  # one of the two at most
+    assert states(3) == states(1) == ['running', 'running']
+    assert states(0) == ['ended', 'ended'] and states(0) == []
+
+
 @pytest.mark.parametrize('constraint', ['gpu', 'gpu&hbm80g', 'gpu&hbm40g'])
 def test_gpus_at_nersc(constraint: str) -> None:
     provider = NERSCProvider(constraint=constraint, account='desi')

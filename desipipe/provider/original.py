@@ -7,6 +7,7 @@ There a provider starts commands when it is called, and counts what it has start
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import shlex
 import time
@@ -190,6 +191,9 @@ def _poll(self: Any) -> list[Job]:
     """Take jobs for ended once nothing is counted any longer."""
     jobs, processes = _jobs(self), []
     count = self.nworkers(state=_ACTIVE)
+    if count >= sum(job.slots for job, _ in jobs.values()):
+        for jobid, (job, _) in jobs.items():
+            jobs[jobid] = job, -math.inf  # It was counted: it need not be waited for.
     for jobid, (job, since) in list(jobs.items()):
         if not count and time.monotonic() - since > START_S:
             job.state = 'ended'
