@@ -21,6 +21,7 @@ import desipipe
 from desipipe import Queue, TaskManager, display
 from desipipe.queue.task import Future
 from desipipe.task_manager import TaskApp
+from desipipe.view import saved_displays
 from desipipe.view.cell import cell_summary
 
 PNG = b'\x89PNG'
@@ -406,6 +407,24 @@ def saved_by_command(queue: Queue, future: Future, folder: Path) -> dict[str, by
     ]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     return {path: Path(path).read_bytes() for path in done.stdout.splitlines()}
+
+
+def test_no_more_displays_are_saved_than_a_folder_should_hold(
+    queue: Queue, tm: TaskManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work() -> None:
+        from desipipe.display import display
+
+        for k in range(5):
+            display({'text/html': str(k)}, raw=True)
+
+    future = cell(tm, work)
+    run(queue)
+    queue.ledger.follow()
+    monkeypatch.setattr(saved_displays, 'DISPLAYS_MAX', 3)
+    saved = saved_displays.save_displays(queue.ledger, queue.ledger.row(future.tid), str(tmp_path))
+    assert [Path(path).read_text() for path in saved.paths] == ['0', '1', '2']
+    assert saved.left_out == 2
 
 
 def test_figures_beyond_the_size_of_a_cell_are_shown_small(queue: Queue, tm: TaskManager) -> None:

@@ -180,7 +180,9 @@ def mine_or_not(queue: Queue, tmp_path: Path) -> dict[str, Any]:
         'task': kinds(queue.tasks()[0].outputs),
         'cell': kinds([output for output in summary['outputs'] if not label_of(output)]),
         'page': run_by(bundle(summary)['text/html']),
-        'saved': {Path(path).suffix for path in save_displays(ledger, 0, str(tmp_path / 'saved'))},
+        'saved': {
+            Path(path).suffix for path in save_displays(ledger, 0, str(tmp_path / 'saved')).paths
+        },
         'record': kinds(record['cells'][0]['outputs']),
         'exported': [
             item

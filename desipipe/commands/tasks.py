@@ -283,10 +283,12 @@ def _save_displays(queue: Queue, tid: str, folder: str) -> None:
     from ..view.saved_displays import save_displays
 
     queue.ledger.follow()
-    paths = save_displays(queue.ledger, queue.ledger.row(bytes.fromhex(tid)), folder)
-    for path in paths:
+    saved = save_displays(queue.ledger, queue.ledger.row(bytes.fromhex(tid)), folder)
+    for path in saved.paths:
         print(path)
-    if not paths:
+    if saved.left_out:
+        hint(f'Not saved, as there are too many: {plural(saved.left_out, "display")}.')
+    if not saved.paths:
         hint('The task has displayed nothing. No file was written.')
 
 

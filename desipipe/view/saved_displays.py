@@ -6,7 +6,7 @@ import binascii
 import json
 import os
 from base64 import b64decode
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..io import atomic_write
 from ..queue.ledger import Ledger
@@ -28,12 +28,21 @@ _ENDINGS = {
     'application/json': '.json',
     'application/javascript': '.js',
 }
+DISPLAYS_MAX = 1000  # of one task; each is a file or several, that are synced one by one
 _NAME_MAX = 100  # characters of a task's name in that of a file
 _ENCODED = ('image/png', 'image/jpeg', 'image/gif', 'application/pdf')
 
 
-def save_displays(ledger: Ledger, row: int, folder: str) -> list[str]:
-    """Write all that a task displayed to files.
+class Saved(NamedTuple):
+    """The files that were written."""
+
+    paths: list[str]
+    left_out: int
+    """Displays beyond `DISPLAYS_MAX`, which were not written."""
+
+
+def save_displays(ledger: Ledger, row: int, folder: str) -> Saved:
+    """Write what a task displayed to files.
 
     Parameters
     ----------
@@ -45,9 +54,9 @@ def save_displays(ledger: Ledger, row: int, folder: str) -> list[str]:
 
     Returns
     -------
-    paths : list of str
-        ``NAME-INDEX-NUMBER.ENDING``, one for each form of each display. Files of these names are
-        written over.
+    saved : Saved
+        Files ``NAME-INDEX-NUMBER.ENDING``, one for each form of each display. Files of these names
+        are written over.
     """
     found = displays(ledger, row)
     name = (
@@ -60,7 +69,7 @@ def save_displays(ledger: Ledger, row: int, folder: str) -> list[str]:
     paths: list[str] = []
     if found:
         os.makedirs(folder, exist_ok=True)
-    for number, output in enumerate(found, 1):
+    for number, output in enumerate(found[:DISPLAYS_MAX], 1):
         data = output['data']
         kinds = [mime for mime in data if mime != 'text/plain'] or list(data)
         for mime in kinds:
@@ -70,7 +79,7 @@ def save_displays(ledger: Ledger, row: int, folder: str) -> list[str]:
             with atomic_write(path) as file:
                 file.write(file_bytes(mime, data[mime]))
             paths.append(path)
-    return paths
+    return Saved(paths, max(0, len(found) - DISPLAYS_MAX))
 
 
 def _ending(mime: str) -> str:
