@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from polling import TIMEOUT_S, wait_for
 from workers import WORK
 
 from desipipe import Queue, TaskManager
-from desipipe.execution.slot_memory import RESULTS_MAX, ROOM, SharedMemory
-from desipipe.queue.events import PENDING
+from desipipe.execution.protocol import ResultsWritten, TaskDone, encode
+from desipipe.execution.slot_memory import RESULTS_MAX, ROOM, Results, SharedMemory
+from desipipe.execution.slot_process import SlotProcess
+from desipipe.queue.events import FAILED, PENDING
 from desipipe.serialize.confined import is_confined
 from desipipe.serialize.payload import is_plain_pickle
 
@@ -553,3 +555,51 @@ def test_memory_counts_wrap() -> None:
         assert memory.began(last - 1) is None
     finally:
         memory.close()
+
+
+class SlowSocket:
+    """A socket on which, while it is read, the slot goes on."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        self.packets: list[bytes] = []
+        self.meanwhile = [meanwhile]
+
+    def recv(self, size: int) -> bytes:
+        if self.packets:
+            return self.packets.pop(0)
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        raise BlockingIOError
+
+
+def test_results_keep_their_order_when_a_slot_goes_on_meanwhile() -> None:
+    """A packet, then a result, come between the last look at the socket and that at the memory."""
+    shared = SharedMemory()
+    done = TaskDone(1, 1, FAILED, 1.5, 20, None, None, None, False)
+
+    def go_on() -> None:
+        process.sock.packets.append(encode(done, shared.written))  # type: ignore[attr-defined]
+        shared.put(2, 0, 1, 0, b'second')
+
+    process: Any = SlotProcess.__new__(SlotProcess)
+    process.sock, process._shared, process.reaped = SlowSocket(go_on), shared, None
+    process._unsent = deque()
+    shared.put(0, 0, 1, 0, b'first')
+    seen = [
+        message.numbers if isinstance(message, Results) else message
+        for message in [*process.receive(), *process.receive()]
+    ]
+    assert seen == [[0], done, [2]]
+    shared.close()
+
+
+def test_results_that_are_told_are_taken() -> None:
+    shared = SharedMemory()
+    process: Any = SlotProcess.__new__(SlotProcess)
+    process.sock, process._shared, process.reaped = SlowSocket(lambda: None), shared, None
+    process._unsent = deque()
+    shared.put(0, 0, 1, 0, b'first')
+    process.sock.packets.append(encode(ResultsWritten(), shared.written))
+    (results,) = process.receive()
+    assert results.numbers == [0] and process.receive() == []
+    shared.close()

@@ -322,28 +322,25 @@ class SlotProcess:
     def receive(self) -> list[Message | Results]:
         """Packets that came, and results from the shared memory, in their order."""
         found: list[Message | Results] = []
-        try:
-            while True:
-                data = self.sock.recv(PACKET * 2)
-                if not data:
-                    break
+        # Counted first: a result that is written while the socket is read may belong behind a
+        # packet that comes too late for this time.
+        written = self._shared.written
+        with contextlib.suppress(BlockingIOError, ConnectionResetError):  # that was all
+            while data := self.sock.recv(PACKET * 2):
                 self._add_message(data, found)
-        except (BlockingIOError, ConnectionResetError):
-            pass  # that was all
         if self.reaped is not None and (data := self._shared.last_report()):
             self._add_message(data, found)
-        if (results := self._shared.take()) is not None:
+        if (results := self._shared.take(written)) is not None:
             found.append(results)
         self.push()
         return found
 
     def _add_message(self, data: bytes, found: list[Message | Results]) -> None:
         message, written = decode(data)
-        if isinstance(message, ResultsWritten):
-            return  # what is there is taken at the end
         if (results := self._shared.take(written)) is not None:
             found.append(results)
-        found.append(message)
+        if not isinstance(message, ResultsWritten):
+            found.append(message)
 
     def pop(self, n: int = 1) -> list[Sent]:
         """Remove tasks that ended from those in the slot's hands; they are returned."""
