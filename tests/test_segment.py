@@ -11,6 +11,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
+import psutil
 import pytest
 from engine import make_folder
 from hypothesis import given
@@ -205,13 +206,17 @@ def test_few_files_are_kept_open(folder: str) -> None:
     for i in range(20):
         SegmentWriter(folder, f'w{i:d}').append([bytes([i])])
     reader = SegmentReader(folder, keep=3)
-    before = len(os.listdir('/proc/self/fd'))
+
+    def n_open() -> int:
+        return sum(file.path.startswith(folder) for file in psutil.Process().open_files())
+
+    before = n_open()
     for _ in range(2):
         for i in range(20):
             assert reader.read(f'w{i:d}', 0, 1) == bytes([i])
-    assert len(os.listdir('/proc/self/fd')) == before + 3
+    assert n_open() == before + 3
     reader.close()
-    assert len(os.listdir('/proc/self/fd')) == before
+    assert n_open() == before
 
 
 def test_no_file_before_the_first_payload(folder: str) -> None:
