@@ -533,6 +533,7 @@ def test_notebook_7_with_a_prefix_in_two_windows(
         for shown in (one, two):
             expect(shown.locator('.jp-desipipe-numbers')).to_have_text('1 / 2')
         expect(detail.get_by_role('status')).to_have_text('succeeded')
+        let(gates, 1, 'one')  # What the panel started ends when nothing is left.
 
 
 def serious(page: Any, where: str) -> list[str]:
