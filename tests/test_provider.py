@@ -550,7 +550,7 @@ def test_errors() -> None:
         KeyError,
         match=(
             r"there is no provider 'locl'; did you mean local\? Valid names: "
-            r"local.*'desipipe.providers'"
+            r".*local.*'desipipe.providers'"
         ),
     ):
         Provider('locl')
