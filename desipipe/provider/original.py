@@ -189,7 +189,7 @@ def _launch(
 
 def _poll(self: Any) -> list[Job]:
     """Take jobs for ended once nothing is counted any longer."""
-    jobs, processes = _jobs(self), []
+    jobs, polled = _jobs(self), []
     count = self.nworkers(state=_ACTIVE)
     if count >= sum(job.slots for job, _ in jobs.values()):
         for jobid, (job, _) in jobs.items():
@@ -198,8 +198,8 @@ def _poll(self: Any) -> list[Job]:
         if not count and time.monotonic() - since > START_S:
             job.state = 'ended'
             del jobs[jobid]
-        processes.append(dataclasses.replace(job))
-    return processes
+        polled.append(dataclasses.replace(job))
+    return polled
 
 
 def _cancel(self: Any, job: Job, force: bool = False) -> None:
