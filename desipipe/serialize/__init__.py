@@ -1,5 +1,7 @@
-"""Identity and bytes: what makes a task the task it is, and how code, arguments and results get
-from one process to another.
+"""Identities of tasks, and the bytes that carry code, arguments and results.
+
+The modules here are pure: equal input gives equal output, except that the text of code is read from
+the files it was written in.
 
 Pure: what is given in decides what comes out, the text of the code apart, which is read from where
 it was written.

@@ -1,6 +1,4 @@
-"""Annotations of functions and classes as they are carried, and the names that text in them
-refers to.
-"""
+"""Carry annotations of functions and classes, and the names that their text uses."""
 
 from __future__ import annotations
 
@@ -20,8 +18,9 @@ _HINT_MODULES = frozenset(('typing', 'typing_extensions', '_typing'))
 
 
 def annotations_of(obj: Any) -> dict[str, Any]:
-    """Return the annotations of a function or a class; as text where a name in them is not
-    defined (Python 3.14).
+    """Return the annotations of a function or a class.
+
+    They are text where a name in them is not defined (Python 3.14).
     """
     try:
         found: dict[str, Any] = dict(obj.__annotations__)
@@ -34,8 +33,9 @@ def annotations_of(obj: Any) -> dict[str, Any]:
 
 
 def hinted_names(annotations: Mapping[str, Any], namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the names in annotations that are text stand for: :func:`typing.get_type_hints`
-    looks for them.
+    """Return the values of names in annotations that are text.
+
+    :func:`typing.get_type_hints` looks these names up.
 
     Parameters
     ----------

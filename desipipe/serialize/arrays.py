@@ -1,5 +1,6 @@
-"""Identity of NumPy's values: arrays by type, shape, order in memory and content; never by bytes
-that lie between elements.
+"""Identity of NumPy's values: arrays by type, shape, memory order and content.
+
+Bytes that lie between elements never count.
 """
 
 from __future__ import annotations
@@ -15,9 +16,7 @@ _COPIED = 65536  # bytes; smaller arrays are hashed through a copy, which costs 
 
 
 def value(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of an array, a scalar or a type of NumPy's own; nothing for its other
-    objects.
-    """
+    """Return the bytes of an array, a scalar or a NumPy type; none for other objects."""
     import numpy as np
 
     encoder.packages.add('numpy')
@@ -53,8 +52,9 @@ def _masked(encoder: Encoder, value: Any) -> bytes:
 
 
 def order(value: Any) -> str:
-    """Return the order of the axes of an array in memory, as it is carried; empty for C's, and for
-    one with gaps.
+    """Return the memory order of an array's axes, as it is carried.
+
+    It is empty for C order, and for an array with gaps.
 
     ``ravel('K')`` tells it, and sums differ in their last digits.
     """
@@ -68,16 +68,15 @@ def order(value: Any) -> str:
 
 
 def permutation(value: Any) -> list[int]:
-    """Return the axes of an array by their distance in memory; none if there are gaps between
-    its elements.
-    """
+    """Return the axes of an array by their distance in memory; none if it has gaps."""
     axes = sorted(range(value.ndim), key=lambda axis: -value.strides[axis])
     return axes if value.transpose(axes).flags.c_contiguous else []
 
 
 def dtype(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of an array's type: where its fields lie, too, for it can be seen by
-    :meth:`numpy.ndarray.view`.
+    """Return the bytes of an array's type, including where its fields lie.
+
+    :meth:`numpy.ndarray.view` makes these offsets visible.
     """
     extra = [encoder.value(dict(value.metadata), 'metadata')] if value.metadata else []
     if value.names:

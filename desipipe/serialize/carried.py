@@ -1,4 +1,4 @@
-"""Carry to another process what code needs: text for tracebacks, modules it imports when run.
+"""Carry to another process the module texts and imports that code needs.
 
 Payloads refer to :func:`install`, :func:`second` and :func:`restore` by name: this module must stay
 importable under its name, and cheap.
@@ -24,7 +24,7 @@ _lock = threading.RLock()
 
 
 class Finder:
-    """Finds and executes the modules of users that came with payloads, before anything on the path.
+    """Importer of the users' modules that came with payloads, before ``sys.path``.
 
     A slot has those of the task that runs; another process those that were loaded last.
     """
@@ -90,7 +90,7 @@ _of_arguments: set[str] = set()  # names of modules that are not of the task's c
 
 
 def start_task() -> None:
-    """Begin a task in a slot: payloads that are loaded from now on say which modules it imports."""
+    """Start a task in a slot: the payloads loaded next provide the modules it imports."""
     global _own
     if _own is None:
         _own = frozenset(sys.modules)
@@ -109,9 +109,7 @@ def has_modules() -> bool:
 
 
 def current_version() -> int:
-    """Return a number that changes when other modules take the place of those that code may
-    refer to.
-    """
+    """Return a number that changes when the modules that code may refer to change."""
     return _version
 
 
@@ -160,9 +158,7 @@ def restore(
 
 
 def _take(modules: Mapping[str, Carried]) -> None:
-    """Have modules found from now on; those that were imported before by this program itself
-    stay.
-    """
+    """Make modules importable; those that this program imported itself stay."""
     changed = False
     for name, module in modules.items():
         if name in sys.modules and not _is_ours(name):
@@ -174,7 +170,7 @@ def _take(modules: Mapping[str, Carried]) -> None:
 
 
 def _take_for_task(modules: Mapping[str, Carried], own: frozenset[str]) -> None:
-    """Have modules found in the task that runs. What came first, with its code, counts."""
+    """Make modules importable for the running task; those that came with its code win."""
     is_first = not finder.modules
     new = {name: module for name, module in modules.items() if name not in finder.modules}
     finder.modules.update(new)
@@ -208,8 +204,9 @@ def _is_ours(name: str) -> bool:
 
 
 def _put_away() -> None:
-    """Take all modules that were executed here out of the way: each may depend on one that
-    changes.
+    """Remove all modules executed here from ``sys.modules``.
+
+    Each of them may depend on one that changes.
     """
     global _version, _versions
     modules = {name: sys.modules.pop(name) for name in finder.executed if _is_ours(name)}

@@ -57,9 +57,7 @@ _PYDANTIC = ('__pydantic_fields__', '__pydantic_generic_metadata__', '__pydantic
 
 
 def is_made(cls: type, name: str, value: Any) -> bool:
-    """Return True for an attribute of a class that was made from the others by what makes
-    classes.
-    """
+    """Return True for a class attribute that the metaclass or a decorator derived."""
     if (
         name in WORDS
         or name.startswith('__pydantic_')
@@ -150,9 +148,7 @@ def tables(cls: type) -> Iterator[Table]:
 
 
 def _generated(cls: type) -> Iterator[Table]:
-    """Yield what functions that were written for a class have beside their code: people set it
-    afterwards.
-    """
+    """Yield the attributes that users set on the generated functions of a class."""
     for name, value in sorted(vars(cls).items()):
         func = (
             getattr(value, '__func__', value)
@@ -235,7 +231,7 @@ def _members(cls: Any) -> Iterator[Table]:
 
 
 def member_parts(member: Any) -> tuple[type, tuple[Any, ...]]:
-    """Return the type of the data that a member of an enumeration is, and what makes it."""
+    """Return the data type of a member of an enumeration, and its arguments."""
     for base in type(member).__mro__:
         method = vars(base).get('__new__')
         if method is None or isinstance(getattr(method, '__func__', method), FunctionType):
@@ -250,8 +246,9 @@ def member_parts(member: Any) -> tuple[type, tuple[Any, ...]]:
 
 
 def registered(cls: type) -> list[type]:
-    """Return the classes that were registered with an abstract one
-    (:meth:`abc.ABCMeta.register`).
+    """Return the classes registered with an abstract class.
+
+    See :meth:`abc.ABCMeta.register`.
     """
     if '_abc_impl' not in vars(cls) or not isinstance(cls, abc.ABCMeta):
         return []

@@ -1,6 +1,4 @@
-"""Keys of classes: what a class is, so that equal ones are one class in every process that loads
-them.
-"""
+"""Keys of classes: equal classes become one in every process that loads them."""
 
 from __future__ import annotations
 
@@ -34,7 +32,7 @@ def class_key(cls: type) -> str:
 
 
 def has_key(cls: object, key: str) -> bool:
-    """Return True if an object is a class that has this key, or is called so in another payload."""
+    """Return True for a class that has this key, or has it in another payload."""
     if not isinstance(cls, type):
         return False
     record = record_of(cls)

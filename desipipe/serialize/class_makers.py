@@ -38,7 +38,9 @@ def make_class(
     layout: dict[str, Any],
     origin: bytes = b'',
 ) -> type:
-    """Return the class that has this key here, or make it; :func:`fill_class` completes it.
+    """Return the class that has this key here, or make it.
+
+    :func:`fill_class` completes it.
 
     Parameters
     ----------
@@ -90,8 +92,9 @@ def _named(key: str, module: Any, qualname: str, origin: bytes) -> type | None:
 
 
 def _may_import(module: str, origin: bytes) -> bool:
-    """Return True if a module is the one that a class is from: carried for this task, or the
-    same text here.
+    """Return True if a class may be taken from the module of this name.
+
+    The module was carried for this task, or has the same text here.
     """
     if module in carried.finder.modules:
         return True
@@ -102,9 +105,7 @@ def _may_import(module: str, origin: bytes) -> bool:
 
 
 def builtin_of(meta: type, name: str) -> Callable[..., Any]:
-    """Return the method of a metaclass that Python, or a compiled module, has for it; not one
-    written in Python.
-    """
+    """Return a metaclass's method from Python or a compiled module, not a Python one."""
     for cls in meta.__mro__:
         method = vars(cls).get(name)
         if method is not None and not isinstance(getattr(method, '__func__', method), FunctionType):
@@ -145,8 +146,9 @@ def _set(cls: type, name: str, value: Any) -> None:
 
 
 def set_methods(cls: type, methods: dict[str, Any], cells: list[types.CellType]) -> None:
-    """Give a class that was just made its methods: objects of it may be made before the rest is
-    there.
+    """Set the methods of a new class.
+
+    Objects of the class may be made before its other attributes are set.
 
     Parameters
     ----------
@@ -226,7 +228,7 @@ def make_object(
 
 
 def make_member(cls: Any, name: Any, base: type, args: tuple[Any, ...]) -> Any:
-    """Return a member of an enumeration; one that is still to be filled gets its member from here.
+    """Return a member of an enumeration; make it if the enumeration is incomplete.
 
     Parameters
     ----------
@@ -249,7 +251,7 @@ def make_member(cls: Any, name: Any, base: type, args: tuple[Any, ...]) -> Any:
 
 
 def fill_member(member: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    """Complete a member of an enumeration that is being made: attributes, and what is in slots."""
+    """Set the attributes and slots of a member of an enumeration that is being made."""
     record = record_of(type(member))
     if record is None or record.is_complete:
         return

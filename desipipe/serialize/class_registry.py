@@ -1,4 +1,4 @@
-"""Classes of the user's own that this process knows by their keys: one class for each key.
+"""Registry of the user's classes in this process: one class for each key.
 
 The key of a class says its content, so that it is the same in every process; see
 :mod:`~.class_keys`.
@@ -62,7 +62,7 @@ class ClassRecord:
 
     @property
     def is_complete(self) -> bool:
-        """Return True if the class is the program's own, or is filled for the task that runs."""
+        """True if the class is the program's own, or is filled for the running task."""
         return not self.is_made or self.task == _task
 
 
@@ -84,9 +84,7 @@ def add_key(cls: type, key: str) -> None:
 
 
 def rename(cls: type, key: str) -> str:
-    """Give a class another key than that of its content: an equal one goes into the same
-    payload.
-    """
+    """Give a class a key other than its content's, as the payload has an equal one."""
     record = record_of(cls)
     if record is not None:
         record.key = key
@@ -95,7 +93,7 @@ def rename(cls: type, key: str) -> str:
 
 
 def record_of(cls: type) -> ClassRecord | None:
-    """Return what is known of a class; None if it was neither made from a payload nor carried."""
+    """Return the record of a class; None if it was neither loaded nor carried."""
     record = _records.get(id(cls))
     return record if record is not None and record.ref() is cls else None
 
@@ -106,8 +104,9 @@ def class_of(key: str) -> type | None:
 
 
 def start_task() -> None:
-    """Begin a task: classes that it loads get the attributes that they came with, whatever tasks
-    before it changed.
+    """Start a task: classes it loads get the attributes that they were sent with.
+
+    Changes that earlier tasks made to these classes are undone.
     """
     global _task
     _task += 1

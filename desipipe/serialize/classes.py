@@ -1,4 +1,4 @@
-"""Take classes of the user's own apart, for :mod:`~.class_makers` to make them again elsewhere."""
+"""Take the user's classes apart, for :mod:`~.class_makers` to make them elsewhere."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _COMPILED = (types.WrapperDescriptorType, types.MethodDescriptorType)
 
 
 def is_found(obj: Any, by_value: frozenset[str]) -> bool:
-    """Return True for functions and classes that another process finds by importing them.
+    """Return True for functions and classes that another process can import.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def is_found(obj: Any, by_value: frozenset[str]) -> bool:
 
 
 def static_name(cls: type) -> tuple[str, str] | None:
-    """Return module and name of a class of the interpreter that is not found under its own name."""
+    """Return module and name of an interpreter class not found under its own name."""
     for name, value in vars(sys.modules['types']).items():
         if value is cls:
             return 'types', name
@@ -174,9 +174,7 @@ class FunctionStates:
 
 
 def _attributes(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the attributes that a class must have from the beginning, and those that it is
-    given then.
-    """
+    """Return the attributes a class needs when it is made, and those set afterwards."""
     own = dict(vars(cls))
     slots = [
         name
@@ -208,8 +206,9 @@ def _attributes(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _origin(module: str) -> bytes:
-    """Return the digest of the text of a module that a task imported: who reads its result may
-    import it too.
+    """Return the digest of the text of a module that a task imported.
+
+    A process that reads the task's result may import the module, too.
     """
     if getattr(sys.modules.get(module), '__loader__', None) is not carried.finder:
         return b''

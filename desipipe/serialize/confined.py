@@ -1,4 +1,4 @@
-"""Find functions that can only compute: they reach nothing of the process that runs them.
+"""Find functions that only compute, and reach nothing of the process running them.
 
 Nothing has to be put back after a call of such a function with plain arguments. The analysis
 refuses whatever it does not know: a wrong yes would let one task see what another left.
@@ -114,7 +114,7 @@ _DEPTH = 20  # functions that call functions
 
 
 def is_confined(func: Any) -> bool:
-    """Return True if a function reaches no state of the process, of its module or of itself.
+    """Return True if a function reaches no state of its process, module or itself.
 
     Parameters
     ----------
@@ -152,9 +152,7 @@ def _is_function_confined(func: types.FunctionType, seen: set[int], depth: int) 
 
 
 def _names_of(code: types.CodeType) -> set[str] | None:
-    """Return the global names and attributes that code uses; None if it does what is not
-    allowed.
-    """
+    """Return the global names and attributes that code uses; None for forbidden code."""
     if code.co_flags & _COROUTINES or not _FORBIDDEN.isdisjoint(code.co_code[::2]):
         return None
     names = set(code.co_names)

@@ -1,4 +1,4 @@
-"""Define what encoders of one kind of value need of whoever walks through all of them."""
+"""Interface that encoders of one kind of value need of the walker over all values."""
 
 from __future__ import annotations
 
@@ -23,18 +23,16 @@ class Encoder(Protocol):
         """Return the bytes of what an expression in an annotation names."""
 
     def member(self, value: Any) -> bytes:
-        """Return the bytes of what a class holds: those of its own functions are part of it."""
+        """Return the bytes of a class's member, with its own functions as part of it."""
 
     def at(self, words: Step) -> AbstractContextManager[None]:
         """Name a step to what is encoded within, for errors."""
 
     def pairs(self, items: Iterable[tuple[Any, Any]], words: str = 'item') -> list[bytes]:
-        """Return keys and values of a mapping, encoded, in an order that is always the same."""
+        """Return the encoded keys and values of a mapping, in an order that never varies."""
 
 
 def top_level(kind: type) -> str:
-    """Return the name of the package that a class says it is from; empty for one that says
-    nothing.
-    """
+    """Return the top-level package of a class; empty if it names none."""
     module = kind.__module__
     return module.partition('.')[0] if isinstance(module, str) else ''

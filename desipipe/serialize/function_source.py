@@ -1,5 +1,4 @@
-"""Functions as text, for scripts of the original that take functions apart and put them together
-again.
+"""Functions as text, for scripts of the original that take functions apart.
 
 Tasks do not use this: see :mod:`desipipe.serialize`.
 """

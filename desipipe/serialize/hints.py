@@ -1,5 +1,7 @@
-"""Annotations: programs read them when they run (dataclasses, validators, injection), so they
-count where that can be.
+"""Identity of annotations.
+
+Programs read annotations when they run (dataclasses, validators, injection), so they count where
+that is possible.
 """
 
 from __future__ import annotations
@@ -30,9 +32,7 @@ _SIDES = ('__bound__', '__constraints__', '__covariant__', '__contravariant__')
 
 
 def written(holder: Any) -> dict[str, Any]:
-    """Return the annotations of a function, or a class's own, without evaluating what is written
-    as text.
-    """
+    """Return an object's own annotations, without evaluating those that are text."""
     if sys.version_info >= (3, 14):
         import annotationlib
 
@@ -46,8 +46,9 @@ def written(holder: Any) -> dict[str, Any]:
 
 
 def construct(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of what stands in annotations (``list[int]``, ``Annotated[…]``); nothing for
-    other objects.
+    """Return the bytes of a typing construct (``list[int]``, ``Annotated[…]``).
+
+    Other objects give none.
 
     How Python keeps these differs from version to version.
     """

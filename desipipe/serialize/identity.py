@@ -1,4 +1,4 @@
-"""Compute a task's identity from its code and arguments, the same in every process."""
+"""Compute a task's identity from its code and arguments, equal in every process."""
 
 from __future__ import annotations
 
@@ -67,9 +67,7 @@ _BRACKETS = {
 
 
 class Code(NamedTuple):
-    """A function as it is stored: what identifies it, what people read, what another process
-    runs.
-    """
+    """A function as stored: what identifies it, what people read, what others run."""
 
     digest: bytes
     """Identity, 16 bytes."""
@@ -89,8 +87,7 @@ class Code(NamedTuple):
 
 
 def encode(value: object, name: str = 'value') -> bytes:
-    """Canonical bytes of a value: equal for equal values of equal type, in every process, and for
-    no others.
+    """Return canonical bytes of a value: equal only for equal values of equal types.
 
     Parameters
     ----------
@@ -258,8 +255,7 @@ def _code_identity(kind: str, root: bytes, total: bytes) -> bytes:
 
 
 def definitions(code: Code) -> dict[str, str]:
-    """Digests of the functions and classes of a description by name, without the values that they
-    read.
+    """Return digests of a description's functions and classes, without what they read.
 
     Parameters
     ----------
@@ -299,7 +295,7 @@ class Anatomy(NamedTuple):
 
 
 def anatomy(func: Callable[..., Any], kind: str = 'python') -> Anatomy:
-    """Return the parts of a function's identity; parameters and errors as for :func:`describe`."""
+    """Return the parts of a function's identity; parameters as for :func:`describe`."""
 
     def look() -> Anatomy:
         from .walker import Walker
@@ -316,7 +312,9 @@ def anatomy(func: Callable[..., Any], kind: str = 'python') -> Anatomy:
 
 
 def code_identity(kind: str, root: bytes, parts: dict[str, str]) -> bytes:
-    """The identity that a function has, by what :func:`anatomy` says of it; nothing is looked up.
+    """Return a function's identity from its parts, as :func:`anatomy` returns them.
+
+    Nothing else is read.
 
     Parameters
     ----------

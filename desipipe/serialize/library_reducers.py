@@ -1,4 +1,4 @@
-"""Reduce what Python's standard library can't pickle although it can be made again."""
+"""Reduce objects of the standard library that :mod:`pickle` refuses."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _field_kind(kind: Any) -> Any:
 
 
 def reduce_wrapper(obj: Any) -> Any:
-    """Reduce a property, a static method or a class method, and what is derived from these."""
+    """Reduce a property, static or class method, or an object derived from these."""
     kind = type(obj)
     if isinstance(obj, property):
         own = dict(getattr(obj, '__dict__', {}))

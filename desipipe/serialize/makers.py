@@ -1,4 +1,4 @@
-"""Make functions, classes and other code again in the process that loads a payload.
+"""Make functions, classes and other code in the process that loads a payload.
 
 Payloads refer to everything here by name: this module must stay importable under its name, and its
 functions must go on to take what payloads of earlier versions give them.
@@ -162,16 +162,14 @@ def make_partial_method(
 def make_property(
     kind: type[property], getter: Any, setter: Any, deleter: Any, text: str | None
 ) -> property:
-    """Make a property, or an object of a class derived from it, whose own ``__init__`` does not
-    run.
-    """
+    """Make a property, or an object derived from it without running its ``__init__``."""
     made: property = property.__new__(kind)
     property.__init__(made, getter, setter, deleter, text)
     return made
 
 
 def make_method(kind: Any, func: Any) -> Any:
-    """Make a static method or a class method, or an object of a class derived from these."""
+    """Make a static method or a class method, or an object derived from these."""
     base = staticmethod if issubclass(kind, staticmethod) else classmethod
     made = base.__new__(kind)
     base.__init__(made, func)
@@ -196,8 +194,9 @@ def fill_dispatch(dispatch: Any, state: tuple[Any, dict[type, Any]]) -> None:
 
 
 def context_values(variable: ContextVar[Any]) -> tuple[list[Any], list[Any]]:
-    """Return the default of a context variable and its value here, each in a list that is empty
-    where there is none.
+    """Return the default and the current value of a context variable.
+
+    Each is in a list, which is empty where there is none.
     """
     found: tuple[list[Any], list[Any]] = ([], [])
     for values, context in zip(found, (Context(), copy_context()), strict=True):

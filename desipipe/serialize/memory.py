@@ -78,7 +78,7 @@ _WRAPPERS = (
 
 
 class Memory:
-    """The globals that a loaded function carries, with those of all that came by value with it.
+    """Globals carried by a loaded function and by all that came with it by value.
 
     What is found by its name (installed packages) belongs to the process, and is not looked at.
     What a cache or a compiler around a function of the user has computed already
@@ -143,8 +143,9 @@ class Memory:
         class_registry.keep_classes(cls for cls, _ in self._classes)
 
     def forget(self) -> None:
-        """Take from classes what was added to them: loading again gives the same classes, with
-        the attributes that they had.
+        """Remove what was added to classes since they were loaded.
+
+        Loading again gives the same classes with their original attributes.
         """
         for cls, names in self._classes:
             for name in vars(cls).keys() - names:

@@ -1,4 +1,4 @@
-"""Tell the user's own modules, carried by value, from installed ones, known by name.
+"""Tell the user's own modules, carried by value, from installed ones.
 
 The user's own are ``__main__`` (script, notebook) and every module whose file lies neither in the
 standard library, nor in ``site-packages`` or ``dist-packages``, nor in a package that is installed
@@ -67,7 +67,7 @@ def _is_user_module(name: str, file: str | None, spec: object, path: Iterable[st
 
 
 def extension(name: str) -> str:
-    """Path of the compiled module ``name`` where the user built it; empty for every other module.
+    """Return the path of a compiled module that the user built; empty for others.
 
     It can't be carried by value, but it counts by its bytes: building it again from other code is
     another code.
@@ -94,7 +94,7 @@ def _is_user_file(file: str, name: str) -> bool:
 
 
 def _home(file: str, name: str) -> str:
-    """Return the folder that the module ``name`` was imported from: that of its topmost package."""
+    """Return the folder from which a module's topmost package was imported."""
     levels = name.count('.') + (1 if os.path.basename(file).startswith('__init__.') else 0)
     home = os.path.dirname(file)
     for _ in range(levels):
@@ -104,7 +104,7 @@ def _home(file: str, name: str) -> str:
 
 @functools.cache
 def _installed_names(folder: str) -> frozenset[str]:
-    """Return the topmost names of what was installed in a folder or archive of ``sys.path``.
+    """Return the top-level names installed in a folder or archive of ``sys.path``.
 
     The lists of files tell them, which ``pip install --target`` leaves beside the modules, and
     which archives of installed packages (zip, egg) hold.
@@ -144,8 +144,9 @@ def _installed_roots() -> tuple[str, ...]:
 
 @functools.cache
 def _editables() -> tuple[tuple[str, frozenset[str]], ...]:
-    """Folder, and names of the top-level modules where the installation tells them, of what is
-    installed in editable mode.
+    """Return the folders of editable installations, with their top-level modules.
+
+    The modules are empty where the installation does not list them.
     """
     import importlib.metadata
     import urllib.parse
@@ -360,9 +361,7 @@ def package_of(namespace: dict[str, object]) -> str:
 
 
 def shared(value: object) -> tuple[str, str] | None:
-    """Module and name of a random generator that all of a process shares: another process has
-    its own, in another state.
-    """
+    """Return module and name of a random generator shared by the whole process."""
     for module, name in (('random', '_inst'), ('numpy.random.mtrand', '_rand')):
         if value is getattr(sys.modules.get(module), name, sys):
             return module, name
@@ -370,8 +369,9 @@ def shared(value: object) -> tuple[str, str] | None:
 
 
 def singleton(value: object) -> str:
-    """Return the name that an installed module has for an object without content, such as
-    :data:`dataclasses.MISSING`.
+    """Return the name of an installed module's object without content.
+
+    An example is :data:`dataclasses.MISSING`.
 
     Programs compare these by identity, so that a copy would be another one.
     """

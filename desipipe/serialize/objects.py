@@ -36,7 +36,7 @@ _METHODS = (types.FunctionType, staticmethod, classmethod)
 
 
 def essential(value: Any, state: Iterable[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Return the attributes of an object without those that were computed from the others.
+    """Return an object's attributes, except those computed from the others.
 
     Parameters
     ----------
@@ -73,9 +73,7 @@ _LATE_CLASSES = frozenset(name for _, name in _LATE)
 
 
 def _is_lazy(member: Any) -> bool:
-    """Return True for a member of a class whose value lies in the object only because someone
-    asked for it.
-    """
+    """Return True for a class member whose value is a cache in the object."""
     if isinstance(member, functools.cached_property):
         return True
     kind = type(member)
@@ -130,8 +128,9 @@ _OWN = frozenset(
 
 
 def _dispatcher(encoder: Encoder, value: Any) -> bytes:
-    """Encode a function that Numba compiles: what was compiled already, and its random identity,
-    don't count.
+    """Encode a function that Numba compiles.
+
+    The compiled versions and Numba's random identity do not count.
     """
     parts = [
         encoder.value(item)
@@ -146,8 +145,9 @@ def _header(encoder: Encoder, value: Any) -> bytes:
 
 
 def _validator(encoder: Encoder, value: Any) -> bytes:
-    """Encode what `pydantic.validate_call` makes of a function: the validators are built from
-    its annotations.
+    """Encode the wrapper that `pydantic.validate_call` puts around a function.
+
+    Its validators are derived from the function's annotations.
     """
     settings = {'config': dict(_config(value)), 'validate_return': value.validate_return}
     return pack(b'validated', encoder.value(value.function), encoder.value(settings))
@@ -158,7 +158,10 @@ def _config(value: Any) -> Any:
 
 
 def _manager(encoder: Encoder, value: Any) -> bytes:
-    """Encode a context manager made of a function, before it is entered: it is its call."""
+    """Encode a context manager made by a generator function, before it is entered.
+
+    It is encoded as its call.
+    """
     return pack(
         b'call', encoder.value(type(value)), *[encoder.value(item) for item in _call(value)]
     )
@@ -173,7 +176,7 @@ def _call(value: Any) -> tuple[Any, Any, Any]:
 
 
 def _spline(encoder: Encoder, value: Any) -> bytes:
-    """Encode a spline of FITPACK, whose arrays are larger than what was written to them."""
+    """Encode a FITPACK spline, whose arrays are larger than the data in them."""
     data = value._data
     if data is None:
         return b''
@@ -213,7 +216,7 @@ _KNOWN: dict[tuple[str, str], Callable[[Encoder, Any], bytes]] = {
 
 
 def reduced(value: Any) -> Any:
-    """Return how to make an object again that does not say so itself; None for every other."""
+    """Return the reduction of an object that has none of its own; None for others."""
     kind = type(value)
     if isinstance(value, functools.cached_property):
         return _cached, (kind, value.func, value.attrname), _state(value) or None
@@ -260,9 +263,7 @@ def _validate(func: Any, config: Any, validate_return: bool) -> Any:
 
 
 def descriptor(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of what a class holds to make something of a function: a property, a
-    static method, …
-    """
+    """Return the bytes of a descriptor around a function: a property, a static method."""
     kind = type(value)
     name = next(base for base in kind.__mro__ if base in _DESCRIPTORS)
     if isinstance(value, property):

@@ -225,8 +225,9 @@ def loads(data: bytes | memoryview, resolve: Callable[..., object] | None = None
 
 
 def is_plain_pickle(data: bytes) -> bool:
-    """Return True if bytes are a pickle that refers to no class and no function: loading it runs
-    no code.
+    """Return True for a pickle that refers to no class and no function.
+
+    Loading such a pickle runs no code.
     """
     if data[:1] != b'\x80':
         return False

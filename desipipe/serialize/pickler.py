@@ -1,5 +1,6 @@
-"""The pickler for everything that is not plain: code of the user by value, references to tasks,
-large buffers apart.
+"""Pickle everything that is not plain.
+
+The user's code goes by value, tasks by reference, and large buffers apart.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def _wanted_by_value() -> frozenset[str]:
 
 
 class Pickler(pickle.Pickler):
-    """A pickler that takes code of the user's own by value: functions, classes, modules.
+    """Pickler that carries the user's functions, classes and modules by value.
 
     Parameters
     ----------
@@ -159,9 +160,7 @@ class Pickler(pickle.Pickler):
         self._passed: set[type] = set()  # classes whose objects are carried as they say themselves
 
     def discover(self, obj: Any) -> None:
-        """Pickle a value, and everything that its functions use of modules: then it is known
-        what that is.
-        """
+        """Pickle a value until everything its functions use of modules is known."""
         self.dump(obj)
         done: set[tuple[str, str]] = set()
         while True:
@@ -176,8 +175,9 @@ class Pickler(pickle.Pickler):
             self.dump(list(todo.values()))
 
     def reducer_override(self, obj: Any) -> Any:  # noqa: C901
-        """See :meth:`pickle.Pickler.reducer_override`: called for everything but exact plain
-        types.
+        """Reduce any object that is not of an exact plain type.
+
+        See :meth:`pickle.Pickler.reducer_override`.
         """
         kind = type(obj)
         if kind in self._passed:
@@ -300,9 +300,7 @@ class Pickler(pickle.Pickler):
         return NotImplemented
 
     def _key(self, cls: type) -> str:
-        """Return the key of a class; in one payload, different classes that are equal by content
-        have different keys.
-        """
+        """Return the key of a class, unlike those of all other classes in one payload."""
         key = class_key(cls)
         if self._classes.setdefault(key, cls) is cls:
             return key
@@ -492,7 +490,7 @@ class _Writable:
 
 
 def _writable(array: Any) -> Any:
-    """Return a view of an array whose buffer is not marked as read-only; no copy is made."""
+    """Return a view of an array whose buffer is not read-only, without a copy."""
     import numpy as np
 
     return array if array.flags.writeable else np.asarray(_Writable(array))

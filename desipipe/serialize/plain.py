@@ -1,5 +1,4 @@
-"""Words that the rest of this package shares: references to tasks, canonical text of plain values,
-digests, refusals.
+"""References to tasks, canonical text of plain values, digests, refusals.
 
 This module is on the path of every task that is added: it imports nothing heavy.
 """
@@ -81,16 +80,15 @@ def digest(data: bytes | memoryview) -> bytes:
 
 
 def short(data: bytes) -> bytes:
-    """``data`` itself where it is short, else ``b'#'`` and its digest; no caller's data begins
-    with ``b'#'``.
+    """Return ``data`` where it is short, else ``b'#'`` and its digest.
+
+    No caller's data begins with ``b'#'``.
     """
     return data if len(data) <= _VERBATIM else b'#' + digest(data)
 
 
 def pack(tag: bytes, *chunks: bytes) -> bytes:
-    """Tag and chunks as one :func:`short` piece, each chunk with its length in front, so that no
-    two lists of chunks give the same bytes.
-    """
+    """Join a tag and chunks to one :func:`short` piece, each chunk behind its length."""
     return short(tag + b''.join([b'%d:%b' % (len(chunk), chunk) for chunk in chunks]))
 
 
@@ -106,8 +104,9 @@ def _word(value: Any) -> str:
 
 
 def plain_text(value: Any, references: bool = True, depth: int = _DEPTH) -> str:  # noqa: C901
-    """Canonical text of a plain value: numbers, text, bytes, None, and lists, tuples, dictionaries
-    and sets of such.
+    """Return the canonical text of a plain value.
+
+    Plain are numbers, text, bytes, None, and lists, tuples, dictionaries and sets of such.
 
     It is a Python expression (in which ``@…`` is a task), with the items of dictionaries and sets
     in the order of their text.
@@ -180,7 +179,7 @@ def plain_text(value: Any, references: bool = True, depth: int = _DEPTH) -> str:
 
 
 def is_plain(value: Any, depth: int = _DEPTH) -> bool:
-    """Return True for a value of exact plain types, which the C pickler carries without help."""
+    """Return True for a value of exact plain types, which the C pickler carries alone."""
     kind = type(value)
     if kind in ATOMS:
         return True
@@ -200,8 +199,9 @@ _LAYERS = 100  # of decorators
 
 
 def unwrapped(value: Any) -> Iterator[Any]:
-    """Yield a callable, and what it wraps, as its `__wrapped__` and `__func__` say; a circle of
-    these ends.
+    """Yield a callable and what it wraps, by `__wrapped__` and `__func__`.
+
+    A circle of these ends.
     """
     seen: list[Any] = []
     while value is not None and len(seen) < _LAYERS and not any(value is item for item in seen):
@@ -229,7 +229,7 @@ _STACK = 1 << 28  # bytes that these may take; only what is used is ever there
 
 
 def deep(call: Callable[[], _T]) -> _T:
-    """Call once more what has failed with a :class:`RecursionError`: in a thread with room for it.
+    """Repeat a call that failed with :class:`RecursionError`, in a larger thread.
 
     Linked lists, trees, and functions that call each other in long chains are nested deeper than
     Python allows for by default.
@@ -315,9 +315,7 @@ _LIVE: dict[tuple[str, str], tuple[str, str]] = {
 
 
 def standard_stream(value: object) -> str:
-    """``'stdout'``, ``'stderr'`` or ``'stdin'`` for the streams that every process has, else
-    empty.
-    """
+    """Return ``'stdout'``, ``'stderr'`` or ``'stdin'`` for these streams, else ``''``."""
     for name in ('stdout', 'stderr', 'stdin'):
         if value is getattr(sys, name) or value is getattr(sys, f'__{name}__'):
             return name
@@ -325,7 +323,7 @@ def standard_stream(value: object) -> str:
 
 
 def is_live(value: object) -> tuple[str, str] | None:
-    """Describe a live object, and what to do instead; None for what is not known to be one."""
+    """Describe a live object and the alternative; return None for all other values."""
     if issubclass(type(value), TaskReference):  # a proxy would be asked what it is
         return 'the future of a task', 'pass it as an argument instead'
     for cls in type(value).__mro__:
@@ -343,7 +341,7 @@ _SHOWN = 80  # characters
 
 
 def brief(value: object, limit: int = _SHOWN) -> str:
-    """Return a short `repr` of any value. It never raises, whatever the class of the value does."""
+    """Return a short `repr` of a value; never raise, whatever its class does."""
     try:
         shown = _briefly.repr(value) if type(value) in _CONTAINERS else repr(value)
     except (Exception, SystemExit) as exc:

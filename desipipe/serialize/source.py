@@ -1,4 +1,4 @@
-"""From a code object to the text it was compiled from, and from the text to what matters of it.
+"""Find the text a code object was compiled from, and what matters in that text.
 
 Two questions are answered here. *Which text is this code?* Files change after they were imported,
 notebook cells share names, lambdas share lines: a text counts only if compiling it gives this very
@@ -114,8 +114,9 @@ def _documented(body: list[ast.stmt]) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def fingerprint(code: CodeType) -> bytes:
-    """Digest of what a code object does: its bytecode, names and constants; not where it was
-    written.
+    """Return the digest of what a code object does: its bytecode, names and constants.
+
+    Where it was written does not count.
 
     It depends on the version of Python: it identifies code only where no source is found.
     """
@@ -177,8 +178,9 @@ class Found(NamedTuple):
         return segment(self.text, self.node)
 
     def excerpt(self) -> dict[int, str]:
-        """First line, counted from 1, and text of the statements of the file that this function
-        needs to be found again.
+        """Statements of the file that this function needs to be found, by first line.
+
+        Lines count from 1.
 
         The imports are among them: for a name that is imported the compiler writes other bytecode.
         """
@@ -261,8 +263,7 @@ def expression(text: str) -> CodeType | None:
 
 @functools.lru_cache(maxsize=64)
 def _index(text: str, flags: int, apart: bool) -> _Index | None:
-    """All functions of a text, compiled with the ``from __future__`` that its writer had (IPython
-    keeps them from cell to cell).
+    """Index a text's functions by their code, compiled with its ``from __future__``.
 
     ``apart``: statement by statement, as IPython does it. A call of something that the same text
     imports is then compiled otherwise.
@@ -443,7 +444,7 @@ class Import(NamedTuple):
 
 
 class Reads(NamedTuple):
-    """The names that a function, and functions and classes inside it, read from outside."""
+    """Names that a function, with functions and classes inside it, reads from outside."""
 
     names: dict[
         str, frozenset[tuple[str, ...]]
@@ -463,8 +464,9 @@ _ATTRIBUTE = ('LOAD_ATTR', 'LOAD_METHOD')
 
 @functools.lru_cache(maxsize=4096)
 def reads(code: CodeType) -> Reads:
-    """Names that a code object reads; those of comprehensions, nested functions and class bodies
-    included.
+    """Return the names that a code object reads from outside.
+
+    Comprehensions, nested functions and class bodies are included.
 
     Parameters
     ----------
@@ -498,9 +500,7 @@ _METHODS_APART = sys.version_info < (
 def _is_called(
     first: dis.Instruction, last: dis.Instruction, following: list[dis.Instruction]
 ) -> bool:
-    """Return True where a name, and attributes of it, is loaded to be called next: the compiler
-    marks that.
-    """
+    """Return True where a loaded name, or an attribute of it, is called next."""
     if last.opname == 'LOAD_METHOD' or (following and following[0].opname == 'PUSH_NULL'):
         return True
     if last.opname == 'LOAD_ATTR' and not _METHODS_APART and (last.arg or 0) & 1:

@@ -1,5 +1,4 @@
-"""Modules of the user's own whose functions and classes came by value, as far as programs look for
-these by name.
+"""Stand-ins in :data:`sys.modules` for the user's modules that came by value.
 
 :mod:`pickle`, :mod:`multiprocessing` and :func:`typing.get_type_hints` look in :data:`sys.modules`.
 In a slot a stand-in holds there what came; it gives way to the module itself when something else of
@@ -68,9 +67,7 @@ def provide(module: str, names: Mapping[str, Any]) -> None:
 
 
 def provide_for_task(names: Mapping[str, Mapping[str, Any]]) -> None:
-    """Provide the functions that the code of a task has of modules, and the classes that were
-    loaded for it.
-    """
+    """Provide the module functions of a task's code and the classes loaded for it."""
     for module, functions in names.items():
         provide(module, functions)
     for cls in classes_of_task():

@@ -23,9 +23,7 @@ _DAYS = frozenset(('DatetimeIndex', 'TimedeltaIndex', 'PeriodIndex'))
 
 
 def pandas(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of a table, a column, an index or an array of pandas; nothing for its
-    other objects.
-    """
+    """Return the bytes of a pandas table, column, index or array; none for others."""
     pd = sys.modules['pandas']
     kind = encoder.value(type(value))
     if isinstance(value, pd.Index):
@@ -113,9 +111,7 @@ def _below(values: Any) -> Any:
 
 
 def arrow(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of a table, a column or an array of Apache Arrow; nothing for its other
-    objects.
-    """
+    """Return the bytes of an Arrow table, column or array; none for other objects."""
     pa = sys.modules['pyarrow']
     kind = type(value).__name__.encode()
     if isinstance(value, (pa.Table, pa.RecordBatch)):
@@ -135,8 +131,9 @@ def arrow(encoder: Encoder, value: Any) -> bytes:
 
 
 def _chunks(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of an array of Arrow, without regard to chunks and to what lies below
-    missing values.
+    """Return the bytes of an Arrow array.
+
+    How it is chunked, and what lies below missing values, does not count.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -177,7 +174,7 @@ def _characters(texts: Any) -> bytes:
 
 
 def polars(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of a table or a column of polars; nothing for its other objects."""
+    """Return the bytes of a polars table or column; none for other objects."""
     pl = sys.modules['polars']
     kind = type(value).__name__.encode()
     if isinstance(value, pl.DataFrame):
@@ -200,9 +197,7 @@ def _series(encoder: Encoder, value: Any) -> bytes:
 
 
 def xarray(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of a data set, an array or a variable of xarray; nothing for its other
-    objects.
-    """
+    """Return the bytes of an xarray data set, array or variable; none for others."""
     xr = sys.modules['xarray']
     kind = encoder.value(type(value))
     if isinstance(value, xr.Variable):

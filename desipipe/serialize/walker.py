@@ -1,5 +1,4 @@
-"""Identity of everything that is not plain: objects by content, code by what it does and what it
-uses.
+"""Identity of everything not plain: objects by content, code by what it does.
 
 A :class:`Walker` goes through a value, or a function, and everything of the user's that it reaches.
 What it finds becomes
@@ -336,8 +335,9 @@ class Walker:
         return b''
 
     def _of_library(self, value: Any, kind: type) -> bytes:
-        """Return the bytes of a value whose reduction says too little of it, or too much;
-        nothing for others.
+        """Return the bytes of a library's value whose reduction is not its content.
+
+        Other values give none.
         """
         if kind.__name__ in ('Random', 'RandomState') and (name := modules.shared(value)):
             return self._by_name(*name)
@@ -383,8 +383,9 @@ class Walker:
         return pack(b'cached', *[self.value(part) for part in parts])
 
     def _order(self, item: Any) -> bytes:
-        """Key that sorts items of sets: known before they are walked, for walking gives names to
-        what it meets.
+        """Return the key that sorts an item of a set.
+
+        It is computed before the items are walked, as walking gives names to what it meets.
         """
         text = plain_text(item, self.references)
         if text:
@@ -456,7 +457,7 @@ class Walker:
     # What has a name
 
     def _by_name(self, module: str, qualname: str) -> bytes:
-        """Encode what is installed by its name; what the user compiled himself by its bytes too."""
+        """Encode an installed object by its name, and a user-built one by its bytes, too."""
         self._package(module)
         file = modules.extension(module)
         chunks = []
@@ -562,9 +563,7 @@ class Walker:
         )
 
     def _refer_to_root(self, label: str) -> None:
-        """Have the attributes of the task's function count: code that refers to it can read
-        them.
-        """
+        """Count the attributes of the task's function: code that refers to it reads them."""
         if self._is_referred_to:
             return
         if self._frozen:
@@ -659,7 +658,7 @@ class Walker:
         return data
 
     def _code(self, func: FunctionType, is_user: bool, with_text: bool) -> bytes:
-        """Encode what a function does: its tree, or its bytecode where the text is not found."""
+        """Encode a function's code by its syntax tree, or by bytecode without its text."""
         code = func.__code__
         if not is_user:
             return f'{func.__globals__.get("__name__")}.{code.co_qualname}'.encode()
@@ -781,9 +780,7 @@ class Walker:
             return [name.encode(), self._variable(base, key, get, value)]
 
     def _observe(self, value: Any) -> None:
-        """Have the annotations count of a function or class that is used as a value: whoever
-        gets it may read them.
-        """
+        """Count the annotations of a function or class that is used as a value."""
         if id(value) in self._observed or not issubclass(type(value), (FunctionType, type)):
             return
         label = self._labels.get(id(value))
@@ -994,8 +991,9 @@ class Walker:
     def _imports(
         self, statements: Iterable[source.Import], namespace: dict[str, Any]
     ) -> list[bytes]:
-        """Modules that a function imports when it runs: as they are on disk, whether or not they
-        are imported here.
+        """Return the modules that a function imports when it runs, as they are on disk.
+
+        They need not be imported here.
         """
         statements = set(statements)
         package = modules.package_of(namespace)
@@ -1036,8 +1034,9 @@ class Walker:
         return self._define(cls, module, 'class', name, lambda: self._class_content(cls))
 
     def _class_content(self, cls: type) -> bytes:
-        """A class by what is in it: methods by their code, everything else by value; found the
-        same way wherever it was defined.
+        """Encode a class by its members: methods by their code, all else by value.
+
+        The result does not depend on where the class was defined.
         """
         own = dict(vars(cls))
         # Python itself adds some of its words late.

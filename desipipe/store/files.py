@@ -1,4 +1,4 @@
-"""The files of a queue: every one of them is opened, listed, renamed and removed here.
+"""Open, list, rename and remove the files of a queue; nothing else does.
 
 The folder of a queue belongs to whoever made it, who may put links, pipes and names of others'
 files into it. So each file is opened relative to the descriptor of its folder, without following
@@ -349,7 +349,7 @@ def _open_patiently(parent: int | None, name: str, flags: int, mode: int) -> int
 
 
 def _complain_about(exc: OSError, parent: int, path: str) -> None:
-    """Raise UnsafeFileError where something that is no regular file was the reason of an error."""
+    """Raise UnsafeFileError where an error came from something not a regular file."""
     if exc.errno not in (
         errno.ELOOP,
         errno.ENXIO,
@@ -390,7 +390,7 @@ def _check_links(parent: int, path: str, status: os.stat_result) -> None:
 
 
 def owners(folder: str, path: str) -> Owners:
-    """Return the owners of a queue's folder and of a file in it, both looked at in one moment."""
+    """Return the owners of a queue's folder and of a file in it, at one moment."""
     fd, status = open_owned(folder, path)
     os.close(fd)
     return status
@@ -423,9 +423,7 @@ def open_owned(folder: str, path: str) -> tuple[int, Owners]:
 
 
 def read_file(folder: str, path: str, most: int, tail: bool = False) -> bytes:
-    """Return what is in a file, of a large one the first ``most`` bytes, or with ``tail`` the
-    last.
-    """
+    """Read at most ``most`` bytes of a file: its beginning, or with ``tail`` its end."""
     fd = open_file(folder, path)
     try:
         start = max(0, os.fstat(fd).st_size - most) if tail else 0
@@ -435,7 +433,7 @@ def read_file(folder: str, path: str, most: int, tail: bool = False) -> bytes:
 
 
 def read_range(fd: int, start: int, end: int) -> bytes:
-    """Return the bytes of an open file from ``start`` to ``end``; less where it is shorter."""
+    """Return an open file's bytes from ``start`` to ``end``, fewer if it is shorter."""
     parts: list[bytes] = []
     while start < end and (data := os.pread(fd, min(end - start, 1 << 24), start)):
         parts.append(data)
@@ -462,7 +460,7 @@ def remove(folder: str, path: str, missing_ok: bool = False) -> None:
 
 
 def replace_file(folder: str, old: str, new: str, exclusive: bool = False) -> None:
-    """Give a file another name, whatever has that now; with ``exclusive`` only if nothing has."""
+    """Rename a file over any other; with ``exclusive`` only to an unused name."""
     with _parent(folder, old) as (source, name), _parent(folder, new) as (target, other):
         if exclusive:
             os.link(name, other, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
@@ -484,7 +482,7 @@ def make_link(folder: str, target: str, path: str) -> None:
 
 
 def open_log(path: str) -> io.FileIO:
-    """Open a file that processes of several hosts append to, making it if it is not there.
+    """Open a file that processes of several hosts append to, creating it if needed.
 
     Parameters
     ----------
@@ -512,8 +510,7 @@ def open_log(path: str) -> io.FileIO:
 
 
 def share(fd: int, folder: str, own: bool = False) -> None:
-    """Give a new file of a queue the group, and the group's and others' rights, of the queue's
-    folder.
+    """Give a new file of a queue the group and permissions of the queue's folder.
 
     So it is whatever the umask is, and also where the folder does not hand its group on (setgid).
     No other place decides the modes of a queue's files.
@@ -560,8 +557,9 @@ def give(folder: str, path: str, is_folder: bool, gid: int, mode: int) -> None:
 
 
 def own_files(folder: str) -> Iterator[tuple[str, bool]]:
-    """Yield names in a queue's folder of folders and regular files that are this user's, and
-    whether each is a folder.
+    """Yield this user's folders and regular files in a queue's folder.
+
+    Each name comes with True for a folder.
     """
     for below in ((), *((name,) for name in SUBFOLDERS)):
         for name, status in list_files(folder, *below):

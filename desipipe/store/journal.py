@@ -1,4 +1,4 @@
-"""The truth of a queue: one event a line, append-only, written under the lock, read without it.
+"""Journal of a queue: one event a line, appended under the lock, read without it.
 
 The format is described in ``docs/developer/architecture.md`` (section "Journal lines").
 """
@@ -87,9 +87,7 @@ class Sink(Protocol):
         """Fold one event, whose line begins at ``offset``."""
 
     def check(self, event: Event) -> None:
-        """Raise ValueError for an event that can't be folded; called before :meth:`apply` where
-        one could not.
-        """
+        """Raise ValueError for an event that :meth:`apply` could not fold."""
 
     def damaged(self, offset: int, length: int) -> None:
         """A corrupt line was passed over."""
@@ -256,9 +254,7 @@ class Placement:
         )
 
     def doubtful(self, event: Event | None, offset: int) -> bool:
-        """Return True for what is damaged, or stands where it does only if something before it
-        is.
-        """
+        """Return True for a damaged line, or one whose place depends on damage before it."""
         return event is None or self._beyond(event, offset)
 
     def _unplace(self, offset: int, damaged: bool, late_end: int) -> None:
@@ -283,8 +279,9 @@ class Placement:
 
 
 def pieces(line: bytes, offset: int) -> Iterator[Piece]:
-    """Split a damaged ``line`` into the whole lines it holds, whose newlines were lost, and the
-    rest.
+    """Split a damaged ``line`` into the whole lines it holds, and the rest.
+
+    The newlines between these were lost.
     """
     position = done = 0
     left = max(_PIECES_MIN, _PIECES_FACTOR * len(line))
@@ -326,8 +323,10 @@ def create(folder: str, header: Event) -> None:
 
 
 def first_event(header: Event) -> Event:
-    """The ``queue`` event of a new journal; a ``header`` with an ``id`` keeps it (compaction),
-    another is another queue.
+    """Return the ``queue`` event of a new journal.
+
+    A ``header`` with an ``id`` keeps that (compaction); without one the journal is that of another
+    queue.
     """
     return {'e': 'queue', 'version': VERSION, 'id': random_hex(8), **header, 'gen': random_hex(8)}
 
@@ -338,8 +337,7 @@ def replace(
     exclusive: bool = False,
     still: Callable[[], bool] = lambda: True,
 ) -> bool:
-    """Put a new journal with ``events`` in the place of the old one (its lock held), in one step
-    that a crash can't halve.
+    """Atomically replace the journal with ``events``. The caller holds the lock.
 
     Parameters
     ----------
@@ -795,7 +793,7 @@ class Journal:
         return True
 
     def read_range(self, start: int, end: int) -> bytes:
-        """Return the bytes of the journal from ``start`` to ``end``; less where it is shorter.
+        """Return the journal's bytes from ``start`` to ``end``, fewer if it is shorter.
 
         Raises
         ------
@@ -806,7 +804,7 @@ class Journal:
             return read_range(file.fileno(), start, end)
 
     def scan(self, start: int = 0) -> Iterator[Line]:
-        """Yield the lines from ``start``, where one begins, as far as the journal was folded."""
+        """Yield the lines from ``start``, where one begins, to the end of what was folded."""
         with io.FileIO(self._open(os.O_RDONLY)) as file:
             yield from scan_lines(file.fileno(), start, self.offset)
 
@@ -877,8 +875,7 @@ class Journal:
     # Writing
 
     def write(self, decide: Decide, sync: bool = False) -> None:
-        """Take the lock, read to the end, let ``decide`` look at the state and say what to append,
-        append it, release.
+        """Take the lock, read to the end, decide what to append, and append it.
 
         Parameters
         ----------

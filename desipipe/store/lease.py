@@ -1,5 +1,6 @@
-"""Liveness without comparing clocks: a counter that the living raise, watched by the others on
-their own clock.
+"""Liveness without comparing clocks.
+
+Living processes raise a counter, which the others watch on their own clocks.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def lease_path(folder: str, name: str) -> str:
 
 
 class Lease:
-    """The sign of life of a process: call :meth:`beat` at least every third of the lease.
+    """Heartbeat of a process: call :meth:`beat` at least every third of the lease.
 
     The beats come from the holder's own loop, not from a thread: a process whose loop hangs is not
     alive to others.
@@ -72,9 +73,7 @@ class Lease:
         self.beat()
 
     def renew(self) -> None:
-        """Open the file again: after a fault of the filesystem the old descriptor may be of no
-        use.
-        """
+        """Open the file again: after a filesystem's fault the descriptor may be useless."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
@@ -129,7 +128,10 @@ class Lease:
 
 
 def read_lease(folder: str, name: str) -> Record | None:
-    """The last beat of ``name``, or ``None`` when it holds no lease (ended, or never began)."""
+    """Return the last beat of ``name``, or None if it holds no lease.
+
+    The process has ended, or never started.
+    """
     try:
         record: Any = orjson.loads(read_file(folder, lease_file(name), _RECORD_MAX))
     except (FileNotFoundError, NotADirectoryError, UnsafeFileError):
@@ -147,7 +149,7 @@ def _is_record(value: Any) -> bool:
 
 
 def gone(record: Record) -> bool | None:
-    """Return True if the process that wrote ``record`` is gone, if that can be known at once.
+    """Return True if the process that wrote ``record`` is known to have ended.
 
     Returns
     -------
@@ -194,7 +196,7 @@ class Observer:
         self._looked = 0.0
 
     def due(self, names: Sequence[str], now: float, n_leases: int) -> Sequence[str]:
-        """Choose whose lease to look at now: all of a few, of many those not looked at for longest.
+        """Choose the leases to read now: all of a few, of many those read longest ago.
 
         Parameters
         ----------

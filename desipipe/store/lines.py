@@ -1,6 +1,4 @@
-"""Lines of a journal, whoever wrote it: found in bounded memory, and in the time that its bytes
-allow.
-"""
+"""Split any journal into lines, in bounded memory and time linear in its bytes."""
 
 from __future__ import annotations
 
@@ -30,7 +28,9 @@ class Line(NamedTuple):
 
 
 def lines(data: bytes, start: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the whole lines of ``data``, which was read at offset ``start``, with their offsets.
+    """Yield the whole lines of ``data``, read at offset ``start``, with their offsets.
+
+    After very many lines without a proper beginning, all up to the next proper one come as one.
 
     After very many of which none begins as one does, all up to the next that does come as one.
     """
@@ -68,7 +68,7 @@ def scan_lines(fd: int, start: int, end: int) -> Iterator[Line]:
 
 
 def find_newline(fd: int, position: int, end: int) -> int:
-    """Return the offset of the next newline of a file; -1 if there is none before ``end``."""
+    """Return the offset of a file's next newline; -1 if there is none before ``end``."""
     while position < end:
         position = _skip_hole(fd, position, end)
         data = os.pread(fd, min(_CHUNK, max(0, end - position)), position)

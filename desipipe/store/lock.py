@@ -39,8 +39,10 @@ class Forkable(Protocol):
     """An object that has to be told that it is now in a child process."""
 
     def forked(self) -> None:
-        """Give up what belongs to the parent: locks that its threads hold, open file
-        descriptions that it shares with us.
+        """Release what belongs to the parent process.
+
+        That is locks held by its threads, and open file descriptions that it shares with this
+        process.
         """
 
 
@@ -128,8 +130,9 @@ def _holder(pid: int, host: str) -> Holder:
 
 
 class _Notices:
-    """A thread that tells, of waits for locks that take long, who holds them; it ends when there
-    has been none for a while.
+    """Thread that reports who holds a lock when waiting for it takes long.
+
+    It ends after a while without such waits.
     """
 
     def __init__(self) -> None:
@@ -184,7 +187,7 @@ def _soft_host() -> str:
 
 
 def _is_dead(pid: int, start: int | None, seconds: float) -> bool:
-    """Return True when the holder of a soft lock is gone, as far as this machine can tell.
+    """Return True when a soft lock's holder has ended, as far as this machine knows.
 
     Parameters
     ----------
@@ -223,8 +226,7 @@ def _is_namespace_gone(namespace: str, uid: int) -> bool:
 
 
 class QueueLock:
-    """Exclusive lock between processes, and between threads of one process; reentrant in one
-    thread.
+    """Exclusive lock between processes and between threads, reentrant in one thread.
 
     The descriptor is kept open: that makes an uncontended round trip some microseconds instead of
     some hundred. What that costs is argued at the two places where it matters (:meth:`forked` and
@@ -463,9 +465,7 @@ class QueueLock:
             self._mutex.release()
 
     def free(self) -> None:
-        """Release whatever this thread holds, after an interrupt that came at any point of a
-        block.
-        """
+        """Release all that this thread holds, after an interrupt anywhere in a block."""
         if not self._mutex.acquire(blocking=False):
             return  # another thread's
         try:

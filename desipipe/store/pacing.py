@@ -1,4 +1,4 @@
-"""Spacing of what workers ask of a shared filesystem: the more they are, the less each asks.
+"""Spacing of workers' requests to a shared filesystem: many workers ask less each.
 
 Servers of metadata (names, attributes, locks) are shared by everybody on a cluster. All workers of
 a queue together ask at most :data:`OPERATIONS_MAX_PER_S` of one, however many they are.

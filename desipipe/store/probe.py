@@ -1,5 +1,6 @@
-"""The self-test of a filesystem, run when a queue is created: do locks exclude, wake, and reach
-other hosts?
+"""Self-test of a filesystem when a queue is created.
+
+It checks that locks exclude, wake waiters, and reach other hosts.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ class Probe:
 
 
 def probe(folder: str, lock: str | None = None) -> Probe:
-    """Test locks in ``folder`` with a second process, and choose the kind of lock to use there.
+    """Test locks in ``folder`` with a second process, and choose the kind of lock.
 
     Parameters
     ----------

@@ -37,9 +37,7 @@ class Recovered(NamedTuple):
     """Lines among those kept that readers pass over: they do not stand in their order."""
 
     def added_rows(self) -> list[tuple[int, int]]:
-        """Return the first row and the number of tasks of damaged additions, as far as they can
-        be read.
-        """
+        """Return the first row and the number of tasks of each readable damaged addition."""
         lines = []
         for _, data in self.damaged:
             if (first := _ADDED.search(data)) is not None:

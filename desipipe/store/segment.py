@@ -1,4 +1,4 @@
-"""Payloads: append-only files, one writer each, read by reference (segment, offset, length)."""
+"""Payloads in append-only files with one writer each, read by reference."""
 
 from __future__ import annotations
 
@@ -102,9 +102,7 @@ def _libc() -> ctypes.CDLL:
 
 
 def disk_full(exc: OSError, path: str) -> OSError:
-    """The typed error for ``exc``: :class:`DiskFullError` when space or quota is what was
-    missing, :class:`PermissionDeniedError` when a permission was.
-    """
+    """Convert an OSError to :class:`DiskFullError` or :class:`PermissionDeniedError`."""
     if exc.errno in _NOT_ALLOWED:
         return PermissionDeniedError(
             f'no permission to write to {path} ({exc.strerror}): nothing was added or changed. '
@@ -120,7 +118,7 @@ def disk_full(exc: OSError, path: str) -> OSError:
 
 
 class SegmentWriter:
-    """Appends payloads to a segment of its own; the file is made with the first payload.
+    """Writer of a segment of its own, whose file is created with the first payload.
 
     Parameters
     ----------
@@ -219,9 +217,7 @@ class SegmentWriter:
         self.close()
 
     def flush(self) -> None:
-        """Sync to disk, which on a network filesystem is also what makes the bytes visible to
-        other hosts.
-        """
+        """Sync to disk; on a network filesystem this shows the bytes to other hosts, too."""
         if self._dirty and self._fd >= 0:
             self._dirty = False  # before: what another thread appends meanwhile is dirty again
             try:
@@ -245,7 +241,7 @@ class SegmentWriter:
 
 
 def _read_copy(fd: int, offset: int, length: int) -> memoryview:
-    """Read a payload into memory of its own, where no descriptor is left to map the file."""
+    """Read a payload into its own memory, where no descriptor is left to map the file."""
     view = memoryview(bytearray(length))
     done = 0
     while done < length:

@@ -1,5 +1,6 @@
-"""Being woken by changes in a folder: inotify for those of this host, polling with back-off for
-those of others.
+"""Wait for changes in a folder.
+
+Changes of this host come by inotify, those of others by polling with back-off.
 """
 
 from __future__ import annotations
@@ -73,12 +74,11 @@ class Watcher:
         return woken
 
     def seen(self, change: bool) -> None:
-        """Record if the last look found something: the time to the next one shrinks or grows."""
+        """Shorten the polling interval after a change, lengthen it otherwise."""
         self.interval = self._bounds[0] if change else min(self.interval * 1.5, self._bounds[1])
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Sleep until something changed, it is time to look anyway, or ``timeout`` seconds are
-        over.
+        """Sleep until something changed, the next poll is due, or ``timeout`` is over.
 
         Returns
         -------
