@@ -101,7 +101,8 @@ def _opened(args: argparse.Namespace) -> Queue:
     if not args.create:
         return open_one(args, args.spawn, use=True)
     from ..config import Config
-    from ..queue.queue import Queue, queue_folder
+    from ..queue.names import queue_folder
+    from ..queue.queue import Queue
 
     config = Config()
     return Queue(queue_folder(args.queue, config=config), spawn=args.spawn, config=config)

@@ -194,7 +194,7 @@ def _known(queue: Queue, dest: str, current: str) -> list[str]:
 def queues(current: str) -> list[str]:
     """Names of the queues that begin with what was typed."""
     from ..config import Config
-    from ..queue.queue import SUFFIX, find_queues
+    from ..queue.names import SUFFIX, find_queues
 
     config = Config()
     parent, _ = os.path.split(current)

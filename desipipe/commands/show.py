@@ -75,7 +75,7 @@ def status(args: argparse.Namespace) -> None:
 
 
 def _mine(config: Any) -> list[str]:
-    from ..queue.queue import find_queues
+    from ..queue.names import find_queues
 
     return find_queues('*', config=config)
 
@@ -173,7 +173,7 @@ def _listed(names: list[str], config: Any) -> list[str]:
     if not names:
         return _mine(config)
     from ..errors import UnknownQueueError
-    from ..queue.queue import original_files
+    from ..queue.names import original_files
 
     try:
         return find_folders(names, config)
@@ -185,7 +185,7 @@ def _listed(names: list[str], config: Any) -> list[str]:
 
 def _tell_of_originals(names: list[str], config: Any) -> None:
     """Name queues of desipipe 1.0 that were not taken over."""
-    from ..queue.queue import import_command, original_files
+    from ..queue.names import import_command, original_files
 
     originals = original_files(names, config)
     for path in originals[:_ORIGINALS_MAX]:

@@ -28,7 +28,7 @@ def find_folder(name: str, config: Config) -> str:
         There is none.
     """
     from ..store.journal import FILE_NAME
-    from .queue import ORIGINAL_SUFFIX, SUFFIX, of_user, queue_exists, queue_folder, unknown_queue
+    from .names import ORIGINAL_SUFFIX, SUFFIX, of_user, queue_exists, queue_folder, unknown_queue
 
     stem = name.rstrip('/')
     here = os.path.isdir(stem) if stem.endswith(SUFFIX) else os.path.isfile(stem)
@@ -83,7 +83,7 @@ def find_folders(names: Sequence[str], config: Config) -> list[str]:
         A name is unknown, or nothing fits a pattern.
     """
     from ..errors import UnknownQueueError
-    from .queue import find_queues
+    from .names import find_queues
 
     folders: dict[str, None] = {}
     for name in names:
@@ -101,7 +101,7 @@ def find_folders(names: Sequence[str], config: Config) -> list[str]:
 def short(folder: str, config: Config | None = None) -> str:
     """Return the shortest `-q` argument for the queue in ``folder``."""
     from ..config import Config
-    from .queue import SUFFIX
+    from .names import SUFFIX
 
     config = config or Config()
     stem = folder.removesuffix(SUFFIX)

@@ -14,7 +14,8 @@ from ..errors import (
     QueueExistsError,
     UnknownQueueError,
 )
-from ..queue.queue import Queue, create_folder, import_command, queue_folder
+from ..queue.names import import_command, queue_folder
+from ..queue.queue import Queue, create_folder
 from ..store.lease import Lease, Observer, gone, read_lease
 from ..utils import plural
 from .original_importer import Importer, Report

@@ -26,7 +26,8 @@ from ..errors import (
     UnknownQueueError,
 )
 from ..queue.location import find_folder
-from ..queue.queue import SUFFIX, Queue, find_queues, queue_folder
+from ..queue.names import SUFFIX, find_queues, queue_folder
+from ..queue.queue import Queue
 from ..store.lease import LEASE, Observer
 from ..store.watch import Watcher
 from ..view.queue import queue_brief, queue_summary
@@ -47,9 +48,8 @@ POLL = 0.5  # s between two looks at one that does not, where nothing wakes us
 # s, where changes wake us: only what the kernel does not tell is found this way, such as a folder
 # that was renamed
 REST = 3.0
-JUDGE = (
-    10.0  # s after which to look whether its processes are alive, though the journal says nothing
-)
+# s after which to look whether its processes are alive, though the journal says nothing
+JUDGE = 10.0
 RETRY = 2.0  # s between two looks whether a queue that is gone has come back
 ANSWER = 20.0  # s for a queue to say what a list shows of it
 _NEWS = ('time', 'rate', 'eta')  # members that change although nothing happened
