@@ -1,4 +1,4 @@
-"""desipipe: tasks in a durable queue on a shared filesystem, run by workers anywhere.
+"""Run tasks from a durable queue on a shared filesystem with workers anywhere.
 
 The names below are imported when they are first used, so that ``import desipipe`` costs next to
 nothing: a shell completion, a worker or a batch script pays only for what it needs.

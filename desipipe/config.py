@@ -195,8 +195,7 @@ _REFERENCE = re.compile(r'\$(?:(\w+)|\{([^}]*)\})', re.ASCII)
 
 
 class Config(Layers):
-    """The user's configuration: what was set here, else ``config.yaml``, else environment
-    variables, else defaults.
+    """User's configuration: set here, else ``config.yaml``, environment, or defaults.
 
     The keys are
 
@@ -319,8 +318,7 @@ class Config(Layers):
         return f'Config({self.filename!r}: {self._saved | self._environ | self._set!r})'
 
     def save(self) -> None:
-        """Write the file: what it held and what was set here since, neither defaults nor
-        environment variables.
+        """Write the file: what it held and what was set here, nothing else.
 
         The file is replaced as a whole, so that a process that reads it meanwhile sees the old or
         the new one; comments in it are lost.
@@ -397,8 +395,9 @@ class Config(Layers):
 
     @property
     def trusted_uids(self) -> frozenset[int]:
-        """Numbers of the users whose queues may be unpickled: the one who runs this process, and
-        ``trusted_users``; names unknown here count for nothing.
+        """Ids of the users whose queues may be unpickled.
+
+        They are this process's user and ``trusted_users``; names unknown here are ignored.
         """
         import pwd
 
@@ -536,7 +535,7 @@ def _read(filename: str) -> dict[str, Any]:
 
 
 def inherit_options(cls: Any) -> None:
-    """Merge the options that a class names as the original did, ``_defaults``, with inherited ones.
+    """Merge ``_defaults``, the options of an original class, with inherited ones.
 
     Parameters
     ----------
@@ -563,8 +562,7 @@ class _Registry:
 
 
 class Configurable(BaseClass):
-    """Base of what a configuration chooses by name and options: environments, schedulers,
-    providers.
+    """Base of environments, schedulers and providers: chosen by name and options.
 
     An own one is a subclass with a :attr:`name` of its own and, in :attr:`defaults`, its options;
     each becomes an attribute. It is found by its name in the processes that import it; in every
@@ -614,7 +612,7 @@ class Configurable(BaseClass):
         return repr(self.name or type(self).__name__)
 
     def check(self, option: str, value: Any) -> Any:
-        """Check the value of an option; to be extended by classes that know more of theirs.
+        """Check the value of an option; subclasses that know more of theirs extend it.
 
         Parameters
         ----------

@@ -1,5 +1,4 @@
-"""``display()`` and ``show()`` as cells call them, and what makes a cell that runs as a task look
-as if it had run in the notebook.
+"""``display()`` and ``show()`` for cells, and the output of cells run as tasks.
 
 While a cell runs in a slot, what it displays is written to its stdout as marks (see
 :mod:`desipipe.outputs.notebook`), in order with what it prints. There is no IPython shell in a
@@ -98,8 +97,7 @@ def display(
     clear: bool = False,
     **kwargs: Any,
 ) -> Any:
-    """Display objects, as :func:`IPython.display.display` does; outside of a cell that runs as a
-    task it is that function.
+    """Display objects as IPython does; outside of a cell run as a task, with IPython.
 
     Parameters
     ----------
@@ -189,8 +187,9 @@ def captures() -> bool:
 
 @contextlib.contextmanager
 def named() -> Iterator[None]:
-    """Have names where a notebook has them: :func:`display` among the builtins, and in
-    ``__main__`` what the cell defines.
+    """Provide names as a notebook does, for the length of a ``with`` block.
+
+    They are :func:`display` among the builtins, and in ``__main__`` what the cell defines.
     """
     global _main
     ours, main = Overlay(vars(builtins)), Overlay(vars(sys.modules['__main__']))
@@ -205,7 +204,7 @@ def named() -> Iterator[None]:
 
 
 def define(name: str, value: Any) -> None:
-    """Make a function or class that a cell defines a member of ``__main__``, as in a notebook.
+    """Add a function or class of a cell to ``__main__``, as in a notebook.
 
     :mod:`multiprocessing` and :mod:`pickle` look for it there.
 
@@ -241,8 +240,9 @@ def define(name: str, value: Any) -> None:
 def captured(
     flush: Callable[[], object], keep: Callable[[bytes], int] = lambda data: -1
 ) -> Iterator[None]:
-    """Run a cell: mark what it displays, and the order of what it writes; display its figures at
-    its end, also if it raised.
+    """Mark what a cell displays and the order of its output, then display its figures.
+
+    Figures are displayed also if the cell raises.
 
     Parameters
     ----------
@@ -440,7 +440,7 @@ def _json(value: Any) -> str:
 
 
 def _small(data: _Bundle, sizes: Mapping[str, int], is_kept: bool) -> _Bundle:
-    """Shrink a display that is too large: to smaller forms, a smaller image, or its beginning."""
+    """Shrink a large display: to fewer forms, a smaller image, or its beginning."""
     from .outputs.thumbnails import thumbnail
 
     forms = dict(data)
@@ -586,7 +586,7 @@ def _outside(name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _point_here() -> None:
-    """Redirect the displays of IPython and of libraries to here, also of those imported later."""
+    """Redirect displays of IPython and of libraries, whenever imported, to here."""
     global _hooks
     if _hooks is None:
         _hooks = ImportHooks({_FUNCTIONS: _repoint, **dict.fromkeys(LIBRARIES, _prepare)})

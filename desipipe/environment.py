@@ -1,6 +1,4 @@
-"""Environments: the variables with which tasks run, and the shell commands that set more of
-them.
-"""
+"""Environments: variables that tasks run with, and shell commands that set more."""
 
 from __future__ import annotations
 
@@ -55,7 +53,7 @@ def _commands(value: Any) -> tuple[Any, ...]:
 
 
 class BaseEnvironment(Configurable, BaseDict):
-    """Variables to set, after shell commands to run: a dictionary, with :attr:`command`.
+    """Variables to set after running shell :attr:`command`, as a dictionary.
 
     An own environment is a subclass with a :attr:`name`, :attr:`variables` and :attr:`commands`
     (``_defaults`` and ``_command``, as the original called them, are understood too).
@@ -183,7 +181,7 @@ class BaseEnvironment(Configurable, BaseDict):
 
     @classmethod
     def fromkeys(cls, names: Iterable[str], value: Any = None) -> Self:  # type: ignore[override]
-        """Make an environment in which variables have one value, as ``dict.fromkeys`` does."""
+        """Make an environment whose variables have one value, as ``dict.fromkeys`` does."""
         return cls(dict.fromkeys(names, value))
 
     def update(self, *args: Any, **kwargs: Any) -> None:
@@ -228,8 +226,9 @@ class BaseEnvironment(Configurable, BaseDict):
         return new
 
     def to_spec(self) -> dict[str, Any]:
-        """Return plain data from which any process makes an equal one; keep the order of ``data``,
-        as values may refer to earlier ones.
+        """Return plain data from which any process makes an equal environment.
+
+        ``data`` keeps its order, as values may refer to earlier ones.
 
         Returns
         -------
@@ -292,7 +291,7 @@ class BaseEnvironment(Configurable, BaseDict):
                 yield name, keep_secret(f'export {name}={shlex.quote(os.environ[name])}\n', [name])
 
     def _kept_commands(self) -> list[str | KeptSecret]:
-        """Return the commands, with those that have a secret in their text as they are kept."""
+        """Return the commands, those with a secret in the form in which it is stored."""
         values = self._secret_values()
         return [
             command
@@ -380,8 +379,7 @@ class BaseEnvironment(Configurable, BaseDict):
         )
 
     def to_script(self, sep: str = '\n', all: bool = True) -> str:
-        """Return the environment as lines for `bash`, the same wherever it is made: references are
-        resolved where it runs.
+        """Return the environment as `bash` lines, with references resolved at run time.
 
         Parameters
         ----------
@@ -577,7 +575,7 @@ class BaseNERSCEnvironment(BaseEnvironment):
 
 
 class CosmodesiNERSCEnvironment(BaseNERSCEnvironment):
-    """The cosmodesi environment at NERSC, which is sourced, with the variables of 'nersc-base'."""
+    """The sourced cosmodesi environment at NERSC, with the variables of 'nersc-base'."""
 
     name = 'nersc-cosmodesi'
     _command = 'source /global/common/software/desi/users/adematti/cosmodesi_environment.sh main'
@@ -649,8 +647,9 @@ get_environ = Environment
 def change_environ(
     environ: BaseEnvironment | Mapping[str, Any] | str | None = None,
 ) -> Iterator[None]:
-    """Put this process into an environment for the length of a ``with`` block; afterwards
-    everything is as it was, whatever the block set.
+    """Put this process into an environment for a ``with`` block, then restore it.
+
+    What the block set is undone, too.
 
     Folders of ``PYTHONPATH`` come first in ``sys.path`` meanwhile. The environment is that of the
     whole process, all of its threads included.
@@ -690,9 +689,7 @@ def _set_environ(wanted: dict[str, str]) -> None:
 
 
 def _word(value: str) -> str:
-    """Return a value as one word of `bash`: as it is where it is one, else in double quotes,
-    with its references.
-    """
+    """Return a value as one word of `bash`, quoted if needed, with its references."""
     if _is_closed(value, ends=_ENDS_WORD):
         return value
     quoted = _in_double_quotes(value)
@@ -708,8 +705,7 @@ _CLOSES = {'(': ')', '{': '}', '"': '"', "'": "'", '`': '`'}
 
 
 def _is_closed(text: str, ends: frozenset[str] = frozenset()) -> bool:
-    """Return True if every quote and bracket of a shell's text is closed, and nothing outside of
-    them ends a word.
+    """Return True if a text's shell quotes and brackets are closed, and no word ends.
 
     Parameters
     ----------
@@ -741,7 +737,7 @@ def _is_closed(text: str, ends: frozenset[str] = frozenset()) -> bool:
 
 
 def _in_double_quotes(value: str) -> str:
-    """Put a value into double quotes; what stands in ``$(…)`` and ``${…}`` is left as it is."""
+    """Quote a value in double quotes, except what stands in ``$(…)`` and ``${…}``."""
     pieces, depth, position = ['"'], 0, 0
     while position < len(value):
         char = value[position]
@@ -773,7 +769,7 @@ def _plain_data(value: str | KeptSecret | None) -> Any:
 
 
 def _text(value: Any) -> Any:
-    """Return what was given as text; None, secrets and what can be no value as they are."""
+    """Return a value as text; None, secrets and invalid values unchanged."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     return str(value) if isinstance(value, numbers.Number) else value

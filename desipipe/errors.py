@@ -100,13 +100,16 @@ class ConfigError(DesipipeError, ValueError):
 
 
 class UnknownOptionError(DesipipeError, TypeError, ValueError):
-    """An option that a provider, a scheduler, an environment or an app does not have; the valid
-    ones are listed.
+    """An option that its provider, scheduler, environment or app does not have.
+
+    The message lists the valid ones.
     """
 
 
 class LaunchError(DesipipeError):
-    """The batch system did not accept a job; the message holds its own words. The tasks wait.
+    """The batch system did not accept a job. The tasks wait.
+
+    The message holds the batch system's own text.
 
     Parameters
     ----------
@@ -122,8 +125,9 @@ class LaunchError(DesipipeError):
 
 
 class UnknownNameError(DesipipeError, ValueError, KeyError):
-    """A provider, scheduler, environment or file type of that name is not known; the valid ones
-    are listed.
+    """An unknown name of a provider, a scheduler, an environment or a file type.
+
+    The message lists the valid ones.
     """
 
 
@@ -148,9 +152,7 @@ class UntrustedFileError(DesipipeError, PermissionError):
 
 
 class NotSerializableError(DesipipeError, TypeError):
-    """A value, or what a function uses, can't be carried to another process or has no stable
-    identity.
-    """
+    """A value without a stable identity, or that can't go to another process."""
 
 
 class FutureValueError(DesipipeError, TypeError):
@@ -162,7 +164,7 @@ class FutureAttributeError(FutureValueError, AttributeError):
 
 
 class SweepError(DesipipeError, ValueError, TypeError):
-    """The values of a sweep are no range, or may be meant in two ways; nothing was added."""
+    """A sweep whose values are no range, or are ambiguous; nothing was added."""
 
 
 class CellError(DesipipeError):
@@ -170,9 +172,7 @@ class CellError(DesipipeError):
 
 
 class RecordError(DesipipeError, ValueError):
-    """A notebook, a record or a crate that can't be read as one, or can't be made; nothing was
-    written.
-    """
+    """A notebook, record or crate that can't be read or made; nothing was written."""
 
 
 class QueueError(DesipipeError):
@@ -188,11 +188,11 @@ class QueueExistsError(QueueError, FileExistsError, ValueError):
 
 
 class InvalidQueueNameError(QueueError, ValueError):
-    """The name is empty, has characters that are not allowed, or would leave the base folder."""
+    """A name that is empty, has forbidden characters, or would leave the base folder."""
 
 
 class QueueVersionError(QueueError):
-    """The queue was written by a version of desipipe whose format this one does not know."""
+    """A queue in a format that this version of desipipe does not know."""
 
 
 class QueueGoneError(QueueError):
@@ -204,9 +204,7 @@ class LockingError(QueueError, OSError):
 
 
 class LockLostError(QueueError):
-    """The lock was lost while it was held (a network cut); what was being written does not
-    count.
-    """
+    """The lock was lost while held (a network cut); what was being written is void."""
 
 
 class CorruptJournalError(QueueError):
@@ -233,12 +231,13 @@ class PayloadError(QueueError):
 
 
 class ResultError(PayloadError):
-    """A task's result is in the queue, but can't be loaded in this process; see the cause."""
+    """A result in the queue that can't be loaded in this process; see the cause."""
 
 
 class DiskFullError(QueueError, OSError):
-    """No space, or quota, is left; what was being added is not in the queue, what was there is
-    intact.
+    """No space or quota is left; what was being added is not in the queue.
+
+    What was there before is intact.
     """
 
 
@@ -247,14 +246,16 @@ class PermissionDeniedError(QueueError, PermissionError):
 
 
 class UntrustedQueueError(QueueError, PermissionError):
-    """The queue belongs to another user: its payloads are code, and are not loaded unless that
-    user is trusted.
+    """The queue belongs to another user whom this user does not trust.
+
+    Its payloads are code, and were not loaded.
     """
 
 
 class UnsafeFileError(QueueError, OSError):
-    """A file of a queue is a link, a pipe, a device or a hard link, or its name leads elsewhere;
-    it was not opened.
+    """A file of a queue is a link, a pipe, a device, or leads outside of its folder.
+
+    It was not opened.
     """
 
     def __str__(self) -> str:

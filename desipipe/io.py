@@ -72,7 +72,9 @@ Path = str | os.PathLike[str]
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """File to write, that takes its name only when all of it is on disk; folders are made.
+    """Open a file that takes its name only when all of it is on disk.
+
+    Missing folders are made.
 
     Readers see the old content or the new one, never a part, also when this process is killed. A
     link is followed. A file that is replaced keeps its permissions; a new one belongs to the
@@ -136,8 +138,9 @@ def _open_temporary(temporary: str) -> int:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[str]:
-    """Path in a temporary folder to write to, for libraries that open files themselves; what is
-    there at the end takes its place.
+    """Yield a path in a temporary folder, for libraries that open files themselves.
+
+    At the end what is there replaces the file.
 
     Files that the library writes beside it (such as ``power.txt`` beside ``power.npy``) are moved
     too, the file itself last.
@@ -193,9 +196,7 @@ _swept: set[str] = set()
 
 
 def temporary_beside(path: str) -> str:
-    """A name that nobody else uses in the folder of a path, and by which others know whether who
-    uses it still lives.
-    """
+    """Return a temporary name in a path's folder that identifies the living process."""
     # Of its own length: the name of the file itself may have the longest that is allowed.
     return os.path.join(
         os.path.dirname(path),
@@ -305,8 +306,7 @@ def _is_shared(folder: os.stat_result) -> bool:
 
 
 def make_folders(folder: str) -> None:
-    """Make a folder and those above it; where a group may write to the one they are in, it may
-    write to them, too.
+    """Make a folder and its parents, writable by a group where the parent is.
 
     Raises
     ------
@@ -405,9 +405,7 @@ class BaseFile(BaseClass):
 
 
 class StreamFile(BaseFile):
-    """A file type that reads from, and writes to, an open binary file: subclasses have `read`
-    and `write`.
-    """
+    """File type that reads and writes an open binary file with `read` and `write`."""
 
     def read(self, file: BinaryIO) -> Any:
         """Content of an open file."""
@@ -593,8 +591,9 @@ class PickleFile(StreamFile):
 
 
 class GenericFile(BaseFile):
-    """A file that someone else reads and writes: a function of a path, or an object with the
-    methods `load` or `read`, `save` or `write`.
+    """File that a function, or an object with `load` or `save`, reads and writes.
+
+    The methods may also be called `read` and `write`.
     """
 
     name = 'generic'
@@ -880,7 +879,7 @@ def load(path: Path, *args: Any, filetype: str | None = None, **kwargs: Any) -> 
 
 
 def save(path: Path, *args: Any, filetype: str | None = None, **kwargs: Any) -> Any:
-    """Write a file, whole or not at all; see :func:`atomic_write` and :func:`atomic_folder`.
+    """Write a file, completely or not at all; see :func:`atomic_write`.
 
     Parameters
     ----------
@@ -909,7 +908,7 @@ def save(path: Path, *args: Any, filetype: str | None = None, **kwargs: Any) -> 
 
 
 def _generic(filetype: str | None, args: tuple[Any, ...], path: Path) -> str | None:
-    """Choose between the generic type and that of the suffix, where no other type is named."""
+    """Choose between the generic type and the suffix's where no other type is named."""
     if filetype and filetype != GenericFile.name:
         return filetype
     is_known = _by_suffix(os.fspath(path)) is not None

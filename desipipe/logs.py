@@ -117,7 +117,7 @@ def setup_logging(
 
 
 def log_to_stderr() -> None:
-    """Show what desipipe itself logs on the standard error; the root logger is left as it is.
+    """Show desipipe's log messages on stderr; the root logger stays as it is.
 
     Managers and workers do so: what they print can still be piped, and tasks find no handler that
     is not theirs.

@@ -1,4 +1,4 @@
-"""Record the machine, process and versions with a task, and recognise processes again."""
+"""Machine, process and versions of a task, and recognition of a process later."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def _distributions() -> Mapping[str, list[str]]:
 
 
 def snapshot(folder: str = '', environ: Mapping[str, object] | None = None) -> dict[str, str]:
-    """Everything that what this process computes may depend on, besides its code and its data.
+    """Return all that this process's results may depend on besides code and data.
 
     Distributions are found by their folders' names (one listing for each entry of ``sys.path``), so
     that a look costs a millisecond, and it is taken again only when something new was imported.
@@ -428,7 +428,7 @@ class SavedAttrs(NamedTuple):
 
 
 class Making:
-    """A running attempt of a task: what makes the files written meanwhile, and from what.
+    """Running attempt of a task: what makes files meanwhile, and from what.
 
     Parameters
     ----------
@@ -502,8 +502,7 @@ class Making:
         return not (self.read or self.written or self.before)
 
     def join(self, report: bytes) -> dict[str, Content]:
-        """Add what another of the processes that ran the task together read and wrote; gives what
-        it read.
+        """Add what another process of the same task read and wrote; return what it read.
 
         What one wrote and another one read is an output of the task, and no input. Of what several
         wrote, the last one is there.

@@ -14,7 +14,7 @@ __all__ = ['BaseClass', 'BaseScheduler', 'Scheduler', 'SimpleScheduler', 'get_sc
 
 
 class BaseScheduler(Configurable, abc.ABC):
-    """Says how many slots, each of which runs one task at a time, a task manager is to have.
+    """Base of schedulers, which set how many slots a task manager is to have.
 
     An own one is a subclass with a ``name``, its options in ``defaults``, and :meth:`wanted`; see
     :class:`.Configurable` for how it is found.
@@ -75,8 +75,9 @@ class BaseScheduler(Configurable, abc.ABC):
 
     @abc.abstractmethod
     def wanted(self, pending: int, running: int) -> int:
-        """Number of slots wanted now; called whenever one of the two numbers has changed, so it
-        must be quick.
+        """Return the number of slots wanted now.
+
+        It is called whenever one of the two numbers has changed, so it must be quick.
 
         Parameters
         ----------
@@ -94,7 +95,7 @@ class BaseScheduler(Configurable, abc.ABC):
 
 
 class _Asked:
-    """The provider as a scheduler of the original sees it: it counts the workers asked for.
+    """Provider as the original's schedulers see it: it counts the workers asked for.
 
     Parameters
     ----------
@@ -129,9 +130,7 @@ class _Asked:
 
 
 def _wanted_by_calling(self: Any, pending: int, running: int) -> int:
-    """Ask a scheduler written for the original, ``__call__(cmd, ntasks)``, how many workers it
-    starts.
-    """
+    """Return how many workers one of the original's schedulers starts when called."""
     provider = _Asked(running)
     self.provider = provider
     if pending:

@@ -33,7 +33,7 @@ _EXTENDED_COLOURS = (38, 48, 58)
 
 
 def visible(text: str, lines: bool = True, colours: bool = False) -> str:
-    """Make text safe for a terminal: what would act on it is shown as an escape, such as ``\\x1b``.
+    """Escape the characters of a text that would act on a terminal, such as ``\\x1b``.
 
     Every face passes what it prints of a queue through this function: escape sequences, other
     control characters, characters that reorder or hide text.

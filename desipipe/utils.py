@@ -1,4 +1,4 @@
-"""Words and numbers as people read them, and what every layer needs of the operating system."""
+"""Readable text and numbers, and system calls that every layer needs."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Overlay:
 
 
 class _ClassLogger:
-    """The logger of a class, of its name; `logging` is imported when it is first asked for."""
+    """Logger named after its class; `logging` is imported when it is first used."""
 
     def __get__(self, instance: object, owner: type) -> logging.Logger:
         import logging
@@ -115,9 +115,7 @@ class _ClassLogger:
 
 
 class Logged:
-    """Base of classes with a logger of the name of the class: ``log_info(...)``,
-    ``log_warning(...)``, …
-    """
+    """Base of classes with a logger of their name: ``log_info(...)`` and others."""
 
     __slots__ = ()
     logger = _ClassLogger()
@@ -162,7 +160,7 @@ class BaseClass(Logged):
 
 
 class BaseMetaClass(type):
-    """Metaclass of classes that log under their names, for own classes written for desipipe 1.0."""
+    """Metaclass of classes that log under their names, for code written for 1.0."""
 
     def __new__(meta, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> Any:
         """Make a class, with the methods of :class:`Logged`."""
@@ -171,7 +169,7 @@ class BaseMetaClass(type):
 
 
 class DictMetaClass(BaseMetaClass, type(UserDict)):  # type: ignore[misc]
-    """Metaclass of dictionaries that log under their names; see :class:`BaseMetaClass`."""
+    """Metaclass of logging dictionaries; see :class:`BaseMetaClass`."""
 
 
 class BaseDict(UserDict[Any, Any], BaseClass):
@@ -232,9 +230,7 @@ def mkdir(dirname: str | os.PathLike[str], mode: int = 0o777, exist_ok: bool = T
 
 
 def is_shared(mode: int) -> bool:
-    """Return True for the mode of a folder in which a group writes, and all new files are the
-    group's.
-    """
+    """Return True for the mode of a setgid folder in which a group writes."""
     return mode & _GROUP_FOLDER == _GROUP_FOLDER
 
 
@@ -277,7 +273,7 @@ def username(uid: int | None = None) -> str:
 
 
 def printable(text: str) -> str:
-    """Replace lone surrogates (names of files that are no UTF-8), which no text file can hold."""
+    """Replace lone surrogates (non-UTF-8 file names), which no text file can hold."""
     return text if text.isascii() else text.encode('utf-8', 'backslashreplace').decode()
 
 
@@ -297,14 +293,12 @@ def format_count(n: int) -> str:
 
 
 def random_hex(n: int) -> str:
-    """Return ``n`` random bytes, hexadecimal; the module `secrets` takes ten times as long to
-    import as all else here.
-    """
+    """Return ``n`` random bytes in hexadecimal, without importing the slow `secrets`."""
     return os.urandom(n).hex()
 
 
 def trim_memory() -> None:
-    """Give memory that is free back to the system: after much was used, the C library keeps it."""
+    """Return free memory to the system, as the C library keeps it after a peak."""
     import ctypes
 
     trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)  # of glibc
@@ -351,7 +345,7 @@ def format_bytes(n: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """A time span, as short as it is still useful: ``'0:08'``, ``'1:02:03'``, ``'2 d 3 h'``.
+    """Format a time span briefly: ``'0:08'``, ``'1:02:03'``, ``'2 d 3 h'``.
 
     Parameters
     ----------
@@ -393,7 +387,7 @@ def is_path(item: object) -> TypeGuard[str | os.PathLike[str]]:
 
 
 def is_pattern(name: str) -> bool:
-    """Return True if a name may stand for several queues: it has ``*``, ``?`` or ``[``."""
+    """Return True if a name has ``*``, ``?`` or ``[``, and may match several queues."""
     return any(char in name for char in '*?[')
 
 
@@ -474,8 +468,9 @@ def copytree(
 
 
 def dict_to_yaml(d: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a copy that holds only what YAML can write: numbers, truth values, text, lists,
-    dictionaries.
+    """Return a copy that holds only what YAML can write.
+
+    That is numbers, truth values, text, lists and dictionaries.
 
     Parameters
     ----------
@@ -500,9 +495,7 @@ def dict_to_yaml(d: Mapping[Any, Any]) -> dict[Any, Any]:
 if not TYPE_CHECKING:  # a module's `__getattr__` would hide mistyped names from type checkers
 
     def __getattr__(name: str) -> object:
-        """Import a name of `desipipe.logs` when it is first used: logging costs each start
-        milliseconds.
-        """
+        """Import a name of `desipipe.logs` on first use, as logging slows every start."""
         if name not in _LOGGING_NAMES:
             raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
         from . import logs

@@ -1,4 +1,4 @@
-"""States of the task cells of a notebook: do they match its present text?
+"""States of a notebook's task cells: if their results match its present text.
 
 What a cell ran with is recorded in its output: the digest of its text, and those of all definitions
 that it read. The present text of the notebook is compared with that; nothing is run.

@@ -10,7 +10,7 @@ _DOUBLINGS_MAX = 30
 
 
 class Backoff:
-    """Time the tries of something that fails: the pause doubles with each failure, up to a limit.
+    """Retry schedule: the pause doubles with each failure, up to a limit.
 
     Parameters
     ----------

@@ -1,5 +1,6 @@
-"""Matplotlib backend of cells that run as tasks: ``plt.show()`` displays the open figures, and so
-does the end of the cell.
+"""Matplotlib backend of cells that run as tasks.
+
+``plt.show()`` displays the open figures, and so does the end of the cell.
 
 Matplotlib imports it by its name, which :mod:`desipipe.display` hands to it in ``MPLBACKEND``.
 """
@@ -34,9 +35,7 @@ class FigureCanvas(FigureCanvasAgg):  # type: ignore[misc]
 
 
 def show(*args: Any, **kwargs: Any) -> None:
-    """Display the open figures and close them, as in a notebook; outside of cells there is
-    nothing to show them on.
-    """
+    """Display the open figures and close them; outside of cells do nothing."""
     if display.captures():
         try:
             for manager in Gcf.get_all_fig_managers():

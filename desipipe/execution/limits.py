@@ -30,8 +30,9 @@ def raise_descriptors(wanted: int) -> int:
 
 
 def restore_descriptors(soft: int) -> None:
-    """Put the soft limit of open files back: programs that select() or close all files rely on a
-    low one.
+    """Restore the soft limit of open files.
+
+    Programs that select() or close all files rely on a low one.
     """
     resource.setrlimit(
         resource.RLIMIT_NOFILE, (soft, resource.getrlimit(resource.RLIMIT_NOFILE)[1])

@@ -1,4 +1,4 @@
-"""Connect MPI processes to their worker: by a Unix socket, or authenticated between machines."""
+"""Connect MPI processes to their worker: by Unix socket, or by authenticated TCP."""
 
 from __future__ import annotations
 
@@ -140,9 +140,7 @@ class Listener:
         self.sock.setblocking(False)
 
     def accept(self) -> Connection | None:
-        """The next that came; None if there is none, or if it could not prove that it is one of
-        ours.
-        """
+        """Return the next connection, or None if none came or it failed to authenticate."""
         try:
             sock = self.sock.accept()[0]
         except BlockingIOError:
@@ -178,9 +176,7 @@ class Listener:
 
 
 def _short_folder() -> str:
-    """Make a folder of our own with a short path, also when TMPDIR has gone since this process
-    began.
-    """
+    """Make a private folder with a short path, even after TMPDIR has vanished."""
     for parent in (None, '/tmp', '/var/tmp', '/dev/shm'):
         with contextlib.suppress(OSError):
             return tempfile.mkdtemp(prefix='desipipe-', dir=parent)
@@ -224,8 +220,7 @@ def connect(address: str) -> Connection:
 
 
 def send_ready(connection: Connection, data: bytes, errors: int) -> None:
-    """Send the first packet of a rank, and the file that keeps its errors, which the worker can
-    read when the rank has died.
+    """Send a rank's first packet, and the file of errors that outlives the rank.
 
     Parameters
     ----------

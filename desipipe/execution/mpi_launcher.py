@@ -28,7 +28,7 @@ NEIGHBOUR_FAILED = (
 
 
 class Division:
-    """A launcher whose processes are divided among several slots, each with its own communicator.
+    """Launcher whose processes are divided among slots with a communicator each.
 
     Parameters
     ----------
@@ -75,13 +75,14 @@ class Division:
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def ranks(self, color: int) -> int:
-        """Processes of a slot: they are divided as evenly as can be, as
-        :func:`desipipe.execution.slot.main` does.
+        """Return how many processes a slot has; they are divided as evenly as possible.
+
+        See :func:`desipipe.execution.slot.main`.
         """
         return sum(rank * self.splits // self.total == color for rank in range(self.total))
 
     def accept(self) -> None:
-        """Take in the ranks that have come; each says first to which communicator it belongs."""
+        """Accept the ranks that have connected; each first names its communicator."""
         while (rank := self.listener.accept()) is not None:
             rank.settimeout(RANKS_WAIT)  # one that was stopped says nothing
             try:
@@ -97,8 +98,9 @@ class Division:
                 self._come[message.color].append((rank, message, errors))
 
     def come(self, color: int) -> list[tuple[Connection, Ready, int]]:
-        """Return the ranks of a communicator that have come since the last look, with what they
-        said and the files of their errors.
+        """Return the ranks of a communicator that connected since the last call.
+
+        Each comes with its first packet and the file of its errors.
         """
         found, self._come[color] = self._come[color], []
         return found
@@ -197,7 +199,7 @@ class SplitSlot(MPISlot):
             self.kill('exit', self._lost)
 
     def collect(self, marked: bool | None | tuple[bytes, ...]) -> tuple[bytes, bytes]:
-        """Return what the first rank of the slot wrote, and the errors of the one that failed."""
+        """Return the output of the slot's first rank, and the errors of the failed one."""
         first = self._outputs[0]
         out, err = first if isinstance(first, tuple) and first else (b'', b'')
         err += self._of_others()
@@ -208,7 +210,7 @@ class SplitSlot(MPISlot):
         return out, err
 
     def kill(self, kind: str, text: str, number: int = signal.SIGKILL) -> None:
-        """End the processes of this slot: they end themselves when the worker has left them."""
+        """End this slot's processes: they exit when the worker closes their connections."""
         if self.dying is None:
             self.dying = kind, text
             if self.division.culprit < 0 and self.sent:

@@ -32,8 +32,7 @@ def text_of(done: TaskDone) -> str:
 
 
 class MPISlot(SlotProcess):
-    """A slot of several processes: ``mpiexec`` and its ranks, each connected by a Unix socket; one
-    task at a time.
+    """Slot of several processes: ``mpiexec`` and its ranks, on a Unix socket each.
 
     Parameters
     ----------
@@ -134,9 +133,7 @@ class MPISlot(SlotProcess):
         return True
 
     def tell(self) -> None:
-        """Nothing: what a launcher makes of a signal differs from one to the next, and some end
-        their ranks.
-        """
+        """Do nothing: launchers treat signals differently, and some end their ranks."""
 
     def receive(self) -> list[Message | Results]:
         """Packets that came; the ``done`` of a task when all ranks have said it."""
@@ -227,7 +224,7 @@ class MPISlot(SlotProcess):
         self.kill('rank', text_of(raised))
 
     def collect(self, marked: bool | None | tuple[bytes, ...]) -> tuple[bytes, bytes]:
-        """Return what rank 0 wrote to stdout and stderr, and the errors of the rank that failed."""
+        """Return what rank 0 wrote, and what the failed rank wrote to stderr."""
         # Rank 0 wrote its markers, but mpiexec passes output on when it likes.
         deadline = time.monotonic() + OUTPUT_WAIT
         while not (self.out.marks and self.err.marks) and time.monotonic() < deadline:
@@ -238,9 +235,7 @@ class MPISlot(SlotProcess):
         return out, err + self._of_others()
 
     def _of_others(self) -> bytes:
-        """Write what other ranks than the first one wrote to the worker's log; return the errors
-        of the one that failed.
-        """
+        """Log what ranks other than the first wrote; return the errors of the failed one."""
         captured = [item if isinstance(item, tuple) else () for item in self._outputs]
         for rank, written in enumerate(captured[1:], start=1):
             if written and self.limit:

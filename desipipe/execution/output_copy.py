@@ -1,4 +1,4 @@
-"""Copy what tasks print to the worker's own output, such as `slurm-%j.out`, which people follow."""
+"""Copy what tasks print to the worker's own output, such as `slurm-%j.out`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Output:
         self._silent_until = 0.0
 
     def write(self, data: bytes) -> None:
-        """Write bytes; after an error none are written for a while, as tasks are worth more."""
+        """Write bytes; after an error pause writing, as tasks matter more."""
         if time.monotonic() < self._silent_until:
             return
         try:
@@ -134,8 +134,6 @@ class SlotCopies:
         self._limit = limit
 
     def of(self, name: str, slot: str) -> StreamCopy | None:
-        """Return the copy of a stream (``'out'``, ``'err'``) of a slot; None if it is not
-        copied.
-        """
+        """Return the copy of a slot's stream (``'out'``, ``'err'``); None if it has none."""
         output = self._outputs.get(name)
         return None if output is None else StreamCopy(output, slot * self._several, self._limit)

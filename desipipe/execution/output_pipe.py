@@ -1,5 +1,4 @@
-"""The pipes between a slot and its worker: new ones once processes may be left that hold the old
-ones.
+"""Pipes between a slot and its worker, renewed once other processes may hold them.
 
 What a process prints after the task that started it has ended belongs to no other task. The slot
 cannot tell who else may write to its pipes; so after a task that started processes it makes new
@@ -44,8 +43,9 @@ class OutputPipes:
         self._children: frozenset[int] | None = frozenset()
 
     def renew(self) -> bool:
-        """Make new pipes if processes were started since the last time; return True if so, and the
-        worker must be told.
+        """Make new pipes if processes were started since the last call; return True if so.
+
+        The worker must then be told.
 
         Raises
         ------

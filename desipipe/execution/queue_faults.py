@@ -1,6 +1,4 @@
-"""Faults of a queue's files: which of them end a process, and when to try again after the
-others.
-"""
+"""Faults of a queue's files: which end a process, and when to retry after others."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ GONE_PAUSES_S: Sequence[float] = (0.05, 0.1, 0.2, 0.4, 0.4)
 
 
 class QueueLostError(QueueGoneError):
-    """This process no longer belongs to the queue: it was cleared, or the process was taken for
-    dead.
-    """
+    """The queue was cleared, or another process declared this process dead."""
 
 
 class QueueFaults:
@@ -94,7 +90,7 @@ class QueueFaults:
         self.since = self.since or now
 
     def is_final(self, exc: BaseException) -> bool:
-        """Return True when no later try can work. May look at the folder for about a second."""
+        """Return True when no retry can succeed. May check the folder for about a second."""
         if isinstance(exc, QueueGoneError):
             return isinstance(exc, QueueLostError) or self._is_gone()
         return isinstance(exc, QueueVersionError)

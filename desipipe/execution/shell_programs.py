@@ -140,9 +140,7 @@ class Limit(NamedTuple):
 
 
 def _delimiter_of(before: str, after: str) -> str:
-    """Return the delimiter of the ``s/…/…/`` in which a value stands; empty where it may be
-    code.
-    """
+    """Return the delimiter of the ``s/…/…/`` around a value; '' where it may be code."""
     field = _SUBSTITUTION.search(before)
     if field is None:
         return ''
@@ -313,7 +311,7 @@ _ALIASES = {
 def find_limits(
     text: str, uses: Sequence[Use], commands: Iterable[Command]
 ) -> dict[str, list[Limit]]:
-    """Return the limits of values by name; those of the empty name hold for all values.
+    """Return limits of values by name; those of the empty name hold for all values.
 
     Parameters
     ----------
@@ -355,7 +353,7 @@ class Origins:
                 self._read.update(names)
 
     def program_of(self, word: str) -> str:
-        """Return the program that a word names, also by a variable: ``python`` for ``$PYTHON``."""
+        """Return the program that a word names, directly or by a variable (``$PYTHON``)."""
         match = _PROGRAM_VARIABLE.fullmatch(word)
         if match is None:
             return word

@@ -1,6 +1,4 @@
-"""Commands: values filled in, written as the quotes around them need it; run, passed on, and
-their ends in words.
-"""
+"""Shell commands: values filled in as their quotes need it, run, and explained."""
 
 from __future__ import annotations
 
@@ -38,8 +36,7 @@ _DELIMITER = re.compile(r"""(?:\\.|'[^']*'|"[^"]*"|[^\s;&|()<>'"\\])+""")
 
 
 def placeholders(template: str) -> dict[str, int]:
-    """The names that a template fills in, with the line of each in the cell; that of the magic is
-    1.
+    """Return the names that a template fills in, with the cell line of each.
 
     Parameters
     ----------
@@ -67,7 +64,7 @@ def placeholders(template: str) -> dict[str, int]:
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
-    """Fill values in, so that the shell takes them as they are, whatever quotes they stand in.
+    """Fill in values so that the shell takes them literally, whatever the quotes.
 
     Parameters
     ----------
@@ -121,8 +118,7 @@ class _Heredoc(NamedTuple):
 
 
 class _Template:
-    """Reads commands as bash does, as far as it needs to know what quotes a value stands in;
-    whatever it is not sure of is refused.
+    """Reader of commands that knows the quotes a value stands in, as bash does.
 
     Parameters
     ----------
@@ -290,7 +286,7 @@ class _Template:
     # What the shell reads
 
     def _commands(self, closing: str = '', source: Command | None = None) -> None:
-        """Read commands up to a parenthesis, or the end; ``source`` writes to the first one."""
+        """Read commands up to a parenthesis or the end; ``source`` writes to the first."""
         outer, role = self._command, self._role
         begun = len(self._uses)
         self._level += 1
@@ -578,7 +574,7 @@ class _Template:
         self._out.append(delimiter + '\n' * (end >= 0))
 
     def _cut(self, heredoc: _Heredoc) -> tuple[int, bool]:
-        """Find the line that ends a text; return where, and if there is one. Tabs are removed."""
+        """Find the line that ends a here-document; return its place, and if it exists."""
         lines = self._text[self._at : self._end].split('\n')
         kept: list[str] = []
         whole: list[str] = []  # a line that goes on after a backslash is one line
@@ -601,8 +597,7 @@ class _Template:
 
 
 def run(template: str, values: Mapping[str, Any]) -> str:
-    """Run commands, with values filled in; what they write to stdout is passed on as it comes, and
-    returned.
+    """Run commands with values filled in; pass their stdout on, and return it.
 
     Parameters
     ----------
@@ -695,8 +690,9 @@ _used = [0]
 
 
 def most_memory() -> int:
-    """The most resident memory, in kilobytes, of a process of the commands that were run since
-    this was asked last; 0 if none was.
+    """Return the peak resident memory of a command since the last call, in kilobytes.
+
+    It is 0 if none was run.
     """
     most, _used[0] = _used[0], 0
     return most
@@ -742,7 +738,7 @@ def die_with_parent() -> None:
 
 
 def oom_kills() -> int:
-    """Return how many processes the kernel killed for want of memory since boot; 0 if unknown."""
+    """Return how many processes the OOM killer ended since boot; 0 if unknown."""
     try:
         with open('/proc/vmstat', 'rb') as file:
             return next((int(line.split()[1]) for line in file if line.startswith(b'oom_kill ')), 0)

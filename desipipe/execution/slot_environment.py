@@ -1,4 +1,4 @@
-"""Process state of a slot that user code may change, and that the slot puts back after each task.
+"""Process state that user code may change, which a slot restores after each task.
 
 Descriptors 0 to 2, signal handlers, blocked signals, timers, the umask and tracing are put back.
 What cannot be put back (a lowered limit, another user, a raised nice value) makes the slot end
@@ -42,7 +42,7 @@ _SETMASK = int(signal.SIG_SETMASK)
 
 
 def private_descriptor(fd: int, close: bool = True) -> int:
-    """Move a descriptor to a high number, out of the way of user code that closes low ones.
+    """Move a descriptor to a high number, as user code may close low ones.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class ProcessState:
         return limits, _identities(), os.getpriority(os.PRIO_PROCESS, 0)
 
     def calm(self) -> None:
-        """Stop what could interrupt this process. Raises what a handler of the task's raises."""
+        """Stop what could interrupt this process. Raise what a handler of the task raises."""
         sys.settrace(None)
         sys.setprofile(None)
         sys.setrecursionlimit(self._recursion)

@@ -1,4 +1,4 @@
-"""Memory that a worker shares with its slot: what the slot has begun, and results of short tasks.
+"""Memory shared by a worker and its slot: started tasks, results of short tasks.
 
 Each number has one writer. Counts only grow, modulo 2**32, and what they count is written first. So
 whoever reads a count finds what it counts, also when the writer was killed.
@@ -68,7 +68,7 @@ class SharedMemory:
         self._numbers[0] |= 1
 
     def end_drain(self, counts: bool) -> None:
-        """Record that the worker has read the pipes, and if it read what may belong to a task.
+        """Record that the worker drained the pipes, and if it read output of a task.
 
         The number never falls: a slot that looked meanwhile would miss the next output.
         """

@@ -1,4 +1,4 @@
-"""The catalogue of files: YAML data bases that say which files there are, and choosing among them.
+"""Catalogue of files: YAML data bases that list files, and selections from them.
 
 A data base holds one YAML document for each kind of file::
 

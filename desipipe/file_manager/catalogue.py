@@ -970,9 +970,7 @@ def _numbered(documents: Iterable[Any], where: str) -> Iterator[tuple[str, Any]]
 
 @functools.cache
 def _loader() -> Any:
-    """A loader that constructs plain values only, and reads ``1e-5`` and ``None`` as their users
-    mean them.
-    """
+    """Return a YAML loader of plain values that reads ``1e-5`` and ``None`` as meant."""
     import yaml
 
     base = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)  # ten times faster where libyaml is

@@ -1,4 +1,4 @@
-"""Describe one kind of file: a path with placeholders, and the options that fill them."""
+"""Kinds of files: a path with placeholders, and the options that fill them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Status(dict[str, int]):
 
 
 class BaseFileEntry(Fields):
-    """Files that differ by the values of options; iterating gives them, the last option fastest.
+    """Files that differ by the values of options, the last option varying fastest.
 
     An own kind of entry is a subclass with a `name`, by which data bases call it (``fileentry:
     name``); most change `_get_file` only::
@@ -343,8 +343,7 @@ class BaseFileEntry(Fields):
         raise_error: bool = True,
         **options: Any,
     ) -> Any:
-        """The same kind of file, with fewer values for some options; without any of the values
-        asked for: with no file.
+        """Return this kind of file with fewer values for some options, or with no file.
 
         Parameters
         ----------

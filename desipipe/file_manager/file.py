@@ -21,7 +21,7 @@ from .values import shown
 
 
 class Fields(BaseClass):
-    """The base of files and entries: fields given by name, in order, or as a dictionary.
+    """Base of files and entries: fields given by name, in order or as a dictionary.
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ class Fields(BaseClass):
 
 
 class PathText(str):
-    """Part of a path, as text; `filepath` is the path that the original's users get from it."""
+    """Part of a path, as text; `filepath` is the path that the original's users get."""
 
     filepath: str
 
@@ -248,8 +248,7 @@ class PathText(str):
 
 
 class BaseFile(Fields, os.PathLike[str]):
-    """A file of the catalogue, there or not: a path (``open(file)`` works), with the options it
-    stands for.
+    """File of the catalogue, existing or not: a path with the options it stands for.
 
     Parameters
     ----------
@@ -329,7 +328,7 @@ class BaseFile(Fields, os.PathLike[str]):
         return os.path.isfile(self.__fspath__())
 
     def load(self, *args: Any, **kwargs: Any) -> Any:
-        """Content of the file, read by its type, else by its suffix; see :func:`desipipe.io.load`.
+        """Return the content of the file, read by its type; see :func:`desipipe.io.load`.
 
         In a task, it is noted as one of its inputs.
 
@@ -376,9 +375,7 @@ class BaseFile(Fields, os.PathLike[str]):
         return saved
 
     def _save_attributes(self, path: str) -> None:
-        """Put what `save_attrs` writes into a temporary folder beside the file, or into the
-        folder that it names.
-        """
+        """Write what `save_attrs` writes beside the file, or into the folder it names."""
         save_attrs = getattr(self, 'save_attrs', None)
         if save_attrs is None:
             return
@@ -428,8 +425,9 @@ class BaseFile(Fields, os.PathLike[str]):
         return made.provenance_of(self.filepath)
 
     def status(self) -> str:
-        """``'missing'``, ``'stale'`` (what it was made of, directly or not, holds something else
-        now) or ``'current'``.
+        """Return ``'missing'``, ``'stale'`` or ``'current'``.
+
+        A file is stale when what it was made of, directly or not, has another content now.
         """
         return made.state_of(self.filepath)
 

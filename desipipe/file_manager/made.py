@@ -65,7 +65,7 @@ _scripts: set[tuple[str, str]] = set()
 
 
 def content(path: str) -> Content | None:
-    """Return the content of a file: read once, and again when size, time or inode differ.
+    """Return a file's content: read once, and again when size, time or inode differ.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def _signature(status: os.stat_result) -> tuple[int, ...]:
 
 
 def unchanged(path: str, known: Content) -> bool | None:
-    """Return True if a file has its old content: by size and time, by digest if the time differs.
+    """Return True if a file has its old content; read it if its time differs.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def unchanged(path: str, known: Content) -> bool | None:
 
 
 def quick_content(path: str) -> Content | None:
-    """Return the content of a file like :func:`content`, without reading large unchanged ones.
+    """Return a file's content like :func:`content`, without reading large old ones.
 
     Of a large file that a task saved, with the size and time it had then, the digest is that of
     then.
@@ -175,7 +175,7 @@ def note_read(path: str, actual: str) -> None:
 
 
 def note_written(path: str) -> None:
-    """Note, here and beside the file, that the task that runs here, if one does, saved a file."""
+    """Note, here and beside the file, that the task running here, if any, saved it."""
     making = provenance.making
     if making is None:
         return
@@ -204,8 +204,9 @@ def note_written(path: str) -> None:
 
 
 def note_joint(making: Making) -> None:
-    """Note beside the files that several processes of one task saved all that any of them read;
-    each of them has noted what it read itself.
+    """Note beside the files of a task's processes all that any of the processes read.
+
+    Each process has noted what it read itself.
     """
     for path, found in making.written.items():
         folder = os.path.dirname(path)
@@ -266,9 +267,7 @@ _told: dict[tuple[str, str, int], set[str]] = {}
 
 
 def _write_script(folder: str, making: Making) -> str:
-    """Write script and versions of an app, if they are not there; gives the digest of the
-    versions.
-    """
+    """Write script and versions of an app if missing; return the versions' digest."""
     found = provenance.snapshot(making.folder, making.environ)
     text = ''.join(f'{name}={value}\n' for name, value in found.items()).encode(
         errors='backslashreplace'
@@ -301,9 +300,7 @@ def _write_script(folder: str, making: Making) -> str:
 
 
 def _save_attrs(folder: str, making: Making) -> None:
-    """Save what the app's ``save_attrs`` and ``save_dir`` ask for, once a process and app
-    version.
-    """
+    """Save what ``save_attrs`` and ``save_dir`` ask for, once per process and version."""
     attrs, place, cwd = making.saved
     if place:
         folder = os.path.abspath(place)
@@ -419,8 +416,9 @@ class Look:
         return self._above[source]
 
     def changed(self, path: str, inputs: Iterable[Source]) -> list[str]:
-        """Files that hold something else now than when a file was made of them, or what it was made
-        of was made of them, and so on.
+        """Return the files whose content changed after a file was made of them.
+
+        Inputs of inputs count, too.
 
         A file that was made of an earlier content of itself, by way of others (weights made of a
         catalogue, then put into it), is not out of date by that.
@@ -597,7 +595,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Provenance:
-    """The origin of a file: what made it, from what, with what; and if that still holds."""
+    """Origin of a file: what made it, from what and with what, and if it still holds."""
 
     path: str
     state: str
@@ -768,8 +766,7 @@ def state_of(path: str, look: Look | None = None) -> str:
 
 
 def content_for(path: str, app: str) -> str:
-    """The digest of a file for the tasks of an app: empty if it is missing, or if a task of that
-    app wrote what is in it.
+    """Return the digest of a file for the tasks of an app, '' for what these wrote.
 
     What an app writes is an argument of its tasks as much as what it reads. If it counted, a task
     would be another one as soon as it has run.
@@ -791,8 +788,9 @@ def _inputs(line: dict[str, Any]) -> list[Source]:
 
 
 def _fitting(path: str, lines: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, bool | None]:
-    """The record of what is in a file now, else the newest; and whether it is so (``None``: the
-    file is missing).
+    """Return the record of a file's present content, or the newest with False.
+
+    The second value is None where the file is missing.
     """
     if not lines:
         return None, None
@@ -819,8 +817,9 @@ def _fitting(path: str, lines: list[dict[str, Any]]) -> tuple[dict[str, Any] | N
 
 
 def _last(lines: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The newest; of several lines of one attempt (see :func:`note_joint`), that which knows of
-    most inputs, whatever the clocks of their hosts say.
+    """Return the newest line, and of several of one attempt that with most inputs.
+
+    See :func:`note_joint`; the hosts' clocks don't matter.
     """
     if not lines:
         return None

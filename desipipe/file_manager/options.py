@@ -67,7 +67,7 @@ def make_pool(values: Any) -> tuple[Pool, Pool | None]:
 
 
 def position(value: Any, pool: Sequence[Any]) -> int | None:
-    """Return the position of a value among those of an option, ``None`` if it is not there."""
+    """Return the position of a value among those of an option, None if it is missing."""
     if isinstance(pool, range):
         # A range compares with anything but whole numbers one by one.
         if isinstance(value, float) and value.is_integer() or type(value).__module__ == 'numpy':
@@ -132,8 +132,9 @@ def _converted(value: Any, pool: Sequence[Any]) -> Any:
 
 
 def choose(values: Any, pool: Sequence[Any]) -> list[int]:
-    """Positions of the wanted values among those of an option, in the order in which they are asked
-    for; what is not there is left out.
+    """Return positions of the wanted values among an option's, in the wanted order.
+
+    Missing values are left out.
 
     Parameters
     ----------

@@ -423,9 +423,7 @@ def _evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:
 
 @functools.cache
 def _evaluator() -> SimpleEval:
-    """The evaluator, which knows no functions, no attributes, and no kinds of expressions but
-    those of `_check`.
-    """
+    """Return an evaluator for the expressions of `_check`, without any functions."""
     from simpleeval import DEFAULT_OPERATORS, SimpleEval
 
     operators = {kind: DEFAULT_OPERATORS[kind] for kind in _NODES if kind in DEFAULT_OPERATORS}

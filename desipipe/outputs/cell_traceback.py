@@ -1,4 +1,4 @@
-"""Show the lines of cells in the tracebacks of tasks, the failing one marked, as IPython does.
+"""Show source lines of cells in tasks' tracebacks, with the failing line marked.
 
 Workers have no cells: what they write names a file that is in no folder. The text of the code is
 kept in the queue.
@@ -33,7 +33,7 @@ class _Frame(NamedTuple):
 
 
 def mark_failing_lines(trace: str, code: str) -> str:
-    """Return a traceback in which the frames of cells show the lines around the failing one.
+    """Return a traceback whose frames in cells show the lines around the failing one.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def mark_failing_lines(trace: str, code: str) -> str:
 
 
 def failing_line(trace: str, code: str) -> int | None:
-    """Return the line of ``code``, from 1 on, in which a task failed; None if it is not known.
+    """Return the line of ``code``, from 1, where a task failed; None if unknown.
 
     It is the innermost one of the task's own cell or function, else of one that it uses.
     """
@@ -92,9 +92,7 @@ def _frame(lines: list[str], i: int, source: list[str]) -> _Frame | None:
 
 
 def _find(source: list[str], scope: str, text: str) -> int:
-    """Return the place of the only line of a function that has this text; -1 if there is none,
-    or several.
-    """
+    """Return the index of the only line with this text in a function; else -1."""
     begin = (
         re.compile(rf'\s*(async\s+)?def\s+{re.escape(scope.rpartition(".")[2])}\b')
         if scope
@@ -115,7 +113,7 @@ def _find(source: list[str], scope: str, text: str) -> int:
 
 
 def _own_end(source: list[str]) -> int:
-    """Return where the functions begin that a cell or function uses: after two empty lines."""
+    """Return where the functions used by a cell begin: after two empty lines."""
     for i in range(len(source) - 2):
         if not source[i] and not source[i + 1] and _DEFINITION.match(source[i + 2]):
             return i

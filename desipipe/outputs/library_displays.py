@@ -1,4 +1,4 @@
-"""Capture what libraries show in a notebook by functions of their own, in tasks of cells.
+"""Capture what libraries display by functions of their own in tasks of cells.
 
 Such libraries ask for an IPython shell, find none in a slot, and would open a browser, or wait for
 a front end. Each is told here what it would have found in a notebook's kernel, by settings that it
@@ -181,8 +181,9 @@ LIBRARIES = tuple(_PREPARATIONS)
 
 
 class Widgets:
-    """The widgets that a cell displays: there is no front end that they could tell of their
-    changes, so they are displayed again as they change.
+    """Widgets that a cell displays, displayed again when they change.
+
+    There is no front end that they could notify.
 
     Parameters
     ----------
@@ -208,8 +209,7 @@ class Widgets:
         self._shown[name] = widget
 
     def tell(self, model: str, message: str) -> None:
-        """Note that a widget changed, or was closed; what is displayed follows at once, but not
-        more often than people can read.
+        """Note that a widget changed or closed; its display follows at a readable rate.
 
         Parameters
         ----------
@@ -246,8 +246,7 @@ class Widgets:
 
 
 def widget_html(widget: Any) -> str:
-    """Return what can be seen of a widget without a front end that knows it; empty if that is no
-    more than its text.
+    """Return a widget's content as static HTML; '' if that is no more than its text.
 
     Parameters
     ----------
@@ -279,8 +278,7 @@ def widget_html(widget: Any) -> str:
 
 
 def widget_text(widget: Any) -> str:
-    """Return a widget as text: what it says of itself, or, where what it is of is gone, what its
-    parts say.
+    """Return a widget as text: its repr, else the text of its parts.
 
     Parameters
     ----------

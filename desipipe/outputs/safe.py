@@ -1,6 +1,4 @@
-"""Outputs of tasks of users who are not trusted, as text and images that run nothing wherever
-they are shown.
-"""
+"""Outputs of untrusted users' tasks, as text and images that run nothing anywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Share what all providers have: jobs, and how a task of several MPI processes is started."""
+"""Base of all providers: jobs, and the start of tasks with several MPI processes."""
 
 from __future__ import annotations
 
@@ -161,8 +161,7 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
     def launch(
         self, argv: list[str], slots: int, environ: BaseEnvironment, log: str, cwd: str
     ) -> list[Job]:
-        """Start worker processes that together serve a number of slots; returns as soon as they are
-        asked for.
+        """Start worker processes that together serve ``slots``; return without waiting.
 
         Parameters
         ----------
@@ -222,8 +221,7 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         look: bool = False,
         submissions: Mapping[str, int] | None = None,
     ) -> None:
-        """Called by a manager before anything else: what its jobs are called, and those that a
-        manager before it had started.
+        """Take over the jobs of an earlier manager; managers call this before all else.
 
         Parameters
         ----------
@@ -245,7 +243,7 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
 
     @property
     def unexplained(self) -> int:
-        """Slots of submissions of which it is not known whether the batch system took them."""
+        """Slots of submissions that the batch system may or may not have accepted."""
         return 0
 
     @property
@@ -257,14 +255,12 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         return True
 
     def take_explained(self) -> list[str]:
-        """Return the names of the submissions of which it has become known, since the last call,
-        what became of them.
-        """
+        """Return the names of submissions whose fate became known since the last call."""
         return []
 
     @property
     def cancelled(self) -> bool:
-        """Return True once the batch system knows of all that :meth:`cancel` was called for."""
+        """True once the batch system has received all cancellations by :meth:`cancel`."""
         return True
 
     @property
@@ -285,14 +281,13 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         """Something has happened to a job: look as soon as that is allowed."""
 
     def ends_at(self) -> float | None:
-        """In a worker: when its job reaches its time limit, in seconds since the epoch; None if
-        never.
-        """
+        """Return, in a worker, its job's time limit in seconds since the epoch, or None."""
         return None
 
     def told_to_end(self) -> Told | None:
-        """In a worker that was told to end by a signal: why; None if the provider knows no more
-        than that. May take a few seconds.
+        """Return, in a worker ended by a signal, the reason; None if it is unknown.
+
+        This may take a few seconds.
         """
         return None
 
@@ -369,8 +364,9 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
             return f'killed by signal {-job.exitcode:d}'
 
     def mpi_values(self) -> dict[str, Any]:
-        """Values of the :attr:`placeholders` in ``mpiexec``, ``cmd`` apart; to be extended by
-        providers that have more.
+        """Return values of the :attr:`placeholders` in ``mpiexec``, except ``cmd``.
+
+        Providers with more of them extend it.
 
         Returns
         -------
@@ -383,8 +379,7 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         return {'mpiprocs': self.mpiprocs_per_worker * splits}
 
     def mpi_splits(self, slots: int) -> int:
-        """Among how many slots the processes of one launcher are divided; 1 if each slot has a
-        launcher of its own.
+        """Return among how many slots the processes of one launcher are divided.
 
         Parameters
         ----------
@@ -416,7 +411,7 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         return list(argv) if self.mpiprocs_per_worker == 1 else self.launcher_command(argv, splits)
 
     def launcher_command(self, argv: list[str], splits: int = 1) -> list[str]:
-        """Return the command line of the launcher, also of one process; see :meth:`mpi_command`."""
+        """Return the command line of the launcher; see :meth:`mpi_command`."""
         values = {
             **self.mpi_values(),
             **(self.split_values(splits) if splits > 1 else {}),

@@ -10,7 +10,7 @@ __all__ = ['Job']
 
 @dataclass(slots=True)
 class Job:
-    """Worker processes that were started together, as they were when the provider looked last."""
+    """Worker processes started together, in the state that the provider last saw."""
 
     jobid: str
     """Its identity, unlike that of any other job of the queue."""

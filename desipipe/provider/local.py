@@ -23,7 +23,7 @@ __all__ = ['LocalProvider']
 
 
 class LocalProvider(BaseProvider):
-    """Starts one worker process on this machine, with all slots, for each :meth:`launch`.
+    """Provider that starts one worker process on this machine for each :meth:`launch`.
 
     The worker has a session of its own: it survives the hang-up of the terminal and the end of the
     process that started it.
@@ -61,7 +61,7 @@ class LocalProvider(BaseProvider):
                 continue
 
     def __call__(self, cmd: str, workers: int = 1) -> None:
-        """Start a command as often as there are workers, as processes that outlive this one.
+        """Start a command once per worker, as processes that outlive this one.
 
         Parameters
         ----------
@@ -79,8 +79,9 @@ class LocalProvider(BaseProvider):
     def jobids(
         self, state: Any = ('PENDING', 'RUNNING'), return_nworkers: bool = False
     ) -> list[Any]:
-        """Return None for each process that runs: it is known by no name; see
-        :meth:`.OriginalInterface.jobids`.
+        """Return None for each running process, as processes here have no job identity.
+
+        See :meth:`.OriginalInterface.jobids`.
         """
         states = as_states(state)
         processes = [*self.processes, *(process for _, process in self._jobs.values())]
@@ -89,9 +90,7 @@ class LocalProvider(BaseProvider):
         return [(None, 1) if return_nworkers else None for _ in processes]
 
     def cost(self, workers: int = 1) -> float:
-        """Return what a number of workers costs: more, once they are as many as this machine has
-        processors.
-        """
+        """Return the cost of workers, higher once they use all processors of this machine."""
         processes, processors = workers * self.mpiprocs_per_worker, os.cpu_count() or 1
         return 0.0 if processes < processors else 5.0 if processes == processors else 10.0
 

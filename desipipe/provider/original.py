@@ -1,5 +1,4 @@
-"""The interface that providers had in the original desipipe, for its scripts and for own providers
-written for it.
+"""Interface of the original's providers, for its scripts and its users' providers.
 
 There a provider starts commands when it is called, and counts what it has started by itself.
 """
@@ -28,15 +27,16 @@ _ACTIVE = ('PENDING', 'RUNNING')
 
 
 class OriginalInterface:
-    """The methods that providers of the original have, beside those that a manager needs here."""
+    """Methods of the original's providers, beside those that a manager needs here."""
 
     processes: list[Any]
     """Processes that calls of the provider have started."""
 
     @property
     def environ(self) -> Any:
-        """Environment of what is started by calling the provider: that of its task manager, else
-        the configured one.
+        """Environment of commands started by calling the provider.
+
+        It is that of the task manager, else the configured one.
         """
         if '_environ' not in self.__dict__:
             from ..environment import Environment
@@ -128,8 +128,7 @@ def as_states(state: Any) -> frozenset[str]:
 
 
 def adapt(cls: Any) -> None:
-    """Make a manager use a class that has its own ``__call__(cmd, workers=1)``, and no `launch`
-    nearer to it.
+    """Make a manager use a class whose nearest method is ``__call__``, not `launch`.
 
     Parameters
     ----------
@@ -203,6 +202,6 @@ def _poll(self: Any) -> list[Job]:
 
 
 def _cancel(self: Any, job: Job, force: bool = False) -> None:
-    """End all that the provider has started: it does not tell which command became which job."""
+    """End all that the provider has started, as it cannot tell one job from another."""
     jobids: Iterable[Any] = self.jobids(state=_ACTIVE)
     self.kill(*(jobid for jobid in jobids if jobid is not None))

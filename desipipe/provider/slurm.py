@@ -85,7 +85,7 @@ class _Unclear(NamedTuple):
 
 
 class SlurmProvider(BaseProvider):
-    """Workers in jobs of Slurm: one worker process a node, which serves the node's slots.
+    """Workers in jobs of Slurm: one worker process a node, serving the node's slots.
 
     Parameters
     ----------
@@ -249,8 +249,7 @@ class SlurmProvider(BaseProvider):
             run(['scancel', *map(str, jobids)], SUBMIT_WAIT)
 
     def __call__(self, cmd: str, workers: int = 1) -> None:
-        """Submit one job that runs a command as often as there are workers; :attr:`processes` has
-        it then.
+        """Submit a job that runs a command once per worker; add it to :attr:`processes`.
 
         Parameters
         ----------
@@ -310,8 +309,9 @@ class SlurmProvider(BaseProvider):
     def jobids(
         self, state: Any = ('PENDING', 'RUNNING'), return_nworkers: bool = False
     ) -> list[Any]:
-        """Return the jobs in one of the states, oldest first; see
-        :meth:`.OriginalInterface.jobids`.
+        """Return the jobs in one of the states, oldest first.
+
+        See :meth:`.OriginalInterface.jobids`.
         """
         states = as_states(state)
         jobs = {job.jobid: job.slots for job in self._jobs.values()} | {
@@ -331,18 +331,14 @@ class SlurmProvider(BaseProvider):
         return list(jobs.items()) if return_nworkers else list(jobs)
 
     def nworkers(self, of: str = 'workers', state: Any = ('PENDING', 'RUNNING')) -> int:
-        """Return the number of workers, or with ``of='nodes'`` of nodes, of the jobs in one of
-        the states.
-        """
+        """Return the number of workers, or with ``of='nodes'`` of nodes, in these states."""
         jobs = self.jobids(state=state, return_nworkers=True)
         return sum(workers if of == 'workers' else self.nodes(workers) for _, workers in jobs)
 
     # How many nodes
 
     def nodes(self, workers: int = 1) -> int:
-        """Return the number of nodes for a number of workers; one that needs more than a node
-        has its nodes for itself.
-        """
+        """Return the number of nodes for ``workers``; larger ones share no node."""
         if self.nodes_per_worker > 1:
             return workers * math.ceil(round(self.nodes_per_worker, 6))
         return math.ceil(round(self.nodes_per_worker * workers, 6))
@@ -394,9 +390,7 @@ class SlurmProvider(BaseProvider):
         return {**super().split_values(splits), 'nodes': self.nodes(splits)}
 
     def mpi_splits(self, slots: int) -> int:
-        """All slots that share nodes: one launcher gives each of them processors of its own; see
-        :meth:`.BaseProvider.mpi_splits`.
-        """
+        """Return all slots where they share nodes; see :meth:`.BaseProvider.mpi_splits`."""
         return slots if self.nodes_per_worker < 1 else 1
 
     @property
@@ -552,14 +546,15 @@ class SlurmProvider(BaseProvider):
         return '\n'.join(line for line in lines if line) + '\n'
 
     def _copied(self) -> str:
-        """Return the option of workers that copies what tasks print to the files of the job."""
+        """Return the worker's option that copies what tasks print to the job's files."""
         paths = {'out': self.output, 'err': self.error or self.output}
         streams = [name for name, path in paths.items() if path not in (None, os.devnull)]
         return f' --copy-output {" ".join(streams)}' if streams else ''
 
     def _launches_one(self) -> bool:
-        """Return True if workers of one process are started by ``mpiexec`` too: one of the
-        user's own may be a container, or make them a step.
+        """True if ``mpiexec`` also starts workers of one process.
+
+        The user's own launcher may be a container, or make them a step.
         """
         return self.mpiprocs_per_worker == 1 and self.mpiexec != SlurmProvider.defaults['mpiexec']
 
@@ -602,7 +597,7 @@ class SlurmProvider(BaseProvider):
                 )
 
     def objection(self) -> str:
-        """Return Slurm's objection to a job of one worker: it is asked, nothing is submitted.
+        """Return Slurm's objection to a job of one worker, without submitting anything.
 
         Returns
         -------
@@ -751,7 +746,7 @@ class SlurmProvider(BaseProvider):
         look: bool = False,
         submissions: Mapping[str, int] | None = None,
     ) -> None:
-        """Take over jobs, and look for others of that name; see :meth:`.BaseProvider.adopt`."""
+        """Take over jobs and find others of that name; see :meth:`.BaseProvider.adopt`."""
         self._name = re.sub(r'[^\w.+-]', '_', f'desipipe-{name}')
         for job in jobs:
             self._jobs[job.jobid] = dataclasses.replace(job)
@@ -830,9 +825,7 @@ class SlurmProvider(BaseProvider):
         )
 
     def take_explained(self) -> list[str]:
-        """Hand over what is known by now of submissions; see
-        :meth:`.BaseProvider.take_explained`.
-        """
+        """Return submissions of known fate; see :meth:`.BaseProvider.take_explained`."""
         explained, self._explained = self._explained, []
         return explained
 

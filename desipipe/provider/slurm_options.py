@@ -1,6 +1,4 @@
-"""Options and environment of Slurm's commands: what a user may add to those of the provider, and
-what the shell must not.
-"""
+"""Options and environment of Slurm's commands: which of them a user may set."""
 
 from __future__ import annotations
 
@@ -104,8 +102,9 @@ def default_clusters() -> str:
 
 
 def ignored_variable(option: str) -> str:
-    """Return the variable of the shell that would set an option for sbatch and is not passed on;
-    empty if there is none.
+    """Return the shell variable that would set an sbatch option and is not passed on.
+
+    It is empty if there is none.
     """
     name = _VARIABLES.get(option, '')
     return name if name in os.environ else ''

@@ -1,4 +1,6 @@
-"""Why sbatch does not accept a job: which refusals are final. Pure text: nothing is run here.
+"""Reasons for which sbatch does not accept a job, and which of them are final.
+
+Nothing is run here.
 
 Slurm gives a text and no code. The texts are those of its ``slurm_strerror`` and of sbatch's own
 check of its options.
@@ -149,7 +151,7 @@ def refusal(text: str) -> str:
 
 
 def is_doubtful(text: str) -> bool:
-    """Return True where Slurm may have accepted the job although sbatch says that it failed.
+    """Return True where Slurm may have accepted a job although sbatch reports failure.
 
     Parameters
     ----------

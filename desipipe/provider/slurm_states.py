@@ -100,8 +100,9 @@ class Row(NamedTuple):
 
 
 def has_header(text: str) -> bool:
-    """Return True if the output of ``squeue -o FORMAT`` has its line of titles, without which an
-    answer that shows no job says nothing.
+    """Return True if the output of ``squeue -o FORMAT`` has its line of titles.
+
+    Without it an answer that shows no job means nothing.
     """
     return any(line.startswith('JOBID|') for line in text.splitlines())
 
@@ -141,9 +142,7 @@ def parse_squeue(text: str) -> dict[str, Row]:
 
 
 def parse_listing(text: str) -> dict[str, Row]:
-    """Jobs in the output of another command, such as ``sqs``: identity and state are the first
-    two words of a line.
-    """
+    """Return jobs of another command, such as ``sqs``: first identity, then state."""
     rows = (line.split() for line in text.splitlines(keepends=True) if line.endswith('\n'))
     return {
         each: Row(each, _state(fields[1]))
@@ -154,8 +153,7 @@ def parse_listing(text: str) -> dict[str, Row]:
 
 
 def parse_sacct(text: str) -> dict[str, Row]:
-    """Jobs in the output of ``sacct -n -X -P -o SACCT``; of a job that is there several times the
-    last row counts.
+    """Return jobs in the output of ``sacct -n -X -P -o SACCT``; the last row counts.
 
     The name may be missing, and may hold anything.
     """
@@ -200,7 +198,7 @@ def job_row(jobid: str, job: Mapping[str, str]) -> Row:
 
 
 def parse_submitted(text: str) -> tuple[str, str]:
-    """Job identity and cluster in the output of ``sbatch``, with ``--parsable`` or without.
+    """Return job identity and cluster from the output of ``sbatch``, parsable or not.
 
     Returns
     -------
@@ -384,7 +382,7 @@ _PER_JOB = re.compile(r'(?:QOS|Assoc)(?:Max|Min)\w*(?:PerJob\w*|MaxWall\w*|WallD
 
 
 def hopeless(reason: str) -> str:
-    """Return what to do about a job that waits for a reason that does not pass; empty if it may.
+    """Return the remedy for a pending reason that does not pass; empty if it may pass.
 
     Parameters
     ----------

@@ -1,6 +1,4 @@
-"""Running Slurm's commands: the one question for all jobs of this process, cancelling, and how
-far an answer is believed.
-"""
+"""Run Slurm's commands: one query for all jobs, cancelling, and trust in answers."""
 
 from __future__ import annotations
 
@@ -164,9 +162,7 @@ class Watch:
         self.rows.pop(jobid, None)
 
     def is_lost(self, jobid: str) -> bool:
-        """Return True if neither the controller nor accounting know a job, in several answers
-        that can be believed.
-        """
+        """Return True if controller and accounting lack a job in several credible answers."""
         job = self._tracked.get(jobid)
         if job is None or job.missing < LOST_AFTER:
             return False
@@ -393,9 +389,7 @@ class Watch:
     # Cancelling
 
     def cancel(self, jobid: str) -> None:
-        """Cancel a job, soon; many together with one command, again until Slurm says that it has
-        ended.
-        """
+        """Cancel a job soon, many with one command, until Slurm reports that it has ended."""
         # Without --state=PENDING: Slurm 22.05 takes all waiting elements of the array for the one
         # that is named then.
         self._cancels[jobid] = _Cancel()
@@ -539,9 +533,7 @@ def _start(argv: list[str]) -> subprocess.Popen[bytes]:
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:
-    """End a process that :func:`_start` started, with all of its group, and close what is open
-    of it.
-    """
+    """End a process of :func:`_start` with all of its group, and close its streams."""
     if process.poll() is None:
         try:
             os.killpg(process.pid, signal.SIGKILL)

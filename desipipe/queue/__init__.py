@@ -1,4 +1,4 @@
-"""The queue: its journal's events, the state they make, and what users do with both."""
+"""Queues: the journal's events, the state they make, and operations on both."""
 
 from __future__ import annotations
 

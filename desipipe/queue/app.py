@@ -120,8 +120,9 @@ class App(BaseClass):
 
     @property
     def description(self) -> Code:
-        """Identity and bytes of the function as it is now: helpers and globals may have changed
-        since the last call.
+        """Identity and bytes of the function as it is now.
+
+        Helpers and globals may have changed since the last call.
         """
         if self._described is None or not current(self._described):
             self._described = describe(self.func, self.kind)
@@ -160,8 +161,9 @@ class App(BaseClass):
         return self._signature
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """All arguments by name, defaults included: ``f(1)``, ``f(seed=1)`` and the default are the
-        same call.
+        """Return all arguments by name, defaults included.
+
+        So ``f(1)``, ``f(seed=1)`` and the default are the same call.
 
         What ``*args`` takes is under ``'*args'``; what ``**kwargs`` takes under its own names, or
         under ``'**kwargs'`` where a positional-only parameter has that name.
@@ -209,9 +211,7 @@ class App(BaseClass):
     def bind_all(
         self, calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]]
     ) -> list[dict[str, Any]]:
-        """Bind many calls, which have the same names and as many positional arguments; see
-        :meth:`bind`.
-        """
+        """Bind many calls with equal names and numbers of arguments; see :meth:`bind`."""
         args, kwargs = calls[0]
         self.bind(args, kwargs)
         if self._plain is None:
@@ -229,7 +229,7 @@ class App(BaseClass):
         )
 
     def group(self, mid: str) -> Group:
-        """Return what the app's tasks share, for the task manager ``mid``, from here and now."""
+        """Return the settings that this app's tasks share for task manager ``mid``."""
         settings = '' if self.kind == 'bash' else carried_settings()
         key = (self.description.digest, mid, os.getcwd(), _path(), settings)
         if self._group is None or self._group[0] != key:
@@ -298,9 +298,7 @@ class App(BaseClass):
         digest: bytes,
         shared: Shared | None = None,
     ) -> None:
-        """Append many calls to a batch, as :meth:`pack` does with each; plain arguments are
-        packed in columns.
-        """
+        """Append many calls to a batch, with plain arguments in columns; see :meth:`pack`."""
         if len(calls) == 1:
             self.pack(batch, calls[0], digest, shared)
             return
@@ -369,9 +367,7 @@ class App(BaseClass):
         return encoded, orjson.dumps(name) + b':' + orjson.dumps(words)
 
     def versions(self) -> dict[str, str]:
-        """Return the versions of the packages that the function uses, in this process; of a
-        command none.
-        """
+        """Return versions of the packages the function uses in this process, if Python."""
         return {} if self.kind == 'bash' else provenance.versions(self.description.packages)
 
     def __repr__(self) -> str:
@@ -390,7 +386,7 @@ class Shared(NamedTuple):
 
 
 def caller(func: Callable[..., Any]) -> Callable[[Mapping[str, Any]], Any]:
-    """Return a function of the arguments that :meth:`App.bind` makes, which calls ``func``."""
+    """Return a function that calls ``func`` with the arguments of :meth:`App.bind`."""
     try:
         parameters = inspect.signature(func).parameters
     except ValueError:  # a builtin that does not tell

@@ -53,8 +53,9 @@ class AttemptReader(PayloadReader):
     """Details of tasks, which are in the journal and not in the state."""
 
     def cause(self, row: int) -> Event:
-        """Why a task did not succeed: ``kind``, ``text``, …; empty if it did, or nothing is
-        known.
+        """Return why a task did not succeed: ``kind``, ``text`` and others.
+
+        It is empty if the task succeeded, or nothing is known.
         """
         event = self.again(
             lambda: self.journal.event_at(offset) if (offset := self.state.ended_at[row]) else None

@@ -199,9 +199,7 @@ class ClaimsWriter:
         self.pid = os.getpid()
 
     def write(self, claims: Iterable[Event], sync: bool) -> None:
-        """Append claims; with ``sync`` they are on disk, and seen by other hosts, when this
-        returns.
-        """
+        """Append claims; with ``sync`` they are on disk, and visible to other hosts."""
         data = b''.join(orjson.dumps(claim) + b'\n' for claim in claims)
         if not data:
             return
@@ -275,16 +273,14 @@ class Authors:
             return False
 
     def trusted_ref(self, refs: Mapping[int, Ref] | None) -> Ref | None:
-        """Return the first of some payloads, by author, that comes from a user who is trusted."""
+        """Return the first payload that comes from a trusted user, given them by author."""
         for uid, ref in (refs or {}).items():
             if self._trusts(uid) and self._is_safe(ref):
                 return ref
         return None
 
     def trusts_manager(self, state: State, mid: str) -> bool:
-        """Return True for a task manager that a trusted user has chosen: its commands and
-        classes may run.
-        """
+        """Return True for a task manager of a trusted user, whose commands may run."""
         if not any(self._trusts(uid) for uid in self.claims.mids.get(mid, ())):
             return False
         if mid not in self._mids:
@@ -335,9 +331,7 @@ class Authors:
         )
 
     def user_of(self, state: State, row: int) -> int:
-        """Return the user (by id) who keeps a task from running as this user; -1 where none can
-        be named.
-        """
+        """Return the id of the user who keeps a task from running here; -1 if unknown."""
         claims = self.claims.tasks.get(state.ids[row], ())
         authors = [
             claim.uid
@@ -360,9 +354,7 @@ class Authors:
         return -1 if self._trusts(uid) else uid
 
     def author_of(self, state: State, row: int) -> int:
-        """Return the user (by id) who has added a task as it stands in the queue now; -1 where
-        nobody claims that.
-        """
+        """Return the id of the user who added a task as it stands; -1 if nobody claims it."""
         group = digest_of(state.groups[state.group[row]])
         return next(
             (

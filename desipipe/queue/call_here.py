@@ -1,5 +1,6 @@
-"""Run a function as a task would, in this process: nothing is raised, and what it prints is
-kept.
+"""Run a function as a task would, in this process.
+
+Nothing is raised, and what it prints is kept.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class _Tee(io.StringIO):
 
 @contextlib.contextmanager
 def chdir(path: str) -> Iterator[None]:
-    """Go to a folder for the length of a ``with`` block; modules in it can be imported there.
+    """Enter a folder for a ``with`` block; modules in it can be imported there.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Columns of up to millions of tasks: identities, the index of rows by identity, queues of rows."""
+"""Columns of millions of tasks: identities, their index, queues of rows."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Identities(Sequence[bytes]):
 
 
 def are_distinct(ids: Identities) -> bool:
-    """Return True if no identity occurs twice; False may be wrong, once in a great many times."""
+    """Return True if no identity occurs twice; False may be wrong, very rarely."""
     if len(ids) < PACKED_FROM:
         return len(ids) < 2 or len(set(ids)) == len(ids)
     import numpy as np
@@ -110,7 +110,7 @@ def are_distinct(ids: Identities) -> bool:
 
 
 class RowIndex(MutableMapping[bytes, int]):
-    """Rows by identity: a dictionary for which a row takes about 25 bytes instead of 170.
+    """Rows by identity: a dictionary whose rows take about 25 bytes instead of 170.
 
     Recent rows are in a dictionary, all others in columns that are sorted by keys: hashes of
     identities. What has the key is compared with the row in the column of identities.
@@ -182,7 +182,7 @@ class RowIndex(MutableMapping[bytes, int]):
         return isinstance(tid, bytes) and self.get(tid) is not None
 
     def __setitem__(self, tid: bytes, row: int) -> None:
-        """Set the row of an identity, which the column of identities must have at that row."""
+        """Set the row of an identity, which the column must have at that row."""
         self._remove(self._find(tid))
         self._recent[tid] = row
         self._sort()

@@ -51,8 +51,9 @@ class Decider(TaskAdder):
     def _write(
         self, decide: Callable[[], Sequence[JournalEvent]], sync: bool = False, identity: str = ''
     ) -> None:
-        """Write a decision about rows that the caller knows: in a queue that was cleared, the same
-        numbers are other tasks.
+        """Write a decision about rows, unless the queue was cleared in the meantime.
+
+        In a cleared queue the same row numbers are other tasks.
 
         ``identity`` is that of the queue they are rows of, by default as read last.
         """
@@ -136,8 +137,9 @@ class Decider(TaskAdder):
     def cancel(
         self, choose: Callable[[State], Iterable[int]], text: str = 'cancelled'
     ) -> list[int]:
-        """Cancel tasks: pending ones never start, running ones are killed; those that run again
-        keep the result that they have.
+        """Cancel tasks: pending ones never start, running ones are killed.
+
+        Tasks that run again keep the result that they have.
         """
         changed: list[int] = []
 
@@ -178,8 +180,7 @@ class Decider(TaskAdder):
         )
 
     def note_submission(self, mid: str, name: str, slots: int) -> None:
-        """Write down that jobs are about to be submitted to a batch system, so that they are found
-        whatever happens then.
+        """Record that jobs are about to be submitted, so that they are found in any case.
 
         Parameters
         ----------
@@ -227,7 +228,7 @@ class Decider(TaskAdder):
         self.journal.write(lambda: [] if (pid, provider) in self.state.processes else [event])
 
     def resize(self, most: int | None, mid: str = '') -> None:
-        """Set how many tasks may run at once, whatever the scheduler and the manager were told.
+        """Set how many tasks may run at once, overriding scheduler and manager.
 
         Parameters
         ----------

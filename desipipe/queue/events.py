@@ -166,7 +166,7 @@ class Group(NamedTuple):
 
     @classmethod
     def from_event(cls, event: Event) -> Group:
-        """Return the group of a ``group`` event; members of later versions are passed over."""
+        """Return the group of a ``group`` event; members of later versions are ignored."""
         values = {key: event[key] for key in cls._fields if key in event}
         for key in ('retry_on', 'path', 'save_attrs'):
             values[key] = tuple(values.get(key, ()))

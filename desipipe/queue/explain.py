@@ -13,7 +13,7 @@ _MOST = 5  # tasks to name
 
 
 def explain(ledger: Ledger, task: Task) -> str:
-    """Why ``task`` is in its state, and what differs from the nearest task that is known.
+    """Explain why ``task`` is in its state, and how the nearest known task differs.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Faults that pass: which errors of a filesystem or of the system are worth another try."""
+"""Transient faults: errors of a filesystem or the system that are worth a retry."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class FutureList(TaskReferences, Sequence[Future]):
 
 
 def futures_of(ledger: Ledger, ids: Identities) -> Sequence[Future]:
-    """Return the futures of tasks: a list, or where there are many what makes them when asked."""
+    """Return futures of tasks: a list, or for many a sequence that makes them lazily."""
     if len(ids) < LAZY_FROM:
         return [Future(ledger, tid) for tid in ids]
     return FutureList(ledger, bytes(ids.packed))

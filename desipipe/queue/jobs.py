@@ -1,6 +1,4 @@
-"""Jobs of batch systems as a queue knows them, and how they are withdrawn where no manager does
-it.
-"""
+"""Jobs of batch systems in a queue, and their cancellation without a manager."""
 
 from __future__ import annotations
 
@@ -58,7 +56,7 @@ def withdraw_jobs(
     jobids: Container[str] | None = None,
     mids: Container[str] | None = None,
 ) -> Withdrawn:
-    """Cancel the jobs of a queue in which no worker lives, where no manager is there to do it.
+    """Cancel jobs of a queue that has no living worker and no manager to cancel them.
 
     Parameters
     ----------

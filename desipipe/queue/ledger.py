@@ -136,8 +136,7 @@ class Ledger(Decider):
         return claimed
 
     def _forget_removed(self, ends: Sequence[End]) -> None:
-        """Drop references to files that compaction has removed, since their worker was taken for
-        dead.
+        """Drop references to files that compaction removed after their worker seemed dead.
 
         Such reports are late, and only history. The caller holds the lock.
         """
@@ -209,8 +208,9 @@ class Ledger(Decider):
     def end_lost_workers(
         self, observer: Observer, spare: str = '', leave: Callable[[str], bool] | None = None
     ) -> list[str]:
-        """Find workers, and a manager, that vanished, and end the attempts of the workers as
-        UNKNOWN. Costs a lock only when there are some.
+        """Mark workers and managers that vanished, and end their attempts as UNKNOWN.
+
+        The lock is taken only if there are any.
 
         Parameters
         ----------
@@ -250,7 +250,7 @@ class Ledger(Decider):
         return dead
 
     def _watched(self, names: list[str], own: str) -> list[str]:
-        """Choose whose leases this process looks at, so that many workers together read few.
+        """Choose whose leases this process reads, so that many workers each read few.
 
         Of many workers each watches the one that follows it by name. Where a manager watches all of
         them, the first few watch that one, and the others none.
@@ -273,8 +273,7 @@ class Ledger(Decider):
         return mark_lost(self.state, name, time.time())
 
     def end_workers(self, names: Iterable[str], why: str, judge: Judgement) -> None:
-        """End workers of which it is known what became of them, whether they still seem to live or
-        not, and the attempts they have.
+        """End workers whose fate is known, alive or not, and the attempts they have.
 
         Parameters
         ----------

@@ -1,6 +1,4 @@
-"""Waiting for other tasks inside a task: the slot tells its worker, which lends the place
-meanwhile.
-"""
+"""Waiting for tasks inside a task: the worker lends the waiting task's slot."""
 
 from __future__ import annotations
 

@@ -125,8 +125,9 @@ def type_queue(folder: str, config: Config | None = None) -> str:
 
 
 def find_task(queue: Queue, text: str) -> str:
-    """The identity of the task that someone typed: its beginning, ``app[index]``, or the app's name
-    if it has one task only.
+    """Return the identity of the task that a user typed.
+
+    That is its beginning, ``app[index]``, or the app's name if it has one task only.
 
     Of several tasks with the same ``app[index]`` (an older and a newer version of the code) the
     newest that is not superseded is meant.

@@ -1,4 +1,4 @@
-"""Read what tasks wrote: from the worker's copy while they run, then from the journal."""
+"""Read what tasks wrote: from the worker's copy while they run, then the journal."""
 
 from __future__ import annotations
 
@@ -180,8 +180,9 @@ class LiveReader:
 
 
 class Written(NamedTuple):
-    """The output of a task, as captured, with the marks of cells (see
-    :mod:`desipipe.outputs.notebook`).
+    """Captured output of a task, with the marks of cells.
+
+    See :mod:`desipipe.outputs.notebook`.
     """
 
     attempt: int
@@ -244,7 +245,7 @@ def written_by(ledger: Ledger, row: int, attempt: int) -> Written:
 
 
 def outputs(ledger: Ledger, row: int) -> list[Output]:
-    """Return what a task wrote and displayed, as a notebook shows it; so far, if it runs.
+    """Return what a task wrote and displayed so far, as a notebook shows it.
 
     Parameters
     ----------
@@ -279,8 +280,7 @@ def _safe(found: list[Output], user: str) -> list[Output]:
 
 
 def untrusted_writer(ledger: Ledger, row: int) -> str:
-    """Return who may have written the outputs of a task, and is not trusted; empty if there is
-    none.
+    """Return the untrusted user who may have written a task's outputs; empty if none.
 
     These are the owners of the queue, of the files that hold the outputs, and who added the task;
     :data:`.UNNAMED` where the outputs are not to be trusted, and no user's name would change that.
@@ -328,7 +328,7 @@ def untrusted_writers(ledger: Ledger) -> set[str]:
 
 
 def displays(ledger: Ledger, row: int) -> list[Output]:
-    """Return all that a task displayed, whole: also what is too large to be among its outputs.
+    """Return all that a task displayed, also what is too large to be in its outputs.
 
     Parameters
     ----------
@@ -364,7 +364,7 @@ def _whole(ledger: Ledger, output: Output, kept: Sequence[Ref]) -> Output:
 
 
 def kept_number(output: Output) -> int:
-    """Return the number of the display that an output shows small; -1 if it shows all there is.
+    """Return the number of the display that an output shows small; -1 if it is whole.
 
     Parameters
     ----------

@@ -78,9 +78,7 @@ class PayloadReader(QueueReader):
 
     @property
     def authors(self) -> Authors | None:
-        """Authors of what is in a queue that a group shares, with all that was claimed so far;
-        None for other queues.
-        """
+        """Authors in a queue that a group shares, with all claims so far; else None."""
         if not self.is_group_queue:
             return None
         journal = self.journal
@@ -165,13 +163,11 @@ class PayloadReader(QueueReader):
         return call
 
     def may_run(self, row: int) -> bool:
-        """Return True for a task that users have added who are trusted; in queues that no group
-        shares all are.
-        """
+        """Return True for a task of trusted users, and for all tasks outside of groups."""
         return (authors := self.authors) is None or authors.call(self.state, row) is not None
 
     def check_manager(self, mid: str) -> None:
-        """Refuse the commands and classes of a task manager that no trusted user has chosen.
+        """Refuse commands and classes of a task manager that no trusted user has chosen.
 
         Raises
         ------
@@ -192,8 +188,9 @@ class PayloadReader(QueueReader):
         return self._review()[0].get(mid, 0)
 
     def held(self) -> dict[str, int]:
-        """Count the pending tasks that do not run as this user, by the user whom to trust; of
-        the name '' where none can be named.
+        """Count the pending tasks that do not run as this user, by the user to trust.
+
+        The name is '' where none can be named.
         """
         return self._review()[1]
 
@@ -219,7 +216,7 @@ class PayloadReader(QueueReader):
         return self._reviewed[1:]
 
     def load_result(self, row: int) -> object:
-        """Return the result of a task that succeeded; ``None`` if its state was set by hand.
+        """Return the result of a task that succeeded; None if its state was set by hand.
 
         Raises
         ------
@@ -291,7 +288,7 @@ class PayloadReader(QueueReader):
         return self.again(look)
 
     def shared_payload(self, row: int) -> Ref | None:
-        """Return the position of the pickled arguments that many tasks share; ``None`` if none.
+        """Return the position of pickled arguments that many tasks share; None if none.
 
         Raises
         ------

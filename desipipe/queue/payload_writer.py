@@ -61,7 +61,7 @@ class PayloadWriter(AttemptReader):
         return self.writer.name, offset, sum(memoryview(part).nbytes for part in parts)
 
     def _renew_writers(self) -> str:
-        """Begin other files for another generation of the journal, whose identity is returned.
+        """Start new files for another generation of the journal, and return its identity.
 
         What made it (compaction, clearing) may have taken ours away, and a network filesystem's
         client may not know it yet.
@@ -93,9 +93,7 @@ class PayloadWriter(AttemptReader):
         references: Sequence[AppEvent | SharedEvent],
         codes: dict[str, Code],
     ) -> None:
-        """Claim tasks as this user's: those that are written now, and those that only users who
-        are not trusted have added before.
-        """
+        """Claim as this user's the tasks written now, and those of untrusted users only."""
         authors = self.authors
         assert authors is not None
         claims: list[Event] = []
@@ -130,9 +128,7 @@ class PayloadWriter(AttemptReader):
         self._write_claims(claims)
 
     def _is_claimed(self, batch: Batch) -> bool:
-        """Return True when users who are trusted have added all of these tasks, with the same
-        options.
-        """
+        """Return True when trusted users added all of these tasks, with equal options."""
         authors, digest = self.authors, digest_of(batch.group)
         assert authors is not None
         tasks = authors.claims.tasks

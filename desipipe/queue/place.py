@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
 
 class _Cells:
-    """The names that each cell binds which ran in this process, by the cell's identity."""
+    """Names bound by each cell that ran in this process, by the cell's identity."""
 
     def __init__(self) -> None:
         self._names: dict[str, frozenset[str]] = {}
@@ -76,8 +76,9 @@ def shell() -> Any:
 
 
 def follow_cells(here: Any = None) -> None:
-    """Note from now on what the cells of a shell bind, the one that runs included; by default of
-    this process's, if it has one.
+    """Note from now on which names the cells of a shell bind, with the running one.
+
+    The default is this process's shell, if it has one.
     """
     here = here or shell()
     if here is None or cells.note in here.events.callbacks['pre_run_cell']:
@@ -88,9 +89,7 @@ def follow_cells(here: Any = None) -> None:
 
 
 def _parent(here: Any) -> tuple[str, str]:
-    """Return the identities of the cell that runs and of the request that runs it, as far as the
-    front end tells.
-    """
+    """Return the identities of the running cell and of its request, if known."""
     parent = here.get_parent() if hasattr(here, 'get_parent') else {}
     return str((parent.get('metadata') or {}).get('cellId') or ''), str(
         (parent.get('header') or {}).get('msg_id') or ''
@@ -98,9 +97,7 @@ def _parent(here: Any) -> tuple[str, str]:
 
 
 def current_place() -> Place | None:
-    """Return where this process adds tasks now; ``None`` where code cannot be told to have
-    changed.
-    """
+    """Return where this process adds tasks now; None where changes can't be detected."""
     here = shell()
     if here is not None:
         return _notebook_place(here)
@@ -142,7 +139,9 @@ def _script_place() -> Place | None:
 
 
 def bindings(labels: Iterable[str]) -> dict[str, str]:
-    """Digests of the statements that give global variables their values, as far as they are found.
+    """Return digests of the statements that give global variables their values.
+
+    Only statements that are found count.
 
     Parameters
     ----------
@@ -185,8 +184,9 @@ def _read(file: object) -> str:
 
 
 def _binding_statements(name: str, texts: list[str]) -> list[str]:
-    """Return the statements that bind a name, and those that bind what they read; none if the
-    value was given from outside.
+    """Return the statements that bind a name, and those that bind what they read.
+
+    There are none if the value was given from outside.
     """
     found: dict[str, None] = {}
     todo, looked = [name], set[str]()
@@ -209,8 +209,9 @@ def _binding_statements(name: str, texts: list[str]) -> list[str]:
 
 @lru_cache(256)
 def _bound_names(text: str) -> dict[str, list[tuple[str, list[str]]]]:
-    """Return by name the statements at the top of a text that bind it: their syntax trees as
-    text, and the names that they read.
+    """Return by name the top-level statements of a text that bind it.
+
+    Each is its syntax tree as text, and the names that it reads.
     """
     lines = [
         '' if line.lstrip().startswith(('%', '!', '?')) else line for line in text.splitlines()

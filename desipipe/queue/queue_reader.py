@@ -76,8 +76,9 @@ class QueueReader:
             self._writer.flush()
 
     def forked(self) -> None:
-        """In a forked child: no thread of the parent's is here, and whoever reads from the
-        parent's watcher takes its wake-ups away.
+        """Renew the locks in a forked child, where no thread of the parent's exists.
+
+        Reading from the parent's watcher would take its wake-ups away.
         """
         self._mutex = threading.RLock()
         self._local = threading.local()
@@ -91,8 +92,9 @@ class QueueReader:
 
     @property
     def exclusive(self) -> threading.RLock:
-        """Keeps other threads of this process from adding and from reading payloads; to be taken
-        before the journal is written to.
+        """Lock that keeps this process's other threads from adding and reading payloads.
+
+        Take it before the journal is written to.
         """
         return self._mutex
 
@@ -163,8 +165,9 @@ class QueueReader:
         return row
 
     def find(self, text: str) -> int:
-        """The row of the task whose identity begins with ``text`` (hexadecimal, 4 characters at
-        least).
+        """Return the row of the task whose identity begins with ``text`` (hexadecimal).
+
+        At least 4 characters are needed.
 
         Raises
         ------
@@ -199,9 +202,7 @@ class QueueReader:
         )
 
     def blocked(self) -> dict[int, int]:
-        """Return the result of :meth:`~desipipe.queue.state.State.blocked`, computed once a
-        change.
-        """
+        """Return :meth:`~desipipe.queue.state.State.blocked`, computed once a change."""
         offset, gen = self.journal.offset, self.journal.header.get('gen', '')
         if self._blocked[:2] != (offset, gen):
             self._blocked = (offset, gen, self.state.blocked())
@@ -223,12 +224,11 @@ class QueueReader:
 
     @property
     def is_group_queue(self) -> bool:
-        """True for a queue that a group shares, each of whose members runs only what they trust."""
+        """True for a queue that a group shares, whose members run only what they trust."""
         return bool(self.journal.header.get('group'))
 
     def check_use(self) -> None:
-        """Refuse to use a queue whose owner is not trusted: its environments, providers and tasks
-        are their code.
+        """Refuse to use a queue of an untrusted owner: its settings and tasks are code.
 
         Looking (states, output, explanations) needs no trust: nothing is run, loaded or written for
         it.
@@ -241,9 +241,7 @@ class QueueReader:
         check_use(self.folder, self.journal.path, self.trusts, self.is_group_queue)
 
     def use_error(self) -> UntrustedQueueError | None:
-        """Return what :meth:`check_use` raises, for those who only look; None where the queue
-        may be used.
-        """
+        """Return the error that :meth:`check_use` raises; None if the queue may be used."""
         try:
             self.check_use()
         except UntrustedQueueError as exc:

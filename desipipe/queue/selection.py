@@ -9,7 +9,7 @@ __all__ = ['Counts', 'Process']
 
 
 class Counts(dict[str, int]):
-    """Number of tasks by state; called with conditions, the number of tasks that fit them.
+    """Number of tasks by state; called with conditions, the number that match them.
 
     A task that a worker has claimed, and that waits for one of its slots, is PENDING; ``claimed``
     is the number of these.
@@ -52,8 +52,7 @@ class Counts(dict[str, int]):
 
 
 class Process(tuple[str, str]):
-    """The manager or a worker of a queue: a pair of its job (process id, or job id) and its
-    provider's name.
+    """Manager or worker of a queue: a pair of job (process id or job id) and provider.
 
     Parameters
     ----------

@@ -69,8 +69,7 @@ def members_of(gid: int) -> list[str]:
 
 
 def give_folder(folder: str, gid: int) -> None:
-    """Give the folder of a queue, and what is in it, to a group; nothing is given where that cannot
-    be done.
+    """Give a queue's folder and its content to a group, all of it or nothing.
 
     Raises
     ------
@@ -204,9 +203,7 @@ def check_owner(ledger: Ledger, verb: str) -> None:
 
 
 def unreachable(folder: str, gid: int) -> str:
-    """Return the first folder on the way to a queue that a group may not pass; empty if there is
-    none.
-    """
+    """Return the first folder on a queue's path that a group may not pass; '' if none."""
     above = os.path.dirname(os.path.realpath(folder))
     found = ''
     while True:

@@ -1,5 +1,4 @@
-"""The state of a queue as a fold over its events: no clock, no I/O, the same for everyone who has
-read as far.
+"""State of a queue: a fold over its events, without clock and I/O.
 
 Tasks are rows of columns (some 70 bytes a row, and 45 for the identity), details stay in the
 journal. Everything that is asked often is kept up to date as events come; everything else is
@@ -179,7 +178,7 @@ class State(TaskFold):
         return len(self.superseded)
 
     def claimed_rows(self) -> set[int]:
-        """Return the rows of tasks that workers claimed, and that wait for one of their slots."""
+        """Return the rows of tasks that are claimed and wait for a slot of their worker."""
         alive = list(self.alive.values())
         return {row for worker in alive if worker.claimed for row in worker.rows_before_slots()}
 
@@ -247,7 +246,7 @@ class State(TaskFold):
         return (row for row in range(len(self.status)) if self.status[row] != DROPPED)
 
     def blocked(self) -> dict[int, int]:
-        """The rows that can't run until someone retries, each with the row that is the cause."""
+        """Return the rows that can't run before a retry, each with the row that causes it."""
         found: dict[int, int] = {}
         if not self.total(FAILED, KILLED, UNKNOWN) and not len(self.status) > len(self.rows):
             return found

@@ -60,7 +60,7 @@ class Sweep(NamedTuple):
     """Those by name that are the same object in all calls."""
 
     def each(self) -> Iterator[_Call]:
-        """Yield positional arguments and arguments by name of each call: there may be a million."""
+        """Yield positional and named arguments of each call: there may be a million."""
         names, fixed = self.names, self.fixed
         for row in self.rows():
             count = len(row) - len(names)
@@ -128,7 +128,7 @@ def sweep_calls(
 
 
 def _classify(values: Any) -> _Kind:
-    """Tell what a value given by name is: a range, one value for all calls, or unclear.
+    """Return what a value given by name is: a range, one value for all, or unclear.
 
     A range is what is made to be gone through: a sequence, an iterator, a view of a dictionary,
     an array of one dimension. An object is one value, also if it can be iterated.

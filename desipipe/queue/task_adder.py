@@ -38,8 +38,7 @@ class TaskAdder(PayloadWriter):
         reused: Sequence[bytes] = (),
         then: Callable[[Sequence[JournalEvent]], Sequence[JournalEvent]] | None = None,
     ) -> int:
-        """Put tasks into the queue; of what is there already and has yet to run, or did not
-        succeed, the task manager and its options are those of now.
+        """Add tasks to the queue; known ones that did not succeed get the options of now.
 
         Parameters
         ----------
@@ -133,9 +132,7 @@ class TaskAdder(PayloadWriter):
         return [batch for batch in batches if not all(map(is_known, batch.ids))]
 
     def _assigned(self, batches: Sequence[Batch]) -> dict[Group, list[int]]:
-        """Rows to be assigned to other groups: they did not succeed yet, and are added again
-        with other options (another account, more time).
-        """
+        """Return rows that are added again with other options, and did not succeed yet."""
         state = self.state
         found: dict[Group, list[int]] = {}
         for batch in batches:
@@ -161,8 +158,9 @@ class TaskAdder(PayloadWriter):
         return found
 
     def _severed(self, batches: Sequence[Batch]) -> dict[int, list[bytes]]:
-        """Find rows of known tasks that need something that is not there (deleted, or its line
-        lost), with what they need.
+        """Return the rows of known tasks that need missing tasks, with these.
+
+        A task is missing when it was deleted or its line was lost.
         """
         state = self.state
         if not state.severed:

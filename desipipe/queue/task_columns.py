@@ -220,8 +220,7 @@ class TaskColumns(ProcessFold):
         return queue
 
     def next_pending(self, mids: Iterable[str], most: int) -> list[int]:
-        """The rows to claim next, in order of priority, then of their coming; nothing is claimed by
-        this.
+        """Return the rows to claim next, by priority, then by age; claim nothing.
 
         Parameters
         ----------
@@ -265,8 +264,9 @@ class TaskColumns(ProcessFold):
             worker.rows.pop(row, None)
 
     def _ranges(self, rows: list[int], status: int) -> list[tuple[int, int]] | None:
-        """Divide rows into ranges of one group each; None if any is superseded or in another
-        state.
+        """Divide rows into ranges of one group.
+
+        Return None if any row is superseded or in another state.
         """
         if self.superseded and not self.superseded.isdisjoint(rows):
             return None

@@ -66,8 +66,9 @@ def make_use(
 
 
 def code_events(state: State, uses: Iterable[Use]) -> list[CodeEvent]:
-    """Decide what to write down of uses, under the lock: versions that a place did not have,
-    with those that they take the place of.
+    """Return the events for the versions of code that a place did not have yet.
+
+    They name the versions that these replace. The caller holds the lock.
     """
     uses = list(uses)
     events = []
@@ -134,9 +135,7 @@ def _event(state: State, use: Use, now: set[tuple[str, str]]) -> CodeEvent | Non
 
 
 def _is_replaced(use: Use, version: Version, other: Version) -> bool:
-    """Return True if the code of ``other`` is no longer in the notebook or script that has
-    ``version`` now.
-    """
+    """Return True if ``version`` replaced ``other`` in its notebook or script."""
     if use.key.startswith(CHILD):
         return False
     place = use.place

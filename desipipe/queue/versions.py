@@ -1,6 +1,4 @@
-"""Versions of apps by the place that adds their tasks: which are current, which other code took
-the place of.
-"""
+"""Versions of apps by the place that adds their tasks: which of them are current."""
 
 from __future__ import annotations
 
@@ -65,7 +63,7 @@ class Versions:
         return self.superseded - before, before - self.superseded
 
     def _reached(self) -> set[str]:
-        """Find what is current: at a place of people, or added by tasks of a current version."""
+        """Return versions that are current at a place, or that current ones added."""
         reached: set[str] = set()
         todo: list[str] = []
         for place, versions in self.places.items():

@@ -1,5 +1,3 @@
-"""Records: what a queue and a notebook say of a pipeline, kept so that it can be read anywhere,
-checked, and gone on with.
-"""
+"""Records of a pipeline's queue and notebook: to read, verify, and continue from."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Secrets of environments: kept in files of the user, and named by digests everywhere else.
+"""Secrets of environments: stored in the user's files, named by digests elsewhere.
 
 The journal, records, notes and scripts hold the digest of a secret, made with a key that only the
 user has. Who starts a worker has its shell read the file ``secrets/<digest>`` in the folder of the
@@ -86,16 +86,12 @@ def _folder() -> str:
 
 
 def is_secret_name(name: str) -> bool:
-    """Return True if a variable of this name holds a secret: ``API_KEY``, ``GITHUB_TOKEN``,
-    ``PGPASSWORD``.
-    """
+    """Return True if a variable's name denotes a secret: ``API_KEY``, ``PGPASSWORD``."""
     return bool(_SECRET_NAME.search(name)) and name not in _NO_SECRETS
 
 
 def holds_secret(value: str) -> bool:
-    """Return True if a value looks like a secret whatever it is called, such as an address with
-    a password.
-    """
+    """Return True if a value looks secret by itself, as a URL with a password does."""
     return bool(_SECRET_VALUE.search(value))
 
 

@@ -80,7 +80,7 @@ class Holding(NamedTuple):
 
     @property
     def is_shared(self) -> bool:
-        """Return True for a folder in which a group writes, and all new files are the group's."""
+        """True for a folder in which a group writes, and which passes its group on."""
         return bool(self.mode & stat.S_ISGID and self.mode & stat.S_IWGRP)
 
     @property
@@ -102,7 +102,7 @@ def is_member(gid: int) -> bool:
 
 
 def refusal(path: str, uid: int, done: str = 'Nothing was run or changed') -> UntrustedQueueError:
-    """Return the error for the queue, or the file of a queue, of a user who is not trusted."""
+    """Return the error for an untrusted user's queue, or a file of it."""
     owner = username(uid)
     return UntrustedQueueError(
         f'{path} belongs to user {owner}, whom you do not trust. {done}. {MEANS} If you trust '
@@ -122,7 +122,7 @@ def load_refusal(folder: str, uid: int) -> UntrustedQueueError:
 
 
 def held_text(user: str, n: int, reader: str = '') -> str:
-    """Return why some pending tasks of a queue that a group shares do not run, and what to type.
+    """Return why tasks in a group's queue do not run for a user, and what to type.
 
     Parameters
     ----------

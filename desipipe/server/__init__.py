@@ -1,5 +1,4 @@
-"""The Jupyter Server extension: what the panel and the displays under cells ask, as REST and one
-stream of events per page.
+"""Jupyter Server extension: REST routes and event streams for panel and displays.
 
 Nothing of Jupyter is imported before a server asks for the extension.
 """

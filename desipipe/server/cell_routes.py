@@ -1,4 +1,4 @@
-"""Define the routes that are asked about the text of a notebook: they change nothing."""
+"""Routes that answer questions about a notebook's text and change nothing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def _plan(hub: Hub, asked: NotebookRequest) -> PlanView:
 
 
 def _modules(hub: Hub, asked: NotebookRequest) -> Modules | None:
-    """Return the modules beside a notebook that the server shows; None where it shows none."""
+    """Return the modules beside a notebook the server shows; None if it shows none."""
     if 'path' not in asked:
         return None
     path = os.path.normpath(os.path.join(hub.root_dir, asked['path'].lstrip('/')))

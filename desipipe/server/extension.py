@@ -1,4 +1,4 @@
-"""The extension as Jupyter Server knows it: its configuration, its beginning and its end."""
+"""The extension as Jupyter Server loads it: configuration, start and shutdown."""
 
 from __future__ import annotations
 

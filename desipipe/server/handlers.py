@@ -1,4 +1,4 @@
-"""Requests and answers: who may ask, whether what is asked can be meant, and errors as JSON.
+"""Request handlers: authorisation, checks of the request, and errors as JSON.
 
 What is answered is in the routes.
 """
@@ -60,9 +60,7 @@ STATUS: tuple[tuple[type[BaseException], HTTPStatus], ...] = (
 
 
 def allowed(method: Method) -> Method:
-    """Only for those who are known to the server, and may read (GET) or write (POST) what is
-    desipipe's.
-    """
+    """Require an authenticated user who may read (GET) or write (POST) desipipe."""
     return cast(Method, authenticated(authorized(method)))
 
 

@@ -1,5 +1,4 @@
-"""The queues that pages ask for: opened once for all pages, followed while somebody looks, let go
-of afterwards.
+"""Queues that pages watch: opened once for all pages, closed after the last one.
 
 Whatever reads a file or waits for a lock runs in a thread. There is one at a time for each queue:
 the state of a queue is folded and looked at by one thread only, and a filesystem that hangs keeps
@@ -134,14 +133,12 @@ class Hub:
         )
 
     def shown(self, folder: str) -> str | None:
-        """The path by which the server shows a folder, from its root; ``None`` if it does not."""
+        """Return a folder's path from the server's root; None if it is outside of it."""
         real, root = os.path.realpath(folder), os.path.realpath(self.root_dir)
         return os.path.relpath(real, root) if folder and _inside(real, root) else None
 
     def places(self, asked: Sequence[str] = ()) -> list[str]:
-        """The folders that are searched for queues: the user's own, those of the configuration,
-        and those that a page asks for.
-        """
+        """Return folders to search for queues: the user's, the configured, and the asked."""
         config = Config()
         places = [config.queue_dir, self.root_dir, *self.folders]
         for text in asked:
@@ -224,7 +221,7 @@ class Hub:
                     self._drop(queue)
 
     async def lines(self, asked: Sequence[str] = ()) -> list[ListedQueue]:
-        """Return the lines of a list of queues: of those found, and of those that pages look at."""
+        """Return the lines of a list of queues: those found, and those that pages watch."""
         folders = await self.run(lambda: self.find(asked))
         folders += [
             queue.folder for queue in self.open if queue.pages and queue.folder not in folders
@@ -424,7 +421,7 @@ class Followed:
         return queue.ledger.again(lambda: queue_summary(queue, self.observer))
 
     def timeline(self, queue: Queue) -> Timeline:
-        """Return the times at which each slot ran which task; the journal is read once for it."""
+        """Return when each slot ran which task; the journal is read once for it."""
         assert self._timeline is not None
         return self._timeline
 

@@ -1,4 +1,4 @@
-"""Define the routes in one table, which checks, answers and describes requests (OpenAPI)."""
+"""Table of routes, by which requests are checked, answered and documented."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The events of a page by WebSocket: it takes none of the six connections to a host that
-browsers allow for requests.
-"""
+"""Events of a page by WebSocket, which leaves the browser's six connections free."""
 
 from __future__ import annotations
 

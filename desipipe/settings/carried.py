@@ -53,7 +53,7 @@ def _loaded(name: str, attribute: str = '') -> Any:
 
 
 def carried_settings() -> str:
-    """Write what this process has set, and tasks are to find, as JSON; empty if nothing is.
+    """Return this process's settings that tasks need, as JSON; '' if there are none.
 
     Filters of warnings, levels of loggers and the streams that the root logger writes to,
     Matplotlib's parameters, NumPy's print options and error handling, the decimal context, and the
@@ -86,7 +86,7 @@ def _plain(value: Any) -> Any:
 
 
 def _submitted_state() -> Any:
-    """Return what tells quickly whether something was set since the last task was added."""
+    """Return a cheap snapshot that differs if settings changed since the last task."""
     manager = logging.root.manager
     numpy, decimal = _loaded('numpy', 'geterr'), _loaded('decimal', 'getcontext')
     return (

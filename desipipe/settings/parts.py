@@ -1,4 +1,4 @@
-"""State of a process that a task can change: how it is captured, compared and put back.
+"""Parts of a process's state that tasks can change: capture, compare, put back.
 
 Each :class:`Part` is one kind of state as a dictionary. State in context variables (NumPy's error
 handling and print options, decimal contexts) needs no part: each task has a context of its own.
@@ -63,7 +63,7 @@ def _restore_warnings(state: State) -> None:
 
 
 def forget_shown_warnings() -> None:
-    """Forget which warnings were shown, so that each is shown again: it is shown once a place."""
+    """Forget which warnings were shown, so that each is shown again."""
     with warnings.catch_warnings():
         pass  # entering it counts as a change of the filters
 

@@ -25,7 +25,7 @@ _ABSENT = object()
 
 
 class StateKeeper:
-    """Keeps the state of a process that runs tasks: puts it back, and applies what is carried."""
+    """State of a process that runs tasks, set before and restored after each task."""
 
     def __init__(self) -> None:
         self._own: dict[str, State] = {}  # without what is carried

@@ -1,5 +1,6 @@
-"""A cell's summary as what a notebook keeps: plain text, HTML, and JSON for the front end that
-shows it live.
+"""A cell's summary as a notebook keeps it: plain text, HTML, and JSON.
+
+The front end shows the JSON, and keeps it up to date.
 
 Text and HTML are true for the moment: they are what a notebook shows that was saved, exported or
 put on a code host, where nothing runs, and where styles may be stripped. So nothing is told by
@@ -72,8 +73,7 @@ def bundle(summary: CellView, table: bool = False) -> Mime:
 
 
 def settled(summary: CellView) -> CellView:
-    """Return a summary as a file keeps it: of what is over, the time is that of the last end, so
-    that the same state gives the same bytes.
+    """Return a summary as a file keeps it: equal states give equal bytes.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def settled(summary: CellView) -> CellView:
 
 
 def lines(summary: CellView) -> list[Line]:
-    """Describe the tasks without their outputs: progress, failures, the command to type.
+    """Describe tasks without their outputs: progress, failures, the command to type.
 
     Parameters
     ----------
@@ -277,9 +277,7 @@ def as_text(summary: CellView, table: bool = False) -> str:
 
 
 def outputs_text(outputs: list[OutputView]) -> str:
-    """Outputs as a terminal shows them, without colours; each but a stream's next piece begins a
-    line, and the last ends one.
-    """
+    """Return outputs as a terminal shows them, without colours."""
     text = ''
     for output in outputs:
         if output['output_type'] != 'stream' and text and not text.endswith('\n'):
@@ -445,7 +443,7 @@ _MARKS = {
 
 
 def ansi_html(text: str) -> str:
-    """Text with the colours of a terminal as HTML; other escape sequences are left out."""
+    """Convert a terminal's coloured text to HTML; other escape sequences are dropped."""
     text = apply_moves(text)
     if '\x1b' not in text:
         return escape(visible(text))

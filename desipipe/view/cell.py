@@ -155,16 +155,14 @@ class Cell:
         return row in self._members
 
     def left(self) -> int:
-        """Return the number of tasks that have neither ended nor are blocked, as last followed."""
+        """Return the number of tasks neither ended nor blocked, as last followed."""
         self._check()
         status, _ = self._columns()
         self._leave_out(status)
         return sum(map(status.count, (WAITING, PENDING, RUNNING))) - len(self._blocked(status))
 
     def _leave_out(self, status: bytearray) -> int:
-        """Mark superseded rows as dropped, so that they do not count; returns how many there
-        are.
-        """
+        """Mark superseded rows as dropped, so that they don't count; return their number."""
         superseded = self.ledger.state.superseded
         if not superseded:
             return 0
@@ -185,9 +183,7 @@ class Cell:
         return claimed
 
     def refused(self) -> str:
-        """Why no worker comes for these tasks before someone does something about it, in the
-        manager's words; empty if one may come.
-        """
+        """Return the manager's reason why no worker comes until the user acts; or ''."""
         state = self.ledger.state
         manager = state.manager or {}
         if (

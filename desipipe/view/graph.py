@@ -1,4 +1,4 @@
-"""Pictures of a queue as plain data: the graph of its tasks, and the timeline of its workers.
+"""A queue's task graph and its workers' timeline, as plain data.
 
 Both stay small whatever the queue's size: what is too much to be seen is counted instead.
 """

@@ -1,4 +1,4 @@
-"""Read what a task printed, piece by piece: the worker's copy while it runs, then the journal."""
+"""Read what a task printed in pieces: the worker's copy, then the journal."""
 
 from __future__ import annotations
 

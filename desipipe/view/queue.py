@@ -179,8 +179,9 @@ def _limits(ledger: Ledger) -> dict[str, int]:
 
 
 def limit(ledger: Ledger, mid: str) -> int | None:
-    """Return the most tasks of a task manager that may run in parallel, if that is known without
-    its scheduler.
+    """Return how many tasks of a task manager may run in parallel; None if unknown.
+
+    Its scheduler is not asked.
     """
     resized = ledger.state.most(mid)
     if resized is not None:
@@ -202,7 +203,7 @@ def ownership(ledger: Ledger) -> OwnershipView:
 
 
 def untrusted_owner(ledger: Ledger) -> str:
-    """Return the name of the user who keeps this user from using the queue; empty if none does."""
+    """Return the name of the untrusted owner who makes the queue unusable; else ''."""
     if ledger.use_error() is None:
         return ''
     holdings = [look_at(ledger.folder), look_at(ledger.journal.path)]
@@ -248,7 +249,7 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> QueueSummar
 
 
 def held_tasks(ledger: Ledger) -> list[HeldView]:
-    """Return whose pending tasks do not run as this user in a queue that a group shares."""
+    """Return whose pending tasks do not run as this user in a group's queue."""
     if ledger.use_error() is not None:
         return []
     return [
@@ -257,9 +258,7 @@ def held_tasks(ledger: Ledger) -> list[HeldView]:
 
 
 def condition(counts: Counts, left: int, paused: bool, somebody: bool) -> Condition:
-    """Return the condition of tasks of these counts, of which ``left`` can still run, if
-    ``somebody`` is at work.
-    """
+    """Return the condition of tasks with these counts."""
     if not any(counts.values()):
         return 'empty'
     if not left:
@@ -421,8 +420,9 @@ def _rate(ledger: Ledger, now: float) -> float | None:
 
 
 def usual_rate(ledger: Ledger, rows: Iterable[int], now: float) -> float | None:
-    """Tasks per second, of running ones none of which ended lately: each takes as long as those
-    of its app before, or as it has taken already.
+    """Return the expected tasks per second of running tasks without recent ends.
+
+    Each takes as long as the tasks of its app before, or as it has taken already.
     """
     state = ledger.state
     rate = 0.0
@@ -435,8 +435,9 @@ def usual_rate(ledger: Ledger, rows: Iterable[int], now: float) -> float | None:
 
 
 def _recent(ledger: Ledger) -> tuple[list[tuple[float, float, int]], float]:
-    """The ends of the journal's tail (when they were reported, when the first of them began, how
-    many), and the time from which on they are complete.
+    """Return the ends in the journal's tail, and the time from which none is missing.
+
+    Each has the time it was reported, that of its first start, and a number of tasks.
     """
     found: list[tuple[float, float, int]] = []
     end = ledger.journal.offset
@@ -505,7 +506,7 @@ def failure_of(task: TaskSummary) -> FailureView:
 
 
 def blocked_causes(ledger: Ledger, rows: Iterable[int] | None = None) -> list[CauseView]:
-    """The tasks that did not succeed and that others need, with how many can't run because of each.
+    """Return unsuccessful tasks that others need, with how many tasks each blocks.
 
     Parameters
     ----------
@@ -531,9 +532,7 @@ def blocked_causes(ledger: Ledger, rows: Iterable[int] | None = None) -> list[Ca
 
 
 def events_at(ledger: Ledger, offsets: Iterable[int]) -> Iterator[tuple[int, Event | None]]:
-    """The events at offsets (ascending, for speed) of the journal; ``None`` for what can't be
-    read.
-    """
+    """Yield the events at offsets of the journal, or None where one is damaged."""
     with ledger.journal.open_reader() as file:
         for offset in offsets:
             file.seek(offset)
@@ -592,9 +591,7 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[TaskSummary]:
 
 
 def author_of(ledger: Ledger, row: int) -> str:
-    """Return the name of the user who added a task to a queue that a group shares; empty in
-    other queues.
-    """
+    """Return the user who added a task to a queue that a group shares; '' elsewhere."""
     authors = ledger.authors
     uid = -1 if authors is None else authors.author_of(ledger.state, row)
     return username(uid) if uid >= 0 else ''
@@ -804,9 +801,7 @@ def _statistics(name: str, values: list[int], user: str | None) -> DurationsView
 
 
 def is_left(ledger: Ledger, row: int) -> bool:
-    """Return True if a task runs or will run: it has neither ended nor is blocked nor
-    superseded.
-    """
+    """Return True for a running or future task: not ended, blocked or superseded."""
     status = ledger.state.status[row]
     if status in (WAITING, PENDING) and row in ledger.state.superseded:
         return False

@@ -1,6 +1,4 @@
-"""Compare a task with those beside it: its neighbours in the queue, other tasks of its app, the
-apps of a queue.
-"""
+"""A task's neighbours in the queue, other tasks of its app, and a queue's apps."""
 
 from __future__ import annotations
 
@@ -24,8 +22,9 @@ _FAR = 4000  # rows that are looked at for them, and for neighbours
 
 
 def neighbours(ledger: Ledger, row: int) -> tuple[TaskLabel | None, TaskLabel | None]:
-    """Return the tasks before and after a task, in the order they were added; superseded ones
-    only beside one that is.
+    """Return the tasks added before and after a task.
+
+    Superseded tasks are neighbours of superseded ones only.
     """
     state = ledger.state
     last = len(state.status)
@@ -79,7 +78,7 @@ def peers(ledger: Ledger, row: int) -> PeersView | None:
 
 
 def app_summaries(ledger: Ledger, durations: Mapping[int, float]) -> list[AppView]:
-    """Summarise a queue app by app, in order of the apps' coming, without superseded tasks.
+    """Summarise a queue by app, in order of appearance, without superseded tasks.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Find tasks by their arguments and by why they did not succeed; nothing is unpickled.
+"""Find tasks by arguments and by cause of failure; nothing is unpickled.
 
 Arguments of a row never change, so that what was found is kept with the view of the queue, and only
 new rows are read.
@@ -42,9 +42,7 @@ class _Found(NamedTuple):
 
 
 def argument_terms(text: str) -> list[Term]:
-    """Return the conditions in a search such as ``i=12, kind=fast``; none if it is another
-    search.
-    """
+    """Return the conditions of a search such as ``i=12, kind=fast``; none of others."""
     if not re.match(r'\s*[A-Za-z_]\w*\s*(=|!=)', text):
         return []
     terms = []
@@ -84,9 +82,7 @@ def rows_by_arguments(ledger: Ledger, terms: Sequence[Term]) -> set[int]:
 
 
 def _arguments(ledger: Ledger, row: int) -> dict[str, str]:
-    """Return the arguments of a task as text; none if they are lost, or are not what desipipe
-    writes.
-    """
+    """Return a task's arguments as text; none if lost or not written by desipipe."""
     try:
         found: Any = ledger.arguments(row)
     except (PayloadError, IndexError, ValueError, struct.error):
@@ -111,9 +107,7 @@ def _number(text: str) -> float | None:
 
 
 def rows_by_cause(ledger: Ledger, rows: Iterable[int], text: str) -> set[int]:
-    """Return those of ``rows`` that did not succeed, and whose cause has ``text`` (lower case)
-    in it.
-    """
+    """Return unsuccessful tasks of ``rows`` whose cause contains a lower-case text."""
     state = ledger.state
     if not any(code in state.status for code in (FAILED, KILLED, UNKNOWN)):
         return set()

@@ -1,5 +1,4 @@
-"""Lists of tasks, cut into pages: the columns of the state are looked through, and only what is
-shown is read.
+"""Pages of tasks: columns are searched, and only what is shown is read.
 
 As in :mod:`desipipe.view.queue`, nothing is unpickled.
 """
@@ -46,7 +45,7 @@ def task_page(
     order: str = '',
     durations: Callable[[], Mapping[int, float]] | None = None,
 ) -> TaskPage:
-    """Return one page of the tasks that match all conditions, in the order they were added.
+    """Return one page of the tasks that match all conditions, oldest first.
 
     Parameters
     ----------

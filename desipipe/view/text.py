@@ -1,4 +1,4 @@
-"""The words and bars in which people read a summary: the same in the terminal and under a cell.
+"""Text and bars of a summary, the same in the terminal and under a cell.
 
 A line is a list of pieces of text with a style (empty: none), such as ``'bold #009e73'``; who shows
 it decides what to do about styles.
@@ -58,7 +58,7 @@ _COUNTED: tuple[StateName, ...] = (
 
 
 def badge_text(badge: BadgeView) -> str:
-    """Return a state of a task cell, and why: ``↻ stale: helper `inside` changed in cell 3``."""
+    """Format a task cell's state and reason: ``↻ stale: helper `f` changed``."""
     reason = f': {badge["reason"]}' if badge['reason'] else ''
     return f'{BADGE_SYMBOLS[badge["state"]]} {badge["state"]}{reason}'
 
@@ -159,7 +159,7 @@ def left_text(ends: float, now: float) -> str:
 
 
 def job_text(job: JobView, now: float) -> str:
-    """``'48_0 running fraction[3] on n1 (9 min left)'``, ``'48_1 pending (Resources)'``."""
+    """Format a job: ``'48_0 running fraction[3] on n1 (9 min left)'``."""
     words = f'{job["job"]} {job["state"]}'
     if job['tasks']:
         first, rest = job['tasks'][0], job['running'] - 1
@@ -178,9 +178,7 @@ def job_text(job: JobView, now: float) -> str:
 
 
 def group_text(group: JobGroup, now: float) -> str:
-    """``'120 running 480 tasks on 15 nodes (9 min left to 41 min left)'``, ``'36 pending
-    (Priority)'``.
-    """
+    """Format equal jobs: ``'36 pending (Priority)'``, ``'120 running 480 tasks'``."""
     return f'{format_count(group["n"])}{_alike(group, now)}'
 
 
@@ -199,7 +197,7 @@ def _alike(group: JobGroup, now: float) -> str:
 
 
 def jobs_text(jobs: Sequence[JobView], groups: Sequence[JobGroup], now: float) -> str:
-    """The jobs of a batch system in a line: a few one by one, many by state and reason.
+    """Format jobs in a line: a few one by one, many by state and reason.
 
     Parameters
     ----------
@@ -233,7 +231,7 @@ def jobs_text(jobs: Sequence[JobView], groups: Sequence[JobGroup], now: float) -
 
 
 def waiting_text(groups: Iterable[JobGroup]) -> str:
-    """Format how many jobs wait, and why: ``'3 jobs pending (Priority, Resources)'``; or empty."""
+    """Format pending jobs: ``'3 jobs pending (Priority, Resources)'``; '' if none."""
     waiting = [group for group in groups if group['state'] == 'pending']
     reasons = ', '.join(group['reason'] for group in waiting if group['reason'])
     return (

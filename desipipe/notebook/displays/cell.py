@@ -77,9 +77,7 @@ class Handle(Display):
             self.cell.grace = self.again = time.monotonic() + _STARTS
 
     def publish(self, summary: CellView, update: bool = True, table: bool = False) -> int:
-        """Display a summary, or let it take the place of what is displayed; returns how large
-        that was, in bytes.
-        """
+        """Display a summary or replace the displayed one; return its size in bytes."""
         self.summary = summary
         self.shown = _fingerprint(summary)
         stamped = summary.copy()
@@ -169,8 +167,7 @@ def show(
     cached: bool = False,
     recorded: Recorded | None = None,
 ) -> Handle:
-    """Show tasks under the cell that runs now, and keep that up to date from another thread until
-    they are over.
+    """Show tasks under the running cell, kept up to date by a thread until they end.
 
     What is over already is shown as if the cell had computed it: its outputs, then one quiet line.
     With ``DESIPIPE_NONINTERACTIVE=1`` in the environment it is waited for, and shown then.
@@ -212,8 +209,7 @@ def show(
 
 
 def wait(handle: Handle) -> bool:
-    """Wait for the tasks of a display, with the bar live; then their outputs stand under the cell
-    as its own.
+    """Wait for a display's tasks with a live bar, then publish their outputs.
 
     An interrupt ends the wait and nothing else: the tasks go on, and so does the display.
 
@@ -283,9 +279,7 @@ def _wait_here(handle: Handle) -> None:
 
 
 def _publish_outputs(handle: Handle, update: bool, table: bool = False) -> None:
-    """Publish what the tasks printed and drew as the cell's own outputs, and what is said of
-    them without it.
-    """
+    """Publish what tasks printed and drew, as the cell's outputs."""
     cell = handle.cell
     summary = cell.summary(handle.title, handle.cached, limit=NATIVE, most=1000)
     outputs = summary['outputs']

@@ -1,4 +1,4 @@
-"""Display a queue or a future as the last line of a cell: text, HTML, JSON, kept up to date."""
+"""Displays of a queue or a future at the end of a cell: text, HTML, JSON."""
 
 from __future__ import annotations
 
@@ -211,8 +211,9 @@ class QueueDisplay(Shown):
 
 
 def _last_end(queue: Queue) -> float:
-    """Return the time of the journal's last event about a task that ended: what is displayed of
-    a queue at rest does not change.
+    """Return the time of the last end of a task in the journal; 0.0 if there is none.
+
+    It makes the display of a queue at rest stay the same.
     """
     offset = max(queue.ledger.state.ended_at, default=0)
     event = (
