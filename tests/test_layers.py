@@ -78,7 +78,7 @@ INSIDE = {
         'estimate plan file'
     ),
     'commands': (
-        'face common hints demo_pipeline differences change sharing addition completion logs '
+        'face common habits hints demo_pipeline differences change sharing addition completion logs '
         'script_source migrate processes kill tables findings machine_checks journal_checks '
         'process_checks queue_checks doctor files show following tasks notebooks records '
         'imports tour parser'

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from ..commands.face import visible_streams
+from ..commands.habits import choose_queue
 from ..commands.parser import build_parser, parse, parser_for
 
 __all__ = ['main']
@@ -76,6 +77,8 @@ def _run(argv: list[str]) -> int:
 
         print(f'desipipe {__version__}')
         return 0
+    if not getattr(args, 'queue', None):
+        choose_queue(args)
     status = args.handler(args)
     sys.stdout.flush()  # here, where a broken pipe is still handled
     return int(status or 0)

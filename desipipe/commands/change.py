@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..queue.location import check_names, find_tasks, type_queue
 from ..utils import is_pattern
 from .common import (
+    QueueDefault,
     Verbs,
     add_conditions,
     add_json,
@@ -212,7 +213,7 @@ def _declare_delete(verbs: Verbs) -> None:
         'desipipe delete -q my_queue',
         "desipipe delete -q 'test*' --force",
     )
-    add_queue(parser, several=True)
+    add_queue(parser, several=True, default=QueueDefault.NAMED)
     parser.add_argument('--force', action='store_true', help='delete without asking')
 
 

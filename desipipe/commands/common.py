@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import enum
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -20,22 +21,38 @@ Handler = Callable[[argparse.Namespace], int | None]
 _EXAMPLES = 'Example:\n'
 
 
+class QueueDefault(enum.Enum):
+    """The queue that a verb means where none is named."""
+
+    NAMED = 'none: it must be named'
+    ONLY = 'your only queue'
+    LATEST = 'the one that changed last'
+    ALL = 'all of yours'
+    NONE = 'none'
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are one line, and say where there is help."""
 
     def error(self, message: str) -> NoReturn:
         """Complain, and exit with status 2."""
-        self.exit(
-            2,
-            f'{self.prog}: {message.rstrip(".")}{"" if message.endswith("?") else "."} See: '
-            f'{self.prog} --help\n',
-        )
+        message = message[:1].upper() + message[1:].rstrip('.')
+        end = '' if message.endswith('?') else '.'
+        self.exit(2, f'{self.prog}: {message}{end} See: {self.prog} --help\n')
+
+    def _check_value(self, action: argparse.Action, value: object) -> None:
+        """Refuse what is no choice of an option, with those that are close."""
+        if action.choices is not None and value not in action.choices:
+            from ..errors import close_names
+
+            near = close_names(str(value), map(str, action.choices), n=30)
+            raise argparse.ArgumentError(action, f'there is no {value!r}: {near}')
 
     def refuse(self, arguments: Sequence[str]) -> NoReturn:
-        """Complain about words that nobody asked for."""
+        """Complain about arguments that the verb does not take."""
         from ..errors import close_names
 
-        word = arguments[0]
+        word = next((word for word in arguments if word.startswith('-')), arguments[0])
         if word.startswith('-'):
             options = [
                 option
@@ -47,7 +64,7 @@ class Parser(argparse.ArgumentParser):
             self.error(
                 f'there is no option {word}: {close_names(word.partition("=")[0], options, n=20)}'
             )
-        self.error(f'{word!r} is one word too many')
+        self.error(f'unexpected argument {word!r}. Nothing was done')
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -110,27 +127,30 @@ class Verbs:
 
 
 def add_queue(
-    parser: argparse.ArgumentParser, several: bool = False, required: bool = True
+    parser: argparse.ArgumentParser,
+    several: bool = False,
+    default: QueueDefault = QueueDefault.ONLY,
 ) -> None:
-    """Declare ``-q``."""
-    if several:
-        default = '' if required else ' (default: all of yours)'
-        parser.add_argument(
-            '-q',
-            '--queue',
-            nargs='+',
-            required=required,
-            metavar='QUEUE',
-            help=f'names, paths or quoted patterns{default}',
-        )
-    else:
-        parser.add_argument(
-            '-q',
-            '--queue',
-            required=required,
-            metavar='QUEUE',
-            help='name of the queue, user/name, or path',
-        )
+    """Declare ``-q``.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    several : bool, default=False
+        Whether several queues may be named.
+    default : QueueDefault, default=QueueDefault.ONLY
+        The queue that is meant where none is named.
+    """
+    kinds = 'names, paths or quoted patterns' if several else 'name, user/name or path'
+    more = '' if default is QueueDefault.NAMED else f' (default: {default.value})'
+    parser.add_argument(
+        '-q',
+        '--queue',
+        nargs='+' if several else None,
+        metavar='QUEUE',
+        help=kinds + more,
+    )
+    parser.set_defaults(queue_default=default, several_queues=several)
 
 
 def add_json(parser: argparse.ArgumentParser, help_text: str = 'print one JSON document') -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..queue.location import find_folders
-from .common import Verbs, add_json, add_queue, plural
+from .common import QueueDefault, Verbs, add_json, add_queue, plural
 from .differences import PAGE
 from .face import print_json
 from .findings import Finding, show_findings
@@ -54,7 +54,7 @@ def _declare_doctor(verbs: Verbs) -> None:
         'desipipe doctor -q my_queue --job  does a node of Slurm see it?',
         'desipipe doctor --migrate pipeline.py analysis.ipynb',
     )
-    add_queue(parser, several=True, required=False)
+    add_queue(parser, several=True, default=QueueDefault.NONE)
     parser.add_argument(
         '--repair', action='store_true', help='move damaged lines of the journal aside'
     )

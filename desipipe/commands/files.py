@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any
 
-from .common import Verbs, add_json, add_queue, describe, open_one, plural
+from .common import QueueDefault, Verbs, add_json, add_queue, describe, open_one, plural
 from .face import hint, print_json
 
 _APPEARANCE = {
@@ -38,7 +38,7 @@ def _declare_files(verbs: Verbs) -> None:
         'desipipe files -q my_queue data/power_LRG.npy  all about one file',
         'desipipe files -q my_queue --state stale changed',
     )
-    add_queue(parser)
+    add_queue(parser, default=QueueDefault.LATEST)
     parser.add_argument(
         'path', nargs='?', metavar='PATH', help='only this file, or files in this folder'
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..cells.option_types import seconds
 from ..queue.location import type_queue
-from .common import Verbs, add_json, add_queue, open_one, plural
+from .common import QueueDefault, Verbs, add_json, add_queue, open_one, plural
 from .face import FACE, hint, on_terminal
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _declare_watch(verbs: Verbs) -> None:
         'desipipe watch -q my_queue',
         'desipipe watch -q my_queue > progress.txt && echo done',
     )
-    add_queue(parser)
+    add_queue(parser, default=QueueDefault.LATEST)
     parser.add_argument(
         '--timeout',
         type=seconds,

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..queue.location import find_tasks, short, type_queue
-from .common import Verbs, add_conditions, add_queue, add_states, open_all, plural
+from .common import QueueDefault, Verbs, add_conditions, add_queue, add_states, open_all, plural
 from .face import hint
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _declare_kill(verbs: Verbs) -> None:
         'desipipe kill -q my_queue',
         'desipipe kill -q my_queue --jobid local:1a2b3c4d',
     )
-    add_queue(parser, several=True, required=False)
+    add_queue(parser, several=True, default=QueueDefault.NONE)
     add_conditions(parser, 'jobid', 'mid', 'tid', 'name')
     add_states(parser, 'cancel tasks in these states, and end no worker')
     parser.add_argument(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 
 from .common import Parser, Verbs
+from .habits import QUEUE_OPTIONS, find_verb, put_verb_first, take_queue
 
 _DESCRIPTION = (
     'Pipelines from notebooks: tasks in a durable queue on a shared filesystem, run by workers '
@@ -79,8 +80,9 @@ def parser_for(argv: list[str]) -> Parser:
 
     To declare all verbs takes longer than `status`.
     """
-    verb = argv[0].lower() if argv else ''
-    module = next((module for module, verbs in VERBS.items() if verb in verbs.split()), None)
+    names = {verb: module for module, verbs in VERBS.items() for verb in verbs.split()}
+    position = find_verb(argv, names)
+    module = None if position is None else names[argv[position].lower()]
     if module is None:
         return build_parser()
     return _parser('desipipe', _register_of(module))
@@ -107,18 +109,33 @@ def parse(argv: Sequence[str], parser: Parser) -> argparse.Namespace:
     args : argparse.Namespace
     """
     verbs = Verbs.of(parser)
-    if argv and argv[0] not in verbs and argv[0].lower() in verbs:
-        argv = [argv[0].lower(), *argv[1:]]
-    if argv and not argv[0].startswith('-') and argv[0] not in verbs:
+    argv = put_verb_first(argv, verbs)
+    if (word := _unknown_verb(argv, verbs)) is not None:
         from ..errors import close_names
 
-        parser.error(f'there is no verb {argv[0]!r}: {close_names(argv[0], verbs, n=30)}')
+        parser.error(f'there is no verb {word!r}: {close_names(word, verbs, n=30)}')
     args, extra = parser.parse_known_args(argv)
-    if extra:
-        verbs.get(args.verb, parser).refuse(extra)
-    if not args.version and not hasattr(args, 'handler'):
-        parser.error('say what to do')
+    if args.verb:
+        extra = take_queue(args, extra, argv[1:], verbs[args.verb])
+        if extra:
+            verbs[args.verb].refuse(extra)
+    elif not args.version:
+        parser.error('no verb was given')
     for name in ('state', 'property', 'name', 'tid', 'mid', 'jobid', 'mode'):
         if getattr(args, name, None) == []:
             setattr(args, name, None)  # an option without values asks for nothing
     return args
+
+
+def _unknown_verb(argv: Sequence[str], verbs: Collection[str]) -> str | None:
+    """Return the word that stands where a verb would."""
+    if not argv or argv[0] in verbs:
+        return None
+    if not argv[0].startswith('-'):
+        return argv[0]
+    candidates = [
+        word
+        for option, word in zip(argv, argv[1:], strict=False)
+        if not word.startswith('-') and option not in QUEUE_OPTIONS
+    ]
+    return candidates[0] if candidates else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..queue.location import find_folders, short, type_queue
 from ..utils import is_pattern
-from .common import Verbs, add_json, add_queue, each_of
+from .common import QueueDefault, Verbs, add_json, add_queue, each_of
 from .face import hint, on_terminal, print_json
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _declare_status(verbs: Verbs) -> None:
         'desipipe status -q my_queue',
         "desipipe status -q 'test*' --json",
     )
-    add_queue(parser, several=True, required=False)
+    add_queue(parser, several=True, default=QueueDefault.ALL)
     add_json(parser)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..cells.option_types import whole
 from ..queue.location import check_names, find_task, find_tasks
 from .common import (
+    QueueDefault,
     Verbs,
     add_conditions,
     add_json,
@@ -48,7 +49,7 @@ def _declare_tasks(verbs: Verbs) -> None:
         'desipipe tasks -q my_queue --state FAILED',
         'desipipe tasks -q my_queue --name fraction --property arguments err',
     )
-    add_queue(parser)
+    add_queue(parser, default=QueueDefault.LATEST)
     add_states(parser, 'tasks in these states')
     add_conditions(parser, 'name', 'tid', 'mid', 'jobid', 'index')
     parser.add_argument(
@@ -218,7 +219,7 @@ def _declare_time(verbs: Verbs) -> None:
         'Of those that succeeded, in seconds.',
         'desipipe time -q my_queue',
     )
-    add_queue(parser)
+    add_queue(parser, default=QueueDefault.LATEST)
     add_conditions(parser, 'name', 'tid', 'mid', 'jobid')
     add_json(parser)
 
@@ -261,7 +262,7 @@ def _declare_explain(verbs: Verbs) -> None:
         'TASK is the beginning of its identity, or app[index].',
         "desipipe explain -q my_queue 'average[0]'",
     )
-    add_queue(parser)
+    add_queue(parser, default=QueueDefault.LATEST)
     parser.add_argument('task', metavar='TASK', help='start of its identity, or app[index]')
     add_json(parser)
 
@@ -307,7 +308,7 @@ def _declare_logs(verbs: Verbs) -> None:
         'desipipe logs -q my_queue 1a2b3c4d --save displays      its figures and tables, whole, as '
         'files',
     )
-    add_queue(parser)
+    add_queue(parser, default=QueueDefault.LATEST)
     parser.add_argument('task', metavar='TASK', help='start of its identity, or app[index]')
     parser.add_argument(
         '-f', '--follow', action='store_true', help='keep printing until the task has ended'

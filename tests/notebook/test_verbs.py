@@ -133,8 +133,8 @@ def test_queue_by_variable_or_by_future(kernel: Front) -> None:
 @pytest.mark.parametrize(
     ('line', 'words'),
     [
-        ('statsu', r"there is no verb 'statsu': did you mean .*status"),
-        ('tasks --sate FAILED', r'there is no option --sate: did you mean --state'),
+        ('statsu', r"There is no verb 'statsu': did you mean .*status"),
+        ('tasks --sate FAILED', r'There is no option --sate: did you mean --state'),
         ('tasks --state FALED', r"there is no state 'FALED': did you mean FAILED"),
         ('tasks --name sqare', r"no task of this queue is named 'sqare': did you mean square"),
         ('tasks -q mien', r"there is no queue 'mien' .*did you mean mine\?.*%desipipe queues"),
