@@ -616,7 +616,7 @@ def test_deleting_what_is_needed(queue: Queue) -> None:
     future = square_app(queue)(7.0)
     after = square_app(queue)(8.0, y=future)
     with refused(
-        UnknownTaskError, future.id[:12], after.id[:12], 'nothing was deleted', near=queue.folder
+        UnknownTaskError, future.id[:12], after.id[:12], 'Nothing was deleted', near=queue.folder
     ):
         del queue[future.id]
     queue.set_task_state(future.id, 'FAILED')
@@ -636,9 +636,9 @@ def test_accepting_what_does_not_fit(queue: Queue) -> None:
 
     one, two, _ = queue.tasks()
     foreign = TaskManager(queue).python_app(other)(1.0)
-    with refused(AppChangedError, 'square', 'other', 'nothing was changed', near=queue.folder):
+    with refused(AppChangedError, 'square', 'other', 'Nothing was changed', near=queue.folder):
         queue.accept(one, foreign)
-    with refused(AppChangedError, one.id[:12], 'PENDING', 'nothing was changed', near=queue.folder):
+    with refused(AppChangedError, one.id[:12], 'PENDING', 'Nothing was changed', near=queue.folder):
         queue.accept(one, two)
 
 

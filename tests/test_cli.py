@@ -293,7 +293,7 @@ def test_cheap(shell: Shell, argv: list[str]) -> None:
         (['work', '-q', 'ran', '--timeout', '-1'], 'at least 0'),
         (['work', '-q', 'ran', '--mid', 'nope'], 'no task manager'),
         (['cancel', '-q', 'ran'], 'Nothing was cancelled: name tasks'),
-        (['accept', '-q', 'ran', 'square[0]', 'total[0]'], 'two apps'),
+        (['accept', '-q', 'ran', 'square[0]', 'total[0]'], "of app 'square' for app 'total'"),
         (['add', '-q', 'nope', '--', 'true'], 'no queue'),
         (['doctor', '--repair'], 'Nothing was repaired'),
         (['completion', 'tcsh'], "there is no 'tcsh': did you mean zsh"),

@@ -248,7 +248,7 @@ def test_get_queue_takes_names_patterns_and_lists(queue: Queue) -> None:
     assert get_queue('new').counts() == 0
     with pytest.raises(ValueError, match='2 queues are'):
         get_queue('test*')
-    with pytest.raises(ValueError, match="there is no queue 'none'"):
+    with pytest.raises(ValueError, match="There is no queue 'none'"):
         get_queue('none', create=False)
 
 

@@ -304,7 +304,7 @@ def test_explain_names_the_difference_and_accept_takes_it(queue: Queue, tmp_path
     assert run(changed, 'accept', stdin=tid).strip() == '6'
     assert len(queue) == 2
     assert run(changed, 'explain').startswith('compute[0]')
-    with pytest.raises(AppChangedError, match='two apps'):
+    with pytest.raises(AppChangedError, match='Cannot accept a result of app'):
         queue.accept(tid, TaskManager(queue).python_app(_other).task())
     assert queue.counts['SUCCEEDED'] == queue.n_superseded == 1
 

@@ -42,7 +42,7 @@ def find_folder(name: str, config: Config) -> str:
         error = unknown_queue(folder)
         if '/' in stem and os.path.isfile(os.path.join(stem + SUFFIX, FILE_NAME)):
             raise type(error)(
-                f'there is no queue {os.path.basename(stem)!r} of user {os.path.dirname(stem)!r}: '
+                f'There is no queue {os.path.basename(stem)!r} of user {os.path.dirname(stem)!r}: '
                 f'did you mean ./{stem}?'
             )
         raise error

@@ -36,7 +36,7 @@ def check_name(name: str) -> str:
         raise InvalidQueueNameError(
             f'{name!r} cannot be the name of a queue: use letters, digits and any of _ . + = @ -, '
             'beginning with a letter, a digit or _ '
-            f'(no {SUFFIX!r} at the end, 128 characters at most). Nothing was created'
+            f'(no {SUFFIX!r} at the end, 128 characters at most). Nothing was created.'
         )
     return name
 
@@ -100,7 +100,7 @@ def _subfolders(name: str, folder: str) -> list[str]:
         raise InvalidQueueNameError(
             f'{name!r} is no queue: use name, folder/name, user/name, or a path that begins with '
             './ or /. '
-            'In names, use letters, digits and any of _ . + = @ -. Nothing was created'
+            'In names, use letters, digits and any of _ . + = @ -. Nothing was created.'
         )
     return parts
 
@@ -176,8 +176,8 @@ def _exists(folder: str) -> bool:
         return False
     except PermissionError as exc:
         raise PermissionDeniedError(
-            f'{folder} cannot be looked into by you ({exc.strerror}); nothing was changed. Ask its '
-            'owner, or choose another queue'
+            f'You have no permission to look into {folder} ({exc.strerror}). Nothing was changed. '
+            'Ask its owner, or choose another queue.'
         ) from None
     return True
 
@@ -196,6 +196,6 @@ def unknown_queue(folder: str) -> UnknownQueueError:
         advice = 'Take its tasks and results over into a queue of this version'
         return UnknownQueueError(f'{problem}. {advice}:\n{import_command(old)}')
     return UnknownQueueError(
-        f'there is no queue {name!r} in {parent}: {close_names(name, names)}. List queues with: '
+        f'There is no queue {name!r} in {parent}: {close_names(name, names)}. List queues with: '
         'desipipe queues'
     )

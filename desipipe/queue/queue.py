@@ -97,7 +97,7 @@ _CONFIRM = 10.0  # s for workers to read that the queue will be deleted
 
 
 def create_folder(folder: str, config: Config, group: str = '') -> None:
-    """Make a queue's folder: test the filesystem's locks, then put everything in place at once.
+    """Create a queue's folder in one step, after a test of the filesystem's locks.
 
     Parameters
     ----------
@@ -120,28 +120,28 @@ def create_folder(folder: str, config: Config, group: str = '') -> None:
         os.mkdir(temporary, 0o700)
     except PermissionError as exc:
         raise PermissionDeniedError(
-            f'no permission to create a queue in {parent} ({exc.strerror}): choose another folder '
-            'with base_dir= or DESIPIPE_QUEUE_DIR'
+            f'You have no permission to create a queue in {parent} ({exc.strerror}). Nothing was '
+            'created. Choose another folder with base_dir= or DESIPIPE_QUEUE_DIR.'
         ) from None
     except OSError as exc:
         if exc.errno == errno.EROFS:
             raise PermissionDeniedError(
-                f'{parent} is on a read-only filesystem: choose another folder with base_dir= or '
-                'DESIPIPE_QUEUE_DIR'
+                f'{parent} is on a read-only filesystem. Nothing was created. Choose another '
+                'folder with base_dir= or DESIPIPE_QUEUE_DIR.'
             ) from None
         raise disk_full(exc, parent) from exc
     try:
         try:
-            found = probe(temporary, config.lock)
+            locking = probe(temporary, config.lock)
             for name in SUBFOLDERS:
                 make_folder(temporary, name, 0o700)
             fd = open_file(temporary, 'lock', os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             with os.fdopen(fd, 'wb'):
                 share(fd, temporary)
             header = {
-                'lock': found.lock,
-                'shared': found.mount.shared,
-                'fstype': found.mount.fstype,
+                'lock': locking.lock,
+                'shared': locking.mount.shared,
+                'fstype': locking.mount.fstype,
                 'lease': config['lease'],
                 't': time.time(),
             }
@@ -151,7 +151,7 @@ def create_folder(folder: str, config: Config, group: str = '') -> None:
                 temporary, {**header, 'name': os.path.basename(folder).removesuffix(SUFFIX)}
             )
             if group:
-                _check_shared_lock(found.lock, folder)
+                _check_shared_lock(locking.lock, folder)
                 give_folder(temporary, gid)
         except OSError as exc:
             raise disk_full(exc, parent) from exc
@@ -163,8 +163,8 @@ def create_folder(folder: str, config: Config, group: str = '') -> None:
         # client.
         if exc.errno in (errno.ENOTEMPTY, errno.EEXIST):
             raise QueueExistsError(
-                f'there is a queue in {folder} already: open it with create=False, or delete it '
-                f'with: desipipe delete -q {quote(folder)}'
+                f'There is a queue in {folder} already. Nothing was changed. Open it with '
+                f'create=False, or delete it:\ndesipipe delete -q {quote(folder)}'
             ) from None
         raise exc
     finally:
@@ -278,8 +278,8 @@ class Queue(BaseClass):
         exists = queue_exists(self.folder)
         if create is True and exists:
             raise QueueExistsError(
-                f'there is a queue in {self.folder} already: open it with create=False, or delete '
-                f'it with: desipipe delete -q {quote(self.folder)}'
+                f'There is a queue in {self.folder} already. Nothing was changed. Open it with '
+                f'create=False, or delete it:\ndesipipe delete -q {quote(self.folder)}'
             )
         if create is False and not exists:
             raise unknown_queue(self.folder)
@@ -365,8 +365,8 @@ class Queue(BaseClass):
         again = []
         ended: list[Task] = []
         for task in todo:
-            known = task.is_of(self.ledger) or task.id in self
-            if task.ended and (replace or not known):
+            is_known = task.is_of(self.ledger) or task.id in self
+            if task.ended and (replace or not is_known):
                 ended.append(task)
             if task.is_of(self.ledger):
                 futures.append(Future(self.ledger, task.tid))
@@ -395,9 +395,7 @@ class Queue(BaseClass):
         return futures[0] if single else futures
 
     def _end(self, task: Task) -> None:
-        """End a task of the queue as an object of it says, whether or not that object has run
-        it.
-        """
+        """End a task as its object says, whether or not that object has run it."""
         if task.report():
             return
         ledger, row = self.ledger, self.ledger.find(task.id)
@@ -447,8 +445,9 @@ class Queue(BaseClass):
 
     @contextlib.contextmanager
     def batch(self) -> Generator[Queue, None, None]:
-        """Collect what is added within, and write it at the end in one go; nothing is added if
-        the block raises.
+        """Collect what is added within, and write it at the end in one go.
+
+        Nothing is added if the block raises.
         """
         if self._collecting is not None:
             yield self  # the outer one writes
@@ -497,8 +496,9 @@ class Queue(BaseClass):
 
     @property
     def counts(self) -> Counts:
-        """Number of tasks by state, without superseded ones, a dictionary; ``counts(state=, mid=)``
-        is the number of tasks that fit.
+        """Number of tasks by state, without superseded ones, a dictionary.
+
+        ``counts(state=, mid=)`` is the number of tasks that fit.
 
         RUNNING are those in a slot. What a worker has claimed beside them is PENDING, and
         ``counts.claimed`` is the number of these.
@@ -571,31 +571,32 @@ class Queue(BaseClass):
         row: int | Iterable[int] | None = None,
         superseded: bool | None = False,
     ) -> list[int]:
-        """Return the rows of the tasks that fit all of the conditions, in order of their coming;
-        each may be one value or several.
+        """Return the rows of the tasks that fit all conditions, in order of their coming.
+
+        Each condition may be one value or several.
 
         ``superseded``: False: without superseded tasks, unless they are named by ``tid``; True:
         only these; None: with them.
         """
         ledger = self.ledger
         ledger.follow()
-        known = ledger.state
+        fold = ledger.state
         rows: Iterable[int]
         if tid is not None:
             rows = [ledger.find(_hex(text)) for text in several(tid)]
         else:
-            rows = known.each()
+            rows = fold.each()
         if state is not None:
-            rows = known.rows_shown(rows, {state_code(text) for text in several(state)})
+            rows = fold.rows_shown(rows, {state_code(text) for text in several(state)})
         if mid is not None:
-            mids = set(mids_of_names(known, mid))
-            rows = [row for row in rows if known.groups[known.group[row]].mid in mids]
+            mids = set(mids_of_names(fold, mid))
+            rows = [row for row in rows if fold.groups[fold.group[row]].mid in mids]
         if name is not None:
             names = set(several(name))
-            rows = [row for row in rows if known.groups[known.group[row]].name in names]
+            rows = [row for row in rows if fold.groups[fold.group[row]].name in names]
         if index is not None:
             indices = {index} if isinstance(index, int) else set(index)
-            rows = [row for row in rows if known.index[row] in indices]
+            rows = [row for row in rows if fold.index[row] in indices]
         if row is not None:
             wanted = {row} if isinstance(row, int) else set(row)
             rows = [row for row in rows if row in wanted]
@@ -603,7 +604,7 @@ class Queue(BaseClass):
             jobs = set(_job_texts(jobid))
             rows = [row for row in rows if ledger.job(row) in jobs]
         if superseded is not None and (superseded or tid is None):
-            rows = [row for row in rows if (row in known.superseded) == superseded]
+            rows = [row for row in rows if (row in fold.superseded) == superseded]
         return list(rows)
 
     def tasks(
@@ -643,28 +644,28 @@ class Queue(BaseClass):
         names = [] if property is None else several(property)
         for text in names:
             if not hasattr(Task, text):
-                known = (
-                    known
-                    for known in dir(Task)
-                    if not known.startswith('_') and known not in dir(BaseClass)
+                properties = (
+                    member
+                    for member in dir(Task)
+                    if not member.startswith('_') and member not in dir(BaseClass)
                 )
                 raise UnknownPropertyError(
-                    f'A task has no property {text!r}: {close_names(text, known, n=30)}'
+                    f'A task has no property {text!r}: {close_names(text, properties, n=30)}'
                 )
         ids = tids_there(self, tid)
         rows = self.select(ids, state, mid, jobid, name, index, superseded=superseded)
-        found: list[Any] = [Task.stored(self.ledger, row) for row in (rows[:1] if one else rows)]
+        values: list[Any] = [Task.stored(self.ledger, row) for row in (rows[:1] if one else rows)]
         if names:
             # The identity as people hold it: text.
             read = operator.attrgetter(*['id' if text == 'tid' else text for text in names])
-            found = [
+            values = [
                 read(task) if isinstance(property, str) or len(names) > 1 else (read(task),)
-                for task in found
+                for task in values
             ]
-        return (found[0] if found else None) if one else found
+        return (values[0] if values else None) if one else values
 
     def futures(self, **kwargs: Any) -> list[Future]:
-        """Futures of the tasks that fit; conditions as for :meth:`tasks`."""
+        """Return futures of the tasks that fit; conditions as for :meth:`tasks`."""
         return [Future(self.ledger, self.ledger.state.ids[row]) for row in self.select(**kwargs)]
 
     def pop(
@@ -699,14 +700,14 @@ class Queue(BaseClass):
             chosen = self.select(tid=tids_there(self, tid), mid=mid, state=state, **kwargs)
 
         def decide() -> Sequence[JournalEvent]:
-            known = ledger.state
+            fold = ledger.state
             if chosen is None:
-                mids = list(known.managers) if mid is None else mids_of_names(known, mid)
-                rows = known.next_pending(mids, 1)
+                mids = list(fold.managers) if mid is None else mids_of_names(fold, mid)
+                rows = fold.next_pending(mids, 1)
             else:
-                rows = [row for row in chosen if known.status[row] == code][:1]
-            claimed[:] = [] if known.paused else rows
-            return begin_here(known, claimed, time.time())
+                rows = [row for row in chosen if fold.status[row] == code][:1]
+            claimed[:] = [] if fold.paused else rows
+            return begin_here(fold, claimed, time.time())
 
         ledger.journal.write(decide)
         return (
@@ -733,11 +734,11 @@ class Queue(BaseClass):
         state = self.ledger.state
         mids = list(state.managers) if mid is None else [find_mid(state, mid)]
         make = from_above('task_manager') if property is None else None
-        found: list[Any] = mids if make is None else [make(self.ledger, key) for key in mids]
-        return found if mid is None else found[0]
+        managers: list[Any] = mids if make is None else [make(self.ledger, key) for key in mids]
+        return managers if mid is None else managers[0]
 
     def add_process(self, pid: int | str, provider: Any) -> None:
-        """Note a process, or a job, that works for this queue without being one of its workers.
+        """Note a process, or a job, that works for this queue and is no worker of it.
 
         Parameters
         ----------
@@ -759,20 +760,21 @@ class Queue(BaseClass):
         return [mid for mid in state.managers if state.provider_name(mid) == name]
 
     def processes(self) -> list[Process]:
-        """Return the manager and the workers that live, and what was added by
-        :meth:`add_process`: pairs of process or job, and provider.
+        """Return the manager and the workers that live.
+
+        What :meth:`add_process` added comes last. Each is a pair of process or job, and provider.
         """
         self.ledger.follow()
         state = self.ledger.state
-        found = []
+        processes = []
         if state.manager is not None:
             event = state.manager
-            found.append(
+            processes.append(
                 Process('manager', event['w'], event['host'], event['pid'], '', event['t'])
             )
         for worker in state.alive.values():
             provider = 'local' if worker.is_local else state.provider_name(worker.mid)
-            found.append(
+            processes.append(
                 Process(
                     'worker',
                     worker.name,
@@ -783,10 +785,10 @@ class Queue(BaseClass):
                     provider,
                 )
             )
-        return [*found, *(Process.added(event) for event in state.processes.values())]
+        return [*processes, *(Process.added(event) for event in state.processes.values())]
 
     def summary(self, mid: str | None = None, return_type: str = 'dict') -> Any:
-        """Counts by state, of all tasks or of those of one task manager.
+        """Return counts by state, of all tasks or of those of one task manager.
 
         Parameters
         ----------
@@ -803,7 +805,7 @@ class Queue(BaseClass):
         if return_type == 'dict':
             return counts
         if return_type != 'str':
-            raise ValueError(f"return_type={return_type!r}: use 'dict' or 'str'")
+            raise ValueError(f"There is no return_type {return_type!r}. Use 'dict' or 'str'.")
         return '\n'.join(f'{name:<10s}: {counts[name]:d}' for name in STATES)
 
     # Deciding
@@ -829,14 +831,14 @@ class Queue(BaseClass):
             When they say to have begun, in seconds since the epoch; None: what is known.
         """
         ledger = self.ledger
-        known = [text for text in several(tid) if text in self]
+        tids = [text for text in several(tid) if text in self]
         for text in several(tid):
-            if text not in known:
+            if text not in tids:
                 self._tell_unknown(text, 'changed')
-        ledger.change(lambda _: [ledger.find(_hex(text)) for text in known], state_code(state))
+        ledger.change(lambda _: [ledger.find(_hex(text)) for text in tids], state_code(state))
         if jobid is not None or t0 is not None:
             job, began = None if jobid is None else str(jobid), None if t0 is None else float(t0)
-            for text in known:
+            for text in tids:
                 ledger.mark(ledger.find(_hex(text)), job, began)
         if self.spawn:
             self.keep_spawned()
@@ -927,8 +929,9 @@ class Queue(BaseClass):
         mid: str | Iterable[str] | None = None,
         manager: bool | None = None,
     ) -> tuple[list[str], Withdrawn]:
-        """Do what :meth:`kill` does, and return also which jobs of batch systems were cancelled
-        here, and which could not be.
+        """Do what :meth:`kill` does, and return the withdrawn jobs, too.
+
+        These are the jobs of batch systems that were cancelled here, and those that could not be.
         """
         from .jobs import Withdrawn
 
@@ -942,8 +945,9 @@ class Queue(BaseClass):
         mid: str | Iterable[str] | None = None,
         manager: bool | None = None,
     ) -> list[str]:
-        """Order workers, and the manager, to end, as :meth:`kill` does, and leave the jobs of
-        batch systems that have not begun to the manager.
+        """Order workers, and the manager, to end, as :meth:`kill` does.
+
+        The jobs of batch systems that have not begun are left to the manager.
         """
         self.ledger.follow()
         jobs = None if jobid is None else set(several(jobid))
@@ -994,7 +998,10 @@ class Queue(BaseClass):
         return record is not None and not gone(record)
 
     def wait_stopped(self, timeout: float = 30.0) -> bool:
-        """Wait until no worker and no manager is left; ``False`` after ``timeout`` seconds."""
+        """Wait until no worker and no manager is left.
+
+        Return ``False`` after ``timeout`` seconds.
+        """
         return self.ledger.wait(
             lambda: not self.ledger.state.alive and self.ledger.state.manager is None, timeout
         )
@@ -1016,7 +1023,9 @@ class Queue(BaseClass):
         clear(self.ledger, carry=not kill)
 
     def delete(self, kill: bool = True) -> None:
-        """Delete the queue, with all its tasks and results; nothing happens if it is gone already.
+        """Delete the queue, with all its tasks and results.
+
+        Nothing happens if it is gone already.
 
         Parameters
         ----------
@@ -1127,8 +1136,9 @@ class Queue(BaseClass):
         return [self.ledger.state.ids[row].hex() for row in self.ledger.drop(choose)]
 
     def compact(self) -> dict[str, dict[str, int]]:
-        """Rewrite the journal in fewer lines, and gather small payload files when no worker lives;
-        nothing is lost.
+        """Rewrite the journal in fewer lines; nothing is lost.
+
+        Small payload files are gathered when no worker lives.
 
         Returns
         -------
@@ -1145,14 +1155,16 @@ class Queue(BaseClass):
         share_queue(self.ledger, group)
 
     def unshare(self) -> list[str]:
-        """Take the queue back from its group; returns the names of other users who own files in
-        it, which stay theirs.
+        """Take the queue back from its group.
+
+        Return the names of other users who own files in it, which stay theirs.
         """
         return unshare_queue(self.ledger)
 
     def repair(self) -> int:
-        """Move damaged lines of the journal aside, into a file ``journal.damaged-…`` of the
-        queue's folder; returns how many.
+        """Move damaged lines of the journal aside, and return how many.
+
+        They go to a file ``journal.damaged-…`` of the queue's folder.
         """
         from .compact import repair
 
@@ -1162,7 +1174,9 @@ class Queue(BaseClass):
     # Why
 
     def explain(self, task: Task | Future | str) -> str:
-        """Why a task waits, or why it is computed (again) although something like it is known.
+        """Explain why a task waits, or why it is computed.
+
+        That is, computed again, although something like it is known.
 
         Parameters
         ----------
@@ -1182,8 +1196,9 @@ class Queue(BaseClass):
         return explain(self.ledger, task)
 
     def accept(self, old: Task | Future | str, new: Task | Future | str) -> Future:
-        """Take the result of ``old`` for ``new``, whose code or arguments differ, without computing
-        it.
+        """Take the result of ``old`` for ``new`` without computing it.
+
+        Their code or arguments differ.
 
         Parameters
         ----------
@@ -1208,8 +1223,8 @@ class Queue(BaseClass):
         )
         if source.name != target.name:
             raise AppChangedError(
-                f'{source.name} and {target.name} are two apps: a result of one cannot be accepted '
-                'for the other; nothing was changed'
+                f'Cannot accept a result of app {source.name!r} for app {target.name!r}. Nothing '
+                'was changed.'
             )
         ledger = self.ledger
 
@@ -1217,8 +1232,8 @@ class Queue(BaseClass):
             row = ledger.row(source.tid)
             if ledger.state.status[row] != SUCCEEDED:
                 raise AppChangedError(
-                    f'task {source.id[:12]} is {source.state}: it has no result to accept; nothing '
-                    'was changed'
+                    f'Task {source.id[:12]} is {source.state} and has no result to accept. Nothing '
+                    'was changed.'
                 )
             # Where it is new, its own line comes right before.
             rows = [
@@ -1245,7 +1260,7 @@ class Queue(BaseClass):
         return Future(ledger, target.tid)
 
     def app(self, tid: str) -> App:
-        """The app of a stored task."""
+        """Return the app of a stored task."""
         return StoredApp(self.ledger, self.ledger.find(_hex(tid)))
 
     # Python
@@ -1310,8 +1325,18 @@ class Queue(BaseClass):
 
 
 def restore_first_line(folder: str, config: Config) -> bool:
-    """Give the journal of the queue in ``folder`` a first line again, where that is damaged; return
-    True when it was.
+    """Restore the first line of a queue's journal where that is damaged.
+
+    Parameters
+    ----------
+    folder : str
+        The queue's.
+    config : Config
+
+    Returns
+    -------
+    restored : bool
+        True if it was damaged.
 
     Raises
     ------
@@ -1327,16 +1352,16 @@ def restore_first_line(folder: str, config: Config) -> bool:
     else:
         return False
     check_use(folder, os.path.join(folder, journals.FILE_NAME), TrustedUsers(config))
-    found = probe(os.path.dirname(folder), config.lock)
+    result = probe(os.path.dirname(folder), config.lock)
     header = {
-        'lock': found.lock,
-        'shared': found.mount.shared,
-        'fstype': found.mount.fstype,
+        'lock': result.lock,
+        'shared': result.mount.shared,
+        'fstype': result.mount.fstype,
         'lease': config['lease'],
         't': time.time(),
     }
     if not restore_header(
-        folder, {**header, 'name': os.path.basename(folder).removesuffix(SUFFIX)}, found.lock
+        folder, {**header, 'name': os.path.basename(folder).removesuffix(SUFFIX)}, result.lock
     ):
         path = os.path.join(folder, journals.FILE_NAME)
         raise CorruptJournalError(
@@ -1349,7 +1374,7 @@ def restore_first_line(folder: str, config: Config) -> bool:
 
 
 def open_queue(folder: str, spawn: bool = False) -> Queue:
-    """The queue in ``folder``, which must exist."""
+    """Open the queue in ``folder``, which must exist."""
     return Queue(folder, create=False, spawn=spawn)
 
 
@@ -1400,23 +1425,23 @@ def get_queue(
     UnknownQueueError
         If ``create`` is False, and there is no such queue.
     """
-    found: list[Queue] = []
+    queues: list[Queue] = []
     for item in [queue] if isinstance(queue, str | Queue) else queue:
         if isinstance(item, Queue):
-            found.append(item)
+            queues.append(item)
         elif is_pattern(item):
-            found += [
+            queues += [
                 Queue(folder, create=False, config=config)
                 for folder in find_queues(item, config=config)
             ]
         else:
-            found.append(Queue(item, create=create, config=config))
-    if one and len(found) != 1:
+            queues.append(Queue(item, create=create, config=config))
+    if one and len(queues) != 1:
         raise ValueError(
-            f'{len(found) or "No"} queues are {queue!r}, where one is meant. List queues with: '
+            f'{len(queues) or "No"} queues are {queue!r}, where one is meant. List queues with: '
             'desipipe queues'
         )
-    return found[0] if one else found
+    return queues[0] if one else queues
 
 
 def start_manager(folder: str, *options: str) -> subprocess.Popen[bytes]:
@@ -1447,7 +1472,7 @@ def start_manager(folder: str, *options: str) -> subprocess.Popen[bytes]:
 
 
 def _tell_of_original(folder: str) -> None:
-    """Warn that a new queue has the name of one of desipipe 1.0, whose results it does not have."""
+    """Warn that a new queue has the name of one of desipipe 1.0 without its results."""
     old = original_file(folder)
     if old:
         logger.warning(
@@ -1554,10 +1579,10 @@ def retry(
     tasks : list of Task
     """
     tasks: list[Task] = []
-    for found in get_queue(queue, create=False, one=False):
-        tasks += found.retry(state=state, **kwargs)
+    for one in get_queue(queue, create=False, one=False):
+        tasks += one.retry(state=state, **kwargs)
         if spawn:
-            found.keep_spawned()
+            one.keep_spawned()
     return tasks
 
 
@@ -1571,8 +1596,9 @@ def _packed(task: Task, task_manager: Any) -> tuple[Batch, Code, Event]:
 
 
 def _check_needed(state: State, rows: Iterable[int], superseded: bool = False) -> None:
-    """Refuse to drop rows that others need which have not ended; ``superseded``: those that will
-    never begin do not count.
+    """Refuse to drop rows that others need which have not ended.
+
+    ``superseded``: those that will never begin do not count.
     """
     chosen = set(rows)
     for row in chosen:
@@ -1581,9 +1607,9 @@ def _check_needed(state: State, rows: Iterable[int], superseded: bool = False) -
                 continue
             if not (superseded and other in state.superseded):
                 raise UnknownTaskError(
-                    f'task {state.ids[row].hex()[:12]} is needed by task '
-                    f'{state.ids[other].hex()[:12]}, which has not ended: nothing was deleted. '
-                    f'Cancel or delete that one first'
+                    f'Task {state.ids[row].hex()[:12]} is needed by task '
+                    f'{state.ids[other].hex()[:12]}, which has not ended. Nothing was deleted. '
+                    f'Cancel or delete that one first.'
                 )
 
 

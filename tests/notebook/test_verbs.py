@@ -137,7 +137,7 @@ def test_queue_by_variable_or_by_future(kernel: Front) -> None:
         ('tasks --sate FAILED', r'There is no option --sate: did you mean --state'),
         ('tasks --state FALED', r"there is no state 'FALED': did you mean FAILED"),
         ('tasks --name sqare', r"no task of this queue is named 'sqare': did you mean square"),
-        ('tasks -q mien', r"there is no queue 'mien' .*did you mean mine\?.*%desipipe queues"),
+        ('tasks -q mien', r"There is no queue 'mien' .*did you mean mine\?.*%desipipe queues"),
         ('logs', r'required: TASK. See: %desipipe logs --help'),
         ('cancel', r'Nothing was cancelled: name tasks'),
     ],

@@ -554,7 +554,7 @@ def test_a_queue_that_is_missing(executed: Cli) -> None:
 
     shutil.rmtree(executed.folder / 'nb.queue')
     done = executed('record', 'out.ipynb', status=2)
-    assert "there is no queue 'nb'" in done.stderr
+    assert "There is no queue 'nb'" in done.stderr
     assert 'nothing was written' in done.stderr
     assert not (executed.folder / 'out.record.ipynb').exists()
 
