@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from desipipe import Queue, TaskManager
-from desipipe.execution.slot_process import Sent
+from desipipe.execution.sent_tasks import Sent
 from desipipe.execution.worker import LOOK_S, Worker
 from desipipe.queue.ends import Successes
 from desipipe.queue.events import PENDING, RUNNING, SUCCEEDED

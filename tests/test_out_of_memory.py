@@ -20,7 +20,7 @@ import pytest
 
 from desipipe import Queue, TaskManager
 from desipipe.errors import TaskKilledError
-from desipipe.execution.slot_process import OOM_AGE
+from desipipe.execution.slot_exit import OOM_AGE
 from desipipe.queue.events import KILLED, SUCCEEDED
 
 LIMIT = 256 << 20  # bytes; a worker and its slots need less than half of it

@@ -17,9 +17,9 @@ from polling import TIMEOUT_S, wait_for
 from workers import WORK
 
 from desipipe import Queue, TaskManager
+from desipipe.execution.forked_slot import ForkedSlot
 from desipipe.execution.protocol import ResultsWritten, TaskDone, encode
 from desipipe.execution.slot_memory import RESULTS_MAX, ROOM, Results, SharedMemory
-from desipipe.execution.slot_process import SlotProcess
 from desipipe.queue.events import FAILED, PENDING
 from desipipe.serialize.confined import is_confined
 from desipipe.serialize.payload import is_plain_pickle
@@ -581,7 +581,7 @@ def test_results_keep_their_order_when_a_slot_goes_on_meanwhile() -> None:
         process.sock.packets.append(encode(done, shared.written))  # type: ignore[attr-defined]
         shared.put(2, 0, 1, 0, b'second')
 
-    process: Any = SlotProcess.__new__(SlotProcess)
+    process: Any = ForkedSlot.__new__(ForkedSlot)
     process.sock, process._shared, process.reaped = SlowSocket(go_on), shared, None
     process._unsent = deque()
     shared.put(0, 0, 1, 0, b'first')
@@ -595,7 +595,7 @@ def test_results_keep_their_order_when_a_slot_goes_on_meanwhile() -> None:
 
 def test_results_that_are_told_are_taken() -> None:
     shared = SharedMemory()
-    process: Any = SlotProcess.__new__(SlotProcess)
+    process: Any = ForkedSlot.__new__(ForkedSlot)
     process.sock, process._shared, process.reaped = SlowSocket(lambda: None), shared, None
     process._unsent = deque()
     shared.put(0, 0, 1, 0, b'first')

@@ -23,8 +23,8 @@ from desipipe import Queue, TaskManager
 from desipipe.errors import TaskFailedError, TaskKilledError
 from desipipe.execution import output_pipe
 from desipipe.execution.capture import Stream
+from desipipe.execution.forked_slot import ForkedSlot
 from desipipe.execution.slot import SharedMemory, Slot
-from desipipe.execution.slot_process import SlotProcess
 from desipipe.queue.task import Future
 
 # What each does, and what is to come of it: a result, or the kind of the failure.
@@ -332,7 +332,7 @@ def test_a_slot_that_looks_while_its_worker_reads_misses_nothing(
         os.set_blocking(read, False)
         unread.register(read, select.POLLIN)
     shared = SharedMemory()
-    worker = SlotProcess.__new__(SlotProcess)
+    worker = ForkedSlot.__new__(ForkedSlot)
     worker._shared, worker._marker = shared, b'\0mark\0'
     worker.out, worker.err = (Stream(read, b'\0mark\0', 1000) for read, _ in pipes)
     slot = Slot.__new__(Slot)
@@ -396,7 +396,7 @@ def test_output_that_comes_just_before_new_pipes_is_logged(
     for read, _ in pipes:
         os.set_blocking(read, False)
     there, here = socket.socketpair()
-    worker = SlotProcess.__new__(SlotProcess)
+    worker = ForkedSlot.__new__(ForkedSlot)
     worker.name, worker.limit, worker._marker = 'w-0', 1000, b'\0mark\0'
     worker._shared, worker._handover = SharedMemory(), here
     worker.out, worker.err = (Stream(read, b'\0mark\0', 1000) for read, _ in pipes[:2])

@@ -247,4 +247,4 @@ class SplitSlot(MPISlot):
         for errors in self._errors.values():
             os.close(errors)
         self.division.leave(self.color)
-        self._close_live()
+        self._followed.close()

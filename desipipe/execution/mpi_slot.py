@@ -18,9 +18,10 @@ from .protocol import (
     TaskDone,
     decode,
 )
+from .sent_tasks import Sent
 from .shell_template import OOM_WORDS
 from .slot_memory import PACKET, Results
-from .slot_process import Sent, SlotProcess
+from .slot_process import SlotProcess
 
 MPI_WAIT = 60.0  # s for the ranks of an MPI slot to connect
 RANKS_WAIT = 5.0  # s for the other ranks when one has raised
@@ -266,7 +267,7 @@ class MPISlot(SlotProcess):
         # number, or that and 128.
         if (
             os.WEXITSTATUS(self.reaped or 0) in (signal.SIGKILL, 128 + signal.SIGKILL)
-            and self._out_of_memory()
+            and self._oom.explain()
         ):
             return 'oom', OOM_WORDS
         return super()._why()
@@ -280,4 +281,4 @@ class MPISlot(SlotProcess):
         for errors in self._errors.values():
             os.close(errors)
         self._listener.close()
-        self._close_live()
+        self._followed.close()

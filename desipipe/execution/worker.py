@@ -45,6 +45,7 @@ from ..store.lease import LEASE, Lease, Observer
 from ..store.pacing import exchange_spacing_s, lease_spacing_s, look_spacing_s
 from ..utils import printable, username
 from . import limits
+from .forked_slot import ForkedSlot
 from .mpi_launcher import Division, SplitSlot
 from .mpi_slot import MPISlot
 from .output_copy import SlotCopies
@@ -61,18 +62,19 @@ from .protocol import (
     VersionsFound,
 )
 from .queue_faults import QueueFaults, QueueLostError
+from .sent_tasks import Sent
 from .shell_template import die_with_parent
+from .slot_exit import Died
 from .slot_memory import Results
-from .slot_process import LIVE_AFTER, PACKET_TASKS_MAX, Died, Sent, SlotProcess
+from .slot_process import LIVE_AFTER, PACKET_TASKS_MAX, SlotProcess
 
 logger = logging.getLogger('desipipe')
 
 MODES = ('stop_at_error', 'retry_at_timeout', 'no_stream', 'no_out')
 BATCH_TIME = 0.02  # s of work to have at hand for each slot, at least
 _NEVER = float('inf')
-LENT_MAX = (
-    256  # slots beside those that a worker was asked for, as tasks in these wait for other tasks
-)
+# Slots beside those that a worker was asked for, as tasks in these wait for other tasks.
+LENT_MAX = 256
 LENT_IDLE_S = 1.0  # after which such a slot ends
 EXCESS_LOOK_S = 0.05  # between two looks whether too much was claimed
 PACKET_TIME_S = 0.004  # of work that goes to a slot together
@@ -114,9 +116,8 @@ START_PATIENCE_S = 60.0  # for the system to let the first slot start
 IDLE_PATIENCE_S = 600.0  # for the queue's files, with nothing in hand that could be lost
 END_PATIENCE_S = 60.0  # for the queue's files, once this worker was asked to end
 LAST_PATIENCE_S = 5.0  # for the queue's files, at the end
-KILL_WAIT_S = (
-    10.0  # for the kernel to end killed slots: one that waits for a dead file server cannot end
-)
+# For the kernel to end killed slots: one that waits for a dead file server cannot end.
+KILL_WAIT_S = 10.0
 DESCRIPTORS_A_SLOT = 8
 DESCRIPTORS_OWN = 48
 VERDICT_S = 1.0  # for a signal that came to the whole job to reach this worker too
@@ -928,7 +929,7 @@ class Worker:
         if self._copies is not None:
             process.copy_output(self._copies)
         self._processes.append(process)
-        for fd in (process.sock, process.out.fd, process.err.fd):
+        for fd in (*process.sockets, process.out.fd, process.err.fd):
             self._selector.register(fd, selectors.EVENT_READ, process)
         return process
 
@@ -951,7 +952,7 @@ class Worker:
                     provider.mpiprocs_per_worker,
                     provider.remote_ranks,
                 )
-            return SlotProcess(*common)
+            return ForkedSlot(*common)
         except (OSError, DesipipeError) as exc:
             if passes(exc) or isinstance(exc, QueueGoneError):
                 raise
@@ -979,9 +980,8 @@ class Worker:
                 self._note_versions(message)
         if isinstance(process, MPISlot):
             known = set(self._selector.get_map())
-            for (
-                other
-            ) in self._processes:  # who shares a launcher takes in the others' processes too
+            # Who shares a launcher takes in the others' processes too.
+            for other in self._processes:
                 for sock in other.sockets if isinstance(other, MPISlot) else ():
                     if sock.fileno() not in known:
                         self._selector.register(sock, selectors.EVENT_READ, other)
