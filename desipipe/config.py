@@ -583,11 +583,11 @@ class Configurable(BaseClass):
     """
 
     kind: ClassVar[str]
-    """What it is, in messages: 'scheduler'."""
+    """Kind of object, in messages: 'scheduler'."""
     key: ClassVar[str]
     """Its key in the configuration: 'scheduler'."""
     builtin: ClassVar[Mapping[str, str]]
-    """What desipipe itself has: names, and where the classes are (imported when asked for)."""
+    """Built-in names, and where their classes are (imported on demand)."""
     default: ClassVar[str]
     """Name of what is used if nothing is chosen."""
     name: ClassVar[str] = ''

@@ -372,7 +372,7 @@ class BaseFile(BaseClass):
     as ``('.npy',)``.
     """
     install: ClassVar[str] = ''
-    """What to install for this type."""
+    """Package to install for this type."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -411,7 +411,7 @@ class Content(NamedTuple):
 SAVED = ('code', 'versions')
 """Kinds of provenance that are saved beside files where an app names none."""
 SAVED_NOTHING = ('nothing',)
-"""What an app keeps whose ``save_attrs`` are empty."""
+"""Value of an app whose ``save_attrs`` are empty."""
 SAVED_WITH_FILES = frozenset({*SAVED, *SAVED_NOTHING, 'cwd'})
 """Those of an app's ``save_attrs`` that are saved beside files."""
 
@@ -547,4 +547,4 @@ class Making:
 
 
 making: Making | None = None
-"""What this process is making; set by what runs a task, for all of its threads."""
+"""Attempt that this process runs, for all of its threads; set by what runs the task."""

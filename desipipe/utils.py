@@ -42,8 +42,8 @@ _GROUP_FOLDER = stat.S_ISGID | stat.S_IWGRP
 _LOGGING_NAMES = frozenset({'LoggingContext', 'exception_handler', 'setup_logging'})
 
 faces: dict[str, Callable[..., Any]] = {}
-"""What faces lend to the layers below, which don't import them, by name: ``'form'`` is the
-notebook's, see ``TaskApp.form``.
+"""Functions that faces provide to the layers below, by name: ``'form'`` is the notebook's, see
+``TaskApp.form``.
 """
 
 _ABOVE = {

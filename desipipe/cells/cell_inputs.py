@@ -26,7 +26,7 @@ class Import(NamedTuple):
 
     module: str
     name: str
-    """Of it; empty: the module itself."""
+    """Name in the module; empty for the module itself."""
 
     def value(self) -> Any:
         """Return its value here."""

@@ -32,11 +32,11 @@ class Cell(NamedTuple):
     inputs: dict[str, Any]
     """The values of the inputs, as they were in the notebook."""
     outputs: tuple[str, ...]
-    """What it returns: one value, or a dictionary by name for several."""
+    """Variables that it returns: one value, or a dictionary by name for several."""
     imports: dict[str, Import]
-    """What it imports, by the name that it gets."""
+    """Imports, by the name that each gets."""
     kept: dict[str, Any]
-    """What its outputs were in the notebook, where it may read them, or leave them as they are."""
+    """Values its outputs had in the notebook, which it may read or leave unchanged."""
 
 
 def make_cell(

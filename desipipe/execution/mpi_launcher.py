@@ -62,7 +62,7 @@ class Division:
         """The one because of whose task the launcher may have ended all the others."""
         self.slots: set[int] = set()
         self.given = command is None
-        """Whether the ranks came by themselves."""
+        """True if the ranks connected by themselves."""
         self.listener = Listener(folder, name, remote, total)
         self.marker = secrets.token_bytes(8)
         self._come: dict[int, list[tuple[Connection, Ready, int]]] = {

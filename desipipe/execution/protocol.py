@@ -105,7 +105,7 @@ class TaskDone(NamedTuple):
     closed the streams; of ranks that capture it, the output itself.
     """
     files: bytes | Place = b''
-    """What it read and wrote through the file manager."""
+    """Files that it read and wrote through the file manager."""
     memory: int = 0
     """Most resident memory, kilobytes."""
 

@@ -98,7 +98,7 @@ class Command:
         self.source = source
         self.words: list[Word] = []
         self.is_compound = False
-        """Whether it ends a loop, a group or the like."""
+        """True if it ends a loop, a group or the like."""
         self.heredocs: list[Word] = []
 
 

@@ -108,11 +108,11 @@ class _Heredoc(NamedTuple):
     """A here-document whose text begins on the next line."""
 
     place: int
-    """Of its word in what is written."""
+    """Position of its word in what is written."""
     delimiter: str
     quoted: bool
     tabs: bool
-    """Whether those at the beginning of lines are taken away: ``<<-``."""
+    """True if leading tabs of its lines are removed: ``<<-``."""
     command: Command
     """The one that reads it."""
 

@@ -24,7 +24,7 @@ class Died(NamedTuple):
     """A slot's end."""
 
     running: Sent | None
-    """What it was running."""
+    """Task that it was running."""
     unbegun: list[Sent]
     text: str
     kind: str

@@ -21,7 +21,7 @@ class Results(NamedTuple):
     """Results of tasks that succeeded and left nothing else, as columns."""
 
     numbers: list[int]
-    """Of the tasks, as the worker counted them when it sent them."""
+    """Numbers of the tasks, as the worker counted them when it sent them."""
     began: list[int]
     """Microseconds since the epoch."""
     durations: list[int]

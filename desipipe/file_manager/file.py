@@ -66,7 +66,7 @@ class Fields(BaseClass):
     author: str
     options: dict[str, Any]
     foptions: dict[str, Any]
-    """What stands for the options in paths."""
+    """Text that stands for the options in paths."""
     description: str
     link: str
     """Path of a symbolic link to the file, with the same placeholders; see `symlink`."""

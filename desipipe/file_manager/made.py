@@ -586,11 +586,11 @@ class Input:
 
     path: str
     content: Content
-    """As it was then."""
+    """Its content at that time."""
     same: bool | None
-    """Whether it still is; ``None`` if it is gone."""
+    """True if it still has that content; None if it is gone."""
     stale: bool = False
-    """Whether a file that it was made of itself, or one further up, holds something else now."""
+    """True if a file that it was made of, directly or not, has another content now."""
 
 
 @dataclass(frozen=True)
@@ -603,9 +603,7 @@ class Provenance:
     now), ``'current'``.
     """
     same: bool | None = None
-    """Whether it holds what the task wrote; ``None`` if it is missing, or nothing is known of
-    who made it.
-    """
+    """True if it holds what the task wrote; None if it is missing, or its origin is unknown."""
     task: str = ''
     """Identity of the task; empty if nothing is known."""
     attempt: int = 0
@@ -618,7 +616,7 @@ class Provenance:
     user: str = ''
     host: str = ''
     content: Content | None = None
-    """As the task wrote it."""
+    """Content that the task wrote."""
     code: str = ''
     """Identity of the app version."""
     script: str = ''

@@ -71,12 +71,12 @@ class Display(ABC):
         cell, self.run = current_cell()
         self.place = (cell,) if cell else origin or (self.id,)
         self.shown: bytes | str = b''
-        """What was shown, as far as it counts: if it is the same, nothing is sent."""
+        """Fingerprint of what is displayed: while it is the same, nothing is sent."""
         self.over = threading.Event()
         """Set when nothing is left to do, or nothing more can be known."""
         self.follower: Follower | None = None
         self.dirty = True
-        """Whether there may be something new."""
+        """True if there may be something new."""
         self.due = 0.0
         """When it may be updated next, on the monotonic clock."""
         self.again = math.inf

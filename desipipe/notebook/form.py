@@ -43,7 +43,7 @@ class Form:
     """
 
     futures: list[Future]
-    """What the button added last."""
+    """Futures of the tasks that the button added last."""
 
     def __init__(self, app: TaskApp) -> None:
         self.app = app

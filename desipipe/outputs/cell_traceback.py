@@ -25,11 +25,11 @@ class _Frame(NamedTuple):
 
     indent: str
     words: str
-    """What stands in the place of the file."""
+    """Text that stands in the place of the file."""
     number: int
-    """Of the failing line in its cell, from 1 on."""
+    """Number of the failing line in its cell, from 1."""
     place: int
-    """Of the same line among the lines of the code, from 0 on; -1 if that is not known."""
+    """Index of the same line in the code, from 0; -1 if that is unknown."""
 
 
 def mark_failing_lines(trace: str, code: str) -> str:

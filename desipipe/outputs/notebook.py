@@ -27,7 +27,7 @@ from typing import Any, AnyStr
 from ..screen import apply_moves
 
 Output = dict[str, Any]
-"""As in nbformat 4: ``output_type`` is ``'stream'``, ``'display_data'`` or ``'error'``."""
+"""Output as in nbformat 4: ``output_type`` is ``'stream'``, ``'display_data'`` or ``'error'``."""
 
 _START = '\x1b_desipipe '
 _END = '\x1b\\'

@@ -12,7 +12,7 @@ from ..terminal import visible
 from .notebook import Output
 
 UNNAMED = 'another user'
-"""Who wrote what no user whom one could trust vouches for."""
+"""Stands for the writer of outputs that no user who could be trusted vouches for."""
 _TEXT_MAX = 20_000  # characters of a form that is shown as text
 _STREAM_MAX = 200_000  # characters of a stream, and of a line of a traceback
 _LINES_MAX = 1_000  # of a traceback

@@ -27,10 +27,7 @@ FATES = {
     'node': 'its node failed',
     'requeued': 'it was put back into the queue of the batch system, and begins again',
 }
-"""What may become of a job, in a word.
-
-What it ran in the last three cases begins again and burns no retry.
-"""
+"""Fates of a job. What it ran in the last three cases begins again and burns no retry."""
 
 FREE = ('preempted', 'node', 'requeued')
 
@@ -39,7 +36,7 @@ class Told(NamedTuple):
     """Why a worker was told to end, and how long it has."""
 
     fate: str
-    """Of :data:`FATES`, or ``'terminated'`` if nobody knows."""
+    """One of :data:`FATES`, or ``'terminated'`` if it is unknown."""
     text: str
     seconds: float | None = None
     """Until it is killed; None if unknown."""
@@ -81,21 +78,20 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         'mpiexec': 'mpiexec -np {mpiprocs:d} {cmd}',
     }
     placeholders: ClassVar[tuple[str, ...]] = ('mpiprocs', 'cmd')
-    """What a template of ``mpiexec`` may hold; see :meth:`mpi_values`."""
+    """Placeholders that a template of ``mpiexec`` may have; see :meth:`mpi_values`."""
 
     mpiprocs_per_worker: int
     mpiexec: str
     spare_slots_are_free: ClassVar[bool] = False
-    """Whether slots that have nothing to do cost nothing: then workers get all slots that the
-    scheduler may ever want.
+    """True if idle slots cost nothing: workers then get all slots that the scheduler may ever want.
     """
     batch: ClassVar[bool] = False
-    """Whether jobs are those of a batch system: they wait, outlive the manager, and what became
-    of them is for the batch system to say.
+    """True if jobs are those of a batch system: they wait, outlive the manager, and only the batch
+    system knows how they ended.
     """
     killed_at_timeout: bool | None = None
-    """Whether what runs at the time limit is KILLED (True) or begins again (False); None: KILLED
-    if it was the first of its slot.
+    """True if what runs at the time limit is KILLED, False if it begins again; None: KILLED if it
+    was the first of its slot.
     """
     stop_after: int | None = None
     """Number of tasks after which a slot ends; None: no limit."""

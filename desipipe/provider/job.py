@@ -17,7 +17,7 @@ class Job:
     slots: int
     """Number of tasks that it serves at the same time."""
     state: Literal['pending', 'running', 'ended']
-    """Whether it waits for a machine, runs, or has ended."""
+    """State: waiting for a machine, running, or ended."""
     reason: str = ''
     """Why it waits, or how it ended, in words."""
     exitcode: int | None = None
@@ -27,9 +27,7 @@ class Job:
     node: str = ''
     """Name of the machine."""
     fate: str = ''
-    """What became of it, of :data:`FATES`; empty as long as it has not ended, or if its exit
-    status says all.
-    """
+    """Fate, one of :data:`FATES`; empty until it has ended, or if its exit status says all."""
     ends: float | None = None
     """When it reaches its time limit, in seconds since the epoch; None if never, or unknown."""
     cluster: str = ''

@@ -81,7 +81,7 @@ class _Unclear(NamedTuple):
     clusters: tuple[str, ...]
     since: float
     answers: dict[str, tuple[int, int]]
-    """Of each cluster, the numbers of its answers, and of its silences, at that time."""
+    """Numbers of answers and of silences of each cluster at that time."""
 
 
 class SlurmProvider(BaseProvider):

@@ -96,7 +96,7 @@ class Row(NamedTuple):
     exitcode: int | None = None
     """Exit status, negative for a signal."""
     by: str = ''
-    """Who cancelled it: the number of the user."""
+    """Id of the user who cancelled it."""
 
 
 def has_header(text: str) -> bool:
@@ -377,7 +377,7 @@ _HOPELESS = {
         'it could not be launched, and Slurm holds it. Release it: scontrol release'
     ),
 }
-"""What to do about jobs that wait, by Slurm's reasons that do not pass by themselves."""
+"""Remedies for pending jobs, by Slurm's reasons that do not pass by themselves."""
 _PER_JOB = re.compile(r'(?:QOS|Assoc)(?:Max|Min)\w*(?:PerJob\w*|MaxWall\w*|WallDurationPerJob\w*)')
 
 

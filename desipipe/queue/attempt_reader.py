@@ -40,9 +40,9 @@ class Attempt(NamedTuple):
     err: Ref | None
     result: Ref | None
     counts: bool
-    """Whether it was the current one when it was reported."""
+    """True if it was the current attempt when it was reported."""
     files: Ref | None = None
-    """What it read and wrote through the file manager."""
+    """Files that it read and wrote through the file manager."""
     memory: int = 0
     """The most resident memory of its process, bytes; 0: not known."""
     shown: tuple[Ref, ...] = ()

@@ -27,11 +27,11 @@ class Outcome(NamedTuple):
     :data:`FAILED_ERRNO`.
     """
     result: Any
-    """What the function returned; None of a command."""
+    """Value that the function returned; None of a command."""
     err: str
-    """What it wrote to the standard error, the traceback included."""
+    """Text that it wrote to stderr, the traceback included."""
     out: str
-    """What it wrote to the standard output."""
+    """Text that it wrote to stdout."""
 
 
 class _Tee(io.StringIO):

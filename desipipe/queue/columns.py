@@ -44,7 +44,7 @@ class Identities(Sequence[bytes]):
         self.packed = bytearray()
         """All of them, one after the other; zeros for lost ones."""
         self.has_lost = False
-        """Whether any row has, or had, none."""
+        """True if any row has, or had, none."""
 
     def __len__(self) -> int:
         return len(self.packed) // ID

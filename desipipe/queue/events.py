@@ -110,13 +110,13 @@ class StopLevel(StrEnum):
     """Ways to ask a worker or the manager to end, the strictest last."""
 
     POLITELY = 'politely'
-    """What runs may end."""
+    """Tasks that run may end."""
     SOON = 'soon'
-    """What runs may end within seconds: SIGTERM."""
+    """Tasks that run may end within seconds: SIGTERM."""
     WALLTIME = 'walltime'
-    """What runs is told that the job's time is over, and killed."""
+    """Tasks that run are told that the job's time is over, and killed."""
     NOW = 'now'
-    """What runs is killed."""
+    """Tasks that run are killed."""
 
 
 class Reason(StrEnum):
@@ -156,13 +156,13 @@ class Group(NamedTuple):
     cwd: str = ''
     """The folder the tasks run in."""
     path: tuple[str, ...] = ()
-    """What the script had in front of ``sys.path``."""
+    """Folders that the script had in front of ``sys.path``."""
     save_attrs: tuple[str, ...] = ()
     save_dir: str = ''
     shared: str = ''
     """Digest of the arguments that are the same in all calls and were stored once, hexadecimal."""
     settings: str = ''
-    """What the process that added the tasks had set, as JSON; see ``carried_settings``."""
+    """Settings of the process that added the tasks, as JSON; see ``carried_settings``."""
 
     @classmethod
     def from_event(cls, event: Event) -> Group:

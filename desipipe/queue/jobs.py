@@ -17,7 +17,7 @@ class Withdrawn(NamedTuple):
     """The result of an attempt to withdraw jobs."""
 
     jobids: list[str]
-    """Of those that were cancelled."""
+    """Identities of the jobs that were cancelled."""
     errors: list[str]
     """Why others were not, one message a task manager."""
 

@@ -101,9 +101,7 @@ class LiveReader:
         self.attempt = 0
         """The attempt that was read; 0 if none was found."""
         self.part = ''
-        """Of the attempt's output: another one when the file was begun anew because it was too
-        large.
-        """
+        """Number of the part of the attempt's output: a file that grew too large is begun anew."""
 
     def read(self) -> list[Piece]:
         """Return what came since the last call; of much, a part."""

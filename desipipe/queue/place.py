@@ -64,7 +64,7 @@ class _Cells:
 
 
 cells = _Cells()
-"""Of this process."""
+"""Cells of this process."""
 
 
 def shell() -> Any:

@@ -21,7 +21,7 @@ class WorkerBeginEvent(TypedDict):
     slots: int
     t: float
     mid: NotRequired[str | None]
-    """Of the one task manager it works for."""
+    """Task manager that it works for."""
     host: NotRequired[str]
     pid: NotRequired[int]
     job: NotRequired[str]
@@ -38,7 +38,7 @@ class WorkerEndEvent(TypedDict):
     why: str | None
     t: float
     kind: NotRequired[str]
-    """What became of its job, where it knows."""
+    """Fate of its job, where that is known."""
 
 
 class VersionsEvent(TypedDict):

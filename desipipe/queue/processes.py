@@ -38,17 +38,18 @@ class Worker:
         self.time: float = event['t']
         self.ended: str | None = None
         self.kind = ''
-        """What became of its job, where it knew that when it ended."""
+        """Fate of its job, where it was known when it ended."""
         self.stop: str | None = None
         """How it was asked to end."""
         self.rows: dict[int, None] = {}
-        """What it has claimed, in this order: the first are in its slots, the others run next."""
+        """Rows that it has claimed, in this order: the first are in its slots, the others run next.
+        """
         self.lent = 0
         """Places it has besides its slots, as tasks in these wait for other tasks."""
         self.began = False
-        """Whether it ever took a task."""
+        """True once it has started a task."""
         self.draining: set[int] = set()
-        """What it runs of tasks that were cleared."""
+        """Running tasks that were cleared."""
 
     @property
     def is_local(self) -> bool:
@@ -79,7 +80,7 @@ class Draining:
         self.worker = worker
         self.started = started
         self.done = False
-        """Whether it has succeeded since."""
+        """True once it has succeeded since."""
 
 
 class ProcessFold:
@@ -94,7 +95,7 @@ class ProcessFold:
         self.last_manager: Event = {}
         self.manager_names: set[str] = set()
         self.said: dict[str, str] = {}
-        """What the last manager said last, by task manager (empty: of all)."""
+        """Last message of the last manager, by task manager (empty: of all)."""
         self.jobs: dict[str, Event] = {}
         """Jobs of batch systems that have not ended, by identity: ``mid``, ``slots``, ``state``,
         ``reason``, ``node``, ``ends``.

@@ -34,7 +34,7 @@ class Reason(NamedTuple):
     command: str
     """Mends it, or tells more."""
     is_absence: bool = False
-    """Whether there is no worker and no manager, as also just before one starts."""
+    """True if there is no worker and no manager, as also just before one starts."""
 
     def __str__(self) -> str:
         return f'{self.text.rstrip(".")}. {self.command}'

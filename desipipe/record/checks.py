@@ -22,7 +22,7 @@ OK, DIFFERS, NOTE, UNCHECKED, NOTHING = (
     'nothing to check',
 )
 OF_RECORD, BY_OPTION, NEVER = 'record', 'option', 'never'
-"""Of what cannot be checked: a part of the record itself; what an option of the command
+"""Kinds of what cannot be checked: a part of the record itself; what an option of the command
 compares; what no record can show.
 """
 PARTLY_CHECKED = 3
@@ -45,11 +45,11 @@ class Check:
     """
     words: str
     details: list[str] = field(default_factory=list)
-    """What differs, item by item, as far as it is named."""
+    """Differences, item by item, as far as they are named."""
     more: int = 0
     """How many are not named."""
     scope: str = OF_RECORD
-    """Of what cannot be checked: ``'record'``, ``'option'`` or ``'never'``."""
+    """Kind of what cannot be checked: ``'record'``, ``'option'`` or ``'never'``."""
 
     def to_dict(self) -> Dict:
         """Convert to plain data."""

@@ -20,7 +20,7 @@ ADDED = 'desipipe-record'
 RECORD = 'pipeline.record.ipynb'
 METADATA = 'ro-crate-metadata.json'
 DIGESTS = 'desipipe-digests.json'
-"""What a crate's files are called."""
+"""Names of a crate's files of digests."""
 
 _DIGEST = re.compile(rb'"file_digest": "sha256:([0-9a-f]{64})"')
 NO_DIGEST = b'0' * 64

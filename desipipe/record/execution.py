@@ -70,11 +70,11 @@ class Ran:
     queues: list[str] = field(default_factory=list)
     """Folders of the queues that it used."""
     spawns: dict[str, bool] = field(default_factory=dict)
-    """Whether a manager is to be there for each."""
+    """True if a manager is to be there for each queue."""
     error: str = ''
-    """What failed, in words; empty if all cells went through."""
+    """Failure in words; empty if all cells succeeded."""
     interrupted: bool = False
-    """Whether someone ended it."""
+    """True if the user interrupted it."""
     notebook: Any = None
     chosen: Sequence[int] = ()
     """Numbers of the cells that were to be executed."""

@@ -27,12 +27,12 @@ class Record:
     """The notebook's bytes."""
     notebook: Dict
     document: Dict
-    """What its metadata hold."""
+    """Document in its metadata."""
     models: list[QueueModel]
     files: dict[str, Stored] = field(default_factory=dict)
     """Members of a crate, by name."""
     problems: list[str] = field(default_factory=list)
-    """What is wrong with the container, in words."""
+    """Problems of the container, in words."""
     is_crate: bool = False
 
     def payload(self, digest: str) -> bytes | None:

@@ -40,7 +40,7 @@ from .svg import draw_graph, graph_of
 from .timeline_svg import draw_timeline, timeline_of
 
 DIFF = 'git changes'
-"""What differs from the commit; its sha256 is ``git diff``."""
+"""Label of the difference from the commit; its sha256 is that of ``git diff``."""
 CHANGES = 1 << 20
 """Bytes of it that are kept at most."""
 RUN = 'desipipe_run'

@@ -112,7 +112,7 @@ class Importer:
         self._known: set[bytes] = set()
         self._index: dict[str, int] = {}
         self._tokens: dict[str, Token] = {}
-        """Of results that others need."""
+        """Tokens of results that others need."""
         self._batches: list[Batch] = []
         self._codes: dict[str, Code] = {}
         self._ended: list[_Ended] = []

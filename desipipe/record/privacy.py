@@ -16,7 +16,7 @@ KINDS = {
     'users': 'names of users',
     'paths': 'absolute paths outside of the root; only their last part is kept',
 }
-"""What is left out unless it is asked for."""
+"""Kinds of data that are left out unless they are asked for."""
 
 # A path as it stands in text: two parts at least, so that neither a fraction nor an HTML tag is
 # one; a URL's is none, nor is a pattern such as `/-/g`.
@@ -52,7 +52,7 @@ class Privacy:
         self.left: Counter[str] = Counter()
         """How often something of a kind was left out."""
         self.notes: dict[str, None] = {}
-        """What else is to be said, in words, each once."""
+        """Notes for the user, each once."""
         self._root = self.root.rstrip('/') + '/'
         self._home = os.path.expanduser('~').rstrip('/') + '/'
         # `/root/` and `/home/` are where people are, not who they are.

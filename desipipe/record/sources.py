@@ -14,7 +14,7 @@ from .model import Node, QueueModel
 from .pieces import piece_of
 
 MIME = 'application/vnd.desipipe.v1+json'
-"""What cells show of their tasks; it names queue, rows and first task."""
+"""Type of the data that cells show of their tasks: queue, rows and first task."""
 
 
 @dataclass

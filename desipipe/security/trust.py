@@ -71,7 +71,7 @@ class Holding(NamedTuple):
     """Owner, group and mode of a path: they decide whether a queue may be used."""
 
     path: str
-    """Of its folder, or of its journal."""
+    """Path of its folder, or of its journal."""
     uid: int
     """The owner's."""
     gid: int

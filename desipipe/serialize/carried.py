@@ -32,7 +32,7 @@ class Finder:
     def __init__(self) -> None:
         self.modules: dict[str, Carried] = {}
         self.executed: dict[str, Carried] = {}
-        """What is in :data:`sys.modules` of these, as it was when it was executed."""
+        """Modules of these in :data:`sys.modules`, as they were when they were executed."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None

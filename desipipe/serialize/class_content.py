@@ -121,7 +121,7 @@ class Table(NamedTuple):
     words: str
     """The step to it, for errors."""
     items: tuple[Any, ...]
-    """What it holds: the same objects each time it is asked for, but for text and numbers."""
+    """Contents: the same objects each time it is asked for, but for text and numbers."""
 
 
 def tables(cls: type) -> Iterator[Table]:

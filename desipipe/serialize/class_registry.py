@@ -56,7 +56,7 @@ class ClassRecord:
         self.members: dict[Any, Any] = {}
         """Members of an enumeration that is not filled yet, by name, or by value those without."""
         self.hints: dict[str, Any] = {}
-        """What names in its annotations stand for, where these are text."""
+        """Values of the names in its annotations, where these are text."""
         number = id(cls)
         self.ref = weakref.ref(cls, lambda _: _records.pop(number, None))
 

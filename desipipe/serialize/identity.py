@@ -72,9 +72,8 @@ class Code(NamedTuple):
     digest: bytes
     """Identity, 16 bytes."""
     parts: dict[str, str]
-    """What the identity is made of, the function first: readable name → digest, hexadecimal.
-
-    Two versions of a function differ exactly if their parts do.
+    """Parts of the identity, the function first: readable name → digest, hexadecimal. Two versions
+    of a function differ exactly if their parts do.
     """
     source: str
     """Source of the function, then of what it uses."""
@@ -83,7 +82,7 @@ class Code(NamedTuple):
     packages: tuple[str, ...]
     """Installed packages that it refers to, by the name one imports."""
     memory: Any = None
-    """What :func:`current` looks at."""
+    """Memory that :func:`current` compares with the present."""
 
 
 def encode(value: object, name: str = 'value') -> bytes:
@@ -282,15 +281,14 @@ class Anatomy(NamedTuple):
     """The parts of a function's identity, from which it can be computed again."""
 
     digest: bytes
-    """As of :class:`Code`."""
+    """Digest, as in :class:`Code`."""
     root: bytes
     """How the function itself is referred to."""
     parts: dict[str, str]
-    """As of :class:`Code`."""
+    """Parts, as in :class:`Code`."""
     pieces: dict[str, list[bytes]]
-    """Of the parts that are functions: what their digests are made of.
-
-    The first piece is that of the syntax tree.
+    """Pieces of the digests of functions among the parts. The first piece is that of the syntax
+    tree.
     """
 
 

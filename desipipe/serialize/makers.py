@@ -94,7 +94,7 @@ class FunctionState(NamedTuple):
     cells: list[tuple[CellType, Any]]
     """Variables of enclosing functions, and what they hold; not those that are set elsewhere."""
     attributes: dict[str, Any]
-    """What Python keeps of a function under special names."""
+    """Attributes that Python keeps of a function under special names."""
     own: dict[str, Any]
     """Attributes that someone gave it."""
     submodules: list[ModuleType]

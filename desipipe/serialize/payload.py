@@ -53,7 +53,7 @@ class Payload(NamedTuple):
     nbytes: int
     """Length of all parts."""
     aligned: bool
-    """Whether the payload must begin at a multiple of 64 bytes."""
+    """True if the payload must begin at a multiple of 64 bytes."""
 
 
 def dumps(obj: object, name: str = 'result') -> Payload:

@@ -141,8 +141,7 @@ class Walker:
         self._equal: list[Callable[[], bool]] = []
         self._lock = threading.Lock()
         self.pieces: dict[str, list[bytes]] | None = None
-        """What digests of functions are made of, the syntax tree's first, by the digest; only
-        where someone wants to know.
+        """Pieces of functions' digests by digest, the syntax tree's first; None unless asked for.
         """
 
     def encode(self, value: Any) -> bytes:

@@ -32,7 +32,7 @@ from .routes import EVENTS, LOOKS, ORDERS, Route
 from .schemas import JsonSchema
 
 Asked = dict[str, Any]
-"""What a page asks for, before it is checked."""
+"""Request of a page before it is checked."""
 Method = TypeVar('Method', bound=Callable[..., Any])
 
 BODY = 2 << 20  # bytes of a request: a thousand names of a thousand characters, and some more

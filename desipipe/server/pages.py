@@ -9,7 +9,7 @@ from ..errors import DesipipeError
 from ..view.schema import Failure, QueueLine, Trouble
 
 News = tuple[Literal['queue'], QueueLine] | tuple[Literal['trouble'], Trouble]
-"""What a page is told of a queue: how it is, or why it can't be read."""
+"""Message to a page about a queue: its summary, or why it can't be read."""
 
 
 class Page:

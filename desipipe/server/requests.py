@@ -131,7 +131,7 @@ class CellRequest(QueueRequest):
     first: NotRequired[First]
     title: NotRequired[Title]
     outputs: NotRequired[Annotated[bool, {'default': True}]]
-    """Whether to tell what the tasks printed and drew"""
+    """Include what the tasks printed and drew"""
 
 
 class GraphRequest(QueueRequest):
@@ -170,7 +170,7 @@ class NotebookRequest(TypedDict):
     """The text of a notebook."""
 
     cells: Annotated[list[CellText], {'maxItems': 5000}]
-    """As in nbformat, of outputs the displays of tasks alone"""
+    """Cells as in nbformat; of outputs the displays of tasks alone"""
     path: NotRequired[Annotated[str, {'maxLength': 4096}]]
     """Path of the notebook below the folder that the server shows"""
 

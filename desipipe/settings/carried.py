@@ -278,4 +278,4 @@ APPLIED: dict[str, tuple[str, Callable[[Any], None]]] = {
     'matplotlib': ('matplotlib', _apply_parameters),
     'recursion': ('interpreter', _apply_recursion),
 }
-"""What is carried, the part of the process that it belongs to, and how it is applied."""
+"""Carried settings: the part of the process that each belongs to, and how it is applied."""

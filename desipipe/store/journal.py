@@ -188,7 +188,7 @@ class Unplaced(NamedTuple):
     or removed.
     """
     damaged: bool
-    """Whether some of it is damaged; else it is late."""
+    """True if some of it is damaged; else it is late."""
     late_end: int
     """Where the last late line would have ended, or -1."""
 

@@ -59,7 +59,7 @@ class Lease:
         self._file = lease_file(name)
         self.shared = shared
         self.trouble = ''
-        """What the holder cannot do at the moment, for people."""
+        """Text for people about what the holder cannot do at the moment."""
         self._count = 0
         self._fd = -1
         here = machine()

@@ -23,7 +23,7 @@ class Line(NamedTuple):
 
     offset: int
     data: bytes
-    """Of what is too long, the beginning."""
+    """Bytes of the line, or the beginning of one that is too long."""
     length: int
 
 

@@ -50,7 +50,7 @@ CONDITION_APPEARANCES: dict[str, Appearance] = {
     'failed': Appearance('✕', '#d55e00', 'ended, not all tasks succeeded'),
     'done': Appearance('✓', '#009e73', 'all tasks succeeded'),
 }
-"""What a queue as a whole is doing, see :func:`~desipipe.view.queue.queue_summary`."""
+"""Appearance of a queue's condition; see :func:`~desipipe.view.queue.queue_summary`."""
 
 BADGE_SYMBOLS = {
     'current': '✓',

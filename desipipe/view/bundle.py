@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from .schema import BadgeView, CellView, Mime, OutputView
 
 MIME = 'application/vnd.desipipe.v1+json'
-"""What the front end of this project knows how to show."""
+"""Type of the data that this project's front end displays."""
 
 _BAR = 20
 _TEXT = 20_000  # characters of outputs in the plain text

@@ -121,7 +121,7 @@ class WorkerView(TypedDict):
     """None where that is unknown: it runs on another machine."""
     stopping: bool
     trouble: str
-    """What it cannot do at the moment, and why."""
+    """Problem of the moment, and its reason."""
     running: Count
     """Number of tasks in its slots."""
     claimed: Count
@@ -308,7 +308,7 @@ class TaskSummary(RelativeView):
     cause: str
     """Why it did not succeed."""
     user: NotRequired[str]
-    """Who added it, in a queue that a group shares."""
+    """User who added it, in a queue that a group shares."""
     ran_by: NotRequired[str]
     """Whose worker ran it, in a queue that a group shares."""
 
@@ -395,7 +395,7 @@ class TaskDetail(TaskSummary):
     dependants: list[RelativeView]
     n_dependants: Count
     problems: list[str]
-    """What could not be read."""
+    """Problems of what could not be read."""
 
 
 class PeersView(TypedDict):
@@ -527,7 +527,7 @@ class DisplayOutput(TypedDict):
 
 
 OutputView = StreamOutput | ErrorOutput | DisplayOutput
-"""What one task printed or drew."""
+"""Output of a task: printed text, or a display."""
 
 
 # Cells
@@ -568,7 +568,7 @@ class CellView(CellTimes):
     """All there is to see of the tasks of a cell, or of a queue, in a notebook."""
 
     version: int
-    """Of this struct."""
+    """Version of this struct."""
     queue: str
     folder: str
     title: str
@@ -599,9 +599,9 @@ class CellView(CellTimes):
     outputs: list[OutputView]
     """In order of the tasks; before those of each of several tasks stands a label."""
     truncated: str
-    """What was left out of the outputs; or empty."""
+    """Note of what was left out of the outputs; or empty."""
     gone: str
-    """What became of the tasks where they are no more; or empty."""
+    """Fate of the tasks where they no longer exist; or empty."""
     refused: str
     """Why no worker comes before someone does something about it; or empty."""
     untrusted: str
@@ -798,7 +798,7 @@ class Failure(TypedDict):
     error: str
     """Name of a class of ``desipipe.errors``, or HTTP's words."""
     message: str
-    """What happened, what it means, what to do."""
+    """Problem, consequence, and what to do."""
 
 
 class Trouble(Failure):

@@ -61,7 +61,7 @@ class Handle(Display):
         recorded: Recorded | None = None,
     ) -> None:
         self.cell = Cell(queue, rows)
-        """What the notebook's own thread knows; the follower has its own."""
+        """View of the tasks in the notebook's own thread; the follower has its own."""
         super().__init__(queue, (queue.folder, title, self.cell.text))
         self.title = title
         self.cached = cached
@@ -69,9 +69,9 @@ class Handle(Display):
         self.badge: BadgeView | None = None
         """State of the cell, and why, if its tasks are not of its present inputs."""
         self.summary: CellView | None = None
-        """What is shown; None before anything is."""
+        """Summary that is displayed; None before any is."""
         self.published = False
-        """Whether the outputs stand under the cell as its own."""
+        """True once the outputs stand under the cell as its own."""
         self._followed: tuple[View, Cell] | None = None
         if queue.spawn:
             self.cell.grace = self.again = time.monotonic() + _STARTS

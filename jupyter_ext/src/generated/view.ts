@@ -35,7 +35,7 @@ export type Mime = Record<string, unknown>;
 /** State of a batch job; a withdrawn one has not begun and is no longer needed. */
 export type JobState = 'pending' | 'running' | 'withdrawn';
 
-/** What one task printed or drew. */
+/** Output of a task: printed text, or a display. */
 export type OutputView = IStreamOutput | IErrorOutput | IDisplayOutput;
 
 /** The name of a task. */
@@ -107,7 +107,7 @@ export interface IWorkerView {
   /** None where that is unknown: it runs on another machine. */
   alive: boolean | null;
   stopping: boolean;
-  /** What it cannot do at the moment, and why. */
+  /** Problem of the moment, and its reason. */
   trouble: string;
   /** Number of tasks in its slots. */
   running: number;
@@ -275,7 +275,7 @@ export interface ITaskSummary extends IRelativeView {
   memory: number | null;
   /** Why it did not succeed. */
   cause: string;
-  /** Who added it, in a queue that a group shares. */
+  /** User who added it, in a queue that a group shares. */
   user?: string;
   /** Whose worker ran it, in a queue that a group shares. */
   ran_by?: string;
@@ -357,7 +357,7 @@ export interface ITaskDetail extends ITaskSummary {
   n_requires: number;
   dependants: IRelativeView[];
   n_dependants: number;
-  /** What could not be read. */
+  /** Problems of what could not be read. */
   problems: string[];
 }
 
@@ -504,7 +504,7 @@ export interface ICellTimes {
 
 /** All there is to see of the tasks of a cell, or of a queue, in a notebook. */
 export interface ICellView extends ICellTimes {
-  /** Of this struct. */
+  /** Version of this struct. */
   version: number;
   queue: string;
   folder: string;
@@ -535,9 +535,9 @@ export interface ICellView extends ICellTimes {
   job_groups: IJobGroup[];
   /** In order of the tasks; before those of each of several tasks stands a label. */
   outputs: OutputView[];
-  /** What was left out of the outputs; or empty. */
+  /** Note of what was left out of the outputs; or empty. */
   truncated: string;
-  /** What became of the tasks where they are no more; or empty. */
+  /** Fate of the tasks where they no longer exist; or empty. */
   gone: string;
   /** Why no worker comes before someone does something about it; or empty. */
   refused: string;
@@ -709,7 +709,7 @@ export interface IStarted extends IDone {
 export interface IFailure {
   /** Name of a class of `desipipe.errors`, or HTTP's words. */
   error: string;
-  /** What happened, what it means, what to do. */
+  /** Problem, consequence, and what to do. */
   message: string;
 }
 
