@@ -40,7 +40,7 @@ INSIDE = {
     'serialize': (
         'annotations class_registry function_source makers plain confined encoder '
         'library_reducers source arrays hints modules carried class_content memory tables '
-        'objects stand_ins walker class_keys class_makers classes pickler payload identity'
+        'objects stand_ins walker class_keys class_makers classes pickler payload identity outline'
     ),
     'provider': (
         'job slurm_options slurm_refusals original slurm_states base slurm_watch local slurm nersc'
@@ -63,7 +63,7 @@ INSIDE = {
     ),
     'view': (
         'schema structs appearance text rows queue graph timeline output saved_displays '
-        'task_search task_context tasks bundle cell_outputs cell'
+        'task_search task_context result_preview tasks bundle cell_outputs cell'
     ),
     'record': (
         'embedded_data modules original_files script original_pickles original_queue privacy '

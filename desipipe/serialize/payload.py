@@ -29,6 +29,7 @@ __all__ = [
     'is_plain_pickle',
     'loads',
     'refuse_text_of_futures',
+    'split_payload',
 ]
 
 ALIGNMENT = 64
@@ -238,6 +239,17 @@ def is_plain_pickle(data: bytes) -> bool:
     except Exception:  # it is none, or is damaged
         return False
     return True
+
+
+def split_payload(data: bytes | memoryview) -> tuple[bytes | memoryview, _Buffers | None]:
+    """Return the pickle of a payload, and the buffers beside it.
+
+    Raises
+    ------
+    PayloadError
+        If the bytes are no payload, or not all of one.
+    """
+    return (data, None) if data[:1] == b'\x80' else _split(memoryview(data))[:2]
 
 
 class _PlainUnpickler(pickle.Unpickler):

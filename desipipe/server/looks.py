@@ -16,6 +16,7 @@ from ..view.cell import cell_summary
 from ..view.graph import graph
 from ..view.output import read_output
 from ..view.queue import task_detail, task_label
+from ..view.result_preview import result_preview
 from ..view.schema import (
     AppView,
     BesideView,
@@ -132,6 +133,7 @@ async def show_task(hub: Hub, asked: TaskRequest) -> TaskView:
             **task,
             **beside,
             'row': row,
+            'preview': queue.ledger.again(lambda: result_preview(queue.ledger, row)),
             'path': hub.shown(task['cwd']),
             'line': failing_line(task['trace'], task['code']),
             'trace': mark_failing_lines(task['trace'], task['code']),

@@ -423,6 +423,8 @@ class TaskView(TaskDetail, BesideView):
     """The same as the server answers."""
 
     row: Count
+    preview: str
+    """Its result in few words; empty where that can't be told."""
     path: str | None
     """How the server shows its folder; None: not at all."""
     line: int | None

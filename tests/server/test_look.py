@@ -152,6 +152,8 @@ async def test_a_task_beside_others(ask: Ask, queue: Queue) -> None:
         1,
         1,
     )
+    _, second = await ask('task', queue='demo', tid='fraction[1]')
+    assert second['preview'] == ''  # it was cancelled
     _, last = await ask('task', queue='demo', tid='fraction[3]')
     assert (last['previous']['index'], last['next'], last['blocker']['index']) == (2, None, 1)
     assert (await ask('log', queue='demo', tid=task['tid']))[1]['text'] == 'out 0 2'

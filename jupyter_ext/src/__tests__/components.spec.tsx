@@ -482,6 +482,13 @@ describe('TaskView', () => {
     expect(find('section[aria-label="Code"] code').textContent).toBe(evil);
   });
 
+  it('shows the result in few words', () => {
+    show({ task: task({ state: 'SUCCEEDED', result: 40, preview: '1.25' }) });
+    const result = find('section[aria-label="Result"]');
+    expect(result.querySelector('pre')?.textContent).toBe('1.25');
+    expect(result.textContent).toContain('40 B');
+  });
+
   it('opens what the task displayed, and runs nothing of it', async () => {
     const data = [
       { 'image/png': 'iVBO\nRw0=', 'text/plain': 'a figure' },

@@ -214,6 +214,7 @@ export function task(changes: Partial<ITaskView> = {}): ITaskView {
     out: 0,
     err: 0,
     result: null,
+    preview: '',
     trace: '',
     requires: [],
     n_requires: 0,

@@ -383,6 +383,8 @@ export interface IBesideView {
 /** The same as the server answers. */
 export interface ITaskView extends ITaskDetail, IBesideView {
   row: number;
+  /** Its result in few words; empty where that can't be told. */
+  preview: string;
   /** How the server shows its folder; None: not at all. */
   path: string | null;
   /** The line of its code that failed, from 1 on. */

@@ -42,6 +42,23 @@ export function Arguments({ task, trans }: ISectionProps): JSX.Element | null {
   ) : null;
 }
 
+/** What it returned, in few words. */
+export function Result({ task, trans }: ISectionProps): JSX.Element | null {
+  return task.preview ? (
+    <section className="jp-desipipe-section" aria-label={trans.__('Result')}>
+      <h3>
+        {trans.__('Result')}{' '}
+        <span className="jp-desipipe-aside">
+          {task.result === null ? '' : bytes(task.result, trans)}
+        </span>
+      </h3>
+      <pre className="jp-desipipe-code" tabIndex={0}>
+        {shown(task.preview)}
+      </pre>
+    </section>
+  ) : null;
+}
+
 /** All attempts that ended. */
 export function Attempts({ task, trans }: ISectionProps): JSX.Element | null {
   return task.attempts.length ? (
@@ -165,7 +182,10 @@ export function Details(props: ISectionProps): JSX.Element {
     [trans.__('Run by'), task.ran_by ?? ''],
     [trans.__('Host'), task.host],
     [trans.__('Job'), task.job],
-    [trans.__('Result'), task.result === null ? '' : bytes(task.result, trans)],
+    [
+      trans.__('Result'),
+      task.result === null || task.preview ? '' : bytes(task.result, trans)
+    ],
     [
       trans.__('Time limit'),
       task.timeout === null ? '' : duration(task.timeout, trans)

@@ -19,7 +19,7 @@ import {
 import { Code, Highlight } from './code';
 import { Displays, IDisplaySource } from './displays';
 import { ILog, LogView } from './logview';
-import { Arguments, Attempts, Details, Related } from './tasksections';
+import { Arguments, Attempts, Details, Related, Result } from './tasksections';
 
 /** Properties of {@link TaskView}. */
 export interface ITaskViewProps {
@@ -66,6 +66,7 @@ export function TaskView(props: ITaskViewProps): JSX.Element {
         </section>
       )}
       <Output {...props} />
+      <Result {...props} />
       <Arguments {...props} />
       {task.code && (
         <section className="jp-desipipe-section" aria-label={trans.__('Code')}>

@@ -1,0 +1,42 @@
+"""Results of tasks in few words.
+
+Nothing of a result runs: its classes appear by their names.
+"""
+
+from __future__ import annotations
+
+from ..errors import PayloadError, UntrustedQueueError
+from ..queue.events import SUCCEEDED
+from ..queue.ledger import Ledger
+from ..serialize.outline import outline
+
+__all__ = ['result_preview']
+
+
+def result_preview(ledger: Ledger, row: int) -> str:
+    """Return the result of a task on one line.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        As it was last followed.
+    row : int
+
+    Returns
+    -------
+    text : str
+        Empty where there is no result, where it is lost, too large to be told, or was written by a
+        user who is not trusted.
+    """
+    ref = ledger.state.result(row)
+    if ref is None or ledger.state.status[row] != SUCCEEDED:
+        return ''
+    authors = ledger.authors
+    try:
+        if authors is None:
+            ledger.check_trust(ref.segment)
+        elif not authors.vouches(ref):
+            return ''
+        return outline(ledger.read(ref))
+    except (PayloadError, UntrustedQueueError):
+        return ''
