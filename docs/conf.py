@@ -23,6 +23,7 @@ extensions = [
     'myst_parser',
     'notebooks',
     'redirects',
+    'structs',
     'verbs',
 ]
 exclude_patterns = ['_build']

@@ -296,7 +296,7 @@ def test_cheap(shell: Shell, argv: list[str]) -> None:
         (['accept', '-q', 'ran', 'square[0]', 'total[0]'], "of app 'square' for app 'total'"),
         (['add', '-q', 'nope', '--', 'true'], 'no queue'),
         (['doctor', '--repair'], 'Nothing was repaired'),
-        (['completion', 'tcsh'], "there is no 'tcsh': did you mean zsh"),
+        (['completion', 'tcsh'], "there is no 'tcsh': known: bash, fish, zsh"),
     ],
 )
 def test_errors_are_one_message(ran: Shell, argv: list[str], words: str) -> None:
@@ -406,7 +406,7 @@ def test_queues(ran: Shell) -> None:
         'failed': '1',
         'blocked': '1',
         'workers': '0',
-        '': '',
+        'why': '',
     }
     (found,) = ran.here('queues', 'r*', '--json').json
     assert (found['queue'], found['total'], found['counts']['SUCCEEDED']) == ('ran', 6, 4)
@@ -418,7 +418,7 @@ def test_an_unreadable_queue_hides_no_other(shell: Shell) -> None:
     Path(shell.queue('two').filename).write_text('nonsense\n')
     one, two = shell('queues').table
     assert one['condition'] == 'empty' and two['condition'] == 'unreadable'
-    assert 'first line' in two['']
+    assert 'first line' in two['why']
     assert 'first line' in shell('status', '-q', 'two', status=2).err
 
 

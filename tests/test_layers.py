@@ -78,10 +78,10 @@ INSIDE = {
         'estimate plan file'
     ),
     'commands': (
-        'face common habits hints demo_pipeline differences change sharing addition completion logs '
-        'script_source migrate processes kill tables findings machine_checks journal_checks '
-        'process_checks queue_checks doctor files show following tasks notebooks records '
-        'imports tour parser'
+        'face common habits hints demo_pipeline differences change sharing addition completion '
+        'logs script_source migrate processes kill listing_options listings tables findings '
+        'machine_checks journal_checks process_checks queue_checks doctor files show following '
+        'tasks times notebooks records imports tour parser'
     ),
     'notebook': (
         'commands displays exporter publishing liveness follower displays.cell dry_run '

@@ -41,13 +41,14 @@ def queue_text(view: Any) -> str:
 def tasks_text(view: Any) -> str:
     """A task as `desipipe tasks` lists it on a terminal."""
     from desipipe.commands import tasks
+    from desipipe.commands.listing_options import ListingOptions
 
     class Group:
         group = 'desi'
 
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        tasks._print_table(Group(), [view], False)  # type: ignore[arg-type]
+        tasks._print_table(Group(), [view], False, ListingOptions(wide=True))  # type: ignore[arg-type]
     return out.getvalue()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from ..terminal import VisibleStream, escape_json, visible
 from ..utils import plural as plural
 
 if TYPE_CHECKING:
-    pass
+    from ..view.text import Line
 
 
 # Writing
@@ -106,3 +106,13 @@ def print_json(value: Any) -> None:
 def hint(text: str) -> None:
     """Print the next command to type, for people and not into pipes."""
     FACE.get().hint(text)
+
+
+def styled(lines: Iterable[Line]) -> Any:
+    """Return lines as ``rich`` text that is safe for a terminal."""
+    from rich.text import Text
+
+    return Text('\n').join(
+        Text.assemble(*((visible(text, lines=False), style) for text, style in line))
+        for line in lines
+    )

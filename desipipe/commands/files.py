@@ -9,6 +9,7 @@ from typing import Any
 
 from .common import QueueDefault, Verbs, add_json, add_queue, describe, open_one, plural
 from .face import hint, print_json
+from .listing_options import ListingOptions, add_listing, listing_options
 
 _APPEARANCE = {
     'current': ('✓', '#009e73', 'as its task wrote it, of what is still so'),
@@ -50,6 +51,7 @@ def _declare_files(verbs: Verbs) -> None:
         help='only files in these states',
     )
     describe(parser, f'States: {", ".join(_APPEARANCE)}.')
+    add_listing(parser, 'file state size made_by of_files read_by')
     add_json(parser)
 
 
@@ -70,7 +72,7 @@ def files(args: argparse.Namespace) -> int | None:
     elif args.path and len(summaries) == 1 and summaries[0]['path'] == os.path.realpath(args.path):
         _one(queue, summaries[0])
     elif summaries:
-        _table(summaries)
+        _table(summaries, listing_options(args))
         counts = {state: sum(file['state'] == state for file in summaries) for state in _APPEARANCE}
         hint(
             f'{plural(len(summaries), "file")}: '
@@ -105,9 +107,9 @@ def _maker(file: dict[str, Any]) -> str:
     )
 
 
-def _table(summaries: list[dict[str, Any]]) -> None:
+def _table(summaries: list[dict[str, Any]], options: ListingOptions) -> None:
     from ..utils import format_bytes, format_count
-    from .tables import Column, show_table
+    from .listings import Column, Fit, show_table
 
     rows = [
         {
@@ -121,7 +123,7 @@ def _table(summaries: list[dict[str, Any]]) -> None:
         for file in summaries
     ]
     columns = [
-        Column('path', 'file'),
+        Column('path', 'file', fit=Fit.MIDDLE),
         Column(
             'state',
             'state',
@@ -129,11 +131,11 @@ def _table(summaries: list[dict[str, Any]]) -> None:
             style=lambda state: _APPEARANCE[state][1],
         ),
         Column('size', 'size', format_bytes, right=True),
-        Column('maker', 'made by'),
-        Column('inputs', 'of files', format_count, right=True),
-        Column('readers', 'read by', format_count, right=True),
+        Column('maker', 'made by', fit=Fit.MIDDLE),
+        Column('inputs', 'of files', format_count, True, fit=Fit.OPTIONAL),
+        Column('readers', 'read by', format_count, True, fit=Fit.OPTIONAL),
     ]
-    show_table(columns, rows)
+    show_table(columns, rows, options=options)
 
 
 def _short(path: str) -> str:

@@ -28,6 +28,8 @@ def show_findings(findings: list[Finding], as_json: bool) -> int:
     else:
         from ..view.appearance import CONDITION_APPEARANCES
         from ..view.text import Line, one_line
+        from .face import FACE, on_terminal
+        from .listings import wrap_lines
         from .tables import show_lines
 
         looks = {
@@ -35,15 +37,12 @@ def show_findings(findings: list[Finding], as_json: bool) -> int:
             False: CONDITION_APPEARANCES['failed'],
             None: CONDITION_APPEARANCES['empty'],
         }
+        width = FACE.get().console().width if on_terminal() else 0
         lines: list[Line] = []
         for finding in findings:
             look = looks[finding.ok]
-            lines.append(
-                [
-                    (f'{look.symbol} {finding.check}: ', look.colour),
-                    (one_line(finding.words, _WORDS_MAX), ''),
-                ]
-            )
+            start = (f'{look.symbol} {finding.check}: ', look.colour)
+            lines += wrap_lines([[start, (one_line(finding.words, _WORDS_MAX), '')]], width)
             if finding.fix:
                 lines.append([('  → ', 'dim'), (finding.fix, 'bold')])
         bad = sum(finding.ok is False for finding in findings)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..cells.option_types import seconds
 from ..queue.location import type_queue
 from .common import QueueDefault, Verbs, add_json, add_queue, open_one, plural
-from .face import FACE, hint, on_terminal
+from .face import FACE, hint, on_terminal, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -148,13 +148,17 @@ class _Screen:
         self.words = ''
         self._live = live
         self._where = where
+        self._width = FACE.get().console().width
         self._last: Any = None
 
     def show(self, summary: QueueSummary) -> None:
-        from .tables import queue_lines, styled
+        from .tables import queue_lines
 
         lines = queue_lines(
-            summary, self._where, advise=summary['condition'] != 'stopped'
+            summary,
+            self._where,
+            advise=summary['condition'] != 'stopped',
+            width=self._width,
         )  # who watches may have just started a manager
         if lines != self._last:
             self._last = lines

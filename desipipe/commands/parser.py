@@ -16,7 +16,8 @@ _DESCRIPTION = (
 VERBS = {
     'show': 'status queues',
     'following': 'watch',
-    'tasks': 'tasks time explain logs',
+    'tasks': 'tasks explain logs',
+    'times': 'time',
     'change': 'pause resume retry cancel forget delete compact',
     'addition': 'add accept',
     'sharing': 'trust share unshare',

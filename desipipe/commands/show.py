@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ..queue.location import find_folders, short, type_queue
 from ..utils import is_pattern
 from .common import QueueDefault, Verbs, add_json, add_queue, each_of
-from .face import hint, on_terminal, print_json
+from .face import FACE, hint, on_terminal, print_json
+from .listing_options import add_listing, listing_options
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -63,13 +64,11 @@ def status(args: argparse.Namespace) -> None:
         return
     from .tables import queue_lines, show_lines
 
+    width = FACE.get().console().width if on_terminal() else 0
     for i, summary in enumerate(read):
-        show_lines(
-            [
-                *([[]] if i else []),
-                *queue_lines(summary, type_queue(summary['folder'], config), bar=on_terminal()),
-            ]
-        )
+        where = type_queue(summary['folder'], config)
+        lines = queue_lines(summary, where, bar=bool(width), width=width)
+        show_lines([*([[]] if i else []), *lines])
     if not folders:
         _no_queues(config)
 
@@ -105,6 +104,7 @@ def _declare_queues(verbs: Verbs) -> None:
         help=('names, paths or quoted patterns (default: all of yours)'),
     )
     parser.add_argument('-q', '--queue', nargs='+', metavar='QUEUE', help='the same as PATTERN')
+    add_listing(parser, 'queue condition tasks succeeded running failed blocked workers why')
     add_json(parser)
 
 
@@ -118,7 +118,7 @@ def queues(args: argparse.Namespace) -> None:
     if not args.json:
         _tell_of_originals(names or ['*'], config)
     if rows or args.json:
-        _print_queues(rows, args.json)
+        _print_queues(rows, args)
     elif names:
         hint(f'No queues match {" ".join(names)}.')
     else:
@@ -142,10 +142,10 @@ def _queue_row(folder: str, config: Config) -> dict[str, Any]:
     return row
 
 
-def _print_queues(rows: list[dict[str, Any]], as_json: bool) -> None:
+def _print_queues(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
     from ..utils import format_count
     from ..view.appearance import CONDITION_APPEARANCES, Appearance
-    from .tables import Column, show_table
+    from .listings import Column, Fit, show_table
 
     looks = {**CONDITION_APPEARANCES, 'unreadable': Appearance('!', 'red', '')}
     numbers = [
@@ -162,10 +162,10 @@ def _print_queues(rows: list[dict[str, Any]], as_json: bool) -> None:
             lambda name: f'{looks[name].symbol} {name}',
             style=lambda name: looks[name].colour,
         ),
-        *(Column(key, title, format_count, right=True) for key, title in numbers),
-        Column('error', ''),
+        *(Column(key, title, format_count, True, fit=Fit.OPTIONAL) for key, title in numbers),
+        Column('error', 'why', fit=Fit.BELOW),
     ]
-    show_table(columns, rows, as_json)
+    show_table(columns, rows, args.json, listing_options(args))
 
 
 def _listed(names: list[str], config: Any) -> list[str]:

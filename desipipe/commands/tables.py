@@ -1,4 +1,4 @@
-"""Format what verbs print: tables and colours for people, plain lines for pipes.
+"""Format queues: lines as wide as a terminal for people, whole ones for pipes.
 
 What is shown is a list of lines, each a list of pieces of text with a style (empty: none); ``rich``
 is imported only when styles can be seen.
@@ -7,8 +7,8 @@ is imported only when styles can be seen.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ..terminal import visible
 from ..utils import format_count, plural
@@ -16,6 +16,7 @@ from ..view.appearance import APPEARANCES, CONDITION_APPEARANCES
 from ..view.queue import job_groups
 from ..view.text import (
     Line,
+    Piece,
     advice,
     bar_pieces,
     count_pieces,
@@ -28,24 +29,21 @@ from ..view.text import (
     pace_text,
     state_text,
 )
-from .face import FACE, on_terminal, print_json
+from .face import FACE, on_terminal, styled
+from .listings import cut_middle, wrap, wrap_lines
 
 if TYPE_CHECKING:
-    from ..view.schema import JobView, ManagerView, QueueSummary, WorkerView
+    from ..view.schema import (
+        FailureView,
+        JobView,
+        ManagerView,
+        QueueSummary,
+        ShownState,
+        WorkerView,
+    )
 
 _WORKERS = 12  # that are shown one by one
 _JOBS = 8  # without a worker, that are
-
-
-class Column(NamedTuple):
-    """A column of a listing."""
-
-    key: str
-    title: str
-    form: Callable[[Any], str] = str
-    """How people read it; in a pipe it is as it is."""
-    right: bool = False
-    style: Callable[[Any], str] | None = None
 
 
 def clock(when: float | None) -> str:
@@ -68,77 +66,15 @@ def show_lines(lines: Iterable[Line]) -> None:
             print(visible(''.join(text for text, _ in line), lines=False))
 
 
-def styled(lines: Iterable[Line]) -> Any:
-    """Return lines as ``rich`` text that is safe for a terminal."""
-    from rich.text import Text
-
-    return Text('\n').join(
-        Text.assemble(*((visible(text, lines=False), style) for text, style in line))
-        for line in lines
-    )
-
-
-def show_table(
-    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], as_json: bool = False
-) -> None:
-    """Print a listing.
-
-    It is a table on a terminal, tab-separated values with a header in a pipe, or JSON.
-
-    Parameters
-    ----------
-    columns : sequence of Column
-    rows : sequence of mapping
-        JSON has all of their members, the others those of the columns.
-    as_json : bool, default=False
-    """
-    if as_json:
-        print_json(rows)
-        return
-    if not on_terminal():
-        text = ['\t'.join(column.title for column in columns)]
-        text += ['\t'.join(_raw(row.get(column.key)) for column in columns) for row in rows]
-        print('\n'.join(text))
-        return
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for i, column in enumerate(columns):
-        # Only the last one, which holds words, may be folded: what one types must stay whole.
-        table.add_column(
-            column.title,
-            justify='right' if column.right else 'left',
-            no_wrap=i < len(columns) - 1,
-            overflow='fold' if i == len(columns) - 1 else 'ellipsis',
-        )
-    for row in rows:
-        table.add_row(
-            *(
-                Text(_cell(column, row), column.style(row.get(column.key)) if column.style else '')
-                for column in columns
-            )
-        )
-    FACE.get().console().print(table)
-
-
-def _cell(column: Column, row: Mapping[str, Any]) -> str:
-    value = row.get(column.key)
-    return '' if value is None else visible(one_line(column.form(value), 500), lines=False)
-
-
-def _raw(value: Any) -> str:
-    if isinstance(value, float):
-        return f'{value:.6f}'
-    return '' if value is None else ' '.join(str(value).split())
-
-
 # Queues
 
 
 def queue_lines(
-    summary: QueueSummary, where: str, bar: bool = True, advise: bool = True
+    summary: QueueSummary,
+    where: str,
+    bar: bool = True,
+    advise: bool = True,
+    width: int = 0,
 ) -> list[Line]:
     """Return the lines of a queue: state, progress, failures, and what to type.
 
@@ -152,8 +88,11 @@ def queue_lines(
         Whether to draw one.
     advise : bool, default=True
         Whether to say what to type.
+    width : int, default=0
+        Cells of a line. Names are then cut in the middle, and reasons and commands that have no
+        place stand on lines of their own. 0: lines of any length.
     """
-    lines = _head_lines(summary, bar)
+    lines = _head_lines(summary, bar, width)
     if pace := pace_text(summary):
         lines.append([(f'  {pace}', '')])
     if owner := owner_text(summary):
@@ -165,31 +104,43 @@ def queue_lines(
     ]
     lines += _manager_lines(summary, where)
     lines += _worker_lines(summary)
-    lines += _failure_lines(summary)
+    lines = wrap_lines(lines, width) + _failure_lines(summary, width)
     if summary['damage']:
         first = summary['damage'][0]
         text = (
             f'{plural(len(summary["damage"]), "damaged line")} in {first["file"]}, the first at '
             f'byte {first["offset"]:d}'
         )
-        lines.append([(f'  ! {text}: what is said there is lost, the rest is intact', 'red')])
+        text = f'  ! {text}: what is said there is lost, the rest is intact'
+        lines += wrap_lines([[(text, 'red')]], width)
     steps: list[tuple[str, str]] = []
     if advise:
         damaged = bool(summary['damage'])
         steps = advice(summary, where, summary['failures'], summary['causes'], damaged)
-    return lines + [[(f'  → {text}: ', 'dim'), (command, 'bold')] for text, command in steps]
+    return lines + [line for text, command in steps for line in _step(text, command, width)]
 
 
-def _head_lines(summary: QueueSummary, bar: bool) -> list[Line]:
+def _step(text: str, command: str, width: int) -> list[Line]:
+    """Return the lines of a command to type, which is never cut."""
+    start: Piece = (f'  → {text}: ', 'dim')
+    if not width or len(start[0]) + len(command) <= width:
+        return [[start, (command, 'bold')]]
+    return [[(start[0].rstrip(), start[1])], [('    ', ''), (command, 'bold')]]
+
+
+def _head_lines(summary: QueueSummary, bar: bool, width: int) -> list[Line]:
     """Return the lines of name, bar and counts."""
     look = CONDITION_APPEARANCES[summary['condition']]
-    lines: list[Line] = [
-        [
-            (f'{look.symbol} {summary["name"]}', f'bold {look.colour}'),
-            (f'  {look.label}', look.colour),
-            (f'  {summary["folder"]}', 'dim'),
-        ]
+    head: Line = [
+        (f'{look.symbol} {summary["name"]}', f'bold {look.colour}'),
+        (f'  {look.label}', look.colour),
+        (f'  {summary["folder"]}', 'dim'),
     ]
+    lines = [head]
+    if width and sum(len(text) for text, _ in head) > width:
+        lines = [[head[0]], [head[1]], [head[2]]]
+        if len(head[0][0]) + len(head[1][0]) <= width:
+            lines = [head[:2], head[2:]]
     if bar and summary['total']:
         succeeded = format_count(summary['counts']['SUCCEEDED'])
         progress = f'  {succeeded} / {format_count(summary["total"])}'
@@ -198,23 +149,33 @@ def _head_lines(summary: QueueSummary, bar: bool) -> list[Line]:
     return lines
 
 
-def _failure_lines(summary: QueueSummary) -> list[Line]:
+def _failure_lines(summary: QueueSummary, width: int) -> list[Line]:
     """Return a line for each cause that blocks tasks, and for other tasks that failed."""
     lines: list[Line] = []
-    blocked = APPEARANCES['BLOCKED']
     causes = summary['causes'][:5]
     for cause in causes:
-        text = f'  {blocked.symbol} {plural(cause["count"])} blocked by {label(cause)} '
-        reason = f'({cause["state"]}): {one_line(cause["cause"])}'
-        lines.append([(text, blocked.colour), (reason, '')])
+        start = f'  {APPEARANCES["BLOCKED"].symbol} {plural(cause["count"])} blocked by '
+        lines += _reason_lines(start, cause, f' ({cause["state"]})', 'BLOCKED', width)
     in_causes = {cause['tid'] for cause in causes}
     for task in summary['failures']:
         if task['tid'] not in in_causes:
-            text = f'  {state_text(task["state"])} {label(task)}'
-            lines.append(
-                [(text, APPEARANCES[task['state']].colour), (f': {one_line(task["cause"])}', '')]
-            )
+            start = f'  {state_text(task["state"])} '
+            lines += _reason_lines(start, task, '', task['state'], width)
     return lines
+
+
+def _reason_lines(
+    start: str, task: FailureView, end: str, shown: ShownState, width: int
+) -> list[Line]:
+    """Return a task and its reason, which stands below where the line is too short."""
+    colour, reason = APPEARANCES[shown].colour, one_line(task['cause'])
+    text = f'{start}{label(task)}{end}'
+    if not width or len(text) + 2 + len(reason) <= width:
+        return [[(text, colour), (f': {reason}', '')]]
+    index = f'[{task["index"]}] {task["tid"][:12]}{end}'
+    name = cut_middle(visible(task['name'], lines=False), max(8, width - len(start + index)))
+    below = wrap(visible(reason, lines=False), width - 4, 3)
+    return [[(f'{start}{name}{index}', colour)], *([(f'    {part}', '')] for part in below)]
 
 
 def _alive(process: ManagerView | WorkerView) -> str:

@@ -1,4 +1,4 @@
-"""Verbs that show tasks: tasks, time, logs, explain."""
+"""Verbs that show tasks: tasks, logs, explain."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from .common import (
     plural,
 )
 from .face import hint, on_terminal, print_json
+from .listing_options import ListingOptions, add_listing, listing_options
 
 if TYPE_CHECKING:
     from ..queue.queue import Queue
     from ..view.schema import TaskSummary
+    from .listings import Column
 
 
 _PROPERTIES = (
@@ -35,7 +37,7 @@ _TERMINAL_LIMIT = 100
 
 def register(verbs: Verbs) -> None:
     """Declare these verbs."""
-    for declare in (_declare_tasks, _declare_time, _declare_explain, _declare_logs):
+    for declare in (_declare_tasks, _declare_explain, _declare_logs):
         declare(verbs)
 
 
@@ -72,6 +74,7 @@ def _declare_tasks(verbs: Verbs) -> None:
         metavar='N',
         help=f'show the first N (0: all; default on a terminal: {_TERMINAL_LIMIT})',
     )
+    add_listing(parser, 'task name index state attempt time job of ran_by why')
     add_json(parser)
 
 
@@ -89,18 +92,15 @@ def tasks(args: argparse.Namespace) -> None:
         index=args.index,
         superseded=args.superseded,
     )
+    options = listing_options(args)
     limit = args.limit
     if limit is None:
         limit = _TERMINAL_LIMIT if on_terminal() and not args.json else 0
-    # What a job ran stands in the journal only: looked up for all, before the first N are taken.
-    summaries = task_summaries(queue.ledger, rows if args.jobid or not limit else rows[:limit])
-    if args.jobid:
-        of_jobs = [
-            (row, task)
-            for row, task in zip(rows, summaries, strict=True)
-            if task['job'] in args.jobid
-        ]
-        rows, summaries = [row for row, _ in of_jobs], [task for _, task in of_jobs]
+    # A job's tasks and an order are known once all are looked up, before the first N are taken.
+    every = args.jobid or options.sort or options.reverse or not limit
+    summaries = task_summaries(queue.ledger, rows if every else rows[:limit])
+    if every:
+        rows, summaries = _arranged(queue, rows, summaries, args)
     n = len(rows)
     if limit:
         rows, summaries = rows[:limit], summaries[:limit]
@@ -109,28 +109,52 @@ def tasks(args: argparse.Namespace) -> None:
     elif args.property:
         _properties(queue, rows, args)
     else:
-        _print_table(queue, summaries, args.json)
+        _print_table(queue, summaries, args.json, options._replace(sort='', reverse=False))
     if len(rows) < n:
         hint(f'The first {len(rows):d} of {plural(n)}; all: --limit 0')
 
 
-def _print_table(queue: Queue, summaries: list[TaskSummary], as_json: bool) -> None:
+def _arranged(
+    queue: Queue, rows: list[int], summaries: list[TaskSummary], args: argparse.Namespace
+) -> tuple[list[int], list[TaskSummary]]:
+    """Return the tasks of the jobs that were named, in the order that was asked for."""
+    from .listings import sort_order
+
+    chosen = [i for i, task in enumerate(summaries) if not args.jobid or task['job'] in args.jobid]
+    shown = [_table_row(summaries[i]) for i in chosen]
+    order = [chosen[i] for i in sort_order(_columns(queue), shown, listing_options(args))]
+    return [rows[i] for i in order], [summaries[i] for i in order]
+
+
+def _print_table(
+    queue: Queue, summaries: list[TaskSummary], as_json: bool, options: ListingOptions
+) -> None:
+    from .listings import show_table
+
+    rows = summaries if as_json else list(map(_table_row, summaries))
+    show_table(_columns(queue), rows, as_json, options)
+
+
+def _columns(queue: Queue) -> list[Column]:
     from ..view.appearance import APPEARANCES
     from ..view.text import span, state_text
-    from .tables import Column, show_table
+    from .listings import Column, Fit
 
-    columns = [
+    users = [
+        Column('user', 'of', fit=Fit.OPTIONAL),
+        Column('ran_by', 'ran by', fit=Fit.OPTIONAL),
+    ]
+    return [
         Column('tid', 'task', lambda tid: tid[:12]),
-        Column('name', 'name'),
+        Column('name', 'name', fit=Fit.MIDDLE),
         Column('index', 'index', right=True),
         Column('shown', 'state', state_text, style=lambda name: APPEARANCES[name].colour),
-        Column('attempt', 'attempt', right=True),
+        Column('attempt', 'attempt', right=True, fit=Fit.OPTIONAL),
         Column('duration', 'time', span, right=True),
-        Column('job', 'job'),
-        *([Column('user', 'of'), Column('ran_by', 'ran by')] if queue.group else []),
-        Column('words', 'why'),
+        Column('job', 'job', fit=Fit.OPTIONAL),
+        *(users if queue.group else ()),
+        Column('words', 'why', fit=Fit.BELOW),
     ]
-    show_table(columns, summaries if as_json else list(map(_table_row, summaries)), as_json)
 
 
 def _table_row(task: TaskSummary) -> dict[str, object]:
@@ -189,7 +213,7 @@ def _properties(queue: Queue, rows: list[int], args: argparse.Namespace) -> None
             text = value if isinstance(value, str) else '' if value is None else _words(value)
             print(text, end='' if text.endswith('\n') else '\n')
     else:
-        from .tables import Column, show_table
+        from .listings import Column, show_table
 
         show_table(
             [Column(name, name) for name in args.property],
@@ -209,49 +233,6 @@ def _plain(value: Any) -> Any:
     return (
         value if isinstance(value, str | int | float | bool | list | dict | None) else repr(value)
     )
-
-
-def _declare_time(verbs: Verbs) -> None:
-    parser = verbs.add(
-        'time',
-        times,
-        'show how long tasks took, by app',
-        'Of those that succeeded, in seconds.',
-        'desipipe time -q my_queue',
-    )
-    add_queue(parser, default=QueueDefault.LATEST)
-    add_conditions(parser, 'name', 'tid', 'mid', 'jobid')
-    add_json(parser)
-
-
-def times(args: argparse.Namespace) -> None:
-    """``desipipe time``."""
-    from ..utils import format_count
-    from ..view.queue import durations
-    from ..view.text import span
-    from .tables import Column, show_table
-
-    queue = open_one(args)
-    check_names(queue, args.name)
-    chosen = None
-    if args.tid or args.mid or args.jobid:
-        chosen = queue.select(tid=find_tasks(queue, args.tid), mid=args.mid, jobid=args.jobid)
-    rows = durations(queue.ledger, args.name, chosen)
-    if not rows and not args.json:
-        hint('No task has succeeded yet')
-        return
-    numbers = [
-        Column(key, key, span, right=True) for key in ('mean', 'median', 'min', 'max', 'total')
-    ]
-    users = [Column('ran_by', 'ran by')] if queue.group else []
-    show_table(
-        [Column('name', 'name'), *users, Column('n', 'n', format_count, right=True), *numbers],
-        rows,
-        args.json,
-    )
-
-
-# Tasks
 
 
 def _declare_explain(verbs: Verbs) -> None:

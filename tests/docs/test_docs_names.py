@@ -223,3 +223,9 @@ def test_messages_of_troubleshooting_exist() -> None:
 
 def test_modes_are_documented() -> None:
     assert undocumented('reference/command_line.md', set(MODES)) == set()
+
+
+def test_verbs_with_json_state_their_document() -> None:
+    printing = {verb for verb, parser in VERBS.items() if '--json' in parser._option_string_actions}
+    rows = re.findall(r'^\| `(\w+)` \|', text_of(Path('docs/reference/json.md')), re.MULTILINE)
+    assert set(rows) == printing

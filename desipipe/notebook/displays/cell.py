@@ -261,7 +261,7 @@ def _wait_here(handle: Handle) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        from ...commands.tables import styled
+        from ...commands.face import styled
 
         with Live(console=Console(highlight=False), transient=True, auto_refresh=False) as bar:
             while True:

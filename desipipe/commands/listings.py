@@ -1,0 +1,265 @@
+"""Print tables for a terminal of some width, as tab-separated values, or as JSON."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..terminal import visible
+from ..view.text import Line, one_line
+from .face import FACE, hint, on_terminal, print_json, styled
+from .listing_options import WHOLE_TABLE, ListingOptions
+
+_GAP = 2  # blanks between columns
+_NAME_MIN = 24  # cells of a name below which optional columns are left out instead
+_NAME_LEAST = 8  # cells that are left of a name in any case
+_BELOW_LINES = 2  # lines of a text that stands below its row
+_INDENT = '    '
+
+
+class Fit(enum.Enum):
+    """The way a column gives way where a table is too wide."""
+
+    WHOLE = 'never shrinks'
+    MIDDLE = 'is cut in the middle'
+    OPTIONAL = 'is left out'
+    BELOW = 'stands below its row'
+
+
+class Column(NamedTuple):
+    """A column of a table."""
+
+    key: str
+    title: str
+    form: Callable[[Any], str] = str
+    """How people read it; in a pipe it is as it is."""
+    right: bool = False
+    style: Callable[[Any], str] | None = None
+    fit: Fit = Fit.WHOLE
+
+
+def show_table(
+    columns: Sequence[Column],
+    rows: Sequence[Mapping[str, Any]],
+    as_json: bool = False,
+    options: ListingOptions = WHOLE_TABLE,
+) -> None:
+    """Print a table.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+    rows : sequence of mapping
+        JSON has all of their members, the others those of the columns.
+    as_json : bool, default=False
+    options : ListingOptions, default=WHOLE_TABLE
+    """
+    rows = [rows[i] for i in sort_order(columns, rows, options)]
+    by_title = {column.title.replace(' ', '_'): column for column in columns}
+    columns = [by_title[title] for title in options.columns if title in by_title] or columns
+    if as_json:
+        print_json(rows)
+    elif not on_terminal():
+        text = ['\t'.join(column.title for column in columns)]
+        text += ['\t'.join(_raw(row.get(column.key)) for column in columns) for row in rows]
+        print('\n'.join(text))
+    else:
+        console = FACE.get().console()
+        width = 0 if options.wide else console.width
+        shown = columns if options.columns else _shown(columns, rows, width)
+        console.print(styled(_lines(shown, rows, width)), soft_wrap=True)
+        left_out = [
+            column.title
+            for column in columns
+            if column not in shown and column.fit is not Fit.BELOW
+        ]
+        if left_out:
+            hint(f'Columns left out: {", ".join(left_out)}. All: --wide')
+
+
+def sort_order(
+    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], options: ListingOptions
+) -> list[int]:
+    """Return the positions of rows in the order of a column, empty values last."""
+    keys = [column.key for column in columns if column.title.replace(' ', '_') == options.sort]
+    order = list(range(len(rows)))
+    if keys:
+        filled = [i for i in order if rows[i].get(keys[0]) not in (None, '')]
+        rest = [i for i in order if rows[i].get(keys[0]) in (None, '')]
+        return sorted(filled, key=lambda i: rows[i][keys[0]], reverse=options.reverse) + rest
+    return order[::-1] if options.reverse else order
+
+
+def cut_middle(text: str, width: int) -> str:
+    """Cut a text to ``width`` cells, with `…` for what its middle was."""
+    from rich.cells import cell_len
+
+    if cell_len(text) <= width:
+        return text
+    tail_width = (width - 1) // 2
+    tail = ''
+    for character in reversed(text):
+        if cell_len(character + tail) > tail_width:
+            break
+        tail = character + tail
+    head = ''
+    for character in text:
+        if cell_len(head + character) > width - 1 - tail_width:
+            break
+        head += character
+    return f'{head}…{tail}'
+
+
+def wrap(text: str, width: int, lines_max: int = 0) -> list[str]:
+    """Wrap a text at ``width`` cells; `…` ends one that is cut."""
+    from rich.cells import cell_len, set_cell_size
+    from rich.console import Console
+    from rich.text import Text
+
+    wrapped = Text(text).wrap(Console(width=width), width)
+    lines = [line.plain.rstrip() for line in wrapped]
+    if lines_max and len(lines) > lines_max:
+        lines = lines[:lines_max]
+        last = lines[-1]
+        lines[-1] = (last if cell_len(last) < width else set_cell_size(last, width - 1)) + '…'
+    return lines
+
+
+def wrap_lines(lines: Iterable[Line], width: int) -> list[Line]:
+    """Break long lines between words, and indent what follows.
+
+    Parameters
+    ----------
+    lines : iterable of Line
+    width : int
+        0: any length will do.
+    """
+    result: list[Line] = []
+    for line in lines:
+        text = ''.join(piece for piece, _ in line)
+        if not width or len(text) <= width or ' ' not in text.strip():
+            result.append(line)
+            continue
+        indent = ' ' * (len(text) - len(text.lstrip()) + 2)
+        first, *_ = wrap(text, width)
+        result.append(_part(line, 0, len(first)))
+        end = len(first)
+        for part in wrap(text[end:].strip(), width - len(indent)):
+            start = text.find(part, end)
+            end = start + len(part)
+            result.append([(indent, ''), *_part(line, start, end)])
+    return result
+
+
+def _part(line: Line, start: int, end: int) -> Line:
+    """Return the pieces of a line between two offsets of its text."""
+    pieces: Line = []
+    offset = 0
+    for text, style in line:
+        part = text[max(start - offset, 0) : max(end - offset, 0)]
+        if part:
+            pieces.append((part, style))
+        offset += len(text)
+    return pieces
+
+
+def _raw(value: Any) -> str:
+    if isinstance(value, float):
+        return f'{value:.6f}'
+    return '' if value is None else ' '.join(str(value).split())
+
+
+def _cell(column: Column, row: Mapping[str, Any]) -> str:
+    value = row.get(column.key)
+    return '' if value is None else visible(one_line(column.form(value), 500), lines=False)
+
+
+def _natural(column: Column, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Return the cells that a column takes if it is whole."""
+    from rich.cells import cell_len
+
+    return max([cell_len(column.title), *(cell_len(_cell(column, row)) for row in rows)])
+
+
+def _width(widths: Mapping[Column, int]) -> int:
+    return sum(widths.values()) + _GAP * (len(widths) - 1)
+
+
+def _shown(
+    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: int
+) -> list[Column]:
+    """Return the columns that have a place: optional ones give way to names."""
+    shown = [
+        column
+        for column in columns
+        if column.fit is not Fit.BELOW or any(row.get(column.key) for row in rows)
+    ]
+    widths = {column: _natural(column, rows) for column in shown}
+    if not width or _width(widths) <= width:
+        return shown
+    least = {
+        column: min(n, _NAME_MIN) if column.fit is Fit.MIDDLE else n
+        for column, n in widths.items()
+        if column.fit is not Fit.BELOW
+    }
+    for column in reversed(shown):
+        if _width(least) <= width:
+            break
+        if column.fit is Fit.OPTIONAL:
+            del least[column]
+    return [column for column in shown if column in least or column.fit is Fit.BELOW]
+
+
+def _lines(
+    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: int
+) -> Iterator[Line]:
+    """Yield header, rule and rows; text that has no place in a row stands below it."""
+    widths = {column: _natural(column, rows) for column in columns}
+    below: list[Column] = []
+    if width and _width(widths) > width:
+        below = [column for column in columns if column.fit is Fit.BELOW]
+        widths = {column: n for column, n in widths.items() if column not in below}
+        _cut_names(widths, width)
+    yield _line(widths, {column: (column.title, 'bold') for column in widths})
+    yield [('─' * (min(_width(widths), width) if width else _width(widths)), 'dim')]
+    for row in rows:
+        yield _line(widths, {column: _styled_cell(column, row) for column in widths})
+        for column in below:
+            text, style = _styled_cell(column, row)
+            for line in wrap(text, width - len(_INDENT), _BELOW_LINES) if text else ():
+                yield [(_INDENT + line, style)]
+
+
+def _styled_cell(column: Column, row: Mapping[str, Any]) -> tuple[str, str]:
+    return _cell(column, row), column.style(row.get(column.key)) if column.style else ''
+
+
+def _cut_names(widths: dict[Column, int], width: int) -> None:
+    """Take cells from the widest names until all columns fit."""
+    names = [column for column in widths if column.fit is Fit.MIDDLE]
+    while names and (excess := _width(widths) - width) > 0:
+        widest = max(names, key=lambda column: widths[column])
+        if widths[widest] <= _NAME_LEAST:
+            return
+        others = [widths[column] for column in names if column is not widest]
+        floor = max([_NAME_LEAST, *(n - 1 for n in others if n < widths[widest])])
+        widths[widest] = max(floor, widths[widest] - excess)
+
+
+def _line(widths: Mapping[Column, int], cells: Mapping[Column, tuple[str, str]]) -> Line:
+    from rich.cells import cell_len
+
+    pieces: Line = []
+    last = list(widths)[-1]
+    for column, width in widths.items():
+        text, style = cells[column]
+        if column.fit is Fit.MIDDLE:
+            text = cut_middle(text, width)
+        blanks = ' ' * (width - cell_len(text))
+        if column.right:
+            pieces.append((blanks, ''))
+        pieces.append((text, style))
+        if column is not last:
+            pieces.append((('' if column.right else blanks) + ' ' * _GAP, ''))
+    return pieces
