@@ -41,7 +41,7 @@ from .errors import (
     UntrustedFileError,
     close_names,
 )
-from .provenance import machine, process_alive, process_start
+from .machine import machine, process_alive, process_start
 from .utils import BaseClass
 
 __all__ = [

@@ -19,7 +19,7 @@ PACKAGE = ROOT / 'desipipe'
 LAYERS = {
     'words': 'terminal screen errors logs utils layers',
     'displays': 'outputs/ display settings/',
-    'user': 'config security/ environment provenance',
+    'user': 'machine config security/ environment provenance',
     'bytes': 'store/ serialize/',
     'resources': 'scheduler provider/',
     'queue': 'queue/',

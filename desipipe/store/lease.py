@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from ..errors import QueueGoneError, UnsafeFileError
-from ..provenance import machine, process_alive, process_start
+from ..machine import machine, process_alive, process_start
 from .files import lease_file, open_file, read_file, remove, share
 from .pacing import LEASE_READS_PER_S, lease_spacing_s
 from .segment import disk_full

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 
 from ..errors import LockingError, PermissionDeniedError, QueueGoneError, UnsafeFileError
-from ..provenance import machine, process_alive, process_start
+from ..machine import machine, process_alive, process_start
 from ..utils import printable
 from .files import open_file
 
