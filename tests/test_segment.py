@@ -18,15 +18,15 @@ from hypothesis import given
 
 from desipipe.errors import DiskFullError, PayloadError, QueueGoneError
 from desipipe.serialize import dumps, loads
-from desipipe.store import segment
+from desipipe.store import writing
 from desipipe.store.segment import (
     ALIGNMENT,
     MAP_FROM,
     SegmentReader,
     SegmentWriter,
     segment_path,
-    write_all,
 )
+from desipipe.store.writing import write_all
 
 
 @pytest.fixture
@@ -295,7 +295,7 @@ def test_a_flush_that_failed_is_not_forgotten(folder: str, monkeypatch: pytest.M
 
 
 def test_more_than_one_call_can_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segment, '_WRITE_MOST', 10)
+    monkeypatch.setattr(writing, 'CALL_MAX', 10)
     path = tmp_path / 'file'
     array = np.arange(30, dtype='i4').reshape(5, 6)
     with open(path, 'wb', buffering=0) as file:

@@ -23,8 +23,8 @@ import orjson
 from ..errors import DesipipeError, UnsafeFileError, UntrustedQueueError
 from ..security.trust import MEANS
 from ..store import files
-from ..store.files import share
-from ..store.segment import SegmentReader, disk_full, write_all
+from ..store.segment import SegmentReader, disk_full
+from ..store.writing import write_all
 from ..utils import username
 from .events import Event, Group, Ref
 from .state import State
@@ -222,7 +222,7 @@ class ClaimsWriter:
                 self._fd = files.open_file(self.folder, name, flags, 0o600)
             except FileExistsError:
                 continue
-            share(self._fd, self.folder, own=True)
+            files.share(self._fd, self.folder, own=True)
             return
 
     def close(self) -> None:

@@ -43,7 +43,8 @@ from .files import (
 )
 from .lines import HEAD, LINE_MAX, Line, RefusedEvent, find_newline, lines, scan_lines
 from .lock import QueueLock, release_fully, tell_fork
-from .segment import disk_full, write_all
+from .segment import disk_full
+from .writing import write_all
 
 VERSION = 1
 FILE_NAME = 'journal.jsonl'

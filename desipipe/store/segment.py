@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
-import functools
 import mmap
 import os
 import sys
@@ -21,6 +19,7 @@ from ..errors import (
     UnsafeFileError,
 )
 from .files import Owners, open_file, open_owned, segment_file, share, sync_data
+from .writing import CALL_MAX, HINT_FROM, load_hints, reserve, write_all
 
 ALIGNMENT = 64  # bytes; what vector instructions want of an array that is used where it lies
 MAP_FROM = (
@@ -33,8 +32,6 @@ _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _SIZE_MAX = 1 << 60  # bytes
 _BLOCK = 1 << 16  # bytes read at once when small payloads are read one after the other
 _NEAR = 1 << 13  # bytes between two of them at most
-_WRITE_MOST = 1 << 25  # bytes a call; Linux writes at most 2 GiB - 4 kB
-_HINT_FROM = 1 << 25  # bytes; from here on it pays to tell the kernel what comes
 # Pages are copied when they are written to. The kernel is asked to reserve nothing for them: it
 # would refuse to map more than the machine's memory, of which little may be read.
 _MACHINES = ('x86_64', 'aarch64', 'riscv64')  # with this number, which Python 3.12 does not name
@@ -46,59 +43,6 @@ _UNTRACKED = {'trackfd': False} if sys.version_info >= (3, 13) else {}  # keeps 
 def segment_path(folder: str, name: str) -> str:
     """The file of segment ``name`` in the queue ``folder``."""
     return os.path.join(folder, segment_file(name))
-
-
-def write_all(fd: int, data: bytes | memoryview, offset: int = -1) -> int:
-    """Write every byte, in as many calls as it takes.
-
-    Parameters
-    ----------
-    fd : int
-    data : bytes-like
-    offset : int, default=-1
-        Where in the file; by default where the descriptor stands.
-
-    Returns
-    -------
-    written : int
-        All of them.
-
-    Raises
-    ------
-    OSError
-        As :func:`os.write`; some bytes may be there already.
-    """
-    view = memoryview(data).cast('B') if not isinstance(data, bytes) else memoryview(data)
-    size = len(view)
-    done = 0
-    while done < size:
-        part = view[done : done + _WRITE_MOST]
-        written = os.write(fd, part) if offset < 0 else os.pwrite(fd, part, offset + done)
-        if size >= _HINT_FROM and offset >= 0:
-            _begin_writeback(fd, offset + done, written)
-        done += written
-    return size
-
-
-# Large payloads are synced before they are announced: the disk begins while we still write, and
-# finds the blocks reserved. Measured on ext4 for 1 GB: half of the time. Linux only, and only
-# hints: what a filesystem refuses costs time, nothing else. (Not os.posix_fallocate: where the
-# filesystem cannot, the C library writes every block itself.)
-def _reserve(fd: int, offset: int, length: int) -> None:
-    if sys.platform == 'linux':
-        _libc().fallocate(fd, 0, ctypes.c_int64(offset), ctypes.c_int64(length))
-
-
-def _begin_writeback(fd: int, offset: int, length: int) -> None:
-    if sys.platform == 'linux':
-        _libc().sync_file_range(
-            fd, ctypes.c_int64(offset), ctypes.c_int64(length), 2
-        )  # SYNC_FILE_RANGE_WRITE
-
-
-@functools.cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None)
 
 
 def disk_full(exc: OSError, path: str) -> OSError:
@@ -141,6 +85,8 @@ class SegmentWriter:
         self._dirty = False
 
     def _open(self) -> None:
+        if sys.platform == 'linux':
+            load_hints()  # now: there may be no descriptor left to import it when it is needed
         while True:
             self.name = self._stem if self._turn == 0 else f'{self._stem}.{self._turn:d}'
             self._turn += 1
@@ -189,9 +135,9 @@ class SegmentWriter:
         try:
             if (
                 len(parts) > 1
-                and (size := sum(memoryview(part).nbytes for part in parts)) >= _HINT_FROM
+                and (size := sum(memoryview(part).nbytes for part in parts)) >= HINT_FROM
             ):
-                _reserve(self._fd, start, size)
+                reserve(self._fd, start, size)
             for part in parts:
                 end += write_all(self._fd, part, end)
             self._dirty = True
@@ -245,7 +191,7 @@ def _read_copy(fd: int, offset: int, length: int) -> memoryview:
     view = memoryview(bytearray(length))
     done = 0
     while done < length:
-        data = os.pread(fd, min(length - done, _WRITE_MOST), offset + done)
+        data = os.pread(fd, min(length - done, CALL_MAX), offset + done)
         if not data:
             raise PayloadError(f'the file of the queue ends {length - done:d} bytes too early')
         view[done : done + len(data)] = data
