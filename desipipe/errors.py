@@ -6,10 +6,11 @@ This module imports nothing of desipipe but `terminal`, so that every layer can 
 
 from __future__ import annotations
 
-import concurrent.futures
 from collections.abc import Iterable
 
 from .terminal import visible
+
+TYPE_CHECKING = False  # not of `typing`, as in `desipipe/__init__.py`
 
 __all__ = [
     'AppChangedError',
@@ -312,5 +313,29 @@ class TaskSupersededError(TaskError):
     """Other code took the place of the task's before it began."""
 
 
-class TaskCancelledError(TaskError, concurrent.futures.CancelledError):
-    """The task was cancelled."""
+if TYPE_CHECKING:
+    from concurrent.futures import CancelledError
+
+    class TaskCancelledError(TaskError, CancelledError):
+        """The task was cancelled."""
+
+else:
+
+    def __getattr__(name: str) -> object:
+        """Make `TaskCancelledError` when it is first used.
+
+        The module of its base takes longer to import than all else here.
+        """
+        if name != 'TaskCancelledError':
+            text = f'module {__name__!r} has no attribute {name!r}'  # as Python says it
+            raise AttributeError(text)
+        from concurrent.futures import CancelledError
+
+        members = {'__module__': __name__, '__doc__': 'The task was cancelled.'}
+        # Two threads at once get the same class.
+        return globals().setdefault(name, type(name, (TaskError, CancelledError), members))
+
+
+def __dir__() -> list[str]:
+    """List the errors, also the one not made yet."""
+    return sorted({*globals(), *__all__})

@@ -251,17 +251,42 @@ def test_help_lists_all_verbs(shell: Shell) -> None:
     assert '--detached' not in shell('spawn', '--help').out
 
 
-@pytest.mark.parametrize('argv', [['--help'], ['status', '--help'], ['work', '-q', 'empty']])
-def test_cheap(shell: Shell, argv: list[str]) -> None:
-    shell.queue('empty')
+def imported(shell: Shell, *argv: str) -> set[str]:
+    """Run a verb, and return the modules that it imported."""
     code = (
-        f'import sys\nfrom desipipe.cli import main\nstatus = main({argv})\nprint(*sys.modules, '
-        'file=sys.stderr)\nsys.exit(status)'
+        f'import sys\nfrom desipipe.cli import main\nstatus = main({list(argv)})\n'
+        'print("imported:", *sys.modules, file=sys.stderr)\nsys.exit(status)'
     )
     done = subprocess.run(
         [sys.executable, '-c', code], env=shell.env, capture_output=True, text=True, check=True
     )
-    loaded = {name.split('.')[0] for name in done.stderr.split()}
+    return set(done.stderr.rpartition('imported:')[2].split())
+
+
+# What looking at a queue needs nothing of. In all it takes longer than what it does need.
+NOT_FOR_LOOKING = {
+    *('concurrent.futures', 'ctypes', 'fnmatch', 'hashlib', 'logging', 'lzma', 'numpy', 'pickle'),
+    *('secrets', 'select', 'shutil', 'socket', 'subprocess', 'tempfile', 'traceback', 'yaml'),
+    *('desipipe.environment', 'desipipe.execution', 'desipipe.logs', 'desipipe.notebook'),
+    *('desipipe.provenance', 'desipipe.provider', 'desipipe.scheduler', 'desipipe.serialize'),
+    *('desipipe.queue.authors', 'desipipe.queue.compact', 'desipipe.queue.ledger'),
+    *('desipipe.queue.queue', 'desipipe.queue.task', 'desipipe.queue.transactions'),
+    *('desipipe.security.secrets', 'desipipe.settings', 'desipipe.store.probe'),
+    *('desipipe.store.watch', 'desipipe.task_manager', 'desipipe.view.cell', 'rich'),
+}
+
+
+@pytest.mark.parametrize('more', [(), ('--json',)])
+def test_status_imports_only_what_looking_needs(ran: Shell, more: tuple[str, ...]) -> None:
+    modules = imported(ran, 'status', '-q', 'ran', *more)
+    assert 'desipipe.queue.state' in modules
+    assert not modules & NOT_FOR_LOOKING
+
+
+@pytest.mark.parametrize('argv', [['--help'], ['status', '--help'], ['work', '-q', 'empty']])
+def test_cheap(shell: Shell, argv: list[str]) -> None:
+    shell.queue('empty')
+    loaded = {name.split('.')[0] for name in imported(shell, *argv)}
     assert 'argparse' in loaded
     assert not loaded & {'rich', 'numpy', 'IPython', 'ipywidgets'}
     if '--help' in argv:

@@ -50,7 +50,7 @@ INSIDE = {
         'not_a_value place selection sweep versions columns processes task_columns '
         'requirement_fold attempt_fold task_fold state transactions transactions.tasks '
         'transactions.processes transactions.attempts transactions.decisions authors uses '
-        'adding queue_reader payload_reader attempt_reader payload_writer task_adder '
+        'adding queue_reader payload_reader attempt_reader read_only payload_writer task_adder '
         'decider ledger app compact jobs output waiting sharing arguments task conditions '
         'explain gathering future_list queue location'
     ),

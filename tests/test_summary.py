@@ -249,7 +249,7 @@ def test_nothing_is_unpickled(
     def forbidden(*args: object) -> None:
         raise AssertionError('someone loads code')
 
-    monkeypatch.setattr('desipipe.queue.payload_reader.loads', forbidden)
+    monkeypatch.setattr('desipipe.queue.payload_reader._unpickler', lambda: forbidden)
     with pytest.raises(AssertionError, match='someone loads'):
         queue.tasks(name='good')[0].kwargs  # noqa: B018
     queue_summary(queue)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import enum
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -19,6 +20,7 @@ T = TypeVar('T')
 Handler = Callable[[argparse.Namespace], int | None]
 
 _EXAMPLES = 'Example:\n'
+_COLUMNS = 80  # of what is no terminal
 
 
 class QueueDefault(enum.Enum):
@@ -67,13 +69,37 @@ class Parser(argparse.ArgumentParser):
         self.error(f'unexpected argument {word!r}. Nothing was done')
 
 
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+class RawHelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """A formatter that finds the terminal's width without `shutil`."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        # Each declaration of an option makes a formatter. Without a width `argparse` imports
+        # `shutil` for it, and with that more than `status` needs in all.
+        options.setdefault('width', _columns() - 2)
+        super().__init__(prog, **options)
+
+
+class _HelpFormatter(RawHelpFormatter):
     """A formatter that wraps what a verb does, and leaves its examples as they are."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         if text.startswith(_EXAMPLES):
             return super()._fill_text(text, width, indent)
         return argparse.HelpFormatter._fill_text(self, text, width, indent)
+
+
+def _columns() -> int:
+    """Return the width of the terminal, as :func:`shutil.get_terminal_size` tells it."""
+    try:
+        columns = int(os.environ['COLUMNS'])
+    except (KeyError, ValueError):
+        columns = 0
+    if columns > 0:
+        return columns
+    try:
+        return os.get_terminal_size().columns or _COLUMNS
+    except OSError:  # no terminal
+        return _COLUMNS
 
 
 class Verbs:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Collection, Sequence
 from importlib import import_module
 
-from .common import Parser, Verbs
+from .common import Parser, RawHelpFormatter, Verbs
 from .habits import QUEUE_OPTIONS, find_verb, put_verb_first, take_queue
 
 _DESCRIPTION = (
@@ -67,7 +67,7 @@ def _parser(prog: str, *registers: Callable[[Verbs], None]) -> Parser:
         prog=prog,
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=RawHelpFormatter,
     )
     parser.add_argument('--version', action='store_true', help='print the version and exit')
     verbs = Verbs(parser)

@@ -44,15 +44,13 @@ def _declare_status(verbs: Verbs) -> None:
 def status(args: argparse.Namespace) -> None:
     """``desipipe status``."""
     from ..config import Config
-    from ..queue.queue import Queue
+    from ..queue.read_only import ReadOnlyQueue
     from ..view.queue import queue_summary
 
     config = Config()
     names = args.queue or ['*']
     folders = find_folders(names, config) if args.queue else _mine(config)
-    read = each_of(
-        folders, lambda folder: queue_summary(Queue(folder, create=False, config=config))
-    )
+    read = each_of(folders, lambda folder: queue_summary(ReadOnlyQueue(folder, config)))
     if args.json:
         several = not args.queue or len(names) > 1 or is_pattern(names[0])
         summaries: list[Any] = []
@@ -127,13 +125,13 @@ def queues(args: argparse.Namespace) -> None:
 
 def _queue_row(folder: str, config: Config) -> dict[str, Any]:
     from ..errors import DesipipeError
-    from ..queue.queue import Queue
+    from ..queue.read_only import ReadOnlyQueue
     from ..view.appearance import BAD_STATES
     from ..view.queue import queue_brief
 
     row: dict[str, Any] = {'queue': short(folder, config), 'folder': folder, 'error': ''}
     try:
-        brief = queue_brief(Queue(folder, create=False, config=config))
+        brief = queue_brief(ReadOnlyQueue(folder, config))
         counts = brief['counts']
         row.update(brief, succeeded=counts['SUCCEEDED'], running=counts['RUNNING'])
         row['bad'] = sum(counts[state] for state in BAD_STATES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import UnknownTaskError
 from ..serialize import Payload
 from .columns import ID, Identities, are_distinct, known_rows
-from .events import CHUNK, NAMED_MAX, EventKind, Group, JournalEvent
+from .events import CHUNK, NAMED_MAX, TEXT, EventKind, Group, JournalEvent
 from .state import State
 from .transactions.tasks import (
     add_event,
@@ -24,8 +23,6 @@ from .transactions.tasks import (
 if TYPE_CHECKING:
     from .task_events import AddEvent, AppEvent, SharedEvent
 
-TEXT = struct.Struct('<I')
-"""The length of the text for people that stands before pickled arguments."""
 Written = tuple[str, Sequence[int], Sequence[int]]  # segment; offsets and lengths of arguments
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from struct import Struct
 from typing import Any, NamedTuple
 
 Event = dict[str, Any]
@@ -27,6 +28,9 @@ CHUNK = 4096
 
 NAMED_MAX = 1 << 20
 """After how many rows that its tasks need an event ends: what one task needs is in one line."""
+
+TEXT = Struct('<I')
+"""The length of the arguments' text, which stands before their pickle."""
 
 CANCELLED = 'cancelled'
 """The ``kind`` of a cause: someone cancelled the task."""

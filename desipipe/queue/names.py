@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections.abc import Iterable
@@ -124,6 +123,8 @@ def _matching(
     pattern: str, suffix: str, base_dir: str | os.PathLike[str] | None, config: Config
 ) -> list[str]:
     """Return the paths that fit a pattern of names, sorted."""
+    import glob
+
     bases = [config.queue_dir] if base_dir is None else [base_dir]
     if base_dir is None and '/' in pattern:  # a folder of the user's, another user, or a path
         is_path = pattern.startswith(('./', '../', '/', '~'))
@@ -184,6 +185,8 @@ def _exists(folder: str) -> bool:
 
 def unknown_queue(folder: str) -> UnknownQueueError:
     """Return the error for a queue that does not exist, with the names that do."""
+    import glob
+
     parent, last = os.path.split(folder)
     names = [
         os.path.basename(path).removesuffix(SUFFIX)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 import time
@@ -18,32 +19,32 @@ from ..errors import (
     UntrustedQueueError,
 )
 from ..security.trust import load_refusal
-from ..serialize import loads
 from ..store import files
 from ..store.files import Owners
 from ..store.journal import SYNC_INTERVAL
 from ..store.segment import SegmentReader
 from ..utils import username
-from .adding import TEXT
-from .authors import (
-    Authors,
-    Call,
-    Claims,
-    ClaimsWriter,
-)
 from .events import (
     PENDING,
+    TEXT,
     Event,
     Ref,
 )
+from .queue_reader import QueueReader
 from .task_columns import NOWHERE
 
 if TYPE_CHECKING:
-    pass
-
-from .queue_reader import QueueReader
+    from .authors import Authors, Call, ClaimsWriter
 
 _REVIEW_S = 5.0  # after which it is seen that someone is trusted
+
+
+@functools.cache
+def _unpickler() -> Callable[..., object]:
+    """Return what loads payloads; those who only look at a queue load nothing."""
+    from ..serialize import loads
+
+    return loads
 
 
 class PayloadReader(QueueReader):
@@ -81,6 +82,8 @@ class PayloadReader(QueueReader):
         """Authors in a queue that a group shares, with all claims so far; else None."""
         if not self.is_group_queue:
             return None
+        from .authors import Authors, Claims  # only queues of groups need them
+
         journal = self.journal
         identity = str(journal.header['id'])
         if self._authors is None or self._authors.claims.identity != identity:
@@ -117,7 +120,7 @@ class PayloadReader(QueueReader):
             data = self._read_to_use(ref)
             if authors is None:
                 self.check_trust(ref.segment)  # of the file that was read
-        return loads(data, resolve)
+        return _unpickler()(data, resolve)
 
     def _read_to_use(self, ref: Ref) -> bytes | memoryview:
         try:
@@ -236,7 +239,7 @@ class PayloadReader(QueueReader):
                     Ref(name, state.result_offset[row], state.result_length[row])
                 )
                 self.check_trust(name)  # of the file that was read
-            return loads(data)
+            return _unpickler()(data)
         except (DesipipeError, OSError, MemoryError):
             raise
         except Exception as exc:  # of the classes in it

@@ -13,7 +13,7 @@ import orjson
 from ..serialize import Code, Payload
 from ..store.journal import writer_name
 from ..store.segment import ALIGNMENT, SegmentWriter
-from .adding import TEXT, Batch, Records, Written
+from .adding import Batch, Records, Written
 from .authors import (
     ClaimsWriter,
     code_claim,
@@ -23,6 +23,7 @@ from .authors import (
     task_claims,
 )
 from .events import (
+    TEXT,
     Event,
     EventKind,
     Group,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
-import logging
 import operator
 import os
 import sys
@@ -30,6 +29,7 @@ from ..errors import (
     UnknownTaskError,
     close_names,
 )
+from ..logs import logger
 from ..security.trust import TrustedUsers, check_use
 from ..serialize import Code
 from ..store import journal as journals
@@ -83,8 +83,6 @@ if TYPE_CHECKING:
 
     from .app import App
     from .jobs import Withdrawn
-
-logger = logging.getLogger('desipipe')
 
 FORGET = 'desipipe forget --superseded'
 _STILL_OPEN = (

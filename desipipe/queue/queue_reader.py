@@ -20,13 +20,12 @@ from ..security.trust import TrustedUsers, check_use
 from ..store.journal import SYNC_INTERVAL, Journal
 from ..store.lock import tell_fork
 from ..store.segment import SegmentWriter
-from ..store.watch import Watcher
 from ..utils import trim_memory
 from .columns import ID
 from .state import State
 
 if TYPE_CHECKING:
-    pass
+    from ..store.watch import Watcher
 
 
 _MANY = 1 << 15  # tasks; to read them takes memory that is worth to be given back
@@ -106,6 +105,8 @@ class QueueReader:
         """This thread's watcher of the folder."""
         watcher: Watcher | None = getattr(self._local, 'watcher', None)
         if watcher is None:
+            from ..store.watch import Watcher  # those who look once need none
+
             watcher = self._local.watcher = Watcher(self.folder, self.journal.shared)
         return watcher
 

@@ -29,7 +29,6 @@ from ..errors import (
     QueueGoneError,
     QueueVersionError,
 )
-from ..logs import logger
 from ..utils import random_hex
 from .files import (
     open_file,
@@ -1143,9 +1142,7 @@ class Journal:
 
     def _sync_later(self) -> None:
         if self._syncer is None or not self._syncer.is_alive():
-            self._syncer = threading.Thread(
-                target=self._sync_soon, name='desipipe-sync', daemon=True
-            )
+            self._syncer = threading.Thread(None, self._sync_soon, 'desipipe-sync', daemon=True)
             atexit.register(self.sync)  # a daemon thread may be gone before it has slept enough
             self._syncer.start()
 
@@ -1153,21 +1150,22 @@ class Journal:
         # Lives as long as there is something to sync: no idle thread stays behind. It takes itself
         # off before it looks for the last time, and a writer sets _dirty before it looks for a
         # syncer: one of them sees the other. Two at once do no harm.
+        from ..logs import logger  # now: later there may be no descriptor to import it
+
         pause = threading.Event()
         while True:
             pause.wait(self._sync_interval)
             try:
                 self.sync()
-                failed = False
             except OSError as exc:
                 # Said here, since nobody waits for it; tried again with the next write, at exit,
                 # and where someone asks to sync.
                 logger.error('what was written to %s is not on disk yet: %s', self.folder, exc)
-                failed = True
+                self._syncer = None
+                return
             self._syncer = None
-            if failed or not self._dirty:
-                if not failed:
-                    atexit.unregister(self.sync)
+            if not self._dirty:
+                atexit.unregister(self.sync)
                 return
             self._syncer = threading.current_thread()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import io
-import logging
 import os
 import threading
 import time
@@ -31,8 +30,6 @@ _DOUBT_S = 5.0
 NOTICE_AFTER_S = 3.0  # of waiting, after which the holder is named
 _NOTICE_LOOK_S = 0.5
 _NOTICE_IDLE = 20  # looks without a wait, after which the thread ends
-
-logger = logging.getLogger('desipipe')
 
 
 class Forkable(Protocol):
@@ -411,6 +408,8 @@ class QueueLock:
 
     def tell_holder(self, seconds: float) -> None:
         """Print who holds the lock that this process waits for."""
+        from ..logs import logger
+
         holder = self.holder()
         text = 'a process of another machine' if holder is None else holder.describe()
         logger.warning(
@@ -421,12 +420,13 @@ class QueueLock:
         )
 
     def _free_from_dead(self) -> None:
-        # The library frees a claim only on request. Whether a process of this host is gone we can
-        # tell; for one of another host a person must.
+        # The library frees claims on request only. Of another host's process a person must tell.
         now = time.monotonic()
         for claim in self._soft.claims:
             seconds = now - self._claims_seen.setdefault(claim.name, now)
             if self._is_held_by_dead(claim, seconds):
+                from ..logs import logger
+
                 logger.warning(
                     'the lock of %s was held by process %d, which is gone: it is freed',
                     self.path,

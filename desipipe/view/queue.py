@@ -15,7 +15,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import CorruptJournalError, PayloadError, QueueGoneError
-from ..queue.attempt_reader import Attempt
+from ..queue.attempt_reader import Attempt, AttemptReader
 from ..queue.event_checks import check_event
 from ..queue.events import (
     DROPPED,
@@ -31,8 +31,6 @@ from ..queue.events import (
     WAITING,
     Event,
 )
-from ..queue.ledger import Ledger
-from ..queue.queue import Queue
 from ..security.trust import held_text, look_at
 from ..store.journal import pieces
 from ..store.lease import Observer, Record, gone, read_lease
@@ -40,6 +38,7 @@ from ..store.lines import LINE_MAX, RefusedEvent, lines
 from ..utils import username
 
 if TYPE_CHECKING:
+    from ..queue.read_only import ReadableQueue
     from .schema import (
         AttemptView,
         CauseView,
@@ -80,7 +79,7 @@ def state_name(code: int) -> TaskState:
     return 'DELETED' if code == DROPPED else cast('TaskState', STATES[code])
 
 
-def task_name(ledger: Ledger, row: int) -> str:
+def task_name(ledger: AttemptReader, row: int) -> str:
     """The name of a task's app."""
     return ledger.state.group_of(row).name
 
@@ -115,7 +114,7 @@ def _alive(record: Record | None, name: str, observer: Observer | None) -> bool 
     return not known
 
 
-def queue_brief(queue: Queue, observer: Observer | None = None) -> QueueBrief:
+def queue_brief(queue: ReadableQueue, observer: Observer | None = None) -> QueueBrief:
     """Summarise a queue for a list of queues: cheap, however large the queue is.
 
     Parameters
@@ -136,7 +135,7 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> QueueBrief:
     return {**_facts(queue, observer), 'workers': len(queue.ledger.state.alive)}
 
 
-def _facts(queue: Queue, observer: Observer | None) -> QueueFacts:
+def _facts(queue: ReadableQueue, observer: Observer | None) -> QueueFacts:
     ledger = queue.ledger
     ledger.follow()
     state = ledger.state
@@ -173,12 +172,12 @@ def _facts(queue: Queue, observer: Observer | None) -> QueueFacts:
     }
 
 
-def _limits(ledger: Ledger) -> dict[str, int]:
+def _limits(ledger: AttemptReader) -> dict[str, int]:
     limits = {mid: limit(ledger, mid) for mid in ledger.state.managers}
     return {mid: most for mid, most in limits.items() if most is not None}
 
 
-def limit(ledger: Ledger, mid: str) -> int | None:
+def limit(ledger: AttemptReader, mid: str) -> int | None:
     """Return how many tasks of a task manager may run in parallel; None if unknown.
 
     Its scheduler is not asked.
@@ -191,7 +190,7 @@ def limit(ledger: Ledger, mid: str) -> int | None:
     return most if type(most) is int else None
 
 
-def ownership(ledger: Ledger) -> OwnershipView:
+def ownership(ledger: AttemptReader) -> OwnershipView:
     """Return whose queue it is, and whether this user may use it."""
     holding = look_at(ledger.folder)
     return {
@@ -202,7 +201,7 @@ def ownership(ledger: Ledger) -> OwnershipView:
     }
 
 
-def untrusted_owner(ledger: Ledger) -> str:
+def untrusted_owner(ledger: AttemptReader) -> str:
     """Return the name of the untrusted owner who makes the queue unusable; else ''."""
     if ledger.use_error() is None:
         return ''
@@ -212,7 +211,7 @@ def untrusted_owner(ledger: Ledger) -> str:
     )
 
 
-def queue_summary(queue: Queue, observer: Observer | None = None) -> QueueSummary:
+def queue_summary(queue: ReadableQueue, observer: Observer | None = None) -> QueueSummary:
     """Summarise all there is to see of a queue at one glance.
 
     Parameters
@@ -248,7 +247,7 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> QueueSummar
     }
 
 
-def held_tasks(ledger: Ledger) -> list[HeldView]:
+def held_tasks(ledger: AttemptReader) -> list[HeldView]:
     """Return whose pending tasks do not run as this user in a group's queue."""
     if ledger.use_error() is not None:
         return []
@@ -268,7 +267,7 @@ def condition(counts: Counts, left: int, paused: bool, somebody: bool) -> Condit
     return 'running' if somebody else 'stopped'
 
 
-def _manager(ledger: Ledger, observer: Observer | None) -> ManagerView | None:
+def _manager(ledger: AttemptReader, observer: Observer | None) -> ManagerView | None:
     event = ledger.state.manager
     if event is None:
         return None
@@ -284,7 +283,7 @@ def _manager(ledger: Ledger, observer: Observer | None) -> ManagerView | None:
 
 
 def job_summaries(
-    ledger: Ledger, mids: Container[str] | None = None, rows: Container[int] | None = None
+    ledger: AttemptReader, mids: Container[str] | None = None, rows: Container[int] | None = None
 ) -> list[JobView]:
     """Summarise the jobs of batch systems that have not ended, and what they run.
 
@@ -312,7 +311,7 @@ def job_summaries(
 
 
 def _job(
-    ledger: Ledger, jobid: str, workers: Sequence[Any], rows: Container[int] | None
+    ledger: AttemptReader, jobid: str, workers: Sequence[Any], rows: Container[int] | None
 ) -> JobView:
     job = ledger.state.jobs[jobid]
     running = [
@@ -374,7 +373,7 @@ def _group(state: JobState, reason: str, jobs: list[JobView]) -> JobGroup:
     }
 
 
-def _worker(ledger: Ledger, worker: Any, observer: Observer | None) -> WorkerView:
+def _worker(ledger: AttemptReader, worker: Any, observer: Observer | None) -> WorkerView:
     rows = worker.rows_in_slots()  # it may hold many short tasks
     record = read_lease(ledger.folder, worker.name)
     return {
@@ -394,11 +393,11 @@ def _worker(ledger: Ledger, worker: Any, observer: Observer | None) -> WorkerVie
     }
 
 
-def _running(ledger: Ledger, row: int) -> RunningTask:
+def _running(ledger: AttemptReader, row: int) -> RunningTask:
     return {**task_label(ledger, row), 'since': ledger.state.started.get(row)}
 
 
-def task_label(ledger: Ledger, row: int) -> TaskLabel:
+def task_label(ledger: AttemptReader, row: int) -> TaskLabel:
     """Return the name of a task."""
     return {
         'tid': ledger.state.ids[row].hex(),
@@ -407,7 +406,7 @@ def task_label(ledger: Ledger, row: int) -> TaskLabel:
     }
 
 
-def _rate(ledger: Ledger, now: float) -> float | None:
+def _rate(ledger: AttemptReader, now: float) -> float | None:
     # From the times of the last lines of the journal, for people only: clocks of several hosts are
     # mixed here.
     ends, first = _recent(ledger)
@@ -419,7 +418,7 @@ def _rate(ledger: Ledger, now: float) -> float | None:
     return usual_rate(ledger, list(ledger.state.running), now)
 
 
-def usual_rate(ledger: Ledger, rows: Iterable[int], now: float) -> float | None:
+def usual_rate(ledger: AttemptReader, rows: Iterable[int], now: float) -> float | None:
     """Return the expected tasks per second of running tasks without recent ends.
 
     Each takes as long as the tasks of its app before, or as it has taken already.
@@ -434,7 +433,7 @@ def usual_rate(ledger: Ledger, rows: Iterable[int], now: float) -> float | None:
     return rate or None
 
 
-def _recent(ledger: Ledger) -> tuple[list[tuple[float, float, int]], float]:
+def _recent(ledger: AttemptReader) -> tuple[list[tuple[float, float, int]], float]:
     """Return the ends in the journal's tail, and the time from which none is missing.
 
     Each has the time it was reported, that of its first start, and a number of tasks.
@@ -477,7 +476,7 @@ def _decoded(line: bytes, offset: int) -> Event | None:
     return event
 
 
-def _failures(ledger: Ledger) -> list[FailureView]:
+def _failures(ledger: AttemptReader) -> list[FailureView]:
     state = ledger.state
     if not state.total(FAILED, KILLED, UNKNOWN):
         return []
@@ -505,7 +504,7 @@ def failure_of(task: TaskSummary) -> FailureView:
     }
 
 
-def blocked_causes(ledger: Ledger, rows: Iterable[int] | None = None) -> list[CauseView]:
+def blocked_causes(ledger: AttemptReader, rows: Iterable[int] | None = None) -> list[CauseView]:
     """Return unsuccessful tasks that others need, with how many tasks each blocks.
 
     Parameters
@@ -531,7 +530,7 @@ def blocked_causes(ledger: Ledger, rows: Iterable[int] | None = None) -> list[Ca
 # Tasks
 
 
-def events_at(ledger: Ledger, offsets: Iterable[int]) -> Iterator[tuple[int, Event | None]]:
+def events_at(ledger: AttemptReader, offsets: Iterable[int]) -> Iterator[tuple[int, Event | None]]:
     """Yield the events at offsets of the journal, or None where one is damaged."""
     with ledger.journal.open_reader() as file:
         for offset in offsets:
@@ -539,7 +538,7 @@ def events_at(ledger: Ledger, offsets: Iterable[int]) -> Iterator[tuple[int, Eve
             yield offset, _decoded(file.readline(LINE_MAX), offset)
 
 
-def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[TaskSummary]:
+def task_summaries(ledger: AttemptReader, rows: Sequence[int]) -> list[TaskSummary]:
     """Summarise the tasks of a list.
 
     Parameters
@@ -590,14 +589,14 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[TaskSummary]:
     return [tasks[row] for row in rows]
 
 
-def author_of(ledger: Ledger, row: int) -> str:
+def author_of(ledger: AttemptReader, row: int) -> str:
     """Return the user who added a task to a queue that a group shares; '' elsewhere."""
     authors = ledger.authors
     uid = -1 if authors is None else authors.author_of(ledger.state, row)
     return username(uid) if uid >= 0 else ''
 
 
-def _user_of(ledger: Ledger, name: str) -> str:
+def _user_of(ledger: AttemptReader, name: str) -> str:
     worker = ledger.state.workers.get(name)
     return '' if worker is None else worker.user
 
@@ -610,7 +609,7 @@ def _worked(task: TaskSummary, worker: Any) -> None:
 
 
 def _ended(
-    ledger: Ledger, tasks: dict[int, TaskSummary], rows: list[int], event: Event | None
+    ledger: AttemptReader, tasks: dict[int, TaskSummary], rows: list[int], event: Event | None
 ) -> None:
     if event is None:
         for row in rows:
@@ -633,12 +632,12 @@ def _ended(
             )
 
 
-def task_summary(ledger: Ledger, row: int) -> TaskSummary:
+def task_summary(ledger: AttemptReader, row: int) -> TaskSummary:
     """Summarise one task of a list; for several, :func:`task_summaries` is faster."""
     return task_summaries(ledger, [row])[0]
 
 
-def task_detail(ledger: Ledger, row: int) -> TaskDetail:
+def task_detail(ledger: AttemptReader, row: int) -> TaskDetail:
     """Read all that is known of a task; nothing is unpickled.
 
     Parameters
@@ -701,7 +700,7 @@ def task_detail(ledger: Ledger, row: int) -> TaskDetail:
     }
 
 
-def _attempt(ledger: Ledger, attempt: Attempt) -> AttemptView:
+def _attempt(ledger: AttemptReader, attempt: Attempt) -> AttemptView:
     view: AttemptView = {
         'attempt': attempt.number,
         'state': state_name(attempt.state),
@@ -721,12 +720,12 @@ def _attempt(ledger: Ledger, attempt: Attempt) -> AttemptView:
     return view
 
 
-def _result_size(ledger: Ledger, row: int) -> int | None:
+def _result_size(ledger: AttemptReader, row: int) -> int | None:
     ref = ledger.state.result(row)
     return ref.length if ref is not None and ledger.state.status[row] == SUCCEEDED else None
 
 
-def _relative(ledger: Ledger, row: int) -> RelativeView:
+def _relative(ledger: AttemptReader, row: int) -> RelativeView:
     state, cause = ledger.state, ledger.blocked().get(row)
     return {
         **task_label(ledger, row),
@@ -737,7 +736,7 @@ def _relative(ledger: Ledger, row: int) -> RelativeView:
 
 
 def durations(
-    ledger: Ledger, names: Iterable[str] | None = None, rows: Iterable[int] | None = None
+    ledger: AttemptReader, names: Iterable[str] | None = None, rows: Iterable[int] | None = None
 ) -> list[DurationsView]:
     """Return how long the tasks that succeeded took, app by app.
 
@@ -800,7 +799,7 @@ def _statistics(name: str, values: list[int], user: str | None) -> DurationsView
     return view
 
 
-def is_left(ledger: Ledger, row: int) -> bool:
+def is_left(ledger: AttemptReader, row: int) -> bool:
     """Return True for a running or future task: not ended, blocked or superseded."""
     status = ledger.state.status[row]
     if status in (WAITING, PENDING) and row in ledger.state.superseded:
