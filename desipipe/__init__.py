@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .file_manager import FileManager
     from .provider import Provider
     from .queue.gathering import gather
-    from .queue.queue import Queue, kill, retry
+    from .queue.queue import Queue
+    from .queue.queue_functions import kill, retry
     from .queue.task import Future, as_completed, wait
     from .scheduler import Scheduler
     from .task_manager import TaskManager
@@ -60,8 +61,8 @@ _HOME = {
     '__version__': '_version',
     'as_completed': 'queue.task',
     'gather': 'queue.gathering',
-    'kill': 'queue.queue',
-    'retry': 'queue.queue',
+    'kill': 'queue.queue_functions',
+    'retry': 'queue.queue_functions',
     'setup_logging': 'utils',
     'spawn': 'execution.manager',
     'wait': 'queue.task',

@@ -21,12 +21,14 @@ from .provider import Provider, get_provider
 from .provider.base import BaseProvider
 from .queue.adding import Batch
 from .queue.app import App, Shared, caller
+from .queue.authors import mid_of
 from .queue.call_here import call_here, chdir
 from .queue.events import STATES, Event, state_code
 from .queue.future_list import futures_of
 from .queue.ledger import Ledger
 from .queue.place import follow_cells
-from .queue.queue import Queue, get_queue, kill, mid_of, queue_of, retry
+from .queue.queue import Queue, queue_of
+from .queue.queue_functions import get_queue, kill, retry
 from .queue.sweep import sweep_calls
 from .queue.task import Future, Task
 from .queue.uses import Use

@@ -39,7 +39,7 @@ from desipipe.errors import (
     UntrustedQueueError,
 )
 from desipipe.execution.worker import work
-from desipipe.queue.queue import get_queue, kill, retry
+from desipipe.queue import get_queue, kill, retry
 from desipipe.store import journal as journals
 from desipipe.store.journal import encode, first_event
 from desipipe.view import queue as summary

@@ -11,8 +11,8 @@ import pytest
 from desipipe import Queue, TaskManager
 from desipipe.errors import AppChangedError
 from desipipe.execution.worker import work
+from desipipe.queue import get_queue
 from desipipe.queue.events import Event
-from desipipe.queue.queue import get_queue
 from desipipe.store.journal import Journal
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from desipipe import Queue, TaskManager
 from desipipe.errors import QueueGoneError
-from desipipe.queue import queue as queues
+from desipipe.queue import folder as folders
 
 Reader = Callable[[], None]
 
@@ -83,7 +83,7 @@ def test_delete_removes_all_that_nobody_reads(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(queues, '_REMOVE_PAUSES', (0.0, 0.0))
+    monkeypatch.setattr(folders, '_REMOVE_PAUSES', (0.0, 0.0))
     other = Queue(queue.folder, create=False)
     with caplog.at_level(logging.WARNING, 'desipipe'):
         queue.delete()

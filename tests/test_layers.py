@@ -52,7 +52,8 @@ INSIDE = {
         'transactions.processes transactions.attempts transactions.decisions authors uses '
         'adding queue_reader payload_reader attempt_reader read_only payload_writer task_adder '
         'decider ledger app compact jobs output waiting sharing arguments task conditions '
-        'explain gathering future_list queue location'
+        'explain gathering future_list detached_manager run_here overview removal '
+        'task_addition acceptance folder ending queue queue_functions location'
     ),
     'file_manager': 'made values options template folders file history view entry catalogue',
     'execution': (

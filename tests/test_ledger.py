@@ -51,7 +51,7 @@ from desipipe.errors import (
     UntrustedQueueError,
 )
 from desipipe.queue import Queue
-from desipipe.queue import queue as queues
+from desipipe.queue import names as queue_names
 from desipipe.queue.adding import Batch
 from desipipe.queue.compact import compact
 from desipipe.queue.ends import End
@@ -758,7 +758,7 @@ def test_who_is_trusted_is_loaded(
 def test_a_folder_is_for_its_owner_alone(queue_dir: Path) -> None:
     queue = Queue('mine', create=True)
     assert os.stat(queue.folder).st_mode & 0o777 == 0o700
-    assert queues.queue_folder('mine') == queue.folder
+    assert queue_names.queue_folder('mine') == queue.folder
 
 
 # Waiting

@@ -161,7 +161,7 @@ def choose_queue(args: argparse.Namespace) -> None:
 
 def _by_time(config: Config) -> list[str]:
     """Return the folders of the user's queues, the one that changed last first."""
-    from ..queue.queue import find_queues
+    from ..queue.names import find_queues
     from ..store.journal import FILE_NAME
 
     changed: dict[str, float] = {}

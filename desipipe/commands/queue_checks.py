@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 def check_queue(folder: str, config: Config, repair: bool) -> Iterator[Finding]:
     """Check all of a queue, and with `repair` mend its journal first."""
-    from ..queue.queue import Queue, restore_first_line
+    from ..queue.folder import restore_first_line
+    from ..queue.queue import Queue
 
     restored = repair and restore_first_line(folder, config)
     queue = Queue(folder, create=False, config=config)

@@ -23,10 +23,12 @@ from ..errors import DesipipeError, LaunchError, ManagerRunningError, QueueError
 from ..provenance import machine
 from ..provider import Provider
 from ..provider.base import FREE, Job
+from ..queue.detached_manager import start_manager
 from ..queue.events import FAILED, KILLED, PENDING, UNKNOWN, WAITING, Event, JournalEvent, StopLevel
 from ..queue.jobs import jobs_name, noted_job
 from ..queue.ledger import Ledger
-from ..queue.queue import Queue, get_queue, start_manager
+from ..queue.queue import Queue
+from ..queue.queue_functions import get_queue
 from ..queue.transactions.processes import (
     job_event,
     manager_begin_event,

@@ -36,7 +36,8 @@ from ..queue.events import (
 )
 from ..queue.faults import passes, patiently
 from ..queue.ledger import Ledger, find_mid
-from ..queue.queue import Queue, get_queue
+from ..queue.queue import Queue
+from ..queue.queue_functions import get_queue
 from ..queue.transactions.processes import lend_event, versions_event
 from ..security.secrets import process_values
 from ..security.trust import held_text

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 __all__ = ['Queue', 'get_queue', 'kill', 'retry']
 
 if TYPE_CHECKING:
-    from .queue import Queue, get_queue, kill, retry
+    from .queue import Queue
+    from .queue_functions import get_queue, kill, retry
 else:
 
     def __getattr__(name: str) -> object:
         """Import a public name when it is first used: a slot needs the events alone."""
         if name not in __all__:
             raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-        from . import queue
+        from . import queue, queue_functions
 
-        return getattr(queue, name)
+        return getattr(queue if name == 'Queue' else queue_functions, name)

@@ -17,10 +17,11 @@ import orjson
 
 from ..errors import RecordError
 from ..queue.app import KINDS
+from ..queue.authors import mid_of
 from ..queue.ends import End
 from ..queue.events import SUCCEEDED, Event, Group, JournalEvent, Ref
 from ..queue.names import check_name
-from ..queue.queue import Queue, mid_of
+from ..queue.queue import Queue
 from ..queue.transactions.attempts import final_events
 from ..queue.transactions.processes import worker_begin_event, worker_end_event
 from ..queue.transactions.tasks import (

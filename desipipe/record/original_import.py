@@ -14,8 +14,9 @@ from ..errors import (
     QueueExistsError,
     UnknownQueueError,
 )
+from ..queue.folder import create_folder
 from ..queue.names import import_command, queue_folder
-from ..queue.queue import Queue, create_folder
+from ..queue.queue import Queue
 from ..store.lease import Lease, Observer, gone, read_lease
 from ..utils import plural
 from .original_importer import Importer, Report

@@ -20,9 +20,10 @@ from ..errors import (
 from ..provider import Provider
 from ..queue.adding import Batch
 from ..queue.app import App
+from ..queue.authors import mid_of
 from ..queue.ends import End
 from ..queue.events import FAILED, KILLED, SUCCEEDED, UNKNOWN, Event, JournalEvent
-from ..queue.queue import Queue, mid_of
+from ..queue.queue import Queue
 from ..queue.task import Future
 from ..queue.transactions.attempts import final_events
 from ..queue.transactions.processes import versions_event, worker_begin_event, worker_end_event
