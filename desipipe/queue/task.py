@@ -704,24 +704,24 @@ class Task(BaseClass):
             ledger.store(text.encode('utf-8', 'replace')) if text else None
             for text in (self.out, self.err)
         )
-        cause: dict[str, Any] | None = None
-        if state != SUCCEEDED:
-            words = self.err.strip().rpartition('\n')[2] or f'error {self.errno}'
-            cause = {
-                'kind': 'FAILED',
-                'text': words[:500],
-                'kinds': [],
-                'errno': self.errno,
-                'final': True,
-            }
+        cause = None if state == SUCCEEDED else self._own_cause()
+        job = str(self._own.get('jobid', ''))
         duration = round((self.dtime or 0.0) * 1e6)
         ledger.exchange(
             ledger.writer.name,
             [End(self._row, self._attempt, state, self.t0, duration, result, out, err, cause)],
         )
+        if job:
+            ledger.mark(self._row, job, None)
         self._attempt = 0
         self._own.clear()
         return True
+
+    def _own_cause(self) -> dict[str, Any]:
+        """Return the cause of a failure as this object tells it."""
+        errno = FAILED_ERRNO if self.errno is None else self.errno
+        words = self.err.strip().rpartition('\n')[2] or f'error {errno:d}'
+        return {'kind': 'FAILED', 'text': words[:500], 'kinds': [], 'errno': errno, 'final': True}
 
     def clone(self, **kwargs: Any) -> Task:
         """Return an updated copy; arguments are those of :meth:`update`."""
@@ -844,9 +844,8 @@ class Task(BaseClass):
         """The job (local process or batch job) that runs it, or ran it last."""
         if 'jobid' in self._own:
             return str(self._own['jobid'])
-        if self._ledger is None:
-            return ''
-        return self._ledger.job(self._row)
+        job = '' if self._ledger is None else self._ledger.job(self._row)
+        return str(self.task_manager.provider.jobid()) if self._attempt and not job else job
 
     @property
     def host(self) -> str:
@@ -870,7 +869,7 @@ class Task(BaseClass):
         exception, else 42; ``None`` if it has not ended.
         """
         if 'errno' in self._own:
-            return int(self._own['errno'])
+            return None if self._own['errno'] is None else int(self._own['errno'])
         if self._ledger is None or self._ledger.state.status[self._row] not in ENDED:
             return None
         return (
@@ -961,7 +960,7 @@ class Task(BaseClass):
     def dtime(self) -> float | None:
         """The duration of its last attempt, in seconds."""
         if 'dtime' in self._own:
-            return float(self._own['dtime'])
+            return None if self._own['dtime'] is None else float(self._own['dtime'])
         last = self._last
         return last.duration if last else None
 
