@@ -119,11 +119,8 @@ class Ending:
                 _log_errors(self.withdraw())
         # Renamed first, under the lock: from here on nobody finds a half-deleted queue, and who
         # waits for the lock finds it gone.
-        folder = self.ledger.folder
-        doomed = f'{folder}.{random_hex(6)}.deleted'
-        self.ledger.journal.locked(lambda: os.rename(folder, doomed))
-        self.ledger.close()
-        self.ledger.segments.close()
+        doomed = f'{self.ledger.folder}.{random_hex(6)}.deleted'
+        self.ledger.move_away(doomed)
         remove_folder(doomed)
 
     def _stop_politely(self) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import struct
 import time
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
@@ -26,6 +28,7 @@ from ..store.segment import SegmentReader
 from ..utils import username
 from .events import (
     PENDING,
+    SUCCEEDED,
     TEXT,
     Event,
     Ref,
@@ -36,6 +39,8 @@ from .task_columns import NOWHERE
 if TYPE_CHECKING:
     from .authors import Authors, Call, ClaimsWriter
 
+KEPT_RESULTS = 64 << 20  # bytes of results that outlive a queue that this process deletes
+KEPT_OVERHEAD = 1024  # bytes of memory for a result that is kept, beside its own
 _REVIEW_S = 5.0  # after which it is seen that someone is trusted
 
 
@@ -49,6 +54,10 @@ def _unpickler() -> Callable[..., object]:
 
 class PayloadReader(QueueReader):
     """Payloads of a queue: read, and loaded where their author is trusted."""
+
+    _readers: ClassVar[weakref.WeakSet[PayloadReader]] = weakref.WeakSet()
+    kept: Mapping[bytes, bytes] = {}
+    """Results, by task and as stored, of a queue that this process deleted."""
 
     def __init__(
         self,
@@ -67,6 +76,7 @@ class PayloadReader(QueueReader):
         self._claims_writer: ClaimsWriter | None = None
         self._written_for = ''  # generation
         self._pid = os.getpid()
+        self._readers.add(self)
 
     def read(self, ref: Ref) -> bytes | memoryview:
         """The bytes at ``ref``."""
@@ -256,6 +266,31 @@ class PayloadReader(QueueReader):
                 'Correct that and read it again, or return plain values; what it printed: desipipe '
                 f'logs -q {quote(self.folder)} {tid}'
             ) from exc
+
+    def keep_results(self, limit: int) -> None:
+        """Keep results in memory for the futures of this process.
+
+        Parameters
+        ----------
+        limit : int
+            Bytes of memory; of more results the smallest are kept.
+        """
+        if self.is_group_queue:
+            return
+        state, kept = self.state, {}
+        rows = (row for row, status in enumerate(state.status) if status == SUCCEEDED)
+        for row in sorted(rows, key=state.result_length.__getitem__):
+            limit -= state.result_length[row] + KEPT_OVERHEAD
+            if limit < 0:
+                break
+            if (ref := state.result(row)) is None:
+                continue
+            with contextlib.suppress(DesipipeError, OSError):  # It is damaged, or not trusted.
+                self.check_trust(ref.segment)
+                kept[state.ids[row]] = bytes(self.read(ref))
+        for reader in list(self._readers):
+            if reader.folder == self.folder:
+                reader.kept = kept
 
     def arguments(self, row: int) -> dict[str, str]:
         """A task's arguments as text; nothing is unpickled."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .task_events import AppEvent, SharedEvent
 
 from .attempt_reader import AttemptReader
+from .payload_reader import KEPT_RESULTS
 
 
 class PayloadWriter(AttemptReader):
@@ -212,6 +213,18 @@ class PayloadWriter(AttemptReader):
             self.store(orjson.dumps(code.parts)),
             code.packages,
         )
+
+    def move_away(self, folder: str) -> None:
+        """Rename the queue's folder, under its lock, and close its files.
+
+        Parameters
+        ----------
+        folder : str
+            New path. Futures of this process keep small results.
+        """
+        self.keep_results(KEPT_RESULTS)
+        self.journal.locked(lambda: os.rename(self.folder, folder))
+        self.close()
 
     def close(self) -> None:
         """Sync and close files."""

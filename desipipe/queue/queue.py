@@ -579,6 +579,8 @@ class Queue(BaseClass):
 
         Nothing happens if it is gone already.
 
+        Futures of this process still return results: the small ones, up to 64 MiB altogether.
+
         Parameters
         ----------
         kill : bool, default=True

@@ -29,7 +29,7 @@ from ..errors import (
     UnknownOptionError,
     close_names,
 )
-from ..serialize import TaskReference, TaskReferences, dumps
+from ..serialize import TaskReference, TaskReferences, dumps, loads
 from ..terminal import visible
 from ..utils import BaseClass, Logged, from_above
 from .app import App, caller
@@ -217,19 +217,19 @@ class Future(NotAValue, TaskReference, Logged):
         ResultError
             It succeeded, but its result can't be loaded in this process; the cause says why.
         """
-        ledger = self._ledger
-        state = ledger.state
-        known = state.rows.get(self.tid)
-        if known is None or state.status[known] != SUCCEEDED:
+        ledger, row = self._ledger, self._ledger.state.rows.get(self.tid, -1)
+        if self.tid in ledger.kept:
+            result: Any = loads(ledger.kept[self.tid])
+            return result[self.item] if self.item else result
+        if row < 0 or ledger.state.status[row] != SUCCEEDED:
             self._wait(timeout, timestep)
-            known = None
-        row = ledger.row(self.tid) if known is None else known
+            row = ledger.row(self.tid)
         if ledger.state.status[row] == SUCCEEDED:
             try:
-                result: Any = ledger.load_result(row)
-            except PayloadError:
+                result = ledger.load_result(row)
+            except (PayloadError, FileNotFoundError):
                 # Compaction may have put it elsewhere since we last looked; only then is there
-                # anything new to try.
+                # anything new to try. A queue that is gone says so.
                 if not ledger.follow():
                     raise
                 result = ledger.load_result(ledger.row(self.tid))
