@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import itertools
 import os
 import reprlib
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +14,7 @@ from .environment import BaseEnvironment, Environment, change_environ, get_envir
 from .errors import MissingDependencyError, SweepError, UnknownOptionError
 from .errors import NotSerializableError as SerializationError
 from .errors import PayloadError as DeserializationError
+from .original import AppAttributes, action_from_args, get_mpicomm
 from .provenance import SAVED, SAVED_NOTHING, versions
 from .provider import Provider, get_provider
 from .provider.base import BaseProvider
@@ -23,6 +22,7 @@ from .queue.adding import Batch
 from .queue.app import App, Shared, caller
 from .queue.authors import mid_of
 from .queue.call_here import call_here, chdir
+from .queue.conditions import several
 from .queue.events import STATES, Event, state_code
 from .queue.future_list import futures_of
 from .queue.ledger import Ledger
@@ -35,7 +35,7 @@ from .queue.uses import Use
 from .scheduler import BaseScheduler, Scheduler, get_scheduler
 from .serialize import Code
 from .serialize.function_source import deserialize_function, serialize_function
-from .utils import BaseClass, faces, from_above, trim_memory
+from .utils import BaseClass, faces, trim_memory
 
 if TYPE_CHECKING:
     from .execution.manager import spawn
@@ -231,8 +231,8 @@ class TaskManager(BaseClass):
         name : str or bool, default=None
             Name of the tasks. If given (``True``: the function's own name), tasks of that name that
             are in the queue are reused in order of call, whatever their code and arguments.
-        state : str, default=None
-            With ``name``: reuse only tasks in this state, compute the others with the new code.
+        state : str or list of str, default=None
+            With ``name``: reuse only tasks in such a state, compute the others with the new code.
         timeout, retries, retry_on, priority, save_attrs, save_dir, inputs
             As for :class:`~desipipe.queue.app.App`.
 
@@ -284,7 +284,7 @@ class TaskManager(BaseClass):
         return f'<TaskManager {self.id} {self.scheduler!r} {self.provider!r} of {self.queue!r}>'
 
 
-class TaskApp(App):
+class TaskApp(AppAttributes, App):
     """An app of a task manager: calls are tasks of its queue.
 
     Parameters
@@ -308,7 +308,7 @@ class TaskApp(App):
         task_manager: TaskManager | None = None,
         skip: bool = False,
         name: str | bool | None = None,
-        state: str | None = None,
+        state: str | Iterable[str] | None = None,
         save_attrs: str | Sequence[str] | None = None,
         save_dir: str | os.PathLike[str] | None = None,
         *,
@@ -325,28 +325,13 @@ class TaskApp(App):
         self.task_manager = task_manager
         self.skip = skip
         self.reuse = bool(name)
-        self.reuse_state = None if state is None else STATES[state_code(state)]
+        self.reuse_state = state and [STATES[state_code(one)] for one in several(state)]
         self.index = -1
         """Order of the last call; -1 before the first one."""
         self.dirname = os.getcwd()
         """Folder that it was made in."""
         self._identifying = False
         functools.update_wrapper(self, func, updated=())
-
-    @property
-    def filename(self) -> str | None:
-        """File that the function is defined in; None in a notebook."""
-        try:
-            path = inspect.getfile(self.func)
-        except TypeError:
-            return None
-        return path if os.path.isfile(path) else None
-
-    @property
-    def vartypes(self) -> dict[str, str]:
-        """Kinds of the function's parameters, of :class:`VarType`."""
-        parameters = inspect.signature(self.func).parameters.values()
-        return {one.name: one.kind.name for one in parameters}
 
     @property
     def save_attrs(self) -> tuple[str, ...]:
@@ -706,34 +691,6 @@ def open_task_manager(ledger: Ledger, mid: str) -> TaskManager:
     ledger.check_manager(mid)
     spec = ledger.state.managers[mid]
     return TaskManager(queue_of(ledger), spec['environ'], spec['scheduler'], spec['provider'])
-
-
-def action_from_args(action: str = 'work', args: Sequence[str] | None = None) -> int:
-    """Run a command of the command line.
-
-    Parameters
-    ----------
-    action : str, default='work'
-        The verb, such as 'spawn'.
-    args : sequence of str, default=None
-        What follows it; by default what follows the name of the running script.
-
-    Returns
-    -------
-    status : int
-        Exit status.
-    """
-    status: int = from_above('command_line')([action, *(sys.argv[1:] if args is None else args)])
-    return status
-
-
-def get_mpicomm() -> Any:
-    """Return the MPI communicator of all processes; None without mpi4py."""
-    try:
-        from mpi4py import MPI
-    except ImportError:
-        return None
-    return MPI.COMM_WORLD
 
 
 def _named(value: Any, kind: str) -> Any:

@@ -42,13 +42,12 @@ _GROUP_FOLDER = stat.S_ISGID | stat.S_IWGRP
 _LOGGING_NAMES = frozenset({'LoggingContext', 'exception_handler', 'setup_logging'})
 
 faces: dict[str, Callable[..., Any]] = {}
-"""Functions that faces provide to the layers below, by name: ``'form'`` is the notebook's, see
-``TaskApp.form``.
-"""
+"""Functions that faces provide to the layers below, by name (``'form'``: see ``TaskApp.form``)."""
 
 _ABOVE = {
     'command_line': 'desipipe.cli:main',
     'queue': 'desipipe.queue.queue:queue_of',
+    'summaries': 'desipipe.commands.parser:summaries',
     'task_manager': 'desipipe.task_manager:open_task_manager',
     'yaml_parser': 'desipipe.file_manager:yaml_parser',
 }
@@ -61,7 +60,8 @@ def from_above(name: str) -> Callable[..., Any]:
     ----------
     name : str
         ``'queue'``: the queue of a ledger; ``'task_manager'``: a task manager of it;
-        ``'command_line'``, ``'yaml_parser'``: :func:`desipipe.cli.main`, and that of data bases.
+        ``'command_line'``: :func:`desipipe.cli.main`; ``'summaries'``: those of its verbs;
+        ``'yaml_parser'``: that of data bases.
 
     Returns
     -------

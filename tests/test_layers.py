@@ -25,7 +25,7 @@ LAYERS = {
     'queue': 'queue/',
     'files': 'io file_manager/',
     'execution': 'execution/',
-    'script': 'task_manager',
+    'script': 'original task_manager',
     'view': 'view/',
     'records': 'record/',
     'cells': 'cells/',

@@ -121,6 +121,14 @@ class Verbs:
                 return dict(action.choices)
         return {}
 
+    @staticmethod
+    def summaries(parser: argparse.ArgumentParser) -> dict[str, str]:
+        """Return the verbs with their lines in the list of verbs."""
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                return {verb.dest: verb.help or '' for verb in action._choices_actions}
+        return {}
+
     def add(
         self, name: str, handler: Handler, summary: str, description: str, *examples: str
     ) -> argparse.ArgumentParser:

@@ -140,3 +140,8 @@ def _unknown_verb(argv: Sequence[str], verbs: Collection[str]) -> str | None:
         if not word.startswith('-') and option not in QUEUE_OPTIONS
     ]
     return candidates[0] if candidates else None
+
+
+def summaries() -> dict[str, str]:
+    """Return the verbs, each with the line that describes it."""
+    return Verbs.summaries(build_parser())

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from .. import provenance
-from ..errors import UnknownOptionError, close_names
+from ..errors import NotSerializableError, UnknownOptionError, close_names
 from ..serialize import (
     Code,
     Payload,
@@ -83,9 +83,9 @@ class App(BaseClass):
         **options: Any,
     ) -> None:
         if not callable(func):
-            raise TypeError(
-                f'an app is made of a function, not of {type(func).__name__} {func!r}: decorate a '
-                'function'
+            raise NotSerializableError(
+                f'An app is made of a function, not of {type(func).__name__} {func!r}. '
+                'Nothing was made of it. Decorate a function.'
             )
         if (
             inspect.iscoroutinefunction(func)
