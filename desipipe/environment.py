@@ -162,9 +162,9 @@ class BaseEnvironment(Configurable, BaseDict):
         self.data[_check_name(name, self.label)] = _check_value(name, value, self.label)
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Configurable):
-            return Configurable.__eq__(self, other)
-        return isinstance(other, Mapping) and dict(self) == dict(other)
+        return isinstance(other, Mapping) and self._texts() == {
+            name: _text(value) for name, value in other.items()
+        }
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -455,8 +455,7 @@ class BaseEnvironment(Configurable, BaseDict):
                 f'{command}; exit status'
             )
             after = ''
-        # `eval`: an unfinished quotation or here-document in one command can't swallow what
-        # follows.
+        # `eval`: an unfinished quotation in one command can't swallow what follows.
         return (
             f'{run} || {{ desipipe_status=$?; printf "%s %d\n" {shlex.quote(words)} '
             f'$desipipe_status >&2;{after} }}'
@@ -502,14 +501,12 @@ def _environment_after(script: str, label: str) -> tuple[int, str, dict[str, str
     import subprocess
     import tempfile
 
-    # Files, not pipes: something that a command leaves running in the background would keep a pipe
-    # open, and us waiting.
+    # Files, not pipes: what a command leaves running in the background would keep a pipe open.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         fd = output.fileno()
         argv = ['bash', '-c', f'{script}\nexec env -0 >&{fd:d} {fd:d}>&-']
         try:
-            # `env`: what is in `os.environ`; a library may have set more behind Python's back (GNU
-            # readline does: COLUMNS, LINES).
+            # `env`: what is in `os.environ`; libraries set more (GNU readline: COLUMNS, LINES).
             status = subprocess.run(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -530,8 +527,7 @@ def _environment_after(script: str, label: str) -> tuple[int, str, dict[str, str
         os.fsdecode(name): os.fsdecode(value)
         for name, _, value in (item.partition(b'=') for item in found.split(b'\0') if item)
     }
-    # These two say how deep the shells are and what they ran last, which is no part of an
-    # environment.
+    # These two say how deep the shells are and what they ran last.
     for name in ('_', 'SHLVL') if environ else ():
         environ.pop(name, None)
         if name in os.environ:
@@ -589,6 +585,7 @@ def Environment(
     strict: bool | None = None,
     secret: str | list[str] | None = None,
     config: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> BaseEnvironment:
     """Make an environment from a name, a dictionary or an instance.
 
@@ -608,6 +605,8 @@ def Environment(
         Names of variables whose values are kept secret, see :class:`BaseEnvironment`.
     config : Config, default=None
         Configuration to look into; by default the user's.
+    **options
+        Further options of an own class.
 
     Returns
     -------
@@ -621,14 +620,15 @@ def Environment(
     if isinstance(environ, Mapping) and not isinstance(environ, BaseEnvironment):
         environ = dict(environ)
         if environ.keys().isdisjoint({'name', *BaseEnvironment.defaults}):
-            # Variables, of which the original's users call the one that names the environment
-            # `environ`.
-            name = environ.pop('environ', None)
+            name = environ.pop('environ', None)  # as the original's users call it
             environ = {'data': environ, **({'name': name} if name is not None else {})}
+    if options and not isinstance(environ, BaseEnvironment):
+        environ = {**({'name': environ} if isinstance(environ, str) else environ or {}), **options}
+        options = {}
     if command is not None and (environ is None or isinstance(environ, dict)):
         config = _without_command(Config() if config is None else config)
     given = {'data': data, 'command': command, 'strict': strict, 'secret': secret}
-    options = {option: value for option, value in given.items() if value is not None}
+    options |= {option: value for option, value in given.items() if value is not None}
     return BaseEnvironment.make(environ, config, **options)
 
 
