@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from .config import Configurable, inherit_options, whole_number
@@ -13,7 +12,36 @@ from .utils import BaseClass
 __all__ = ['BaseClass', 'BaseScheduler', 'Scheduler', 'SimpleScheduler', 'get_scheduler']
 
 
-class BaseScheduler(Configurable, abc.ABC):
+def whole_part(value: Any) -> Any:
+    """Return the whole part of a finite float from 1 on; anything else as it is."""
+    return int(value) if isinstance(value, float) and 1 <= value < float('inf') else value
+
+
+def check_complete(made: object, base: type, *methods: str) -> None:
+    """Check that an object's class has methods of its own.
+
+    Parameters
+    ----------
+    made : object
+        An instance of a subclass; one of ``base`` itself may be without.
+    base : type
+        Class that declares the methods.
+    *methods : str
+        Their names.
+
+    Raises
+    ------
+    TypeError
+    """
+    missing = [name for name in methods if getattr(type(made), name) is getattr(base, name)]
+    if missing and type(made) is not base:
+        raise TypeError(
+            f'The class {type(made).__name__} is abstract: it has no {", ".join(missing)}. '
+            'Nothing was made of it. Define them, or __call__ as in desipipe 1.0.'
+        )
+
+
+class BaseScheduler(Configurable):
     """Base of schedulers, which set how many slots a task manager is to have.
 
     An own one is a subclass with a ``name``, its options in ``defaults``, and :meth:`wanted`; see
@@ -43,6 +71,7 @@ class BaseScheduler(Configurable, abc.ABC):
             cls.wanted = _wanted_by_calling  # type: ignore[method-assign]
 
     def __init__(self, provider: Any = None, **options: Any) -> None:
+        check_complete(self, BaseScheduler, 'wanted')
         self.provider = provider
         updates = type(self).update is not BaseScheduler.update
         super().__init__(**({} if updates else options))
@@ -73,7 +102,6 @@ class BaseScheduler(Configurable, abc.ABC):
         for name, value in kwargs.items():
             setattr(self, name, self.check(name, value))
 
-    @abc.abstractmethod
     def wanted(self, pending: int, running: int) -> int:
         """Return the number of slots wanted now.
 
@@ -92,6 +120,24 @@ class BaseScheduler(Configurable, abc.ABC):
             Slots to have in all, those there are included; what is missing is asked of the
             provider. Slots are never taken from a task.
         """
+        raise NotImplementedError
+
+    def __call__(self, cmd: str, ntasks: int | None = None) -> int:
+        """Start a command with the provider, as often as workers are missing.
+
+        Parameters
+        ----------
+        cmd : str
+            Command line of a worker.
+        ntasks : int, default=None
+            Number of tasks that wait; by default as many as may run at once.
+
+        Returns
+        -------
+        workers : int
+            Number of workers that were started.
+        """
+        raise NotImplementedError
 
 
 class _Asked:
@@ -155,7 +201,7 @@ class SimpleScheduler(BaseScheduler):
     def check(self, option: str, value: Any) -> Any:
         """Check ``max_workers``; see :meth:`.Configurable.check`."""
         return (
-            whole_number(value, f'{option} of the {self.kind} {self.label}')
+            whole_number(whole_part(value), f'{option} of the {self.kind} {self.label}')
             if option == 'max_workers'
             else super().check(option, value)
         )
@@ -165,26 +211,34 @@ class SimpleScheduler(BaseScheduler):
         return min(self.max_workers, pending + running)
 
     def __call__(self, cmd: str, ntasks: int | None = None) -> int:
-        """Start a command with the provider, as often as workers are missing.
-
-        Parameters
-        ----------
-        cmd : str
-            Command line of a worker.
-        ntasks : int, default=None
-            Number of tasks that wait; by default as many as may run at once.
-
-        Returns
-        -------
-        workers : int
-            Number of workers that were started.
-        """
+        """Start a command with the provider; see :meth:`BaseScheduler.__call__`."""
         pending = self.provider.nworkers(state='PENDING')
         missing = (self.max_workers if ntasks is None else ntasks) - pending
         workers: int = max(0, min(missing, self.max_workers - self.provider.nworkers()))
-        if workers:
-            self.provider(cmd, workers=workers)
+        for part in cheapest_parts(workers, self.provider.cost):
+            self.provider(cmd, workers=part)
         return workers
+
+
+def cheapest_parts(workers: int, cost: Callable[[int], float]) -> Iterator[int]:
+    """Divide workers into the jobs that cost least, of these the largest.
+
+    Parameters
+    ----------
+    workers : int
+        Number of workers to start.
+    cost : callable
+        Cost of a job of so many workers, as :meth:`.BaseProvider.cost`.
+
+    Yields
+    ------
+    part : int
+        Number of workers of the next job.
+    """
+    while workers > 0:
+        part = min(range(workers, 0, -1), key=cost)
+        yield part
+        workers -= part
 
 
 def Scheduler(

@@ -143,7 +143,7 @@ def test_numbers_are_converted(tmp_path: Path) -> None:
     assert provider.output == f'{tmp_path}/slurm-%j.out'
     assert LocalProvider(mpiprocs_per_worker=8.0, stop_after='3', timestep=1).stop_after == 3
     assert Scheduler(max_workers='4').max_workers == 4  # type: ignore[attr-defined]
-    for wrong in ('four', '1.5', 1.5, True, 'inf'):
+    for wrong in ('four', '1.5', 0.5, True, 'inf'):
         with pytest.raises(ConfigError, match='must be a whole number'):
             LocalProvider(mpiprocs_per_worker=wrong)
 

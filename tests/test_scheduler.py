@@ -82,7 +82,7 @@ def test_own_one() -> None:
     assert scheduler.to_spec()['name'] == f'{__name__}:Halves'
 
 
-@pytest.mark.parametrize('value', [0, -1, 1.5, 'four', None, True, [4]])
+@pytest.mark.parametrize('value', [0, -1, 0.5, 'four', '1.5', None, True, [4], float('inf')])
 def test_bad_number(value: Any) -> None:
     with pytest.raises(ConfigError) as info:
         Scheduler({'max_workers': value})
@@ -114,5 +114,9 @@ def test_errors() -> None:
         ),
     ):
         Scheduler(4)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match='abstract'):
-        BaseScheduler()  # type: ignore[abstract]
+
+    class Empty(BaseScheduler):
+        pass
+
+    with pytest.raises(TypeError, match='abstract: it has no wanted'):
+        Empty()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import shlex
 import signal
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 from ..config import Configurable, inherit_options, number, whole_number
 from ..environment import BaseEnvironment
 from ..errors import ConfigError
+from ..scheduler import check_complete, whole_part
 from .job import Job
 from .original import OriginalInterface, adapt
 
@@ -46,7 +46,7 @@ def note_nothing(name: str, slots: int) -> None:
     """Note no submission: the provider has no manager that would."""
 
 
-class BaseProvider(Configurable, OriginalInterface, abc.ABC):
+class BaseProvider(Configurable, OriginalInterface):
     """Starts worker processes, and knows what became of those it started.
 
     An own one is a subclass with a ``name``, its options in ``defaults``
@@ -76,6 +76,7 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
     defaults: ClassVar[Mapping[str, Any]] = {
         'mpiprocs_per_worker': 1,
         'mpiexec': 'mpiexec -np {mpiprocs:d} {cmd}',
+        'stop_after': None,
     }
     placeholders: ClassVar[tuple[str, ...]] = ('mpiprocs', 'cmd')
     """Placeholders that a template of ``mpiexec`` may have; see :meth:`mpi_values`."""
@@ -113,6 +114,7 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         return None
 
     def __init__(self, environ: Any = None, **options: Any) -> None:
+        check_complete(self, BaseProvider, 'launch', 'poll', 'cancel')
         timestep = options.pop('timestep', None)
         self.processes = []
         updates = type(self).update is not OriginalInterface.update
@@ -132,10 +134,8 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
     def check(self, option: str, value: Any) -> Any:
         """Check the options of every provider; see :meth:`.Configurable.check`."""
         what = f'{option} of the {self.kind} {self.label}'
-        if option == 'mpiprocs_per_worker':
-            return whole_number(value, what)
-        if option == 'stop_after':
-            return None if value is None else whole_number(value, what)
+        if option == 'mpiprocs_per_worker' or (option == 'stop_after' and value is not None):
+            return whole_number(whole_part(value), what)
         value = super().check(option, value)
         if option == 'mpiexec':
             try:
@@ -153,7 +153,6 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
                 )
         return value
 
-    @abc.abstractmethod
     def launch(
         self, argv: list[str], slots: int, environ: BaseEnvironment, log: str, cwd: str
     ) -> list[Job]:
@@ -181,8 +180,8 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         ConfigError, OSError
             If nothing could be started, and why.
         """
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def poll(self) -> list[Job]:
         """State of the jobs that were launched here; never waits.
 
@@ -191,8 +190,8 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         jobs : list of Job
             In order of launch. Each that has ended is in the list once, and never again.
         """
+        raise NotImplementedError
 
-    @abc.abstractmethod
     def cancel(self, job: Job, force: bool = False) -> None:
         """End a job. Nothing happens if it has ended.
 
@@ -204,6 +203,7 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
             If False, the workers are asked to end (SIGTERM), and settle their tasks. If True, they
             are killed (SIGKILL) with everything they started.
         """
+        raise NotImplementedError
 
     note_submission: Callable[[str, int], None] = staticmethod(note_nothing)
     """Called before jobs are submitted, with a name that only they have and their slots; set by

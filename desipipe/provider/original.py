@@ -48,6 +48,10 @@ class OriginalInterface:
     def environ(self, environ: Any) -> None:
         self._environ = environ
 
+    def __call__(self, cmd: str, workers: int = 1) -> None:
+        """Start a command, as often as ``workers`` says."""
+        raise NotImplementedError
+
     @classmethod
     def jobid(cls) -> Any:
         """Return the job that this process is part of."""
