@@ -14,7 +14,6 @@ from .environment import BaseEnvironment, Environment, change_environ, get_envir
 from .errors import MissingDependencyError, SweepError, UnknownOptionError
 from .errors import NotSerializableError as SerializationError
 from .errors import PayloadError as DeserializationError
-from .original import AppAttributes, action_from_args, get_mpicomm
 from .provenance import SAVED, SAVED_NOTHING, versions
 from .provider import Provider, get_provider
 from .provider.base import BaseProvider
@@ -26,6 +25,7 @@ from .queue.conditions import several
 from .queue.events import STATES, Event, state_code
 from .queue.future_list import futures_of
 from .queue.ledger import Ledger
+from .queue.original_names import AppAttributes, action_from_args, get_mpicomm
 from .queue.place import follow_cells
 from .queue.queue import Queue, queue_of
 from .queue.queue_functions import get_queue, kill, retry

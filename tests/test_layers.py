@@ -25,7 +25,7 @@ LAYERS = {
     'queue': 'queue/',
     'files': 'io file_manager/',
     'execution': 'execution/',
-    'script': 'original task_manager',
+    'script': 'task_manager',
     'view': 'view/',
     'records': 'record/',
     'cells': 'cells/',
@@ -46,7 +46,7 @@ INSIDE = {
         'job slurm_options slurm_refusals original slurm_states base slurm_watch local slurm nersc'
     ),
     'queue': (
-        'call_here events event_checks ends task_events process_events faults names lending '
+        'call_here events event_checks ends task_events process_events faults names original_names lending '
         'not_a_value place selection sweep versions columns processes task_columns '
         'requirement_fold attempt_fold task_fold state transactions transactions.tasks '
         'transactions.processes transactions.attempts transactions.decisions authors uses '
