@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import gc
 import io
 import itertools
 import json
@@ -281,6 +282,27 @@ def test_status_imports_only_what_looking_needs(ran: Shell, more: tuple[str, ...
     modules = imported(ran, 'status', '-q', 'ran', *more)
     assert 'desipipe.queue.state' in modules
     assert not modules & NOT_FOR_LOOKING
+
+
+@pytest.mark.parametrize(('verb', 'collects'), [('status', False), ('tasks', True)])
+def test_only_verbs_that_end_at_once_collect_no_garbage(
+    ran: Shell, verb: str, collects: bool
+) -> None:
+    code = (
+        'import gc, sys\nfrom desipipe.cli import main\n'
+        f'sys.argv[1:] = {[verb, "-q", "ran"]}\nmain()\n'
+        'print("collects:", gc.isenabled() and not gc.get_freeze_count())'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], env=ran.env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith(f'collects: {collects}\n')
+
+
+def test_callers_keep_their_garbage_collector(ran: Shell) -> None:
+    before = gc.isenabled(), gc.get_freeze_count()
+    ran.here('status', '-q', 'ran')
+    assert (gc.isenabled(), gc.get_freeze_count()) == before
 
 
 @pytest.mark.parametrize('argv', [['--help'], ['status', '--help'], ['work', '-q', 'empty']])

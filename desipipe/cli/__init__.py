@@ -6,6 +6,7 @@ completion and ``--help`` pay for nothing else.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         0: done; 1: what was looked at is not as it should be (:command:`watch`, :command:`doctor`);
         2: it could not be done, the message says why; 130: Ctrl-C.
     """
+    own_process = argv is None
+    if own_process:
+        gc.disable()  # what a process imports first is no garbage, and to look takes milliseconds
     argv = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
@@ -42,12 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return complete(argv[1:], build_parser())
     with visible_streams():
-        return _main(argv)
+        return _main(argv, own_process)
 
 
-def _main(argv: list[str]) -> int:
+def _main(argv: list[str], own_process: bool) -> int:
     try:
-        return _run(argv)
+        return _run(argv, own_process)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -66,7 +70,7 @@ def _main(argv: list[str]) -> int:
         return _complain(exc)
 
 
-def _run(argv: list[str]) -> int:
+def _run(argv: list[str], own_process: bool) -> int:
     parser = parser_for(argv)
     if not argv:
         parser.print_help()
@@ -79,8 +83,13 @@ def _run(argv: list[str]) -> int:
         return 0
     if not getattr(args, 'queue', None):
         choose_queue(args)
+    brief = own_process and getattr(args, 'brief', False)
+    if own_process and not brief:
+        gc.enable()
     status = args.handler(args)
     sys.stdout.flush()  # here, where a broken pipe is still handled
+    if brief:
+        gc.freeze()  # nothing is left to finalize, so the end needs no collection either
     return int(status or 0)
 
 

@@ -39,6 +39,7 @@ def _declare_status(verbs: Verbs) -> None:
     )
     add_queue(parser, several=True, default=QueueDefault.ALL)
     add_json(parser)
+    parser.set_defaults(brief=True)
 
 
 def status(args: argparse.Namespace) -> None:
@@ -104,6 +105,7 @@ def _declare_queues(verbs: Verbs) -> None:
     parser.add_argument('-q', '--queue', nargs='+', metavar='QUEUE', help='the same as PATTERN')
     add_listing(parser, 'queue condition tasks succeeded running failed blocked workers why')
     add_json(parser)
+    parser.set_defaults(brief=True)
 
 
 def queues(args: argparse.Namespace) -> None:
