@@ -54,10 +54,10 @@ try uv-tool "$UV_TOOL_BIN_DIR/desipipe" demo
 try target env PYTHONPATH="$work/target" "$python" -m desipipe demo
 
 # A user who owns nothing here: the mode bits hold for them, which root is not bound by. Their Python
-# may not lie in root's home.
+# may not lie in root's home. By its path: a name would be looked for further along PATH.
 user=(setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/nonexistent)
 theirs=
-for candidate in "$python" /usr/bin/python3; do
+for candidate in "$(command -v "$python")" /usr/bin/python3; do
     [ -n "$theirs" ] || ! "${user[@]}" "$candidate" -c 'import ensurepip' 2>/dev/null || theirs=$candidate
 done
 if [ -n "$theirs" ]; then
