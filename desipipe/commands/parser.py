@@ -14,7 +14,8 @@ _DESCRIPTION = (
     'anywhere.'
 )
 VERBS = {
-    'show': 'status queues',
+    'show': 'status',
+    'queue_list': 'queues',
     'following': 'watch',
     'tasks': 'tasks explain logs',
     'times': 'time',

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ctypes
 
 HINT_FROM = 1 << 25  # bytes; from here on it pays to tell the kernel what comes
 CALL_MAX = 1 << 25  # bytes a call; Linux reads and writes at most 2 GiB - 4 kB
@@ -45,12 +47,6 @@ def write_all(fd: int, data: bytes | memoryview, offset: int = -1) -> int:
     return size
 
 
-class _Libc(NamedTuple):
-    fallocate: Callable[..., int]
-    sync_file_range: Callable[..., int]
-    int64: Callable[[int], object]
-
-
 # Large payloads are synced before they are announced: the disk begins while we still write, and
 # finds the blocks reserved. Measured on ext4 for 1 GB: half of the time. Linux only, and only
 # hints: what a filesystem refuses costs time, nothing else. (Not os.posix_fallocate: where the
@@ -58,20 +54,21 @@ class _Libc(NamedTuple):
 def reserve(fd: int, offset: int, length: int) -> None:
     """Tell the kernel that bytes at ``offset`` will be written."""
     if sys.platform == 'linux':
-        libc = load_hints()
-        libc.fallocate(fd, 0, libc.int64(offset), libc.int64(length))
+        load_hints().fallocate(fd, 0, offset, length)
 
 
 def _begin_writeback(fd: int, offset: int, length: int) -> None:
     if sys.platform == 'linux':
-        libc = load_hints()
-        libc.sync_file_range(fd, libc.int64(offset), libc.int64(length), _SYNC_FILE_RANGE_WRITE)
+        load_hints().sync_file_range(fd, offset, length, _SYNC_FILE_RANGE_WRITE)
 
 
 @functools.cache
-def load_hints() -> _Libc:
-    """Return the functions of the C library that give the hints."""
+def load_hints() -> ctypes.CDLL:
+    """Return the C library, with the types of what gives the hints."""
     import ctypes
 
+    number, size = ctypes.c_int, ctypes.c_int64
     libc = ctypes.CDLL(None)
-    return _Libc(libc.fallocate, libc.sync_file_range, ctypes.c_int64)
+    libc.fallocate.argtypes = (number, number, size, size)
+    libc.sync_file_range.argtypes = (number, size, size, ctypes.c_uint)
+    return libc

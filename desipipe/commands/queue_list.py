@@ -1,0 +1,125 @@
+"""The verb that lists queues: queues."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from ..queue.location import find_folders, short
+from ..utils import is_pattern
+from .common import Verbs, add_json
+from .face import hint
+from .listing_options import add_listing, listing_options
+from .show import find_own_queues, hint_no_queues
+
+if TYPE_CHECKING:
+    from ..config import Config
+
+_ORIGINALS_MAX = 10
+
+
+def register(verbs: Verbs) -> None:
+    """Declare the verb."""
+    parser = verbs.add(
+        'queues',
+        queues,
+        'list queues',
+        'With what each is doing, and how far it is.',
+        'desipipe queues',
+        "desipipe queues '*/*'  those of all users",
+    )
+    parser.add_argument(
+        'pattern',
+        nargs='*',
+        help=('names, paths or quoted patterns (default: all of yours)'),
+    )
+    parser.add_argument('-q', '--queue', nargs='+', metavar='QUEUE', help='the same as PATTERN')
+    add_listing(parser, 'queue condition tasks succeeded running failed blocked workers why')
+    add_json(parser)
+    parser.set_defaults(brief=True)
+
+
+def queues(args: argparse.Namespace) -> None:
+    """Run ``desipipe queues``."""
+    from ..config import Config
+
+    config = Config()
+    names = [*args.pattern, *(args.queue or [])]
+    rows = [_queue_row(folder, config) for folder in _listed(names, config)]
+    if not args.json:
+        _tell_of_originals(names or ['*'], config)
+    if rows or args.json:
+        _print_queues(rows, args)
+    elif names:
+        hint(f'No queues match {" ".join(names)}.')
+    else:
+        hint_no_queues(config)
+
+
+def _queue_row(folder: str, config: Config) -> dict[str, Any]:
+    from ..errors import DesipipeError
+    from ..queue.read_only import ReadOnlyQueue
+    from ..view.appearance import BAD_STATES
+    from ..view.queue import queue_brief
+
+    row: dict[str, Any] = {'queue': short(folder, config), 'folder': folder, 'error': ''}
+    try:
+        brief = queue_brief(ReadOnlyQueue(folder, config))
+        counts = brief['counts']
+        row.update(brief, succeeded=counts['SUCCEEDED'], running=counts['RUNNING'])
+        row['bad'] = sum(counts[state] for state in BAD_STATES)
+    except (DesipipeError, OSError) as exc:  # of one queue; the others are there to be listed
+        row.update(condition='unreadable', error=str(exc))
+    return row
+
+
+def _print_queues(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
+    from ..utils import format_count
+    from ..view.appearance import CONDITION_APPEARANCES, Appearance
+    from .listings import Column, Fit, show_table
+
+    looks = {**CONDITION_APPEARANCES, 'unreadable': Appearance('!', 'red', '')}
+    numbers = [
+        ('total', 'tasks'),
+        *((key, key) for key in ('succeeded', 'running')),
+        ('bad', 'failed'),
+        *((key, key) for key in ('blocked', 'workers')),
+    ]
+    columns = [
+        Column('queue', 'queue'),
+        Column(
+            'condition',
+            'condition',
+            lambda name: f'{looks[name].symbol} {name}',
+            style=lambda name: looks[name].colour,
+        ),
+        *(Column(key, title, format_count, True, fit=Fit.OPTIONAL) for key, title in numbers),
+        Column('error', 'why', fit=Fit.BELOW),
+    ]
+    show_table(columns, rows, args.json, listing_options(args))
+
+
+def _listed(names: list[str], config: Any) -> list[str]:
+    """Return the folders of the queues to list."""
+    if not names:
+        return find_own_queues(config)
+    from ..errors import UnknownQueueError
+    from ..queue.names import original_files
+
+    try:
+        return find_folders(names, config)
+    except UnknownQueueError:
+        if not all(map(is_pattern, names)) and not original_files(names, config):
+            raise
+        return []
+
+
+def _tell_of_originals(names: list[str], config: Any) -> None:
+    """Name queues of desipipe 1.0 that were not taken over."""
+    from ..queue.names import import_command, original_files
+
+    originals = original_files(names, config)
+    for path in originals[:_ORIGINALS_MAX]:
+        hint(f'{path!r} is a queue of desipipe 1.0. Take it over with: {import_command(path)}')
+    if len(originals) > _ORIGINALS_MAX:
+        hint(f'And {len(originals) - _ORIGINALS_MAX:,d} more queues of desipipe 1.0.')
