@@ -58,9 +58,10 @@ INSIDE = {
     'file_manager': 'made values options template folders file history view entry catalogue',
     'execution': (
         'backoff last_words figures limits mpi_connection output_copy output_pipe queue_faults '
-        'shell_contexts shell_programs shell_options shell_refusals protocol '
-        'slot_environment slot_memory sent_tasks shell_template '
-        'slot capture slot_exit followed_output slot_process forked_slot mpi_slot mpi_launcher worker manager'
+        'failure_notes shell_contexts shell_programs shell_options shell_refusals protocol '
+        'slot_environment slot_memory sent_tasks shell_template failure '
+        'slot capture slot_exit followed_output slot_process forked_slot mpi_slot mpi_launcher '
+        'worker manager'
     ),
     'view': (
         'schema structs appearance text rows queue graph timeline output saved_displays '

@@ -35,7 +35,6 @@ from ..queue.call_here import FAILED_ERRNO
 from ..queue.events import FAILED, SUCCEEDED, Event, Group, Ref
 from ..queue.faults import passes, patiently
 from ..queue.lending import set_lender
-from ..security.secrets import hide
 from ..security.trust import TrustedUsers
 from ..serialize import Payload, carried, class_registry, dumps, loads, stand_ins
 from ..serialize.confined import is_confined
@@ -44,8 +43,9 @@ from ..serialize.plain import ATOMS, is_plain
 from ..settings.process import StateKeeper
 from ..store.files import Owners
 from ..store.segment import SegmentReader, SegmentWriter
-from ..utils import Overlay, printable, username
+from ..utils import Overlay, username
 from . import limits
+from .failure import INLINE, describe_failure
 from .mpi_connection import Connection, connect, die_with, send_ready, taken
 from .output_pipe import STARTED_MIN_US, OutputPipes
 from .protocol import (
@@ -67,14 +67,13 @@ from .protocol import (
     decode,
     encode,
 )
-from .shell_template import CommandFailed, call, die_with_parent, most_memory
+from .shell_template import call, die_with_parent, most_memory
 from .slot_environment import ProcessState, private_descriptor
 from .slot_memory import PACKET, SharedMemory
 
 if TYPE_CHECKING:
     from ..serialize.memory import Memory
 
-INLINE = 64 * 1024  # bytes; larger results the slot writes itself
 FILES = 16 * 1024  # bytes; longer lists of files, too
 # microseconds; after shorter tasks limits, user and priority are not compared, unless they are the
 # first of their app or failed
@@ -89,7 +88,6 @@ WAITS_MAX = 1000  # tasks that a task is said to wait for
 WAKE_AFTER_S = 0.005  # that a result waits for others before the worker is told
 UNGUARDED_MAX = 64  # tasks that only compute, after which the process is looked at all the same
 SPAN_MAX = 1 << 18  # bytes of the arguments of a packet that are read at once
-_ERRNO_MAX = 1 << 31
 _TEXT = struct.Struct('<I')
 
 
@@ -852,51 +850,11 @@ class Slot:
 
     def _failure(self, exc: BaseException) -> tuple[dict[str, Any], bytes | None, bytes | None]:
         try:
-            return self._described(exc)
+            return describe_failure(exc)
         except BaseException as why:  # what its own methods do, or its depth
             kind = type(exc).__name__
             text = f'{kind}, which cannot be described: {type(why).__name__} was raised meanwhile'
             return {'kind': kind, 'text': text, 'kinds': [kind], 'errno': FAILED_ERRNO}, None, None
-
-    def _described(self, exc: BaseException) -> tuple[dict[str, Any], bytes | None, bytes | None]:
-        if isinstance(exc, CommandFailed):
-            return (
-                {'kind': 'exit', 'text': str(exc), 'errno': exc.status, 'kinds': ['exit']},
-                None,
-                None,
-            )
-        import traceback
-
-        here = os.path.join(os.path.dirname(os.path.dirname(__file__)), '')
-        frames = exc.__traceback__
-        while frames is not None and frames.tb_frame.f_code.co_filename.startswith(here):
-            frames = frames.tb_next  # ours say nothing to the user
-        if frames is not None:
-            exc.__traceback__ = frames
-        words = printable(''.join(traceback.format_exception_only(exc)).strip())
-        trace = ''.join(traceback.format_exception(exc)) if frames is not None else words + '\n'
-        words, trace = (
-            hide(text.encode(errors='backslashreplace')).decode() for text in (words, trace)
-        )
-        cause: dict[str, Any] = {
-            'kind': type(exc).__name__,
-            'text': words[:500],
-            'kinds': [base.__name__ for base in type(exc).__mro__[:-1]],
-            'errno': int(exc.code) & 0xFF
-            if isinstance(exc, SystemExit) and isinstance(exc.code, int)
-            else _errno_of(exc),
-        }
-        carried: bytes | None = None
-        try:
-            payload = dumps(exc.with_traceback(None), 'exception')
-            if payload.nbytes <= INLINE and not payload.aligned:
-                data = bytes(payload.parts[0])
-                if hide(data) != data:
-                    raise ValueError('it holds a secret')
-                carried, cause['carried'] = data, True
-        except Exception as why:  # what it holds can't be carried; its words are enough then
-            cause['not_carried'] = printable(str(why)[:200])
-        return cause, trace.encode(errors='backslashreplace')[-INLINE:], carried
 
     # Output
 
@@ -1018,12 +976,6 @@ def _resets() -> int:
         return private_descriptor(os.open('/proc/self/clear_refs', os.O_WRONLY | os.O_CLOEXEC))
     except OSError:
         return -1
-
-
-def _errno_of(exc: BaseException) -> int:
-    errno = getattr(exc, 'errno', None)
-    # A subclass of int may be anything in the journal, `True` for one.
-    return int(errno) if isinstance(errno, int) and 0 < abs(errno) < _ERRNO_MAX else FAILED_ERRNO
 
 
 def _raw(environ: os._Environ[str]) -> dict[bytes, bytes]:

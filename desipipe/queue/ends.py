@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, compress
 
-from .events import Event, Ref
+from .events import FAILED, Event, Ref
 
 
 class End:
@@ -183,3 +183,13 @@ def end_at(event: Event, i: int) -> End:
         memory=event['m'][i] if 'm' in event else 0,
         shown=tuple(Ref(*ref) for ref in extra.get('shown', ())),
     )
+
+
+def retry_text(status: int) -> str:
+    """Return the way to run a task again that did not succeed, before the command."""
+    if status == FAILED:
+        return (
+            'Correct the code, and run its cell or script again. If the cause was elsewhere (a '
+            'missing file or package), run the task again'
+        )
+    return 'Run it again'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from shlex import quote
 
 from ..terminal import visible
+from .ends import retry_text
 from .events import DROPPED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING
 from .ledger import Ledger
 from .task import StoredApp, Task
@@ -86,8 +87,8 @@ def _state(ledger: Ledger, row: int) -> str:
         )
     if status in (FAILED, KILLED, UNKNOWN):
         cause = _one_line(ledger.cause(row).get('text', 'no reason is known'))
-        again = f'desipipe retry -q {quote(ledger.folder)} --tid {state.ids[row].hex()[:12]}'
-        return f'{label} is {STATES[status]}: {cause}. It is not computed again by itself: {again}'
+        command = f'desipipe retry -q {quote(ledger.folder)} --tid {state.ids[row].hex()[:12]}'
+        return f'{label} is {STATES[status]}: {cause.rstrip(".")}. {retry_text(status)}: {command}'
     if status == WAITING:
         blocked = ledger.blocked().get(row)
         if blocked is not None and state.status[blocked] == DROPPED:

@@ -36,7 +36,7 @@ from .app import App, caller
 from .arguments import filled, in_order
 from .attempt_reader import Attempt
 from .call_here import FAILED_ERRNO, call_here
-from .ends import End
+from .ends import End, retry_text
 from .events import (
     CANCELLED,
     DROPPED,
@@ -295,8 +295,8 @@ class Future(NotAValue, TaskReference, Logged):
         elif err:
             message += '\n\n' + err[-2000:].rstrip() + '\n'
         message += (
-            f'\nIts output: desipipe logs -q {quote(ledger.folder)} {self.id[:12]}\nRun it again: '
-            f'desipipe retry -q {quote(ledger.folder)} --tid {self.id[:12]}'
+            f'\nIts output: desipipe logs -q {quote(ledger.folder)} {self.id[:12]}\n'
+            f'{retry_text(status)}: desipipe retry -q {quote(ledger.folder)} --tid {self.id[:12]}'
         )
         error = kind(message, self.id, words)
         ref = ledger.state.result(row)
