@@ -382,9 +382,9 @@ class Config(Layers):
         home = os.path.expanduser(f'~{user}')
         if home.startswith('~'):
             raise ConfigError(
-                f'there is no user {user!r} on this machine, and queues are in the home folders of '
-                'their users: to share queues in one folder, '
-                f'set base_queue_dir in {self.filename} or $DESIPIPE_QUEUE_DIR'
+                f'There is no user {user!r} on this machine, and queues are in the home folders of '
+                'their users. To share queues in one folder, '
+                f'set base_queue_dir in {self.filename} or $DESIPIPE_QUEUE_DIR.'
             )
         return os.path.join(home, '.desipipe', 'queues', user)
 
@@ -600,7 +600,7 @@ class Configurable(BaseClass):
         for option in options:
             if option not in self.defaults:
                 raise UnknownOptionError(
-                    f'the {self.kind} {self.label} has no option {option!r}; '
+                    f'The {self.kind} {self.label} has no option {option!r}; '
                     f'{_valid("options", option, self.defaults)}'
                 )
         for option, default in self.defaults.items():
@@ -743,7 +743,7 @@ class Configurable(BaseClass):
                 made = cls.find(name)(**given)
         else:
             raise ConfigError(
-                f'the {cls.kind} must be a name, a dictionary with name and options, or a '
+                f'The {cls.kind} must be a name, a dictionary with name and options, or a '
                 f'{cls.__name__}, not {spec!r}'
             )
         return made.updated(**options) if options else made
@@ -768,7 +768,7 @@ class Configurable(BaseClass):
             If there is none, listing those there are, or if it can't be imported.
         """
         if not isinstance(name, str):
-            raise ConfigError(f'the name of a {cls.kind} must be text, not {name!r}')
+            raise ConfigError(f'The name of a {cls.kind} must be text, not {name!r}')
         if name in cls.builtin:
             return cls._load(cls.builtin[name])
         classes = cls._subclasses()
@@ -782,7 +782,7 @@ class Configurable(BaseClass):
         if name in points:
             return cls._load(points[name])
         raise UnknownNameError(
-            f'there is no {cls.kind} {name!r}; '
+            f'There is no {cls.kind} {name!r}; '
             f'{_valid("names", name, {*cls.builtin, *classes, *points})}. One of your own is found '
             'by every process as '
             f"'module:Class', or as an entry point 'desipipe.{cls.kind}s' of an installed package."
@@ -808,7 +808,7 @@ class Configurable(BaseClass):
             value = operator.attrgetter(qualname)(import_module(module))
         except Exception as exc:  # whatever the module raises while it is imported
             raise UnknownNameError(
-                f'the {cls.kind} {reference!r} cannot be imported in {os.getcwd()}: '
+                f'The {cls.kind} {reference!r} cannot be imported in {os.getcwd()}: '
                 f'{type(exc).__name__}: {exc}. '
                 'Install the package that holds it, or put its folder into PYTHONPATH.'
             ) from exc

@@ -140,9 +140,7 @@ def display(
         )
         return DisplayHandle(str(name)) if display_id else None
     if kwargs.get('update') and not name:
-        raise TypeError(
-            'display(update=True) replaces the display of a display_id: give its display_id'
-        )
+        raise TypeError('A display that replaces another one (update=True) needs its display_id.')
     if not objs and name:
         objs, raw = ({},), True  # a place for what comes
     if clear:

@@ -133,8 +133,8 @@ class BaseEnvironment(Configurable, BaseDict):
                 value = dict(value)  # pairs
         if value is not None and not isinstance(value, Mapping):
             raise ConfigError(
-                f'data of the environment {self.label} must be a dictionary of names and values of '
-                f'variables, not {value!r}'
+                f'Data of the environment {self.label} must be a dictionary of names and values of '
+                f'variables, not {value!r}.'
             )
         return {
             _check_name(name, self.label): _check_value(name, given, self.label)
@@ -468,13 +468,13 @@ class BaseEnvironment(Configurable, BaseDict):
         if self.strict and (status or not after):
             # Nothing found with status 0: a command, perhaps a file that it sources, said `exit`.
             raise ConfigError(
-                f'the commands of the environment {self.label} failed, with exit status '
+                f'The commands of the environment {self.label} failed, with exit status '
                 f'{status:d}:\n{errors[-2000:]}\n'
                 "Try them in bash; if one that fails is harmless, add ' || true' to it."
             )
         if not after:
             raise ConfigError(
-                f'the commands of the environment {self.label} ended the shell, with exit status '
+                f'The commands of the environment {self.label} ended the shell, with exit status '
                 f'{status:d}, before anything could be started:\n'
                 f'{errors[-2000:]}\nTry them in bash.'
             )
@@ -517,7 +517,7 @@ def _environment_after(script: str, label: str) -> tuple[int, str, dict[str, str
             ).returncode
         except FileNotFoundError as exc:
             raise ConfigError(
-                f'the environment {label} needs bash, but PATH has none: {os.environ.get("PATH")}'
+                f'The environment {label} needs bash, but PATH has none: {os.environ.get("PATH")}'
             ) from exc
         errors.seek(0)
         said = errors.read().decode(errors='replace').strip()
@@ -812,7 +812,7 @@ def _check_commands(value: Any, label: str) -> tuple[str | KeptSecret, ...]:
             continue
         if not isinstance(command, str) or '\0' in command:
             raise ConfigError(
-                f'command of the environment {label} must be shell commands, as text or a list of '
-                f'texts, not {value!r}'
+                f'Command of the environment {label} must be shell commands, as text or a list of '
+                f'texts, not {value!r}.'
             )
     return commands

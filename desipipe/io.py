@@ -172,7 +172,7 @@ def atomic_folder(path: Path) -> Iterator[str]:
         written = sorted(os.listdir(temporary), key=lambda other: other == name)
         if name not in written:
             raise FileNotFoundError(
-                f'the function that saves wrote {", ".join(written) or "nothing"}, but was asked '
+                f'The function that saves wrote {", ".join(written) or "nothing"}, but was asked '
                 f'to write {name}'
             )
         for other in written:
@@ -384,11 +384,11 @@ class BaseFile(BaseClass):
 
     def load(self, *args: Any, **kwargs: Any) -> Any:
         """Content of the file."""
-        raise NotImplementedError(f'{type(self).__name__} has no method load')
+        raise NotImplementedError(f'{type(self).__name__} has no method load.')
 
     def save(self, *args: Any, **kwargs: Any) -> Any:
         """Write the file at `path`."""
-        raise NotImplementedError(f'{type(self).__name__} has no method save')
+        raise NotImplementedError(f'{type(self).__name__} has no method save.')
 
     def _library(self, module: str) -> Any:
         import importlib
@@ -409,11 +409,11 @@ class StreamFile(BaseFile):
 
     def read(self, file: BinaryIO) -> Any:
         """Content of an open file."""
-        raise NotImplementedError(f'{type(self).__name__} has no method read')
+        raise NotImplementedError(f'{type(self).__name__} has no method read.')
 
     def write(self, file: BinaryIO, data: Any) -> object:
         """Write to an open file."""
-        raise NotImplementedError(f'{type(self).__name__} has no method write')
+        raise NotImplementedError(f'{type(self).__name__} has no method write.')
 
     def load(self) -> Any:
         """Content of the file."""
@@ -444,7 +444,7 @@ class TextFile(StreamFile):
         """See :class:`StreamFile`."""
         if not isinstance(data, str):
             raise TypeError(
-                f'a text file holds text (str), not {type(data).__name__}. Type: '
+                f'A text file holds text (str), not {type(data).__name__}. Type: '
                 'file.save(str(...))'
             )
         return file.write(data.encode())
@@ -543,8 +543,8 @@ class NpzFile(StreamFile):
 
         if not isinstance(data, Mapping):
             raise TypeError(
-                f'an npz file holds a dictionary of arrays, not {type(data).__name__}; for one '
-                'array the suffix is .npy'
+                f'An npz file holds a dictionary of arrays, not {type(data).__name__}; for one '
+                'array the suffix is .npy.'
             )
         # Not `np.savez`, whose own arguments are names that no array could have.
         with zipfile.ZipFile(file, 'w') as archive:
@@ -579,7 +579,7 @@ class PickleFile(StreamFile):
                 f'{self.path} {whose}: loading a pickle runs whatever code is in it, so it was not '
                 'loaded. '
                 'If you trust it, copy it, and load the copy; better, have it written as npz, json '
-                'or hdf5'
+                'or hdf5.'
             )
         return pickle.load(file)
 
@@ -735,7 +735,7 @@ class HDF5File(BaseFile):
         h5py = self._library('h5py')
         if not isinstance(data, Mapping):
             raise TypeError(
-                'an HDF5 file holds a dictionary (of arrays, numbers, texts, dictionaries), not '
+                'An HDF5 file holds a dictionary (of arrays, numbers, texts, dictionaries), not '
                 f'{type(data).__name__}'
             )
 

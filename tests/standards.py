@@ -34,6 +34,7 @@ FUNCTIONS = re.compile('_?(heed|obey|settle|bury|judge|stillborn|victim)')
 FIRST_WORDS = re.compile(
     r'(What|Whether|Who|Of|Let|Say|As)\b'
 )  # they only promise a noun or a verb
+NO_SENTENCES = ('AttributeError', 'ArgumentTypeError')
 MODULES = {*('live', 'shows', 'reach', 'made', 'find', 'look', 'words', 'printed', 'bits', 'tour')}
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -113,8 +114,8 @@ def messages(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
     """Yield how many messages of exceptions have no capital letter or no full stop."""
     count = 0
     for node in ast.walk(tree):
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
-            pieces = _pieces(node.exc.args[0])
+        if isinstance(node, ast.Raise) and (call := _message_call(node.exc)):
+            pieces = _pieces(call.args[0])
             if pieces:
                 # A command to type ends a message without a full stop, and so may a value.
                 text = '\0'.join(pieces)
@@ -125,6 +126,18 @@ def messages(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
                 count += pieces[0][:1].islower() or not ends
     if count:
         yield '', count
+
+
+def _message_call(node: ast.expr | None) -> ast.Call | None:
+    """Return the call of an exception whose text is ours, and a whole sentence.
+
+    Functions that make exceptions take pieces of sentences, argparse puts the argument in front,
+    and an AttributeError has Python's text.
+    """
+    if not isinstance(node, ast.Call) or not node.args:
+        return None
+    name = ast.unparse(node.func).rpartition('.')[2]
+    return node if name[:1].isupper() and name not in NO_SENTENCES else None
 
 
 def _pieces(node: ast.expr) -> list[str]:

@@ -279,7 +279,7 @@ def test_a_future_of_another_queue(queue: Queue, queue_dir: Path) -> None:
     other = Queue('other', create=True)
     future = square_app(other)(7.0)
     journal = files(queue.folder)['journal.jsonl']
-    with refused(UnknownTaskError, future.id, queue.folder, 'nothing was added', 'future.result()'):
+    with refused(UnknownTaskError, future.id, queue.folder, 'Nothing was added', 'future.result()'):
         square_app(queue)(1.0, y=[future])
     assert files(queue.folder)['journal.jsonl'] == journal and len(queue) == 3
 
@@ -588,7 +588,7 @@ def test_unknown_tasks(queue: Queue) -> None:
         lambda: queue.explain('abcdef'),
     ):
         with refused(
-            UnknownTaskError, "no task 'abcdef'", queue.folder, 'desipipe tasks', near=queue.folder
+            UnknownTaskError, "No task 'abcdef'", queue.folder, 'desipipe tasks', near=queue.folder
         ):
             how()
     for told in (

@@ -323,7 +323,7 @@ def test_cheap(shell: Shell, argv: list[str]) -> None:
     [
         (['stats'], "There is no verb 'stats': did you mean status"),
         (['status', '-q', 'rann'], "no queue 'rann' .* did you mean ran?"),
-        (['status', '-q', 'none*'], "no queue fits 'none\\*'"),
+        (['status', '-q', 'none*'], "No queue fits 'none\\*'"),
         (['status', '-q', 'a b'], "'a b' cannot be the name of a queue"),
         (['status', '--jsn'], 'There is no option --jsn: did you mean --json?'),
         (['watch', '-q', 'ran', 'more'], "Unexpected argument 'more'"),
@@ -332,7 +332,7 @@ def test_cheap(shell: Shell, argv: list[str]) -> None:
         (['tasks', '-q', 'ran', '--name', 'sqare'], "named 'sqare': did you mean square?"),
         (['tasks', '-q', 'ran', '--property', 'clor'], "there is no 'clor': known: arguments"),
         (['tasks', '-q', 'ran', '--limit', 'x'], 'give a whole number'),
-        (['logs', '-q', 'ran', 'ffffffff'], "no task 'ffffffff'"),
+        (['logs', '-q', 'ran', 'ffffffff'], "No task 'ffffffff'"),
         (['logs', '-q', 'ran', 'square[7]'], 'no task square\\[7\\]'),
         (['logs', '-q', 'ran', 'square'], '3 tasks are named'),
         (['spawn', '-q', 'ran', '--mode', 'no_strem'], 'did you mean no_stream'),
@@ -751,7 +751,7 @@ def test_add(shell: Shell) -> None:
         shell.here('add', '-q', 'q', '--json', '--name', 'first', '--', 'echo two').json['index']
         == 1
     )
-    assert 'no task' in shell.here('add', '-q', 'q', '--after', 'nope', '--', 'true', status=2).err
+    assert 'No task' in shell.here('add', '-q', 'q', '--after', 'nope', '--', 'true', status=2).err
 
 
 def test_pause_resume_retry_cancel(shell: Shell) -> None:

@@ -395,7 +395,7 @@ def test_user_can_not_leave_the_folder(folder: Path, user: str) -> None:
 def test_queue_dir_of_nobody() -> None:
     said = message(ConfigError, Config().queue_dir_of, 'nobody-here')
     assert (
-        said.startswith("there is no user 'nobody-here' on this machine")
+        said.startswith("There is no user 'nobody-here' on this machine")
         and '$DESIPIPE_QUEUE_DIR' in said
     )
 
@@ -560,31 +560,31 @@ def test_found_as_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_unknown_name() -> None:
     said = message(UnknownNameError, Thing.make, 'plane')
-    assert said.startswith("there is no thing 'plane'; did you mean plain? Valid names: broken, ")
+    assert said.startswith("There is no thing 'plane'; did you mean plain? Valid names: broken, ")
     assert "'desipipe.things'" in said and "'module:Class'" in said
     assert '; valid names: broken, ' in message(UnknownNameError, Thing.make, 'xyz')
     assert 'ModuleNotFoundError' in message(UnknownNameError, Thing.make, 'broken')
     said = message(UnknownNameError, Thing.make, 'desipipe_has_no_such_module:Thing')
     assert (
         said.startswith(
-            f"the thing 'desipipe_has_no_such_module:Thing' cannot be imported in {os.getcwd()}: "
+            f"The thing 'desipipe_has_no_such_module:Thing' cannot be imported in {os.getcwd()}: "
             'ModuleNotFoundError'
         )
         and 'PYTHONPATH' in said
     )
     assert (
-        message(ConfigError, Thing.make, {'name': 3}) == 'the name of a thing must be text, not 3'
+        message(ConfigError, Thing.make, {'name': 3}) == 'The name of a thing must be text, not 3'
     )
     assert (
         message(ConfigError, Thing.make, 3)
-        == 'the thing must be a name, a dictionary with name and options, or a Thing, not 3'
+        == 'The thing must be a name, a dictionary with name and options, or a Thing, not 3'
     )
 
 
 def test_unknown_option() -> None:
     said = message(UnknownOptionError, Thing.make, 'plain', nummer=2)
     assert said == (
-        "the thing 'plain' has no option 'nummer'; did you mean number? Valid options: any, "
+        "The thing 'plain' has no option 'nummer'; did you mean number? Valid options: any, "
         'flag, length, number, text'
     )
     assert message(UnknownOptionError, Plain, xyz=2).endswith(
@@ -592,7 +592,7 @@ def test_unknown_option() -> None:
     )
     assert (
         message(UnknownOptionError, Thing, xyz=2)
-        == "the thing 'Thing' has no option 'xyz'; valid options: none"
+        == "The thing 'Thing' has no option 'xyz'; valid options: none"
     )
     assert isinstance(UnknownOptionError(), TypeError)
 

@@ -210,29 +210,29 @@ def test_class_of_a_script_travels_as_base() -> None:
             UnknownNameError,
             'nersc-cosmodes',
             (
-                "there is no environment 'nersc-cosmodes'; did you mean nersc-cosmodesi, "
+                "There is no environment 'nersc-cosmodes'; did you mean nersc-cosmodesi, "
                 'nersc-base? Valid names: base, '
             ),
         ),
-        (UnknownNameError, {'name': 'xyz'}, "there is no environment 'xyz'; valid names: base, "),
+        (UnknownNameError, {'name': 'xyz'}, "There is no environment 'xyz'; valid names: base, "),
         (
             UnknownOptionError,
             {'name': 'base', 'A': '1'},
             (
-                "the environment 'base' has no option 'A'; valid options: command, data, secret, "
+                "The environment 'base' has no option 'A'; valid options: command, data, secret, "
                 'strict'
             ),
         ),
         (
             UnknownOptionError,
             {'name': 'nersc-base', 'dat': {}},
-            "the environment 'nersc-base' has no option 'dat'; did you mean data? Valid options: ",
+            "The environment 'nersc-base' has no option 'dat'; did you mean data? Valid options: ",
         ),
         (
             ConfigError,
             3,
             (
-                'the environment must be a name, a dictionary with name and options, or a '
+                'The environment must be a name, a dictionary with name and options, or a '
                 'BaseEnvironment, not 3'
             ),
         ),
@@ -240,7 +240,7 @@ def test_class_of_a_script_travels_as_base() -> None:
             ConfigError,
             {'data': ['A']},
             (
-                "data of the environment 'base' must be a dictionary of names and values of "
+                "Data of the environment 'base' must be a dictionary of names and values of "
                 "variables, not ['A']"
             ),
         ),
@@ -274,7 +274,7 @@ def test_class_of_a_script_travels_as_base() -> None:
             ConfigError,
             {'command': 3},
             (
-                "command of the environment 'base' must be shell commands, as text or a list of "
+                "Command of the environment 'base' must be shell commands, as text or a list of "
                 'texts, not 3'
             ),
         ),
@@ -494,7 +494,7 @@ def test_commands_that_fail(tmp_path: Path, command: str, status: int, words: st
     )
     said = message(ConfigError, environ.to_dict, all=True)
     if status not in (1, 2):
-        assert f"the commands of the environment 'base' failed, with exit status {status}:" in said
+        assert f"The commands of the environment 'base' failed, with exit status {status}:" in said
     assert words in said
     assert "' || true'" in said
     if 'exit' not in command[:4] and 'kill' not in command:
@@ -530,7 +530,7 @@ def test_commands_that_fail_are_told_and_passed_over(command: str) -> None:
 
 @pytest.mark.parametrize('command', ['exit 0', 'exit 9', 'kill -9 $$'])
 def test_commands_that_end_the_shell_are_an_error(command: str) -> None:
-    assert "the commands of the environment 'base' ended the shell" in message(
+    assert "The commands of the environment 'base' ended the shell" in message(
         ConfigError, Environment(command=command).to_dict, all=True
     )
 
@@ -552,7 +552,7 @@ def test_here_document_does_not_swallow_the_rest() -> None:
 def test_no_bash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv('PATH', str(tmp_path))
     said = message(ConfigError, Environment(command='true').to_dict, all=True)
-    assert said == f"the environment 'base' needs bash, but PATH has none: {tmp_path}"
+    assert said == f"The environment 'base' needs bash, but PATH has none: {tmp_path}"
     assert Environment({'A': '1'}).to_dict(all=True)['A'] == '1'
 
 

@@ -274,12 +274,12 @@ def test_large_entries_are_not_laid_out() -> None:
         (
             'path: a\nid: power\n---\nimport: powr',
             UnknownNameError,
-            "db.yaml, document 2: there is no entry 'powr' to import: did you mean power?",
+            "db.yaml, document 2: There is no entry 'powr' to import: did you mean power?",
         ),
         (
             'id: a\nimport: b\n---\nid: b\nimport: a',
             ConfigError,
-            'document 1: entries import each other: b → a → b',
+            'document 1: Entries import each other: b → a → b',
         ),
         (
             'path: a\nfileentry: basic',

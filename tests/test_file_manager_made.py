@@ -382,7 +382,7 @@ def test_content_of_inputs_counts_if_asked_for(fm: FileManager, tm: TaskManager)
     same = by_path.task(fm, fm['raw']).id
     fm.get('raw', i=2).save('fourth')
     assert by_path.task(fm, fm['raw']).id == same
-    with pytest.raises(UnknownOptionError, match="inputs='contents': give 'path'"):
+    with pytest.raises(UnknownOptionError, match="inputs is 'contents'. Give 'path'"):
         upper_app(tm, inputs='contents')
 
 

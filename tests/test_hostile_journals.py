@@ -286,7 +286,7 @@ def test_a_line_too_long_is_not_written(tmp_path: Path, monkeypatch: pytest.Monk
     folder = make_folder(tmp_path)
     journal = Journal(folder, Notes(), None)
     before = Path(folder, 'journal.jsonl').read_bytes()
-    with pytest.raises(QueueError, match='nothing was added'):
+    with pytest.raises(QueueError, match='Nothing was added'):
         journal.write(lambda: [note('x' * 2000)])
     assert Path(folder, 'journal.jsonl').read_bytes() == before and LINE_MAX > 1 << 24
     journal.write(lambda: [note('x')])

@@ -401,7 +401,7 @@ def test_functions_that_a_context_manager_decorates() -> None:
 
     assert loads(b''.join(describe(task).payload.parts))() == 1
     manager = noted('a')
-    with manager, pytest.raises(NotSerializableError, match='it is entered in this process'):
+    with manager, pytest.raises(NotSerializableError, match='It is entered in this process'):
         encode(manager)
 
 

@@ -370,7 +370,7 @@ def test_fits(tmp_path: Path) -> None:
 def test_hdf5(tmp_path: Path) -> None:
     pytest.importorskip('h5py')
     path = tmp_path / 'a.h5'
-    with pytest.raises(TypeError, match='an HDF5 file holds a dictionary'):
+    with pytest.raises(TypeError, match='An HDF5 file holds a dictionary'):
         io.save(path, [1])
     data = {
         'k': np.arange(5),

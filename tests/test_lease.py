@@ -218,7 +218,7 @@ def test_a_deleted_queue(folder: str, how: str) -> None:
     if how == 'file':
         Path(folder).touch()
     lease.close()
-    with pytest.raises(QueueGoneError, match='nothing was recreated'):
+    with pytest.raises(QueueGoneError, match='Nothing was recreated'):
         Lease(folder, 'w', False)
     assert read_lease(folder, 'w') is None
     assert not os.path.isdir(folder)

@@ -297,7 +297,7 @@ def test_a_requirement_that_is_not_there(ledger: Ledger, missing: str) -> None:
     add(ledger, ['a', 'dropped'])
     ledger.drop(lambda state: [1])
     before, size = facts(ledger.state), os.path.getsize(ledger.journal.path)
-    with pytest.raises(UnknownTaskError, match='nothing was added') as info:
+    with pytest.raises(UnknownTaskError, match='Nothing was added') as info:
         add(ledger, ['b', 'c', 'later'], {'c': ['a', missing]})
     assert (
         tid(missing).hex() in str(info.value)
@@ -419,11 +419,11 @@ def test_tasks_by_the_beginning_of_their_identity(ledger: Ledger) -> None:
     names = sorted(row.hex() for row in ledger.state.ids)
     twins = next((a[:4] for a, b in zip(names, names[1:], strict=False) if a[:4] == b[:4]), '')
     for text, said in (
-        ('f' * 32, 'no task'),
-        ('abc', 'no task'),
-        ('', 'no task'),
-        ('xyz0', 'no task'),
-        ('0' * 33, 'no task'),
+        ('f' * 32, 'No task'),
+        ('abc', 'No task'),
+        ('', 'No task'),
+        ('xyz0', 'No task'),
+        ('0' * 33, 'No task'),
         *([(twins, '2 tasks begin')] if twins else []),
     ):
         with pytest.raises(UnknownTaskError, match=said) as info:
@@ -524,7 +524,7 @@ def _view_of_the_cleared(ledger: Ledger) -> Ledger:
 def test_a_refusal_changes_nothing(ledger: Ledger) -> None:
     add(ledger, ['a', 'b'])
     size = os.path.getsize(ledger.journal.path)
-    with pytest.raises(UnknownTaskError, match='no result to accept; nothing was changed'):
+    with pytest.raises(UnknownTaskError, match='no result to accept. Nothing changed'):
         ledger.accept(0, 1)
 
     def choose(state: Any) -> list[int]:

@@ -125,7 +125,7 @@ def test_a_state_named_twice(ledger: Ledger) -> None:
 
 
 def test_unknown_state(ledger: Ledger) -> None:
-    with pytest.raises(ValueError, match='there is no task state'):
+    with pytest.raises(ValueError, match='There is no task state'):
         task_page(ledger, ['RUNING'])
 
 

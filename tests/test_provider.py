@@ -399,7 +399,7 @@ def test_nothing_can_be_started(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as info:
         provider.launch(['true'], 1, PLAIN, str(tmp_path / 'log'), str(tmp_path / 'gone'))
     assert str(info.value).startswith(
-        'no worker was started, because the folder where it should start is not there: '
+        'No worker was started, because the folder where it should start is not there: '
         f'{tmp_path}/gone'
     )
     with pytest.raises(FileNotFoundError, match='/gone'):
@@ -479,9 +479,7 @@ def test_mpi_command_runs(tmp_path: Path) -> None:
 def test_bad_template(template: str) -> None:
     with pytest.raises(ConfigError) as info:
         LocalProvider(mpiexec=template)
-    words = (
-        'but must be a program, or a template in which {mpiprocs} and {cmd} stand for what they say'
-    )
+    words = 'but must be a program, or a template in which {mpiprocs} and {cmd} stand for what they say.'
     assert str(info.value) == f"mpiexec of the provider 'local' is {template!r}, {words}"
 
 
@@ -549,7 +547,7 @@ def test_errors() -> None:
     with pytest.raises(
         KeyError,
         match=(
-            r"there is no provider 'locl'; did you mean local\? Valid names: "
+            r"There is no provider 'locl'; did you mean local\? Valid names: "
             r".*local.*'desipipe.providers'"
         ),
     ):
@@ -557,7 +555,7 @@ def test_errors() -> None:
     with pytest.raises(UnknownOptionError) as info:
         Provider('local', mpiproc_per_worker=2)
     assert str(info.value) == (
-        "the provider 'local' has no option 'mpiproc_per_worker'; did you mean "
+        "The provider 'local' has no option 'mpiproc_per_worker'; did you mean "
         'mpiprocs_per_worker? Valid options: mpiexec, mpiprocs_per_worker, stop_after'
     )
     for value in (0, 'two', 0.5):
@@ -569,7 +567,7 @@ def test_errors() -> None:
         )
     with pytest.raises(ConfigError, match="mpiexec of the provider 'local' must be text"):
         Provider(mpiexec=['mpiexec'])
-    with pytest.raises(ConfigError, match='the provider must be a name'):
+    with pytest.raises(ConfigError, match='The provider must be a name'):
         Provider(4)  # type: ignore[arg-type]
 
     class Empty(BaseProvider):

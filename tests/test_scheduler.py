@@ -95,13 +95,13 @@ def test_errors() -> None:
     with pytest.raises(UnknownOptionError) as info:
         Scheduler({'max_worker': 4})
     assert str(info.value) == (
-        "the scheduler 'simple' has no option 'max_worker'; did you mean max_workers? Valid "
+        "The scheduler 'simple' has no option 'max_worker'; did you mean max_workers? Valid "
         'options: max_workers'
     )
     with pytest.raises(
         UnknownNameError,
         match=(
-            r"there is no scheduler 'simpel'; did you mean simple\? Valid names: "
+            r"There is no scheduler 'simpel'; did you mean simple\? Valid names: "
             r".*simple.*'desipipe.schedulers'"
         ),
     ):
@@ -109,7 +109,7 @@ def test_errors() -> None:
     with pytest.raises(
         ConfigError,
         match=(
-            'the scheduler must be a name, a dictionary with name and options, or a BaseScheduler, '
+            'The scheduler must be a name, a dictionary with name and options, or a BaseScheduler, '
             'not 4'
         ),
     ):

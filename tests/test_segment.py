@@ -237,7 +237,7 @@ def test_a_name_that_is_taken_is_not_written_to(folder: str) -> None:
 
 def test_a_folder_that_is_gone(folder: str) -> None:
     os.rename(folder, folder + '.deleted')
-    with pytest.raises(QueueGoneError, match='nothing was added or recreated'):
+    with pytest.raises(QueueGoneError, match='Nothing was added or recreated'):
         SegmentWriter(folder, 'w').append([b'x'])
     assert not os.path.exists(folder)
 

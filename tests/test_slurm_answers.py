@@ -292,7 +292,7 @@ def test_large_answers_and_commands_that_hang(tmp_path: Path) -> None:
 
 
 def test_command_that_is_not_there() -> None:
-    with pytest.raises(LaunchError, match='there is no no-such-command'):
+    with pytest.raises(LaunchError, match='There is no no-such-command'):
         run(['no-such-command'], 1.0)
     question = Question(['no-such-command'], lambda question: None)
     assert question.done(time.monotonic()) and 'No such file' in question.trouble

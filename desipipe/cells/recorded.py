@@ -48,7 +48,7 @@ def cell_node(text: str, parameters: Sequence[str]) -> ast.FunctionDef:
     line, _, body = text.lstrip().partition('\n')
     magic, _, rest = line.strip().partition(' ')
     if magic != '%%desipipe':
-        raise CellError('this is no %%desipipe cell')
+        raise CellError('This is no %%desipipe cell.')
     args = parse_cell(rest)
     name = args.title or (args.name if isinstance(args.name, str) else '')
     if args.bash:
@@ -69,7 +69,7 @@ def cell_node(text: str, parameters: Sequence[str]) -> ast.FunctionDef:
             and node.names[0].name == '*'
             and not _is_installed(node)
         ):
-            raise LookupError(f'from {node.module} import *')
+            raise LookupError(f'The names that {node.module} exports are not known.')
     flags = take_futures(tree)
     expand_stars(tree)
     names = find_names(compile_cell(tree, file, flags))

@@ -99,7 +99,7 @@ def expand_stars(tree: ast.Module) -> None:
                 raise CellError(
                     f'Line {node.lineno:d} of the cell takes all names of {node.module}, which '
                     f'cannot be imported here ({exc}), so that they are not known. '
-                    'Nothing was added. Name them: from ... import a, b'
+                    f'Nothing was added. Name them: from {node.module} import a, b'
                 ) from None
             public = getattr(module, '__all__', None) or [
                 key for key in vars(module) if not key.startswith('_')

@@ -212,7 +212,7 @@ def connect(address: str) -> Connection:
     # What comes is unpickled: not from whoever happens to have got the port.
     if not hmac.compare_digest(answer[16:], _proof(token, _WORDS[0] + mine)):
         raise ConnectionError(
-            f'who answers on port {where["port"]:d} of {where["host"]} is not the worker'
+            f'The process on port {where["port"]:d} of {where["host"]} is not the worker.'
         )
     channel.send(_proof(token, _WORDS[1] + answer[:16]))
     sock.settimeout(None)

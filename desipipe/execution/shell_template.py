@@ -251,8 +251,8 @@ class _Template:
             # command.
             if len(texts) != 1 or not _WHOLE.fullmatch(text):
                 raise CellError(
-                    f'line {line_of(match):d} of the cell: {match[0]} is {text!r:.80}, and '
-                    'arithmetic of the shell takes whole numbers; nothing was run'
+                    f'Line {line_of(match):d} of the cell: {match[0]} is {text!r:.80}, and '
+                    'arithmetic of the shell takes whole numbers. Nothing was run.'
                 )
             number = str(int(text))
             return f'({number})' if int(text) < 0 else number  # `5--3` is something else
@@ -658,11 +658,11 @@ def call(command: Any, pass_on: Callable[[bytes], object] | None = None) -> None
             ]
         except TypeError:
             raise TypeError(
-                'a bash app returns a list of arguments or a string for the shell, not '
+                'A bash app returns a list of arguments or a string for the shell, not '
                 f'{type(command).__name__} {command!r}'
             ) from None
         if not argv:
-            raise ValueError('the bash app returned an empty list: there is no command to run')
+            raise ValueError('The bash app returned an empty list: there is no command to run.')
     before = oom_kills()
     stdout = None if pass_on is None else subprocess.PIPE
     with subprocess.Popen(

@@ -82,7 +82,7 @@ class FileEntryCollection(BaseClass):
                     text = file.read()
             except OSError as error:
                 raise unreadable(error)(
-                    f'the data base {path} cannot be read: {error.strerror}. Check the path, or '
+                    f'The data base {path} cannot be read: {error.strerror}. Check the path, or '
                     'its permissions.'
                 ) from error
             self._extend(list(_numbered((parse or _documents)(text, path), path)))
@@ -125,7 +125,7 @@ class FileEntryCollection(BaseClass):
                 for name in fields:
                     if not isinstance(name, str):
                         raise UnknownOptionError(
-                            f'the field {name!r} is not known: {", ".join(_FIELDS)} are'
+                            f'Unknown field {name!r}. The fields are: {", ".join(_FIELDS)}'
                         )
                 entry = get_file_entry(fields)
             except (ConfigError, UnknownNameError, UnknownOptionError) as exc:
@@ -571,7 +571,7 @@ class FileEntryCollection(BaseClass):
         for name in kwargs:
             if name not in ('data', 'environ', 'ro'):
                 raise UnknownOptionError(
-                    f'a file manager has no {name!r} to update: '
+                    f'A file manager has no {name!r} to update: '
                     f'{close_names(name, ("data", "environ", "ro"))}'
                 )
         if 'environ' in kwargs:
@@ -604,8 +604,8 @@ class FileEntryCollection(BaseClass):
                 olddir = base_folder(os.path.commonpath([entry.path for entry in self.data]))
             except ValueError as exc:
                 raise ConfigError(
-                    'the entries have no folder in common: say which one to change, with olddir; '
-                    'nothing was changed'
+                    'The entries have no folder in common. Nothing was changed. Say which one '
+                    'to change, with olddir.'
                 ) from exc
         for entry in self.data:
             entry.chgdir(newdir, olddir=olddir)
@@ -884,10 +884,10 @@ class _Imports:
                 if isinstance(other, Mapping) and isinstance(other.get('id'), str):
                     self._by_id.setdefault(other['id'], other)
         if name in trail:
-            raise ConfigError(f'entries import each other: {" → ".join([*trail, name])}')
+            raise ConfigError(f'Entries import each other: {" → ".join([*trail, name])}')
         if not isinstance(name, str) or name not in self._by_id:
             raise UnknownNameError(
-                f'there is no entry {shown(name)} to import: '
+                f'There is no entry {shown(name)} to import: '
                 f'{close_names(name if isinstance(name, str) else "", self._by_id)}'
             )
         other = self._by_id[name]

@@ -588,7 +588,7 @@ def get_file_entry(
     name: Any = BaseFileEntry.name if file_entry is None else file_entry
     if not isinstance(name, str) or name not in _registry:
         raise UnknownNameError(
-            f'there is no kind of file entry {shown(name)} (define a subclass of BaseFileEntry of '
+            f'There is no kind of file entry {shown(name)} (define a subclass of BaseFileEntry of '
             'that name before the data base is read): '
             f'{close_names(name if isinstance(name, str) else "", _registry)}'
         )
@@ -602,7 +602,7 @@ def get_file_entry(
 def existence(entries: Iterable[BaseFileEntry], return_type: str = 'dict') -> Any:
     """See :meth:`BaseFileEntry.exists`."""
     if return_type not in ('dict', 'str'):
-        raise ConfigError(f"there is no return_type {return_type!r}: use 'dict' or 'str'")
+        raise ConfigError(f"There is no return_type {return_type!r}: use 'dict' or 'str'.")
     found = Existence({True: [], False: []})
     there, missing, stat = found[True].append, found[False].append, os.stat
     for entry in entries:
@@ -631,7 +631,7 @@ def check_files(entries: Iterable[BaseFileEntry]) -> None:
     if missing:
         more = f', and {len(missing) - 1:,d} others do not' if len(missing) > 1 else ''
         raise MissingFileError(
-            f'the file {missing[0]} does not exist{more}. Have it made, or see which are there '
+            f'The file {missing[0]} does not exist{more}. Have it made, or see which are there '
             'with: .exists()'
         )
 

@@ -140,7 +140,7 @@ class Form:
             lengths = {name: len(items) for name, items in values.items() if len(items) > 1}
             if len(set(lengths.values())) > 1:
                 raise ValueError(
-                    'values that are paired must be as many for each: '
+                    'Values that are paired must be as many for each: '
                     f'{", ".join(f"{name} has {n}" for name, n in lengths.items())}'
                 )
             return values, max(lengths.values(), default=1)
@@ -180,7 +180,7 @@ class Form:
         try:
             calls = self.calls()
             if self.app.skip:
-                raise ValueError(f'{self.app.name} is an app with skip=True, which adds nothing')
+                raise ValueError(f'{self.app.name} is an app with skip=True, which adds nothing.')
             futures = list(self.app.add(calls, sync=len(calls) > 1))
         except (ValueError, TypeError, OSError, DesipipeError) as exc:
             self._complain(exc)

@@ -165,7 +165,7 @@ class Field:
         value = self.widget.value
         if self._reads_python:
             if not value.strip():
-                raise Invalid('give a value')
+                raise Invalid('Give a value.')
             value = self._read(value)
         return self._checked(value)
 
@@ -178,7 +178,7 @@ class Field:
         """
         text = self.values.value.strip()
         if not text and self._kind is not str:
-            raise Invalid('give a value, or several')
+            raise Invalid('Give a value, or several.')
         parts = [word.strip() for word in text.split(',')]
         choices = dict(self._choices or ())
         if choices and all(word in choices for word in parts):
@@ -190,7 +190,7 @@ class Field:
             value = [value]
         values = [self._checked(item) for item in itertools.islice(value, TASKS_MAX + 1)]
         if not values:
-            raise Invalid(f'{text} is empty')
+            raise Invalid(f'{text} is empty.')
         if len(values) > TASKS_MAX:
             raise Invalid(
                 f'{text} has more than {TASKS_MAX:,d} values, too many for a form: use .map(...)'

@@ -74,7 +74,9 @@ def run(argv: Sequence[str], shell: InteractiveShell, queue: Queue | None) -> ob
     except (CommandError, KeyboardInterrupt) as exc:
         if isinstance(exc, CommandError):
             raise
-        raise CommandError(f'{argv[0]} was interrupted here; what runs elsewhere goes on') from None
+        raise CommandError(
+            f'{argv[0]} was interrupted here; what runs elsewhere goes on.'
+        ) from None
     except Exception as exc:
         if '--debug' in argv or os.environ.get('DESIPIPE_DEBUG', '') not in ('', '0'):
             raise
@@ -197,7 +199,7 @@ def _held(word: str, variables: Mapping[str, object]) -> list[Future]:
             value = value[int(index)]
         except IndexError:
             raise CommandError(
-                f'there is no {word}: {match[1]} holds {len(value):d} futures'
+                f'There is no {word}: {match[1]} holds {len(value):d} futures'
             ) from None
     if isinstance(value, Future):
         return [value]

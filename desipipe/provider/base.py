@@ -149,7 +149,7 @@ class BaseProvider(Configurable, OriginalInterface):
                 placeholders = ' and '.join(f'{{{name}}}' for name in self.placeholders)
                 raise ConfigError(
                     f'{what} is {value!r}, but must be a program, or a template in which '
-                    f'{placeholders} stand for what they say'
+                    f'{placeholders} stand for what they say.'
                 )
         return value
 
@@ -312,7 +312,7 @@ class BaseProvider(Configurable, OriginalInterface):
             The batch system did not do it, and what it said.
         """
         raise ConfigError(
-            f'jobs of the {self.kind} {self.label} cannot be withdrawn by others than their manager'
+            f'Only the manager of jobs of the {self.kind} {self.label} can withdraw them.'
         )
 
     def after_walltime(self, first: bool, again: bool = False) -> dict[str, bool]:

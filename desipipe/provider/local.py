@@ -113,7 +113,7 @@ class LocalProvider(BaseProvider):
             env = environ.to_dict(all=True)
         if not os.path.isdir(cwd):
             raise ConfigError(
-                'no worker was started, because the folder where it should start is not there: '
+                'No worker was started, because the folder where it should start is not there: '
                 f'{cwd}. Tasks wait until it is back.'
             )
         with open_log(log) as file:

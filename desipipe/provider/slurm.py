@@ -198,7 +198,7 @@ class SlurmProvider(BaseProvider):
             if value <= 0:
                 raise ConfigError(
                     f'{what} is {value:g}, but must be more than 0; less than 1 for several '
-                    'workers on a node'
+                    'workers on a node.'
                 )
             return value
         if option == 'signal':
@@ -219,7 +219,7 @@ class SlurmProvider(BaseProvider):
             if argv is not None and (not argv or not all(isinstance(word, str) for word in argv)):
                 raise ConfigError(
                     f'{what} is {value!r}, but must be a command that lists jobs, such as '
-                    '["squeue", "--me"]'
+                    '["squeue", "--me"].'
                 )
             return argv
         elif option == 'kwargs':
@@ -416,7 +416,7 @@ class SlurmProvider(BaseProvider):
         whole_number(slots, 'the number of slots')
         if not os.path.isdir(cwd):
             raise LaunchError(
-                'no job was submitted, because the folder where it should start is not there: '
+                'No job was submitted, because the folder where it should start is not there: '
                 f'{cwd}. Tasks wait until it is back.',
                 later=True,
             )
@@ -1172,6 +1172,6 @@ def _parse_signal(value: Any, what: str) -> tuple[str, str, int]:
     if match is None or not (match[3].isdecimal() or hasattr(signal, f'SIG{match[3]}')):
         raise ConfigError(
             f'{what} is {value!r}, but must be a signal and the seconds before the time limit, '
-            "such as 'SIGTERM@60'"
+            "such as 'SIGTERM@60'."
         )
     return match[1] or '', match[3], int(match[4] or 60)

@@ -294,7 +294,7 @@ def parse_time(text: str) -> int:
     """
     match = _TIME.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f'{text!r} is no time span')
+        raise ValueError(f'{text!r} is no time span.')
     days, *rest = match.groups()
     if days is not None:
         hours, minutes, seconds = (int(part or 0) for part in rest[:3])

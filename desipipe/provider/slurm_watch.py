@@ -577,13 +577,13 @@ def run(
         )
     except FileNotFoundError:
         raise LaunchError(
-            f'there is no {argv[0]} on this machine: the manager must run where Slurm can be '
+            f'There is no {argv[0]} on this machine: the manager must run where Slurm can be '
             'reached (a login node), or choose another provider. '
             f'PATH is {os.environ.get("PATH", "")}'
         ) from None
     except OSError as exc:
         raise LaunchError(
-            f'{argv[0]} could not be started ({exc.strerror}). The tasks wait; trying again',
+            f'{argv[0]} could not be started ({exc.strerror}). The tasks wait; trying again.',
             later=True,
         ) from exc
     try:

@@ -261,8 +261,8 @@ class Addition:
             row = self._new_rows.get(tid)
         if row is None:
             raise UnknownTaskError(
-                f'an argument is the future of task {tid.hex()}, which is not in the queue '
-                f'{self._folder} (deleted, or of another queue): nothing was added. '
+                f'An argument is the future of task {tid.hex()}, which is not in the queue '
+                f'{self._folder} (deleted, or of another queue). Nothing was added. '
                 'Pass its result instead: future.result()'
             )
         return row

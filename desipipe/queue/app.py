@@ -94,13 +94,13 @@ class App(BaseClass):
         ):
             raise TypeError(
                 f'{func.__name__} is a coroutine or generator function: its call returns before '
-                'anything is computed. Make it an ordinary function'
+                'anything is computed. Make it an ordinary function.'
             )
         self.inputs = _check_inputs(options.pop('inputs', 'path'))
         for key in options:
             if key not in _OPTIONS:
                 raise UnknownOptionError(
-                    f'an app has no option {key!r}: '
+                    f'An app has no option {key!r}: '
                     f'{close_names(key, (*_OPTIONS, "inputs", "skip", "name", "state"), n=10)}'
                 )
         self.func = func
@@ -437,8 +437,8 @@ def _contents(value: Any, app: str) -> Iterator[str]:
 def _check_inputs(value: Any) -> str:
     if value not in ('path', 'content'):
         raise UnknownOptionError(
-            f"inputs={value!r}: give 'path' (files among the arguments count by their paths) or "
-            "'content' (by what is in them, too)"
+            f"The option inputs is {value!r}. Give 'path' (files among the arguments count by "
+            "their paths) or 'content' (by what is in them, too)"
         )
     return str(value)
 
@@ -450,7 +450,7 @@ def _check_options(options: dict[str, Any]) -> dict[str, Any]:
         isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0
     ):
         raise UnknownOptionError(
-            f'timeout={timeout!r}: give a positive number of seconds, or leave it out'
+            f'The option timeout is {timeout!r}. Give a positive number of seconds, or omit it.'
         )
     for key in ('retries', 'priority'):
         value = found.get(key, 0)

@@ -151,7 +151,7 @@ class AttemptReader(PayloadReader):
         event = self.state.apps.get(app)
         if event is None:
             raise PayloadError(
-                f'the code of app {app} was in a damaged line of {self.journal.path}: tasks that '
-                'use it cannot run. Call the app again to add it'
+                f'The code of app {app} was in a damaged line of {self.journal.path}: tasks that '
+                'use it cannot run. Call the app again to add it.'
             )
         return event

@@ -62,12 +62,12 @@ class Identities(Sequence[bytes]):
             row += len(self)
         tid = bytes(self.packed[ID * row : ID * row + ID])
         if len(tid) != ID:
-            raise IndexError(f'no row {row:d} of {len(self):d}')
+            raise IndexError(f'No row {row:d} of {len(self):d}')
         return b'' if self.has_lost and tid == NO_ID else tid
 
     def __setitem__(self, row: int, tid: bytes) -> None:
         if len(tid) != ID or not 0 <= row < len(self):
-            raise ValueError(f'row {row:d} of {len(self):d} is given {len(tid):d} bytes')
+            raise ValueError(f'Row {row:d} of {len(self):d} is given {len(tid):d} bytes.')
         self.packed[ID * row : ID * row + ID] = tid
 
     def __iter__(self) -> Iterator[bytes]:
@@ -85,13 +85,13 @@ class Identities(Sequence[bytes]):
     def append(self, tid: bytes) -> None:
         """Add the identity of one more row."""
         if len(tid) != ID:
-            raise ValueError(f'an identity has {len(tid):d} bytes')
+            raise ValueError(f'An identity has {len(tid):d} bytes.')
         self.packed += tid
 
     def extend(self, packed: bytes) -> None:
         """Add the identities of more rows, one after the other."""
         if len(packed) % ID:
-            raise ValueError(f'identities have {len(packed):d} bytes')
+            raise ValueError(f'Identities have {len(packed):d} bytes.')
         self.packed += packed
 
     def extend_lost(self, n: int) -> None:

@@ -62,7 +62,7 @@ class Decider(TaskAdder):
         def checked() -> Sequence[JournalEvent]:
             if self.journal.header['id'] != identity:
                 raise QueueGoneError(
-                    f'the queue in {self.folder} was cleared meanwhile: what it held is gone, and '
+                    f'The queue in {self.folder} was cleared meanwhile: what it held is gone, and '
                     'nothing was written. '
                     f'Look what it holds now: desipipe status -q {quote(self.folder)}'
                 )
@@ -156,7 +156,7 @@ class Decider(TaskAdder):
         def decide() -> Sequence[JournalEvent]:
             if self.state.status[old] != SUCCEEDED:
                 raise UnknownTaskError(
-                    f'task {self.state.ids[old].hex()} has no result to accept; nothing was changed'
+                    f'Task {self.state.ids[old].hex()} has no result to accept. Nothing changed.'
                 )
             return [accept_event(old, new, time.time())]
 

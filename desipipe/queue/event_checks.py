@@ -198,18 +198,18 @@ def check_event(event: JournalEvent) -> None:
     """
     kind = event.get('e')
     if not isinstance(kind, str):
-        raise RefusedEvent('an event has no kind')
+        raise RefusedEvent('An event has no kind.')
     required = _REQUIRED.get(kind)
     if required is None:
         return
     for name, check in required.items():
         if name not in event:
-            raise RefusedEvent(f'{name!r} is missing in a {kind!r} event')
+            raise RefusedEvent(f'{name!r} is missing in a {kind!r} event.')
         if not check(event[name]):
-            raise RefusedEvent(f'{name!r} of a {kind!r} event is invalid')
+            raise RefusedEvent(f'{name!r} of a {kind!r} event is invalid.')
     for name, check in _OPTIONAL.get(kind, {}).items():
         if name in event and not check(event[name]):
-            raise RefusedEvent(f'{name!r} of a {kind!r} event is invalid')
+            raise RefusedEvent(f'{name!r} of a {kind!r} event is invalid.')
     _check_columns(kind, event)
 
 
@@ -242,9 +242,9 @@ def check_file(line: Any) -> Event:
     if not isinstance(line, dict) or not all(
         check(line.get(name)) for name, check in wanted.items()
     ):
-        raise RefusedEvent('a line of a list of files is invalid')
+        raise RefusedEvent('A line of a list of files is invalid.')
     if not _optional(_is_count)(line.get('of')):
-        raise RefusedEvent("'of' of a line of a list of files is invalid")
+        raise RefusedEvent("'of' of a line of a list of files is invalid.")
     return line
 
 
@@ -280,4 +280,4 @@ def _check_columns(kind: str, event: JournalEvent) -> None:
             i < n and row < event['first'] + n for i, rows in event.get('req', ()) for row in rows
         )
     if not valid:
-        raise RefusedEvent(f'columns of a {kind!r} event do not fit')
+        raise RefusedEvent(f'Columns of a {kind!r} event do not fit.')

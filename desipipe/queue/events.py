@@ -61,7 +61,7 @@ def state_code(name: str) -> int:
         return STATES.index(name.upper())
     except ValueError:
         raise ValueError(
-            f'there is no task state {name!r}: use one of {", ".join(STATES)}'
+            f'There is no task state {name!r}: use one of {", ".join(STATES)}'
         ) from None
 
 

@@ -92,7 +92,7 @@ def find_folders(names: Sequence[str], config: Config) -> list[str]:
         )
         if not found:
             raise UnknownQueueError(
-                f'no queue fits {name!r}: nothing was done. List queues with: desipipe queues'
+                f'No queue fits {name!r}. Nothing was done. List queues with: desipipe queues'
             )
         folders.update(dict.fromkeys(found))
     return list(folders)
@@ -159,7 +159,7 @@ def find_task(queue: Queue, text: str) -> str:
         rows = queue.select(**named) or queue.select(**named, superseded=True)
         if not rows:
             raise UnknownTaskError(
-                f'there is no task {text}. List them with: {listing(queue, indexed[1])}'
+                f'There is no task {text}. List them with: {listing(queue, indexed[1])}'
             )
     return ledger.state.ids[rows[-1]].hex()
 
@@ -190,5 +190,5 @@ def check_names(queue: Queue, names: Iterable[str] | None) -> None:
         for name in names:
             if name not in known:
                 raise UnknownTaskError(
-                    f'no task of this queue is named {name!r}: {close_names(name, known)}'
+                    f'No task of this queue is named {name!r}: {close_names(name, known)}'
                 )

@@ -258,7 +258,7 @@ class PayloadReader(QueueReader):
                 self.state.groups[self.state.group[row]].name,
             )
             raise ResultError(
-                f'task {tid} ({name}) succeeded and its result is in the queue, but it cannot be '
+                f'Task {tid} ({name}) succeeded and its result is in the queue, but it cannot be '
                 f'loaded here: {type(exc).__name__}: {exc}. '
                 'There is a module that is not installed here, or a class whose objects do not '
                 'come back from a pickle ('
@@ -343,8 +343,8 @@ class PayloadReader(QueueReader):
         event = self.state.shared.get(digest)
         if event is None:
             raise PayloadError(
-                f'arguments that task {self.state.ids[row].hex()[:12]} shares were in a damaged '
+                f'Arguments that task {self.state.ids[row].hex()[:12]} shares were in a damaged '
                 f'line of {self.journal.path}: '
-                'the task cannot run. Call its app again to add them'
+                'the task cannot run. Call its app again to add them.'
             )
         return Ref(*event['ref'])

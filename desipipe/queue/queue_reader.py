@@ -160,7 +160,7 @@ class QueueReader:
             row = self.state.rows.get(tid)
         if row is None:
             raise UnknownTaskError(
-                f'no task {tid.hex()} in {self.folder}: it was deleted, or belongs to another '
+                f'No task {tid.hex()} in {self.folder}: it was deleted, or belongs to another '
                 f'queue. List tasks with: desipipe tasks -q {quote(self.folder)}'
             )
         return row
@@ -198,7 +198,7 @@ class QueueReader:
                 f'desipipe tasks -q {quote(self.folder)}'
             )
         raise UnknownTaskError(
-            f'no task {text!r} in {self.folder}. List tasks with: desipipe tasks -q '
+            f'No task {text!r} in {self.folder}. List tasks with: desipipe tasks -q '
             f'{quote(self.folder)}'
         )
 

@@ -89,15 +89,15 @@ class State(TaskFold):
         fold = self._fold.get(kind)
         if fold is None:
             if not isinstance(kind, str):
-                raise RefusedEvent('an event has no kind')
+                raise RefusedEvent('An event has no kind.')
             return
         if kind not in _OFTEN:
             check_event(event)
         if not -TIME_MAX < event.get('t', 0.0) < TIME_MAX:
-            raise RefusedEvent('an event is of no time')
+            raise RefusedEvent('An event is of no time.')
         rows = event.get('rows')
         if rows and (rows[0] < 0 or (len(rows) > 1 and min(rows) < 0)):
-            raise RefusedEvent('a row of an event is negative')
+            raise RefusedEvent('A row of an event is negative.')
         if rows and max(rows) >= len(self.status):
             known = self.lost_rows
             self._fill(max(rows) + 1, offset)

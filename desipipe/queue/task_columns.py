@@ -123,7 +123,7 @@ class TaskColumns(ProcessFold):
         number: int = event['g']
         if number > len(self.groups) + _GROUPS_FREE + offset // _BYTES_PER_GROUP:
             raise RefusedEvent(
-                f'group {number:d} is too far from the {len(self.groups):d} groups before it'
+                f'Group {number:d} is too far from the {len(self.groups):d} groups before it.'
             )
         while len(self.groups) <= number:  # lost lines before it
             self.groups.append(LOST_GROUP)
@@ -161,7 +161,7 @@ class TaskColumns(ProcessFold):
         lost = first - len(self.status)
         if lost > 0 and first > ROWS_FREE + offset // BYTES_PER_ROW:
             raise RefusedEvent(
-                f'row {first:d} is too far from the {len(self.status):d} rows before it'
+                f'Row {first:d} is too far from the {len(self.status):d} rows before it.'
             )
         if lost > 0:
             self.lost_rows += lost

@@ -39,10 +39,10 @@ class TaskFold(AttemptFold):
             return
         packed = bytes.fromhex(event['ids'])
         if len(packed) != n * ID:
-            raise ValueError(f'{n:d} tasks have {len(packed):d} bytes of identities')
+            raise ValueError(f'{n:d} tasks have {len(packed):d} bytes of identities.')
         offsets = event['off']
         if not isinstance(offsets, int) and len(offsets) != n:
-            raise ValueError(f'{n:d} tasks have {len(offsets):d} offsets')
+            raise ValueError(f'{n:d} tasks have {len(offsets):d} offsets.')
         self.ids.extend(packed)
         known = len(self.rows)
         self._index_rows(packed, first)
@@ -91,7 +91,7 @@ class TaskFold(AttemptFold):
         row = event['first']
         tid = bytes.fromhex(event['ids'])
         if len(tid) != ID:
-            raise ValueError(f'a task has {len(tid):d} bytes of identity')
+            raise ValueError(f'A task has {len(tid):d} bytes of identity.')
         if tid in self.rows:  # it was lost, was added again, and was recovered
             self._drop({'rows': [self.rows[tid]]}, row_at)
         offsets = event['off']

@@ -87,7 +87,7 @@ def read_folder(path: str) -> tuple[dict[str, Stored], list[str]]:
             with open(open_named(full, follow=False), 'rb') as file:
                 files[name] = _stored(file, name, size)
         except UnsafeFileError as exc:
-            raise RecordError(f'{exc} Nothing of {path} was read') from None
+            raise RecordError(f'{exc} Nothing of {path} was read.') from None
     return files, []
 
 

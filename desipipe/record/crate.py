@@ -73,13 +73,13 @@ def write_crate(path: str, record: Dict, models: Sequence[QueueModel], data: byt
         and not os.path.exists(os.path.join(path, METADATA))
     ):
         raise RecordError(
-            f'{path} is a folder with other things in it: no crate was written. Name a new folder, '
-            'or a file that ends in .zip'
+            f'{path} is a folder with other things in it. No crate was written. Name a new folder, '
+            'or a file that ends in .zip.'
         )
     if os.path.exists(path) and not os.path.isdir(path):
         raise RecordError(
-            f'{path} is a file, and no folder: no crate was written. Name a new folder, or a file '
-            'that ends in .zip'
+            f'{path} is a file, and no folder. No crate was written. Name a new folder, or a file '
+            'that ends in .zip.'
         )
     if os.path.isdir(path):
         _remove_old(path, files)
@@ -96,8 +96,8 @@ def _remove_old(path: str, files: Mapping[str, bytes]) -> None:
             known = orjson.loads(file.read())['files']
     except (OSError, ValueError, KeyError, TypeError):
         raise RecordError(
-            f'{path} holds a crate that was not written here: nothing was written. Name a new '
-            'folder, or a file that ends in .zip'
+            f'{path} holds a crate that was not written here. Nothing was written. Name a new '
+            'folder, or a file that ends in .zip.'
         ) from None
     for name in known:
         full = os.path.realpath(os.path.join(path, name))
@@ -161,7 +161,7 @@ def _metadata(document: Dict, models: Sequence[QueueModel], files: Mapping[str, 
         from rocrate.rocrate import ROCrate
     except ImportError:
         raise MissingDependencyError(
-            'rocrate is not installed here: no crate was written. Type: pip install '
+            'The package rocrate is not installed here. No crate was written. Type: pip install '
             '"desipipe[record]"'
         ) from None
 

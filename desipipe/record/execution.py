@@ -201,14 +201,14 @@ async def execute(
                 write_notebook(ran.output, notebook)
     except NoSuchKernel as exc:
         raise RecordError(
-            f'there is no kernel {exc.name!r} here: nothing was run. List them with: jupyter '
+            f'There is no kernel {exc.name!r} here. Nothing was run. List them with: jupyter '
             'kernelspec list; choose one with --kernel'
         ) from None
     except RuntimeError as exc:  # what is raised when it ends before it answers
         said.seek(0)
         words = said.read().decode(errors='replace').strip()[-500:]
         raise RecordError(
-            f'the kernel did not come up ({exc}): no cell was run. It said: {words or "nothing"}'
+            f'The kernel did not come up ({exc}). No cell was run. It said: {words or "nothing"}'
         ) from None
     finally:
         said.close()

@@ -97,7 +97,7 @@ def _record(path: str, data: bytes, files: dict[str, Stored], problems: list[str
     if document.get('version') != VERSION:
         raise RecordError(
             f'{path} is a record of version {document.get("version")!r}; this desipipe knows '
-            f'version {VERSION:d}. Read it with the version that wrote it'
+            f'version {VERSION:d}. Read it with the version that wrote it.'
         )
     try:
         models = [
@@ -111,7 +111,7 @@ def _record(path: str, data: bytes, files: dict[str, Stored], problems: list[str
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, UnknownTaskError) as exc:
         raise RecordError(
             f'{path} is a record, but not whole: {type(exc).__name__}: {exc}. It was truncated, or '
-            'edited by hand'
+            'edited by hand.'
         ) from None
     return Record(path, data, notebook, document, models, files, problems, bool(files))
 
@@ -133,11 +133,11 @@ def _check(document: Dict, models: list[QueueModel]) -> None:
             if not isinstance(model.head[key], list) or not all(
                 isinstance(item, dict) for item in model.head[key]
             ):
-                raise TypeError(f'{key!r} is no list of objects')
+                raise TypeError(f'{key!r} is no list of objects.')
         if not isinstance(model.lines, list) or not all(
             isinstance(line, str) for line in model.lines
         ):
-            raise TypeError("'tasks' is no list of lines")
+            raise TypeError("'tasks' is no list of lines.")
         for key in ('name', 'total', 'counts', 'blocked', 'busy', 'as_of', 'others'):
             model.head[key]
         for group in model.head['groups']:
@@ -153,8 +153,8 @@ def _check(document: Dict, models: list[QueueModel]) -> None:
         if any(
             part.stop > len(models[entry['queue']].lines) for part in parse_rows(entry['tasks'])
         ) or not 0 <= entry['cell'] < len(document['notebook']['cells']):
-            raise ValueError(f'cell {entry["cell"]!r} is said to have tasks that are not there')
+            raise ValueError(f'Cell {entry["cell"]!r} is said to have tasks that are not there.')
         if sum(len(part) for part in parse_rows(entry['tasks'])) > len(
             models[entry['queue']].lines
         ):
-            raise ValueError(f'cell {entry["cell"]!r} is said to have more tasks than there are')
+            raise ValueError(f'Cell {entry["cell"]!r} is said to have more tasks than there are.')

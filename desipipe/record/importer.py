@@ -152,7 +152,7 @@ def fill(
             data = payload(digest)
             if data is None:
                 raise RecordError(
-                    f'the bytes of {digest[:16]}… are missing, or damaged: nothing was made'
+                    f'The bytes of {digest[:16]}… are missing, or damaged. Nothing was made.'
                 )
             stored[digest] = Ref(
                 ledger.writer.name, ledger.writer.append([data], len(data) >= _LARGE), len(data)
@@ -273,7 +273,7 @@ def _group(head: Dict, number: int, mids: Sequence[str], shared: str, cwd: str) 
         key: kind(group[key]) for key, kind in kinds.items() if group.get(key) is not None
     }
     if app['kind'] not in KINDS:
-        raise RecordError(f'an app of kind {app["kind"]!r} is not known here: nothing was made')
+        raise RecordError(f'An app of kind {app["kind"]!r} is not known here. Nothing was made.')
     return Group(
         app=app['id'],
         mid=mids[group['manager']],
@@ -291,7 +291,7 @@ def _add(
     data = payload(task['payload'])
     if data is None:
         raise RecordError(
-            f'the arguments of task {task["id"][:12]} are missing, or damaged: nothing was made'
+            f'The arguments of task {task["id"][:12]} are missing, or damaged. Nothing was made.'
         )
     text = orjson.dumps(tables.arguments(task))
     aligned = len(data) >= _LARGE

@@ -51,8 +51,8 @@ def spare(path: str, key: str) -> None:
         ours = False
     if not ours:
         raise RecordError(
-            f'{path} is there, and was not written by this command: nothing was done. Move it '
-            'away, or write to another file with -o'
+            f'{path} is there, and was not written by this command. Nothing was done. Move it '
+            'away, or write to another file with -o.'
         )
 
 
@@ -96,7 +96,7 @@ def open_record(path: str) -> BinaryIO:
         if os.path.isdir(path):
             raise RecordError(f'{path} is a folder, not a notebook: nothing was read') from None
         raise RecordError(
-            f'{exc} Nothing was read. Save what comes from it to a file first'
+            f'{exc} Nothing was read. Save what comes from it to a file first.'
         ) from None
 
 
@@ -133,7 +133,7 @@ def check_memory(data: bytes, packed: int, path: str) -> None:
     if needed > max(_PARSED_FREE, allowed):
         raise RecordError(
             f'{path} is no record or notebook: what is in it would take {format_bytes(needed)} of '
-            f'memory, many times its {format_bytes(packed)} on the disk. It was not read'
+            f'memory, many times its {format_bytes(packed)} on the disk. It was not read.'
         )
 
 

@@ -95,7 +95,7 @@ class _Reader(pickle.Unpickler):
         if kind == 'Function':
             name, code, defaults = value
             return rebuild_function(str(name), str(code), defaults) if self._foreign else Absent()
-        raise pickle.UnpicklingError(f'{kind!r} is no reference of desipipe 1.0')
+        raise pickle.UnpicklingError(f'{kind!r} is no reference of desipipe 1.0.')
 
     def find_class(self, module: str, name: str) -> Any:
         """See :meth:`pickle.Unpickler.find_class`."""
@@ -195,7 +195,7 @@ def read_task(data: bytes, future: Callable[[str], object]) -> Content:
         problem = f'{type(exc).__name__}: {exc}'
         task = _read_plain(data, future)
     if not isinstance(task, Stored) or not isinstance(task.get('app'), Stored):
-        raise RecordError('the pickle is no task')
+        raise RecordError('The pickle is no task.')
     return Content(task, problem)
 
 
@@ -238,7 +238,7 @@ def _read_plain(data: bytes, future: Callable[[str], object]) -> Any:
     try:
         return _Reader(data, future, False).load()
     except Exception as exc:
-        raise RecordError(f'the pickle cannot be read ({type(exc).__name__}: {exc})') from exc
+        raise RecordError(f'The pickle cannot be read ({type(exc).__name__}: {exc})') from exc
 
 
 # Functions
@@ -273,7 +273,7 @@ def rebuild_function(
     try:
         node = next(node for node in ast.parse(code).body if isinstance(node, ast.FunctionDef))
     except (SyntaxError, ValueError, StopIteration, RecursionError) as exc:
-        raise RecordError(f'the code of {name} is no function ({type(exc).__name__})') from exc
+        raise RecordError(f'The code of {name} is no function ({type(exc).__name__})') from exc
     text = _runnable_text(node, code)
     mark = hashlib.blake2b(text.encode('utf-8', 'replace'), digest_size=8).hexdigest()
     path = f'<{name} of desipipe 1.0, {mark}>'
@@ -360,7 +360,7 @@ def load_deferred(data: bytes, part: str) -> object:
     missing = absent_names(value)
     if missing or problem:
         words = problem or ', '.join(missing[:5])
-        raise ImportError(f'{part} of a task of desipipe 1.0 needs {words}, which cannot be loaded')
+        raise ImportError(f'{part} of a task of desipipe 1.0 needs {words}, which fails to load.')
     return value
 
 

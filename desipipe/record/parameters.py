@@ -107,8 +107,8 @@ def check_parameters(notebook: Mapping[str, Any], parameters: Mapping[str, Any],
     for name in parameters:
         if name not in known:
             raise UnknownOptionError(
-                f'the notebook has no parameter {name!r}: {close_names(name, known)}; nothing was '
-                'run'
+                f'Nothing was run. The notebook has no parameter {name!r}: '
+                f'{close_names(name, known)}'
             )
 
 

@@ -37,7 +37,7 @@ def piece_of(word: str) -> bytes:
         return word.encode('ascii')
     if word.startswith('0x'):
         return bytes.fromhex(word[2:])
-    raise ValueError(f'{word[:40]!r} is no piece of an identity')
+    raise ValueError(f'{word[:40]!r} is no piece of an identity.')
 
 
 def seal(task: Dict) -> str:

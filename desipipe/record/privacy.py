@@ -45,7 +45,7 @@ class Privacy:
         for word in keep:
             if word not in KINDS:
                 raise UnknownOptionError(
-                    f'there is nothing called {word!r} to include: {close_names(word, KINDS)}'
+                    f'There is nothing called {word!r} to include: {close_names(word, KINDS)}'
                 )
         self.root = os.path.abspath(root)
         self.keep = frozenset(keep)

@@ -49,7 +49,7 @@ def resolved_queue(
         return open_queue(folder) if open_queue is not None else Queue(folder, create=False)
     except UnknownQueueError as exc:
         raise UnknownQueueError(
-            f'{exc}. The notebook says that its tasks are there; nothing was written. If the queue '
+            f'{exc} The notebook says that its tasks are there; nothing was written. If the queue '
             f'was moved, say where it is: -q {os.path.basename(folder)}'
         ) from None
 

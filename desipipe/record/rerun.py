@@ -75,8 +75,8 @@ def rerun(
         queue = find(model) if find is not None else None
         if queue is None and not trust:
             raise RecordError(
-                'to compute tasks again is to run their code, and no queue of yours was named that '
-                'holds it: nothing was run. '
+                'To compute tasks again is to run their code, and no queue of yours was named that '
+                'holds it. Nothing was run. '
                 'Name it with --queue; or, if you trust whoever made the record, and it was made '
                 'with --with-results: --trust'
             )
@@ -125,8 +125,8 @@ def _from_queue(
         row = state.rows.get(bytes.fromhex(task['id']))
         if row is None or state.status[row] != SUCCEEDED:
             raise RecordError(
-                f'task {task["id"][:12]} of the record has no result in {queue.folder}: nothing '
-                'was run'
+                f'Task {task["id"][:12]} of the record has no result in {queue.folder}. Nothing '
+                'was run.'
             )
         rows.append(row)
     needed = {other for row in rows for other in state.requires.get(row, ())}
@@ -146,8 +146,8 @@ def _from_record(
     source = QueueModel(model.head, [model.lines[place] for place in kept])
     if 'payload' not in model.task(kept[0]):
         raise RecordError(
-            f'{record.path} holds no code and no arguments: nothing was run. Name its queue with '
-            '--queue, or record it --with-results'
+            f'{record.path} holds no code and no arguments. Nothing was run. Name its queue with '
+            '--queue, or record it --with-results.'
         )
     return source, {kept.index(place) for place in places}
 

@@ -119,7 +119,7 @@ def run_notebook(
         spare(output, 'papermill')
     folder = os.path.abspath(cwd or os.path.dirname(os.path.abspath(path)))
     if not os.path.isdir(folder):
-        raise RecordError(f'there is no folder {folder} to run in; nothing was run')
+        raise RecordError(f'There is no folder {folder} to run in. Nothing was run.')
     try:
         nbformat = import_nbformat()
         import nbclient  # noqa: F401

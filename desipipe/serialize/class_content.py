@@ -242,7 +242,7 @@ def member_parts(member: Any) -> tuple[type, tuple[Any, ...]]:
             return base, tuple(base.__getnewargs__(member))
         reduced: Any = base.__reduce_ex__(member, 5)  # type: ignore[call-arg]
         return base, tuple(reduced[1])
-    raise TypeError(f'{type(member).__name__} has no type of data')
+    raise TypeError(f'{type(member).__name__} has no type of data.')
 
 
 def registered(cls: type) -> list[type]:

@@ -110,7 +110,7 @@ def builtin_of(meta: type, name: str) -> Callable[..., Any]:
         method = vars(cls).get(name)
         if method is not None and not isinstance(getattr(method, '__func__', method), FunctionType):
             return getattr(cls, name)  # type: ignore[no-any-return]
-    raise TypeError(f'{meta.__name__} is no metaclass')
+    raise TypeError(f'{meta.__name__} is no metaclass.')
 
 
 @contextlib.contextmanager

@@ -206,7 +206,7 @@ def describe(func: Callable[..., Any], kind: str = 'python') -> Code:
         the variable is named.
     """
     if kind not in _KINDS:
-        raise ValueError(f'there is no app of kind {kind!r}: known are {", ".join(_KINDS)}')
+        raise ValueError(f'There is no app of kind {kind!r}: known are {", ".join(_KINDS)}')
     return _walk(lambda: _describe(func, kind), ['the function'], func)
 
 

@@ -171,7 +171,7 @@ def _call(value: Any) -> tuple[Any, Any, Any]:
     made = value.gen
     frame = getattr(made, 'gi_frame', None) or getattr(made, 'ag_frame', None)
     if frame is None or getattr(made, 'gi_suspended', getattr(made, 'ag_suspended', False)):
-        raise TypeError('it is entered in this process')
+        raise TypeError('It is entered in this process.')
     return value.func, value.args, value.kwds
 
 

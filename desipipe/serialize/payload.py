@@ -154,7 +154,7 @@ def refuse_text_of_futures(kwargs: Mapping[str, object], pickled: bytes) -> None
                     f'{named(name)} is text that was made of {made[0]}: the name of a future, not '
                     'the value of its task. '
                     'Nothing was added to the queue. Make the text of future.result(), or in a '
-                    'task that takes the future as an argument'
+                    'task that takes the future as an argument.'
                 )
 
 

@@ -233,7 +233,7 @@ class Pickler(pickle.Pickler):
             if name:
                 return getattr, (sys, name)
             if is_live(obj) and kind not in (io.BytesIO, io.StringIO):
-                raise TypeError('it is open in this process')
+                raise TypeError('It is open in this process.')
         elif kind is ForwardRef:
             # Without the class that it was found to mean, which may hold what is made of it.
             flags = obj.__forward_is_argument__, obj.__forward_is_class__
@@ -283,8 +283,8 @@ class Pickler(pickle.Pickler):
             self._passed.add(kind)
         elif (module := pickle.whichmodule(obj, reduced)) in modules.MAIN:  # type: ignore[attr-defined]
             raise TypeError(
-                f'it is found by its name only ({module}.{reduced}), which another process does '
-                'not have'
+                f'It is found by its name only ({module}.{reduced}), which another process does '
+                'not have.'
             )
         return reduced
 

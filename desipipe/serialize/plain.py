@@ -393,7 +393,7 @@ def refuse(
     if isinstance(reason, BaseException) and isinstance(reason.__cause__ or reason, RecursionError):
         reason = 'it is nested too deeply'
     elif isinstance(reason, BaseException):
-        reason = f'{type(reason).__name__}: {_message(reason)}'
+        reason = f'{type(reason).__name__}: {_message(reason)}'.removesuffix('.')
     is_result = bool(trail) and trail[0] == 'the result'
     if is_result and 'inside the function' in advice:
         advice = 'return what you need of it (numbers, text, arrays, a path) instead'

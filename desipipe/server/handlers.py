@@ -135,7 +135,7 @@ def check(route: Route, asked: Asked) -> None:
     if unknown is not None:
         raise BadRequest(
             f'{unknown[:100]!r} is not known here; there are: {", ".join(route.members)}. Nothing '
-            'was done'
+            'was done.'
         )
     # Not all that is wrong, of which there may be millions: this is the server's loop. Lengths are
     # compared before what is in a list is looked at.
@@ -226,7 +226,7 @@ def query(given: Mapping[str, list[bytes]], members: Mapping[str, JsonSchema]) -
             continue
         several = schema['type'] == 'array'
         if len(values) > 1 and not several:
-            raise BadRequest(f'{name}: {len(values):d} values, one is expected. Nothing was done')
+            raise BadRequest(f'{name}: {len(values):d} values, one is expected. Nothing was done.')
         found = [_value(name, value, schema['items'] if several else schema) for value in values]
         asked[name] = found if several else found[0]
     return asked
@@ -246,9 +246,9 @@ def _value(name: str, value: bytes, schema: JsonSchema) -> Any:
             return number
         return text
     except UnicodeDecodeError:
-        raise BadRequest(f'{name}: no UTF-8. Nothing was done') from None
+        raise BadRequest(f'{name}: no UTF-8. Nothing was done.') from None
     except ValueError:
-        raise BadRequest(f'{name}: {text[:100]!r} is no number. Nothing was done') from None
+        raise BadRequest(f'{name}: {text[:100]!r} is no number. Nothing was done.') from None
 
 
 def body(data: bytes) -> Asked:
@@ -260,14 +260,14 @@ def body(data: bytes) -> Asked:
     """
     if len(data) > BODY:
         raise BadRequest(
-            f'the request has {len(data):,d} bytes, {BODY:,d} are the most. Nothing was done'
+            f'The request has {len(data):,d} bytes, {BODY:,d} are the most. Nothing was done.'
         )
     try:
         asked = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
-        raise BadRequest(f'the request is no JSON ({exc}). Nothing was done') from None
+        raise BadRequest(f'The request is no JSON ({exc}). Nothing was done.') from None
     if not isinstance(asked, dict):
-        raise BadRequest('the request is no JSON object. Nothing was done')
+        raise BadRequest('The request is no JSON object. Nothing was done.')
     return asked
 
 

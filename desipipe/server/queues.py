@@ -113,7 +113,7 @@ class Hub:
         if '\0' in name or name.startswith(('.', '~')):
             raise InvalidQueueNameError(
                 f'{name!r} is no name of a queue here: use its name, user/name, or its path from '
-                'the root (/…). Nothing was done'
+                'the root (/…). Nothing was done.'
             )
         config = Config()
         folder = queue_folder(name, config=config)
@@ -127,9 +127,9 @@ class Hub:
             if _inside(real, os.path.realpath(root)):
                 return
         raise PermissionDeniedError(
-            f'{folder} is outside of the folders whose queues this server shows; nothing was done. '
+            f'{folder} is outside of the folders whose queues this server shows. Nothing was done. '
             'To show it, add its parent folder to '
-            'c.DesipipeExtension.folders in jupyter_server_config.py, and start the server again'
+            'c.DesipipeExtension.folders in jupyter_server_config.py, and start the server again.'
         )
 
     def shown(self, folder: str) -> str | None:

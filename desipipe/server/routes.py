@@ -223,7 +223,7 @@ ORDERS = (
 
 
 async def _nobody(hub: Hub, asked: EventsRequest) -> None:
-    raise NotImplementedError('a stream is not answered at once')
+    raise NotImplementedError('A stream is not answered at once.')
 
 
 EVENTS = Route(

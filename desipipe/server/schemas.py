@@ -69,7 +69,7 @@ class _Maker:
             return self._mapping(*arguments)
         if origin in (Union, UnionType):
             return self._union(arguments)
-        raise TypeError(f'{annotation!r} has no JSON schema')
+        raise TypeError(f'{annotation!r} has no JSON schema.')
 
     def _mapping(self, key: Any, value: Any) -> JsonSchema:
         schema: JsonSchema = {'type': 'object', 'additionalProperties': self.of(value)}

@@ -32,7 +32,7 @@ def rows_of(queue: Queue, text: str, first: str) -> list[int]:
     begin = parts[0].start if parts else 0
     if parts and (begin >= len(asked) or (first and not state.ids[begin].hex().startswith(first))):
         raise QueueGoneError(
-            f'the queue in {queue.folder} was cleared since: these tasks are no longer in it; '
-            'nothing was done. Run the cell again'
+            f'The queue in {queue.folder} was cleared since: these tasks are no longer in it. '
+            'Nothing was done. Run the cell again.'
         )
     return [row for row, wanted in enumerate(asked) if wanted]

@@ -117,8 +117,8 @@ def _bounded_line(event: NewEvent, at: int) -> bytes:
     if len(line) > LINE_MAX:
         raise QueueError(
             f'{event["e"]!r} takes {len(line):,d} bytes, more than the {LINE_MAX:,d} that a line '
-            'of a journal may have: nothing was added. '
-            'Does one task need very many others? Gather their results in several steps'
+            'of a journal may have. Nothing was added. '
+            'Does one task need very many others? Gather their results in several steps.'
         )
     return line
 
@@ -135,7 +135,7 @@ def _is_header(event: Event) -> bool:
 def _as_list(value: Any) -> list[Any]:
     if isinstance(value, tuple):  # a named one, which orjson does not take for a tuple
         return list(value)
-    raise TypeError(f'{type(value).__name__} is no JSON')
+    raise TypeError(f'{type(value).__name__} is no JSON.')
 
 
 def decode(line: bytes, at: int) -> Event | None:
@@ -167,14 +167,14 @@ def check(line: bytes) -> Event:
     body = line[:-_TAIL]
     tail = line[-_TAIL:]
     if tail != b',"crc":"%08x"}\n' % zlib.crc32(body):
-        raise ValueError('check failed')
+        raise ValueError('The checksum does not match.')
     if len(line) > _CROWDED_FROM and (body.count(b'[') + body.count(b'{')) * _CROWDED_BYTES > len(
         body
     ):
-        raise ValueError('it would take many times its length of memory')
+        raise ValueError('The line would take many times its length of memory.')
     event: Event = orjson.loads(body + b'}')
     if not isinstance(event, dict):
-        raise ValueError('it is no object')
+        raise ValueError('The line is no JSON object.')
     return event
 
 
@@ -655,7 +655,7 @@ class Journal:
                 raise CorruptJournalError(
                     f'{self.path} has no whole first line (offset 0): the queue cannot be read. '
                     'Restore the file from a backup, '
-                    f'or keep the folder for its payloads and start another queue',
+                    f'or keep the folder for its payloads and start another queue.',
                     self.path,
                     0,
                 )
@@ -667,7 +667,7 @@ class Journal:
             header = None
         if header is None or not _is_header(header):
             raise CorruptJournalError(
-                f'the first line of {self.path} (offset 0) is damaged: the queue cannot be read. '
+                f'The first line of {self.path} (offset 0) is damaged: the queue cannot be read. '
                 'Restore the file from a backup, '
                 f'or recover what is behind it: desipipe doctor -q {quote(self.folder)} --repair',
                 self.path,
@@ -675,9 +675,9 @@ class Journal:
             )
         if header.get('version') != VERSION:
             raise QueueVersionError(
-                f'the queue in {self.folder} has format version {header.get("version")}, this '
+                f'The queue in {self.folder} has format version {header.get("version")}, this '
                 f'desipipe knows {VERSION:d}; it was not touched. '
-                'Use the desipipe that made it, or another queue name'
+                'Use the desipipe that made it, or another queue name.'
             )
         status = os.fstat(fd)
         self.midway = True
@@ -744,7 +744,7 @@ class Journal:
             self._sink.damaged(offset, 0)
         try:
             if offset in self._bad:
-                raise ValueError('could not be folded')
+                raise ValueError('The event could not be folded.')
             if self._bad:
                 self._sink.check(
                     event
@@ -772,9 +772,9 @@ class Journal:
         self._refolds += 1
         if self._refolds > _REFOLDS_MAX:
             raise CorruptJournalError(
-                f'more than {_REFOLDS_MAX:d} lines of {self.path} say what cannot be (the last one '
+                f'More than {_REFOLDS_MAX:d} lines of {self.path} say what cannot be (the last one '
                 f'stands at offset {offset:d}): the queue cannot be '
-                'read. Restore the file from a backup, or use another queue',
+                'read. Restore the file from a backup, or use another queue.',
                 self.path,
                 offset,
             )
@@ -836,7 +836,7 @@ class Journal:
             if os.pread(fd, len(self._first), 0) != self._first:
                 raise CorruptJournalError(
                     f'{self.path} was rewritten meanwhile (compacted, cleared); nothing is lost by '
-                    'that. Repeat the last step',
+                    'that. Repeat the last step.',
                     self.path,
                     offset,
                 )
@@ -856,7 +856,7 @@ class Journal:
             event = None if first is None or first.offset != offset else first.event
         if event is None or not self._is_foldable(event):
             raise CorruptJournalError(
-                f'the line at offset {offset:d} of {self.path} is damaged: its details are lost, '
+                f'The line at offset {offset:d} of {self.path} is damaged: its details are lost, '
                 'the rest is intact. '
                 f'Move it aside with: desipipe doctor -q {quote(self.folder)} --repair',
                 self.path,

@@ -83,7 +83,7 @@ class Lease:
             os.ftruncate(self._fd, 0)
         except (FileNotFoundError, NotADirectoryError):
             raise QueueGoneError(
-                f'the queue in {self.folder} is gone (was it deleted?); nothing was recreated'
+                f'The queue in {self.folder} is gone (was it deleted?). Nothing was recreated.'
             ) from None
         except OSError as exc:
             raise disk_full(exc, self.path) from exc

@@ -241,7 +241,7 @@ class QueueLock:
 
     def __init__(self, path: str, kind: str = 'flock') -> None:
         if kind not in KINDS:
-            raise LockingError(f'unknown lock kind {kind!r}: use one of {", ".join(KINDS)}')
+            raise LockingError(f'Unknown lock kind {kind!r}: use one of {", ".join(KINDS)}')
         self.path = path
         self.kind = kind
         self._mutex = threading.RLock()

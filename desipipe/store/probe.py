@@ -193,7 +193,7 @@ def _check_reach(folder: str, mount: Mount, lock: str | None) -> None:
             f'{folder} is on a {mount.fstype} filesystem mounted with {lying[0]!r}: its locks hold '
             'on this host only, so that two hosts would write at once '
             'and lose tasks. No queue was created. Choose another folder (Queue(base_dir=...) or '
-            'DESIPIPE_QUEUE_DIR), or ask for a mount with locks'
+            'DESIPIPE_QUEUE_DIR), or ask for a mount with locks.'
         )
     if mount.shared and mount.fstype not in _SHARED and lock is None:
         raise LockingError(
@@ -202,7 +202,7 @@ def _check_reach(folder: str, mount: Mount, lock: str | None) -> None:
             f'{" (those of sshfs do not)" if "sshfs" in mount.fstype else ""}: two hosts could '
             'write at once and lose tasks. No queue was created. '
             'Choose another folder (Queue(base_dir=...) or DESIPIPE_QUEUE_DIR), or, if all workers '
-            'run on this host, set DESIPIPE_LOCK=flock'
+            'run on this host, set DESIPIPE_LOCK=flock.'
         )
 
 

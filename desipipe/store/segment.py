@@ -97,8 +97,8 @@ class SegmentWriter:
                 continue
             except (FileNotFoundError, NotADirectoryError):
                 raise QueueGoneError(
-                    f'the queue in {self.folder} is gone (was it deleted?); nothing was added or '
-                    'recreated'
+                    f'The queue in {self.folder} is gone (was it deleted?). Nothing was added or '
+                    'recreated.'
                 ) from None
             except OSError as exc:
                 raise disk_full(exc, self.folder) from exc
@@ -193,7 +193,7 @@ def _read_copy(fd: int, offset: int, length: int) -> memoryview:
     while done < length:
         data = os.pread(fd, min(length - done, CALL_MAX), offset + done)
         if not data:
-            raise PayloadError(f'the file of the queue ends {length - done:d} bytes too early')
+            raise PayloadError(f'The file of the queue ends {length - done:d} bytes too early.')
         view[done : done + len(data)] = data
         done += len(data)
     return view

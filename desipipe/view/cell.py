@@ -110,7 +110,7 @@ class Cell:
         parts = ranges(rows)
         if any(part.stop > len(state.status) for part in parts):
             raise UnknownTaskError(
-                f'the queue {self.ledger.folder} has no row '
+                f'The queue {self.ledger.folder} has no row '
                 f'{max(part.stop for part in parts) - 1:d}: it was cleared since, or these are '
                 'rows of another one. '
                 f'List what is there with: desipipe tasks -q {quote(self.ledger.folder)}'
@@ -338,8 +338,8 @@ class Cell:
         header = self.ledger.journal.header
         if header.get('id') != self._queue:
             raise QueueGoneError(
-                f'the queue in {self.ledger.folder} was cleared: the tasks of this cell are gone. '
-                'Run the cell again to compute them anew'
+                f'The queue in {self.ledger.folder} was cleared: the tasks of this cell are gone. '
+                'Run the cell again to compute them anew.'
             )
         if header.get('gen') != self._gen:
             self._begin()

@@ -55,7 +55,7 @@ def test_panel_and_form(lab: Any, page: Any) -> None:
     resume.click()
     expect(panel.locator('.jupyter-button', has_text='Pause')).to_be_visible()
     form.get_by_role('button', name='Add task').click()
-    expect(form.get_by_role('alert')).to_contain_text('seed: give a value')
+    expect(form.get_by_role('alert')).to_contain_text('seed: Give a value')
     form.get_by_role('button', name='sweep').click()
     form.get_by_placeholder('range(10)').first.fill('range(3)')
     form.get_by_placeholder('range(10)').first.press('Enter')

@@ -572,16 +572,16 @@ def test_a_provider_that_is_refused(notebook: Notebook) -> None:
         './q/refused --provider slurm --workers 2'
     )
     assert (
-        'there is no sbatch on this machine'
+        'There is no sbatch on this machine'
         in notebook.run('%%desipipe --out a --wait\na = 1')[-1].evalue
     )
     outputs = notebook.run('%%desipipe --out a\na = 1')
     assert (
-        'there is no sbatch on this machine' in outputs[0].data['text/plain']
+        'There is no sbatch on this machine' in outputs[0].data['text/plain']
         and shown(outputs)['refused']
     )
     notebook.run('from desipipe import Queue')
-    assert 'there is no sbatch' in shown(notebook.run("Queue('./q/refused')"))['advice'][-1][0]
+    assert 'There is no sbatch' in shown(notebook.run("Queue('./q/refused')"))['advice'][-1][0]
     notebook.run("os.environ['PATH'] = path\n%desipipe use ./q/refused --workers 2")
     assert shown(notebook.run('%%desipipe --out a --wait\na = 1'))['refused'] == ''
     assert notebook.value('a.result()') == 1

@@ -102,7 +102,7 @@ def test_futures_in_options(kernel: Front) -> None:
     ran = kernel('%desipipe explain squares', ok=False)
     assert 'squares holds 3 futures: take one of them, such as squares[0]' in ran.error[1]
     ran = kernel('%desipipe logs squares[7]', ok=False)
-    assert 'there is no squares[7]' in ran.error[1]
+    assert 'There is no squares[7]' in ran.error[1]
 
 
 def test_queue_by_variable_or_by_future(kernel: Front) -> None:
@@ -136,7 +136,7 @@ def test_queue_by_variable_or_by_future(kernel: Front) -> None:
         ('statsu', r"There is no verb 'statsu': did you mean .*status"),
         ('tasks --sate FAILED', r'There is no option --sate: did you mean --state'),
         ('tasks --state FALED', r"there is no state 'FALED': did you mean FAILED"),
-        ('tasks --name sqare', r"no task of this queue is named 'sqare': did you mean square"),
+        ('tasks --name sqare', r"No task of this queue is named 'sqare': did you mean square"),
         ('tasks -q mien', r"There is no queue 'mien' .*did you mean mine\?.*%desipipe queues"),
         ('logs', r'required: TASK. See: %desipipe logs --help'),
         ('cancel', r'Nothing was cancelled: name tasks'),
@@ -258,7 +258,7 @@ def test_watch_in_place_and_interrupted(fresh: Front) -> None:
 
     ran = fresh('%desipipe watch', ok=False, during=shown)
     assert len(ran.displays) == 1  # one, in its place
-    assert ran.error[1] == 'watch was interrupted here; what runs elsewhere goes on'
+    assert ran.error[1] == 'watch was interrupted here; what runs elsewhere goes on.'
     assert fresh('held.state').value == "'RUNNING'"
     (fresh.folder / 'go').touch()
     ran = fresh('%desipipe watch')

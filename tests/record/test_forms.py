@@ -358,7 +358,7 @@ def test_crates_do_not_go_over_other_things(script: Cli) -> None:
     (script.folder / 'mine').mkdir()
     (script.folder / 'mine' / 'thesis.txt').write_text('years of work')
     assert (
-        'no crate was written'
+        'No crate was written'
         in script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'mine', status=2).stderr
     )
     assert os.listdir(script.folder / 'mine') == ['thesis.txt']

@@ -262,7 +262,7 @@ def test_whose_repository_is_recorded(cwd: str, path: tuple[str, ...], expected:
 def test_unknown_parameters(cli: Cli) -> None:
     write(cli, NOTEBOOK)
     done = cli('run', 'a.ipynb', '-p', 'siz=1', status=2)
-    assert "has no parameter 'siz': did you mean size?; nothing was run" in done.stderr
+    assert "Nothing was run. The notebook has no parameter 'siz': did you mean size?" in done.stderr
     assert not (cli.folder / 'a.out.ipynb').exists()
     for words in (['-p', 'size'], ['-p', '1=2'], ['-f', 'missing.yaml']):
         assert 'nothing was' in cli.here(['run', 'a.ipynb', *words]).stderr
@@ -393,11 +393,11 @@ def test_without_waiting(cli: Cli) -> None:
         (['a.ipynb', '-o', 'a.ipynb'], 'is the notebook itself'),
         (
             ['a.ipynb', '-o', 'mine.ipynb'],
-            'mine.ipynb is there, and was not written by this command: nothing was done',
+            'mine.ipynb is there, and was not written by this command. Nothing was done',
         ),
-        (['mine.py'], 'mine.ipynb is there, and was not written by this command: nothing was done'),
+        (['mine.py'], 'mine.ipynb is there, and was not written by this command. Nothing was done'),
         (['a.ipynb', '--resume'], 'was not written by desipipe run'),
-        (['a.ipynb', '--kernel', 'julia-9'], "there is no kernel 'julia-9' here"),
+        (['a.ipynb', '--kernel', 'julia-9'], "There is no kernel 'julia-9' here"),
         (['a.ipynb', '--cwd', 'nowhere'], 'no folder'),
         (['broken.ipynb'], 'is no notebook'),
         (['plain.py', '-p', 'x=1'], 'a script without cells'),

@@ -593,7 +593,7 @@ def test_import_of_what_can_not_be(script: Cli) -> None:
         payloads[digest] = payloads[digest][:-1] + ('0' if payloads[digest][-1] != '0' else '1')
     (script.folder / 'spoilt.ipynb').write_bytes(notebook_bytes(record))
     assert (
-        'missing, or damaged: nothing was made'
+        'missing, or damaged. Nothing was made'
         in script('import', 'spoilt.ipynb', '-q', './x', '--trust', status=2).stderr
     )
     assert not (script.folder / 'x.queue').exists()

@@ -351,7 +351,7 @@ async def test_what_is_not_known_is_named(ask: Ask, queue: Queue) -> None:
         'actions/pause', body={'queue': 'demo', **{f'k{i}': 1 for i in range(100_000)}}
     )
     assert (status, found['error']) == (400, 'BadRequest')
-    assert found['message'] == "'k0' is not known here; there are: queue. Nothing was done"
+    assert found['message'] == "'k0' is not known here; there are: queue. Nothing was done."
     assert not queue.paused
 
 

@@ -110,7 +110,7 @@ async def test_deleted_and_made_again(follow: Follow, ask: Ask, queue: Queue) ->
             'demo',
             queue.folder,
         )
-        assert 'nothing was recreated' in data['message']
+        assert 'Nothing was recreated' in data['message']
         assert (await ask('queue', queue='demo'))[0] == 404
         again = Queue('demo')
         engine.add(again.ledger, [1])

@@ -138,7 +138,7 @@ async def test_rows_of_a_queue_that_was_cleared(ask: Ask, queue: Queue) -> None:
     queue.clear(kill=False)
     for _ in range(2):  # an empty one, then one with other tasks
         status, found = await ask('actions/cancel', body=body)
-        assert (status, found['error']) == (410, 'QueueGoneError') and 'nothing was done' in found[
+        assert (status, found['error']) == (410, 'QueueGoneError') and 'Nothing was done' in found[
             'message'
         ]
         assert (await ask('cell', queue='demo', rows='2-4', first=first))[0] == 410

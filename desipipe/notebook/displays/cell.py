@@ -116,8 +116,8 @@ class Handle(Display):
             cell = Cell(view.queue, self.cell.rows)
             if cell.first != self.cell.first:
                 raise QueueGoneError(
-                    f'the queue in {self.queue.folder} was cleared: these tasks are gone. Run the '
-                    'cell again to compute them anew'
+                    f'The queue in {self.queue.folder} was cleared: these tasks are gone. Run the '
+                    'cell again to compute them anew.'
                 )
             cell.judge = view.alive
             cell.grace = self.cell.grace

@@ -49,7 +49,7 @@ def widgets_module() -> Any:
         import ipywidgets
     except ImportError as exc:
         raise MissingDependencyError(
-            f'panels and forms need ipywidgets ({exc}). Install it with: pip install '
+            f'Panels and forms need ipywidgets ({exc}). Install it with: pip install '
             '"desipipe[notebook]"'
         ) from None
     return ipywidgets
