@@ -60,7 +60,7 @@ endef
 # jlpm (yarn) does not know npm's configuration: which registry is to be asked.
 JLPM = YARN_NPM_REGISTRY_SERVER="$${YARN_NPM_REGISTRY_SERVER:-$$(npm config get registry 2>/dev/null)}" $(BIN)/jlpm
 FRONT_END := jupyter_ext/labextension
-FRONT_END_SOURCES := package.json jupyter_ext/tsconfig.json $(shell find jupyter_ext/src jupyter_ext/style jupyter_ext/schema -type f -not -path '*/__tests__/*')
+FRONT_END_SOURCES := package.json jupyter_ext/rspack.config.js jupyter_ext/tsconfig.json $(shell find jupyter_ext/src jupyter_ext/style jupyter_ext/schema -type f -not -path '*/__tests__/*')
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
