@@ -1,10 +1,10 @@
 """A thousand nodes on one queue, simulated: the code that claims, reports and judges is desipipe's
 own.
 
-Nothing here waits: time is virtual. A worker is :class:`desipipe.execution.worker.Worker` with
-slots that only count, all workers write to one real journal on this machine, and each call of the
-filesystem that desipipe makes is charged what it takes on a shared one. Who waits for the lock,
-waits in virtual time.
+Nothing here waits: time is virtual. A worker is made of the duties of
+:class:`desipipe.execution.worker.Worker` and of slots that only count, all workers write to one
+real journal on this machine, and each call of the filesystem that desipipe makes is charged what it
+takes on a shared one. Who waits for the lock, waits in virtual time.
 
 ``python -m benchmarks.scale_out`` prints the tables of the page "Scaling".
 """
@@ -18,7 +18,6 @@ import os
 import resource
 import sys
 import tempfile
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,8 +25,20 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from desipipe import Queue, TaskManager
+from desipipe.execution.duties.choice import TaskChoice
+from desipipe.execution.duties.claiming import Claiming
+from desipipe.execution.duties.durations import Durations
+from desipipe.execution.duties.exchange import Exchange
+from desipipe.execution.duties.held import HeldTasks
+from desipipe.execution.duties.nested import NestedTasks
+from desipipe.execution.duties.notes import Notes
+from desipipe.execution.duties.pace import Pace
+from desipipe.execution.duties.pool import SlotPool
+from desipipe.execution.duties.report import Report
+from desipipe.execution.duties.stopping import Stopping
+from desipipe.execution.duties.time_limit import TimeLimit
 from desipipe.execution.sent_tasks import Sent
-from desipipe.execution.worker import LOOK_S, Worker
+from desipipe.execution.worker import LOOK_S
 from desipipe.queue.ends import Successes
 from desipipe.queue.events import PENDING, RUNNING, SUCCEEDED
 from desipipe.queue.ledger import Ledger
@@ -183,86 +194,117 @@ class CountingSlot:
         self.waits_for = ()
 
 
-class SimulatedWorker(Worker):
+class CountingPool(SlotPool):
+    """Slots that only count."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.processes = [CountingSlot() for _ in range(slots)]  # type: ignore[misc]
+
+    is_mpi = False
+
+    def n_places(self) -> int:
+        """Return the number of slots."""
+        return self.slots
+
+
+class SimulatedFeeding:
+    """Gives tasks at hand to the slots that are free, in virtual time."""
+
+    def __init__(self, pool: CountingPool, held: HeldTasks, seconds: float, clock: Clock) -> None:
+        self._pool, self._held = pool, held
+        self._seconds, self._clock = seconds, clock
+        # When a slot's task ends, and which slot that is.
+        self.running: list[tuple[float, int]] = []
+
+    def feed(self) -> None:
+        """Give tasks at hand to the slots that are free."""
+        if not self._held.backlog or len(self.running) >= self._pool.slots:
+            return
+        for i, slot in enumerate(self._pool.processes):
+            if not slot.sent and self._held.backlog:
+                self.begin_task(i, self._clock.now)
+
+    def begin_task(self, i: int, at: float) -> None:
+        """Give the next task, if there is one, to a slot."""
+        slot, backlog = self._pool.processes[i], self._held.backlog
+        slot.sent[:] = [backlog.popleft()] if backlog else []  # type: ignore[index]
+        slot.since = at
+        if slot.sent:
+            heapq.heappush(self.running, (at + self._seconds, i))
+
+
+class SimulatedWorker:
     """The worker's own decisions about what to claim and when to report, with slots that count."""
 
     def __init__(self, node: Any, name: str, slots: int, seconds: float, clock: Clock) -> None:
-        self.ledger, self.name, self.slots, self.mid = node, name, slots, None
-        self.seconds, self.clock = seconds, clock
-        self._identity = node.journal.header['id']
-        self._processes = [CountingSlot() for _ in range(slots)]  # type: ignore[assignment]
-        self._backlog: deque[Sent] = deque()
-        self._mean: dict[int, float] = {}
-        self._ends, self._successes, self._back, self._payloads, self._notes = [], [], [], [], []
-        self._written = self._claimed = 0
-        self._high_water = self._cost = self._first_end = 0
-        self._next_excess = self._next_exchange = self._next_journal = 0.0
-        self._provider = self._only = self._stopping = self._deadline = None
-        self._mpi = self._uncertain = False
-        self._faults = mock.Mock(failing=lambda action: False)
-        self._running: list[
-            tuple[float, int]
-        ] = []  # when a slot's task ends, and which slot that is
+        self.ledger, self.seconds, self.clock = node, seconds, clock
+        faults = mock.Mock(failing=lambda action: False)
+        faults.attempt = lambda action, call: call() or True
+        self._pool, self._pace = CountingPool(slots), Pace(node)
+        self._durations, self._report = Durations(), Report(node, 0)
+        choice, notes = TaskChoice(node, None, None), Notes(node, name, faults)
+        held = HeldTasks(self._pool)
+        stopping = Stopping(name, self._pool, held)
+        time_limit = TimeLimit(node, None, None, self._durations)
+        nested = NestedTasks(node, choice, self._pool, held, notes)
+        claims = node, None, choice, self._pool, held, self._report
+        claiming = Claiming(*claims, self._durations, self._pace, nested, time_limit, stopping)
+        self._feeding: Any = SimulatedFeeding(self._pool, held, seconds, clock)
+        base = node, name, faults, choice, self._pool, held, self._report
+        self._exchange = Exchange(*base, notes, self._pace, claiming, self._feeding, stopping)
+        self._exchange.begin(node.journal.header['id'])
         node.begin_worker(name, mid=None, host=name, pid=1, slots=slots, job='')
 
-    def _try(self, action: str, call: Callable[[], object]) -> bool:
-        call()
-        return True
-
-    def _feed(self) -> None:
-        """Give tasks at hand to the slots that are free."""
-        for i in range(self.slots if self._backlog and len(self._running) < self.slots else 0):
-            if not self._processes[i].sent and self._backlog:
-                self._begin_task(i, self.clock.now)
-
-    def _begin_task(self, i: int, at: float) -> None:
-        slot = self._processes[i]
-        slot.sent[:] = [self._backlog.popleft()] if self._backlog else []
-        slot.since = at
-        if slot.sent:
-            heapq.heappush(self._running, (at + self.seconds, i))
+    @property
+    def has_work(self) -> bool:
+        """True while tasks run, or are to be reported."""
+        return bool(self._feeding.running or len(self._report))
 
     def finish(self) -> None:
         """End the tasks whose time is over, and begin those that are at hand."""
         ended: list[Sent] = []
-        while self._running and self._running[0][0] <= self.clock.now:
-            at, i = heapq.heappop(self._running)
-            if not self._unreported and not ended:
-                self._first_end = at
-            ended += self._processes[i].sent
-            self._begin_task(i, at)
+        running = self._feeding.running
+        first_at = self.clock.now
+        while running and running[0][0] <= self.clock.now:
+            at, i = heapq.heappop(running)
+            first_at = first_at if ended else at
+            ended += self._pool.processes[i].sent
+            self._feeding.begin_task(i, at)
         if ended:
             n, microseconds = len(ended), round(self.seconds * 1e6)
             rows, attempts = [task.row for task in ended], [task.attempt for task in ended]
             zeros = [0] * n
-            self._successes.append(
-                Successes(rows, attempts, zeros, [microseconds] * n, zeros, [4] * n, bytes(4 * n))
+            batch = Successes(
+                rows, attempts, zeros, [microseconds] * n, zeros, [4] * n, bytes(4 * n)
             )
-            self._mean.update({task.group: self.seconds for task in ended})
+            self._report.add_successes(batch, first_at)
+            self._durations.mean.update({task.group: self.seconds for task in ended})
 
     def turn(self) -> float:
         """Do what the worker's loop does; return when it is to be done again."""
         self.finish()
-        self._trade(self.clock.now)
+        self._exchange.trade(self.clock.now)
         self.finish()
-        now = self.clock.now
+        now, running = self.clock.now, self._feeding.running
         wake = (
-            self._running[0][0]
-            if self._running
+            running[0][0]
+            if running
             else now + max(0.25, look_spacing_s(len(self.ledger.state.alive), True))
         )
-        if self._unreported:
-            wake = min(wake, self._first_end + self._report_after())
-        if len(self._running) < self.slots and self.ledger.state.total(PENDING):
+        if len(self._report):
+            wake = min(wake, self._report.first_at + self._pace.report_after())
+        if len(running) < self._pool.slots and self.ledger.state.total(PENDING):
             wake = min(wake, now + LOOK_S)  # it got less than it has room for
-        return max(wake, self._next_exchange, now + 1e-3)
+        return max(wake, self._pace.next_exchange, now + 1e-3)
 
 
 @contextmanager
 def simulated(filesystem: Filesystem) -> Iterator[tuple[Clock, Meter]]:
     """Run desipipe's code on a virtual clock and a shared filesystem's latencies."""
     clock, meter = Clock(), Meter(filesystem)
-    modules = ('execution.worker', 'queue.ledger', 'store.journal')
+    duties = ('claiming', 'exchange', 'notes', 'stopping', 'time_limit')
+    modules = (*(f'execution.duties.{name}' for name in duties), 'queue.ledger', 'store.journal')
     patches = [mock.patch(f'desipipe.{module}.time', clock) for module in modules]
     patches.append(mock.patch.object(Journal, 'shared', property(lambda journal: True)))
     for patch in patches:
@@ -329,7 +371,7 @@ def measure(
             clock.now = at
             next_turn = pool[i].turn()
             done = max(done, clock.now)
-            if pool[i]._running or ledger.state.total(PENDING) or pool[i]._unreported:
+            if pool[i].has_work or ledger.state.total(PENDING):
                 heapq.heappush(turns, (next_turn, i))
         assert ledger.state.total(SUCCEEDED) == n and not ledger.state.total(RUNNING)
         taken = done - begun

@@ -29,6 +29,7 @@ from desipipe.errors import (
     TaskFailedError,
     TaskKilledError,
 )
+from desipipe.execution.duties.notes import Notes
 from desipipe.execution.worker import Worker
 from desipipe.provenance import process_alive
 from desipipe.queue.ledger import Ledger
@@ -674,14 +675,14 @@ def test_deleting_without_killing_ends_no_task_for_the_versions_of_another(
             time.sleep(0.01)
         open(os.path.join(folder, ended), 'w').close()
 
-    drain, note_versions = Worker._drain, Worker._note_versions
+    drain, add_versions = Worker._drain, Notes.add_versions
 
     def drain_and_go(worker: Worker) -> None:
         (tmp_path / 'deleted').touch()
         drain(worker)
 
-    def note_and_go(worker: Worker, *args: Any) -> None:
-        note_versions(worker, *args)
+    def note_and_go(notes: Notes, *args: Any) -> None:
+        add_versions(notes, *args)
         (tmp_path / 'noted').touch()
 
     def delete() -> None:
@@ -689,7 +690,7 @@ def test_deleting_without_killing_ends_no_task_for_the_versions_of_another(
         open_queue(queue.folder).delete(kill=False)
 
     monkeypatch.setattr(Worker, '_drain', drain_and_go)
-    monkeypatch.setattr(Worker, '_note_versions', note_and_go)
+    monkeypatch.setattr(Notes, 'add_versions', note_and_go)
     wait(str(tmp_path), 'began-0', 'deleted', 'ended-0')
     wait(str(tmp_path), 'began-1', 'noted', 'ended-1')
     thread = threading.Thread(target=delete)

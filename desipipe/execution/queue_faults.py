@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..errors import DesipipeError, QueueGoneError, QueueVersionError
 from ..queue.ledger import Ledger
@@ -47,6 +47,24 @@ class QueueFaults:
     def text(self) -> str:
         """Reason of the fault that lasts; empty if there is none."""
         return next((text for _, _, text in self._failed.values()), '')
+
+    def attempt(self, action: str, call: Callable[[], object]) -> bool:
+        """Do something with the queue's files, unless it failed a moment ago.
+
+        Returns
+        -------
+        done : bool
+            True when it worked.
+        """
+        if not self.due(action, time.monotonic()):
+            return False
+        try:
+            call()
+        except (OSError, DesipipeError) as exc:
+            self.failed(action, exc)
+            return False
+        self.passed(action)
+        return True
 
     def due(self, action: str, now: float) -> bool:
         """Return True when ``action`` may be tried."""

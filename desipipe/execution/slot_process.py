@@ -54,7 +54,7 @@ class SlotProcess(abc.ABC):
     ahead = AHEAD
     pid: int
     rank_files: Sequence[bytes | Place] = ()
-    """Of several processes, the files that each of them read and wrote."""
+    """Lists of files that each of several processes read and wrote."""
 
     def __init__(self, folder: str, name: str, trusts: Callable[[int], bool], limit: int) -> None:
         self.folder = folder
@@ -66,7 +66,7 @@ class SlotProcess(abc.ABC):
         self._unsent: deque[bytes] = deque()  # packets for which the socket had no room
         self.groups: set[int] = set()
         self.since = time.monotonic()
-        """When the first of ``sent`` began, as far as is known; at first, the slot itself."""
+        """Monotonic time at which the first of ``sent``, or at first the slot, began."""
         self.dying: tuple[str, str] | None = None
         """Kind and text of the cause for which it was killed."""
         self.reaped: int | None = None
@@ -81,12 +81,12 @@ class SlotProcess(abc.ABC):
         self.ended_at = 0.0
         """Monotonic time at which its end was seen, while it is not judged yet."""
         self.shown: list[Ref] = []
-        """What its task displayed that is too large for its output."""
+        """Displays of its task that are too large for its output."""
         self._marker = b'\0desipipe-' + secrets.token_hex(8).encode() + b'\0'
         self._followed = FollowedOutput(folder, name, limit)
         self._oom = OutOfMemoryKills()
         self.last_word: TaskDone | None = None
-        """What one of several processes reported before the others had to be killed."""
+        """Report of one of several processes, before the others had to be killed."""
         with contextlib.ExitStack() as undo:  # when there are no descriptors, or no processes, left
             pipes = [self._pipe(undo), self._pipe(undo)]
             self.out = Stream(pipes[0][0], self._marker, limit)

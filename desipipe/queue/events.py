@@ -123,6 +123,42 @@ class StopLevel(StrEnum):
     """Tasks that run are killed."""
 
 
+class CauseKind(StrEnum):
+    """Why an attempt or a worker ended, where no exception of the task's says it."""
+
+    CANCELLED = 'cancelled'
+    """Someone cancelled the task."""
+    CANCELLED_JOB = 'cancelled-job'
+    """Someone cancelled the job of its worker."""
+    CODE = 'code'
+    """Its code or arguments cannot be read."""
+    ERROR = 'error'
+    EXIT = 'exit'
+    """Its process ended in the middle."""
+    GONE = 'gone'
+    """Its queue was deleted or cleared."""
+    KILLED = 'killed'
+    """Someone killed its worker."""
+    MPI = 'mpi'
+    """The launcher of its MPI processes failed."""
+    NEIGHBOUR = 'neighbour'
+    """The launcher ended its MPI processes because of another task."""
+    REQUEUED = 'requeued'
+    """Its job went back to the queue of the batch system."""
+    SIGNAL = 'signal'
+    """A signal ended its process."""
+    SLOTS = 'slots'
+    """Its worker can start no slots."""
+    STOP_AFTER = 'stop_after'
+    """Its worker has run as many tasks as it was to."""
+    TERMINATED = 'terminated'
+    """Its worker was told to end by a signal."""
+    TIMEOUT = 'timeout'
+    """It reached its own time limit."""
+    WALLTIME = 'walltime'
+    """It reached the time limit of its job."""
+
+
 class Reason(StrEnum):
     """Why a person set states."""
 

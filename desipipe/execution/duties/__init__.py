@@ -1,0 +1,1 @@
+"""Duties of a worker, a module each; ``composition`` composes them."""

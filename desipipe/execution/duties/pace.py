@@ -1,0 +1,55 @@
+"""The pace of a worker: how often it uses the journal, how far ahead it claims."""
+
+from __future__ import annotations
+
+from ...queue.ledger import Ledger
+from ...store.pacing import exchange_spacing_s, look_spacing_s
+
+BATCH_TIME = 0.02  # s of work to have at hand for each slot, at least
+REPORT_AFTER = 0.02  # s that a result waits for others before it is reported, at least
+# An exchange, lock wait included, may take at most 1/REPORT_COST of the time between two.
+REPORT_COST = 10.0
+REPORT_AFTER_MAX_S = 0.2
+# s between two looks at the journal when all slots have work: cancellations and orders can wait so
+# long
+BUSY_LOOK = 0.05
+
+
+class Pace:
+    """The times of a worker's looks at the journal and of its exchanges with it.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._cost_s = 0.0  # of an exchange, lately
+        self.next_exchange = self.next_look = 0.0
+        """Monotonic times before which there is no exchange, and no look."""
+
+    def horizon(self) -> float:
+        """Return the seconds of work to have at hand for each slot."""
+        return max(BATCH_TIME, 2 * self.report_after())
+
+    def report_after(self) -> float:
+        """Return the seconds that a result waits for others before it is reported."""
+        spacing = exchange_spacing_s(len(self._ledger.state.alive), self._ledger.journal.shared)
+        own = min(max(REPORT_AFTER, REPORT_COST * self._cost_s), REPORT_AFTER_MAX_S)
+        return max(own, spacing)
+
+    def look_spacing(self) -> float:
+        """Return the seconds between two looks that many workers on one queue leave."""
+        return look_spacing_s(len(self._ledger.state.alive), self._ledger.journal.shared)
+
+    def note_look(self, now: float) -> None:
+        """Note that the journal is read now."""
+        self.next_look = now + max(BUSY_LOOK, self.look_spacing())
+
+    def note_exchange(self, began: float, ended: float) -> None:
+        """Note an exchange, which also was a look."""
+        self._cost_s += 0.2 * (ended - began - self._cost_s)
+        n, shared = len(self._ledger.state.alive), self._ledger.journal.shared
+        self.next_exchange = ended + exchange_spacing_s(n, shared)
+        self.next_look = max(self.next_look, ended + look_spacing_s(n, shared))
