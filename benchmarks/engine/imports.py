@@ -1,9 +1,11 @@
-"""Measure what ``import desipipe`` costs, beside three modules of the standard library, in fresh
-interpreters.
+"""Measure in fresh interpreters what ``import desipipe`` and ``desipipe status`` cost.
+
+Beside them stand imports of modules that any program like them needs.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -12,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..harness import Figure, Outcome, at_most, column, ratios
+from ..peers import noop
+from . import manager
 
 HEAVY = (
     'numpy',
@@ -38,6 +42,26 @@ def _run(code: str) -> str:
     ).stdout
 
 
+def _processor_s(*argv: str) -> float:
+    """Return the seconds of processor time that a command takes."""
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise AssertionError(f'{argv} failed')
+    return usage.ru_utime + usage.ru_stime
+
+
+def _status(folder: Path, repeats: int) -> dict[str, float]:
+    """Return seconds of processor time of ``desipipe status``, and of imports that it needs."""
+    manager(folder, 'small').python_app(noop).map(i=range(20))
+    command = (sys.executable, '-m', 'desipipe', 'status', '-q', str(folder / 'small'))
+    imports = (sys.executable, '-c', 'import orjson, argparse')
+    times = [(_processor_s(*command), _processor_s(*imports)) for _ in range(repeats + 1)][1:]
+    columns = zip(*times, strict=True)
+    return dict(zip(('status', 'status_imports'), map(statistics.median, columns), strict=True))
+
+
 def measure(folder: Path, repeats: int) -> dict[str, float]:
     """Return seconds of each import: ``whole_…`` of the interpreter, from start to end, and
     ``alone_…`` of the statement; and ``heavy`` modules loaded.
@@ -58,7 +82,8 @@ def measure(folder: Path, repeats: int) -> dict[str, float]:
                 times.setdefault(f'whole_{name}', []).append(whole)
                 times.setdefault(f'alone_{name}', []).append(alone)
     heavy = _run(f'import desipipe, sys; print(sum(name in sys.modules for name in {HEAVY!r}))')
-    return {**{key: statistics.median(value) for key, value in times.items()}, 'heavy': int(heavy)}
+    medians = {key: statistics.median(value) for key, value in times.items()}
+    return {**medians, **_status(folder, repeats), 'heavy': int(heavy)}
 
 
 def figures(rounds: Sequence[Outcome]) -> list[Figure]:
@@ -92,6 +117,13 @@ def figures(rounds: Sequence[Outcome]) -> list[Figure]:
             ratios(rounds, 'alone_names', 'alone_stdlib'),
             'x',
         ),
+        Figure(
+            'import.status',
+            'desipipe status of 20 tasks: times import orjson, argparse (processor time)',
+            ratios(rounds, 'status', 'status_imports'),
+            'x',
+            at_most(1.5),
+        ),
         *(
             Figure(f'import.{key}', text, column(rounds, key, 1e3), 'ms')
             for key, text in (
@@ -101,6 +133,7 @@ def figures(rounds: Sequence[Outcome]) -> list[Figure]:
                 ('whole_desipipe', 'an interpreter that imports desipipe'),
                 ('whole_stdlib', 'one that imports json, argparse, subprocess'),
                 ('whole_nothing', 'one that imports nothing'),
+                ('status', 'desipipe status of 20 tasks: processor time'),
             )
         ),
     ]
