@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ._version import __version__
     from .config import Config
     from .environment import Environment
-    from .execution.manager import spawn
+    from .execution.spawning import spawn
     from .execution.worker import work
     from .file_manager import FileManager
     from .provider import Provider
@@ -64,7 +64,7 @@ _HOME = {
     'kill': 'queue.queue_functions',
     'retry': 'queue.queue_functions',
     'setup_logging': 'utils',
-    'spawn': 'execution.manager',
+    'spawn': 'execution.spawning',
     'wait': 'queue.task',
     'work': 'execution.worker',
 }

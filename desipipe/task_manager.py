@@ -38,7 +38,7 @@ from .serialize.function_source import deserialize_function, serialize_function
 from .utils import BaseClass, faces, trim_memory
 
 if TYPE_CHECKING:
-    from .execution.manager import spawn
+    from .execution.spawning import spawn
     from .execution.worker import work
 
 __all__ = [
@@ -708,7 +708,7 @@ if not TYPE_CHECKING:  # a module's `__getattr__` would hide mistyped names from
         don't need them.
         """
         if name == 'spawn':
-            from .execution.manager import spawn
+            from .execution.spawning import spawn
 
             return spawn
         if name == 'work':

@@ -57,16 +57,18 @@ INSIDE = {
     ),
     'file_manager': 'made values options template folders file history view entry catalogue',
     'execution': (
-        'backoff last_words figures limits mpi_connection output_copy output_pipe queue_faults '
-        'failure_notes shell_contexts shell_programs shell_options shell_refusals protocol '
-        'slot_environment slot_memory sent_tasks shell_template failure slot capture '
-        'slot_exit followed_output slot_process forked_slot mpi_slot mpi_launcher '
-        'mpi_together duties duties.modes duties.durations duties.signals duties.pace '
-        'duties.choice duties.heartbeat duties.notes duties.report duties.rank_files '
-        'duties.time_limit duties.launcher duties.pool duties.held duties.stopping '
-        'duties.job_end duties.nested duties.packets duties.messages duties.slot_ends '
-        'duties.claiming duties.feeding duties.exchange duties.orders duties.task_limits '
-        'duties.idle duties.composition worker manager'
+        'backoff last_words figures limits mpi_connection output_copy output_pipe '
+        'queue_faults failure_notes shell_contexts shell_programs shell_options '
+        'shell_refusals protocol slot_environment slot_memory sent_tasks shell_template '
+        'failure slot capture slot_exit followed_output slot_process forked_slot mpi_slot '
+        'mpi_launcher mpi_together duties duties.modes duties.durations duties.signals '
+        'duties.pace duties.choice duties.heartbeat duties.notes duties.report '
+        'duties.rank_files duties.time_limit duties.launcher duties.pool duties.held '
+        'duties.stopping duties.job_end duties.nested duties.packets duties.messages '
+        'duties.slot_ends duties.claiming duties.feeding duties.exchange duties.orders '
+        'duties.task_limits duties.idle duties.composition worker manager_messages pool '
+        'pools cancelling worker_review job_follower scaling manager_end takeover manager '
+        'spawning'
     ),
     'view': (
         'schema structs appearance text rows queue graph timeline output saved_displays '

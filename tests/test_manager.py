@@ -16,7 +16,7 @@ from polling import TIMEOUT_S, wait_for
 
 from desipipe import Queue, TaskManager, spawn
 from desipipe.errors import ManagerRunningError
-from desipipe.execution.manager import begin
+from desipipe.execution.spawning import begin
 from desipipe.provenance import process_alive
 
 SPAWN = [sys.executable, '-m', 'desipipe', 'spawn', '-q']

@@ -17,7 +17,7 @@ import pytest
 from desipipe import Config, FileManager, Provider, Queue, Scheduler, TaskManager, kill, work
 from desipipe.environment import BaseEnvironment
 from desipipe.errors import UnknownOptionError
-from desipipe.execution.manager import begin
+from desipipe.execution.spawning import begin
 from desipipe.file_manager import (
     BaseFile,
     BaseFileEntry,

@@ -43,7 +43,7 @@ def act(folder, verb):
     if verb in ('clear', 'delete'):
         return getattr(Queue(folder, create=False), verb)(kill=False)
     if verb == 'manager':
-        from desipipe.execution.manager import begin
+        from desipipe.execution.spawning import begin
         return begin(Queue(folder, create=False))
     if verb == 'lease':
         from desipipe.store.lease import Lease

@@ -622,7 +622,7 @@ def fails(real):
 moment = {moment!r}
 if moment == 'follow': journal.follow = fails(journal.follow)
 elif moment == 'write': journal.write = fails(journal.write)
-elif moment == 'poll': manager._poll = fails(manager._poll)
+elif moment == 'poll': manager.follower.poll = fails(manager.follower.poll)
 elif moment == 'beat': Lease.beat = fails(Lease.beat); manager.lease = 0.1
 else:
     real = journal._writable

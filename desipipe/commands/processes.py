@@ -95,7 +95,8 @@ def spawn(args: argparse.Namespace) -> int:
         for queue in queues:
             _background(queue, args)
         return 0
-    from ..execution.manager import Manager, spawn
+    from ..execution.manager import Manager
+    from ..execution.spawning import spawn
     from ..logs import log_to_stderr
 
     log_to_stderr()
@@ -112,7 +113,7 @@ def spawn(args: argparse.Namespace) -> int:
 
 def _background(queue: Queue, args: argparse.Namespace) -> int:
     from ..errors import ManagerRunningError
-    from ..execution.manager import begin
+    from ..execution.spawning import begin
 
     try:
         pid, log = begin(

@@ -173,7 +173,7 @@ class Panel:
         if name == 'retry':
             return f'{plural(len(queue.retry()))} to run again'
         if name == 'spawn':
-            from ..execution.manager import begin
+            from ..execution.spawning import begin
 
             return f'the manager is process {begin(queue)[0]:d}'
         if not asked:  # it can be taken back with a retry, but what ran is lost

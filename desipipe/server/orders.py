@@ -8,7 +8,7 @@ from typing import Any
 
 from ..config import Config
 from ..errors import ConfigError
-from ..execution.manager import begin
+from ..execution.spawning import begin
 from ..outputs.safe import UNNAMED
 from ..queue.location import check_names, find_tasks
 from ..queue.output import untrusted_writer, untrusted_writers
