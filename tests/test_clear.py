@@ -28,9 +28,11 @@ from engine import (
 )
 
 from desipipe.errors import QueueGoneError
-from desipipe.queue.compact import clear, compact, repair
+from desipipe.queue.clearing import clear
+from desipipe.queue.compact import compact
 from desipipe.queue.events import FAILED, RUNNING, STATES, SUCCEEDED
 from desipipe.queue.ledger import Ledger
+from desipipe.queue.repair import repair
 from desipipe.store.files import open_log
 from desipipe.store.lease import Lease
 

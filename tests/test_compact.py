@@ -44,10 +44,11 @@ from engine import (
 
 from desipipe.errors import DiskFullError
 from desipipe.queue.adding import Batch
-from desipipe.queue.compact import compact, repair, sizes
+from desipipe.queue.compact import compact, sizes
 from desipipe.queue.ends import End
 from desipipe.queue.events import CHUNK, FAILED, SUCCEEDED, Ref
 from desipipe.queue.ledger import Ledger
+from desipipe.queue.repair import repair
 from desipipe.queue.task import Future
 from desipipe.serialize import dumps, dumps_arguments
 from desipipe.store.journal import Journal

@@ -18,11 +18,13 @@ from engine import Notes, add, begin, claim, finish, fresh, make_folder, note, t
 from desipipe import Queue
 from desipipe.errors import CorruptJournalError, QueueError
 from desipipe.file_manager.history import attempts
-from desipipe.queue.compact import clear, compact, mend
+from desipipe.queue.clearing import clear
+from desipipe.queue.compact import compact
 from desipipe.queue.ends import End
 from desipipe.queue.events import FAILED, SUCCEEDED
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.output import LiveReader, written
+from desipipe.queue.repair import mend
 from desipipe.queue.state import State
 from desipipe.queue.task_columns import ROWS_FREE
 from desipipe.queue.transactions.attempts import end_event
@@ -209,9 +211,9 @@ def test_many_gaps_do_not_add_up(tmp_path: Path) -> None:
 def test_rows_of_a_queue_that_was_cleared_with_very_many_tasks_count_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ('desipipe.queue.task_columns', 'desipipe.queue.compact'):
+    for module in ('desipipe.queue.task_columns', 'desipipe.queue.carried_events'):
         monkeypatch.setattr(f'{module}.ROWS_FREE', 100)
-    monkeypatch.setattr('desipipe.queue.compact._REACH', 50)
+    monkeypatch.setattr('desipipe.queue.carried_events.ROWS_LEFT_OUT', 50)
     ledger = Ledger(make_folder(tmp_path), None)
     begin(ledger, 'w')
     for i in range(20):

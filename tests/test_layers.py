@@ -46,14 +46,16 @@ INSIDE = {
         'job slurm_options slurm_refusals original slurm_states base slurm_watch local slurm nersc'
     ),
     'queue': (
-        'call_here events event_checks ends task_events process_events faults names original_names lending '
-        'not_a_value place selection sweep versions columns processes task_columns '
-        'requirement_fold attempt_fold task_fold state transactions transactions.tasks '
-        'transactions.processes transactions.attempts transactions.decisions authors uses '
-        'adding queue_reader payload_reader attempt_reader read_only payload_writer task_adder '
-        'decider ledger app compact jobs output waiting sharing arguments task conditions '
-        'explain gathering future_list detached_manager run_here overview removal '
-        'task_addition acceptance folder ending queue queue_functions location'
+        'call_here events event_checks ends task_events process_events faults names '
+        'original_names lending not_a_value place selection sweep versions columns '
+        'processes task_columns requirement_fold attempt_fold task_fold state transactions '
+        'transactions.tasks transactions.processes transactions.attempts '
+        'transactions.decisions authors uses adding queue_reader payload_reader '
+        'attempt_reader read_only payload_writer task_adder decider ledger app repair '
+        'carried_events clearing gathered_ends compacted_tasks compact jobs output waiting '
+        'sharing arguments task conditions explain gathering future_list detached_manager '
+        'run_here overview removal task_addition acceptance folder ending queue '
+        'queue_functions location'
     ),
     'file_manager': 'made values options template folders file history view entry catalogue',
     'execution': (

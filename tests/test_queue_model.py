@@ -29,9 +29,10 @@ from engine import (
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from desipipe.queue.compact import compact, repair
+from desipipe.queue.compact import compact
 from desipipe.queue.events import STATES, state_code
 from desipipe.queue.ledger import Ledger
+from desipipe.queue.repair import repair
 from desipipe.queue.transactions.tasks import code_event
 from desipipe.queue.versions import Version
 

@@ -26,9 +26,10 @@ from engine import (
 )
 
 from desipipe.errors import CorruptJournalError
-from desipipe.queue.compact import compact, mend, restore_header
+from desipipe.queue.compact import compact
 from desipipe.queue.events import FAILED, STATES
 from desipipe.queue.ledger import Ledger
+from desipipe.queue.repair import mend, restore_header
 from desipipe.store.journal import FILE_NAME, encode
 
 N = 24

@@ -22,10 +22,11 @@ from engine import (
     tid,
 )
 
-from desipipe.queue.compact import compact, repair
+from desipipe.queue.compact import compact
 from desipipe.queue.events import FAILED, STATES
 from desipipe.queue.explain import explain
 from desipipe.queue.ledger import Ledger
+from desipipe.queue.repair import repair
 from desipipe.queue.task import Future, Task
 
 

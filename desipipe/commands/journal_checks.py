@@ -23,7 +23,7 @@ NAMED_MAX = 5  # of the same kind to name
 
 def check_repair(queue: Queue, restored: bool) -> Iterator[Finding]:
     """Mend the journal, and tell what was done."""
-    from ..queue.compact import mend
+    from ..queue.repair import mend
 
     done = mend(queue.ledger)
     check = f'{queue.name}: repair'
@@ -164,7 +164,7 @@ def _damage(queue: Queue, check: str, fix: str) -> Iterator[Finding]:
 
 def _losses(queue: Queue, where: str) -> Iterator[Finding]:
     """Count in tasks what is known, what is lost, and what a repair would regain."""
-    from ..queue.compact import lost_tasks, recovered_of
+    from ..queue.repair import lost_tasks, recovered_of
 
     recovered = recovered_of(queue.ledger)
     lost = lost_tasks(queue.ledger, recovered)

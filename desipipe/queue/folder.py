@@ -274,7 +274,7 @@ def restore_first_line(folder: str, config: Config) -> bool:
         Nothing of the journal can be read.
     """
     from ..store.probe import probe
-    from .compact import restore_header
+    from .repair import restore_header
 
     try:
         Ledger(folder, None).close()

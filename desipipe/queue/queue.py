@@ -567,7 +567,7 @@ class Queue(BaseClass):
             from now on, and tasks that run end by themselves: their results are dropped, or taken
             if the same task is added again.
         """
-        from .compact import clear
+        from .clearing import clear
 
         if kill:
             self._ending.stop_all()
@@ -667,7 +667,7 @@ class Queue(BaseClass):
 
         They go to a file ``journal.damaged-…`` of the queue's folder.
         """
-        from .compact import repair
+        from .repair import repair
 
         self.ledger.check_use()
         return repair(self.ledger)

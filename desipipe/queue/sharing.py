@@ -13,8 +13,8 @@ from ..errors import ConfigError, PermissionDeniedError
 from ..security.trust import is_member, look_at
 from ..store import files
 from ..utils import file_mode, is_shared, username
-from .compact import share_journal
 from .ledger import Ledger
+from .repair import share_journal
 
 __all__ = [
     'check_owner',

@@ -1,0 +1,191 @@
+"""Repair of journals: damaged lines go to a file beside them."""
+
+from __future__ import annotations
+
+import bisect
+import os
+import time
+from collections.abc import Iterable
+from typing import BinaryIO, NamedTuple
+
+from ..store import files
+from ..store.files import share
+from ..store.journal import FILE_NAME, VERSION, first_event, replace
+from ..store.lines import scan_lines
+from ..store.lock import QueueLock
+from ..store.recover import Recovered, recover
+from ..store.segment import disk_full
+from .events import Event, EventKind, JournalEvent
+from .ledger import Ledger
+
+
+class Repaired(NamedTuple):
+    """The result of a repair."""
+
+    moved: int
+    """Damaged lines that were moved aside."""
+    regained: int
+    """Lines that were passed over before, since they did not stand in their order."""
+    gaps: int
+    """Places at which lines were removed."""
+    before: int
+    """Tasks that were known before."""
+    after: int
+    lost: int
+    """Tasks that are known by their numbers only, as the lines that added them are damaged or
+    missing.
+    """
+
+
+def repair(ledger: Ledger) -> int:
+    """Move damaged lines of the journal into a file beside it; return how many."""
+    return mend(ledger).moved
+
+
+def mend(ledger: Ledger) -> Repaired:
+    """Move damaged lines of the journal into a file beside it.
+
+    Everything that is whole stays, in its order.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    """
+    ledger.follow()
+    before = len(ledger.state)
+    recovered = recovered_of(ledger)
+
+    def events() -> Iterable[Event]:
+        nonlocal recovered
+        recovered = recovered_of(ledger)
+        put_aside(ledger.folder, ledger.journal.header['gen'], recovered)
+        kept = [plain(line.event) for line in recovered.kept]
+        return [first_event(kept[0]), *kept[1:]]
+
+    gaps = sum(not length for _, length in ledger.state.damage)
+    if recovered.damaged or recovered.regained or gaps:
+        ledger.journal.replaced(events)
+    lost = lost_tasks(ledger, recovered)
+    return Repaired(
+        len(recovered.damaged), recovered.regained, gaps, before, len(ledger.state), lost
+    )
+
+
+def lost_tasks(ledger: Ledger, recovered: Recovered) -> int:
+    """Count the tasks whose lines are damaged, as far as that can be known."""
+    n_rows = len(ledger.state.status)
+    return ledger.state.lost_rows + sum(n for first, n in recovered.added_rows() if first >= n_rows)
+
+
+def restore_header(folder: str, header: Event, lock: str) -> bool:
+    """Restore the first line of a journal; the rest stays as it is recovered.
+
+    Parameters
+    ----------
+    folder : str
+        The queue's folder.
+    header : dict
+        Members of the ``queue`` event, where nothing is left of the old one.
+    lock : str
+        Kind of the queue's lock.
+
+    Returns
+    -------
+    restored : bool
+        ``False`` if nothing of the journal can be read.
+    """
+    with QueueLock(os.path.join(folder, 'lock'), lock):
+        fd = files.open_file(folder, FILE_NAME)
+        try:
+            recovered = recover(scan_lines(fd, 0, os.fstat(fd).st_size))
+        finally:
+            os.close(fd)
+        kept = [plain(line.event) for line in recovered.kept]
+        if not kept:
+            return False
+        old = [
+            event
+            for event in kept
+            if event['e'] == EventKind.QUEUE and event.get('version') == VERSION
+        ]
+        first = first_event(old[0] if old else header)
+        put_aside(folder, first['gen'], recovered)
+        replace(folder, [first, *(event for event in kept if event['e'] != EventKind.QUEUE)])
+    return True
+
+
+def share_journal(ledger: Ledger, group: str) -> None:
+    """Write the group that shares a queue into the first line of its journal.
+
+    With an empty name none does.
+    """
+
+    def events() -> list[JournalEvent]:
+        recovered = recovered_of(ledger)
+        put_aside(ledger.folder, ledger.journal.header['gen'], recovered)
+        kept = [plain(line.event) for line in recovered.kept]
+        header = {key: value for key, value in kept[0].items() if key != 'group'}
+        return [first_event({**header, **({'group': group} if group else {})}), *kept[1:]]
+
+    ledger.journal.replaced(events)
+
+
+def recovered_of(ledger: Ledger) -> Recovered:
+    """Recover the journal as far as it was folded.
+
+    Events that could not be folded are damage.
+    """
+    recovered = recover(ledger.journal.scan())
+    damage = ledger.state.damage
+    starts = [offset for offset, _ in damage]
+
+    def is_damaged(offset: int) -> bool:
+        index = bisect.bisect_right(starts, offset) - 1
+        return index >= 0 and offset < sum(damage[index])
+
+    spoilt = [line for line in recovered.kept if is_damaged(line.offset)]
+    if spoilt:
+        with ledger.journal.open_reader() as file:
+            data = [
+                (line.offset, _bytes_at(file, line.offset, line.end - line.at)) for line in spoilt
+            ]
+        kept = [line for line in recovered.kept if not is_damaged(line.offset)]
+        recovered = recovered._replace(kept=kept, damaged=sorted([*recovered.damaged, *data]))
+    return recovered
+
+
+def _bytes_at(file: BinaryIO, offset: int, length: int) -> bytes:
+    file.seek(offset)
+    return file.read(length)
+
+
+def put_aside(folder: str, generation: str, recovered: Recovered) -> None:
+    """Write the damaged lines of a journal into a file beside it.
+
+    Parameters
+    ----------
+    folder : str
+        The queue's.
+    generation : str
+        That of the journal.
+    recovered : Recovered
+    """
+    if not recovered.damaged:
+        return
+    damaged = [data for _, data in recovered.damaged]
+    name = f'journal.damaged-{time.strftime("%Y%m%d")}-{files.check_name(generation)}'
+    path = os.path.join(folder, name)
+    try:
+        with open(files.open_file(folder, name, os.O_WRONLY | os.O_CREAT), 'wb') as file:
+            file.truncate(0)
+            share(file.fileno(), folder)
+            file.writelines(line if line.endswith(b'\n') else line + b'\n' for line in damaged)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:
+        raise disk_full(exc, path) from exc
+
+
+def plain(event: Event) -> Event:
+    """Return an event without the place where it stands in the journal."""
+    return {key: value for key, value in event.items() if key != 'at'}
