@@ -17,6 +17,7 @@ from .errors import (
     close_names,
 )
 from .layers import Layers, yaml_parser
+from .settings.option_owners import owners_text
 from .utils import BaseClass, BaseDict, is_sequence, mkdir, username
 
 __all__ = [
@@ -599,10 +600,9 @@ class Configurable(BaseClass):
     def __init__(self, **options: Any) -> None:
         for option in options:
             if option not in self.defaults:
-                raise UnknownOptionError(
-                    f'The {self.kind} {self.label} has no option {option!r}; '
-                    f'{_valid("options", option, self.defaults)}'
-                )
+                near = _valid('options', option, self.defaults) + owners_text(type(self), option)
+                message = f'The {self.kind} {self.label} has no option {option!r}; {near}'
+                raise UnknownOptionError(message)
         for option, default in self.defaults.items():
             setattr(self, option, self.check(option, options.get(option, default)))
 

@@ -7,7 +7,7 @@ import itertools
 import os
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Never
 
 from .config import Config
 from .environment import BaseEnvironment, Environment, change_environ, get_environ
@@ -35,6 +35,7 @@ from .queue.uses import Use
 from .scheduler import BaseScheduler, Scheduler, get_scheduler
 from .serialize import Code
 from .serialize.function_source import deserialize_function, serialize_function
+from .settings.option_owners import refuse
 from .utils import BaseClass, faces, trim_memory
 
 if TYPE_CHECKING:
@@ -113,9 +114,8 @@ class VarType:
     ALL: ClassVar[list[str]] = [POSITIONAL_OR_KEYWORD, KEYWORD_ONLY, VAR_POSITIONAL, VAR_KEYWORD]
 
 
-task_states = TaskState.ALL
-queue_states = QueueState.ALL
-var_types = VarType.ALL
+task_states, queue_states, var_types = TaskState.ALL, QueueState.ALL, VarType.ALL
+_SETTINGS = ('queue', 'environ', 'scheduler', 'provider')
 
 
 class TaskManager(BaseClass):
@@ -139,7 +139,9 @@ class TaskManager(BaseClass):
         environ: BaseEnvironment | Mapping[str, Any] | str | None = None,
         scheduler: BaseScheduler | Mapping[str, Any] | str | None = None,
         provider: BaseProvider | Mapping[str, Any] | str | None = None,
+        **unknown: Never,
     ) -> None:
+        refuse('A task manager', unknown, _SETTINGS, BaseScheduler, BaseProvider)
         self.queue: Queue | None = Queue(queue) if isinstance(queue, str) else queue
         config = self._config
         self.environ = Environment(
@@ -172,11 +174,8 @@ class TaskManager(BaseClass):
         new = TaskManager.__new__(TaskManager)
         new.__dict__.update(self.__dict__)
         new._spec = None
+        refuse('A task manager', kwargs, _SETTINGS, BaseScheduler, BaseProvider)
         for key, value in kwargs.items():
-            if key not in ('queue', 'environ', 'scheduler', 'provider'):
-                raise UnknownOptionError(
-                    f'a task manager has no option {key!r}: use queue, environ, scheduler, provider'
-                )
             if key == 'queue':
                 new.queue = Queue(value) if isinstance(value, str) else value
             elif key == 'environ':

@@ -34,7 +34,7 @@ LAYERS = {
 }
 INSIDE = {
     'outputs': 'cell_traceback library_displays notebook thumbnails safe',
-    'settings': 'parts carried process',
+    'settings': 'option_owners parts carried process',
     'security': 'secrets trust',
     'store': 'files lines probe watch lock writing segment journal pacing lease recover',
     'serialize': (

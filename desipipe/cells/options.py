@@ -80,11 +80,21 @@ class _Parser(argparse.ArgumentParser):
                 f'{self.prog} has no option {word}: {close_names(word, options, 20)}; nothing was '
                 'added'
             )
+        self.option(arguments[0])
         self.sweep(arguments[0])
         raise CellError(
             f'{self.prog}: {word!r} is one word too many. Nothing was added. Quote what holds '
             'blanks.'
         )
+
+    def option(self, word: str) -> None:
+        """Refuse an option that is written like an argument of Python: ``workers=2``."""
+        name, equals, value = word.partition('=')
+        option = f'--{name.replace("_", "-")}'
+        if equals and option in self._option_string_actions:
+            raise CellError(
+                f'{word!r} is no option. Nothing was done. Did you mean {option} {value}?'
+            )
 
     def sweep(self, word: str) -> None:
         """Refuse a sweep where a name is meant: a second one after one ``--for``."""

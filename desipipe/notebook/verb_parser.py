@@ -10,7 +10,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ..cells.option_types import positive
+from ..cells.options import cell_parser
 from ..commands.common import Parser, Verbs, add_queue
+from ..commands.habits import find_verb
 from ..commands.parser import build_parser, parse
 from ..errors import DesipipeError
 from .commands import PROG, typed
@@ -121,7 +123,17 @@ def parse_verb(argv: Sequence[str]) -> argparse.Namespace | None:
     except SystemExit as exc:  # which would end the kernel
         if not exc.code:
             return None
-        raise CommandError(err.getvalue().strip().removeprefix(f'{PROG}: ')) from None
+        message = err.getvalue().strip().removeprefix(f'{PROG}: ')
+        raise CommandError(message + _as_cell(argv)) from None
+
+
+def _as_cell(argv: Sequence[str]) -> str:
+    """Return what begins a task cell, if that may be what was meant; else nothing."""
+    options = cell_parser()._option_string_actions
+    verb = find_verb(argv, Verbs.of(verb_parser()))
+    if verb is not None or not (argv[0] in options or set(argv[1:]) & options.keys()):
+        return ''
+    return f' To make a task of a cell, begin it with:\n%{PROG} {" ".join(argv)}'
 
 
 def _elsewhere(args: argparse.Namespace) -> None:

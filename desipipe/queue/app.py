@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from .. import provenance
-from ..errors import NotSerializableError, UnknownOptionError, close_names
+from ..errors import NotSerializableError, UnknownOptionError
 from ..serialize import (
     Code,
     Payload,
@@ -30,6 +30,7 @@ from ..serialize import (
 from ..serialize.identity import SMALL
 from ..serialize.plain import ATOMS
 from ..settings.carried import carried_settings
+from ..settings.option_owners import refuse, unknown_argument
 from ..terminal import visible
 from ..utils import BaseClass
 from .adding import Batch
@@ -97,12 +98,7 @@ class App(BaseClass):
                 'anything is computed. Make it an ordinary function.'
             )
         self.inputs = _check_inputs(options.pop('inputs', 'path'))
-        for key in options:
-            if key not in _OPTIONS:
-                raise UnknownOptionError(
-                    f'An app has no option {key!r}: '
-                    f'{close_names(key, (*_OPTIONS, "inputs", "skip", "name", "state"), n=10)}'
-                )
+        refuse('An app', options, (*_OPTIONS, 'inputs', 'skip', 'name', 'state'))
         self.func = func
         self.kind = kind
         self.name = name or str(getattr(func, '__name__', type(func).__name__))
@@ -188,9 +184,9 @@ class App(BaseClass):
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as exc:
-            raise TypeError(
-                f'{self.name}(): {exc}; nothing was added. Its signature is {self.name}{signature}'
-            ) from None
+            problem = unknown_argument(signature, kwargs) or exc
+            message = f'{problem}; nothing was added. Its signature is {self.name}{signature}'
+            raise TypeError(f'{self.name}(): {message}') from None
         bound.apply_defaults()
         arguments: dict[str, Any] = {}
         for name, value in bound.arguments.items():

@@ -7,6 +7,8 @@ from enum import StrEnum
 from struct import Struct
 from typing import Any, NamedTuple
 
+from ..errors import UnknownNameError, close_names
+
 Event = dict[str, Any]
 """An event that was read, as its line in the journal has it."""
 JournalEvent = Mapping[str, Any]
@@ -54,15 +56,14 @@ def state_code(name: str) -> int:
 
     Raises
     ------
-    ValueError
+    UnknownNameError
         Listing the valid names.
     """
     try:
         return STATES.index(name.upper())
     except ValueError:
-        raise ValueError(
-            f'There is no task state {name!r}: use one of {", ".join(STATES)}'
-        ) from None
+        near = close_names(name.upper(), STATES, n=len(STATES))
+        raise UnknownNameError(f'There is no task state {name!r}: {near}') from None
 
 
 class EventKind(StrEnum):

@@ -6,11 +6,12 @@ import contextlib
 import os
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from ..config import Config
 from ..errors import QueueGoneError
 from ..serialize import Code
+from ..settings.option_owners import refuse
 from ..terminal import visible
 from ..utils import BaseClass
 from .acceptance import accept_result
@@ -81,7 +82,9 @@ class Queue(BaseClass):
         spawn: bool = False,
         config: Config | None = None,
         group: str | None = None,
+        **unknown: Never,
     ) -> None:
+        refuse('A queue', unknown, ('base_dir', 'create', 'spawn', 'config', 'group'))
         self.config = config or Config()
         self.folder: str = (
             name.folder if isinstance(name, Queue) else queue_folder(name, base_dir, self.config)
