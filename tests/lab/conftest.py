@@ -108,16 +108,11 @@ class Lab:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                self.request('api')
-                return
-            except OSError as exc:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    self.stop()
-                    raise RuntimeError(f'JupyterLab gave no answer ({exc}):\n{self.log}') from exc
-                time.sleep(0.05)
+        try:
+            wait_for_answer(self.process, lambda: self.request('api'))
+        except RuntimeError as exc:
+            self.stop()
+            raise RuntimeError(f'{exc}\n{self.log}') from exc
 
     def stop(self) -> None:
         """End the server and its kernels."""
@@ -193,6 +188,46 @@ def need_lab() -> None:
         pytest.skip('the front end is not built; try: make labextension')
 
 
+def install_front_end(data: Path, config: Path) -> None:
+    """Put the front end into fresh folders of Jupyter's data and configuration."""
+    # Whatever the environment has of the front end: that of this checkout is tested.
+    (data / 'labextensions').mkdir(parents=True)
+    (data / 'labextensions' / 'desipipe-lab').symlink_to(FRONT_END)
+    # Without the question whether one wants news, which lies over a corner of the page.
+    (config / 'labconfig').mkdir(parents=True)
+    (config / 'labconfig' / 'page_config.json').write_text(
+        json.dumps({'disabledExtensions': {'@jupyterlab/apputils-extension:announcements': True}})
+    )
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment without what says where Jupyter and desipipe have their files."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(('JUPYTER', 'IPYTHON', 'DESIPIPE'))
+    }
+
+
+def wait_for_answer(process: subprocess.Popen[bytes], ask: Callable[[], object]) -> None:
+    """Ask a server that was just started until it answers.
+
+    Raises
+    ------
+    RuntimeError
+        It gave no answer, or has ended.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            ask()
+            return
+        except (OSError, ValueError) as exc:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f'The server gave no answer ({exc}).') from exc
+            time.sleep(0.05)
+
+
 def start_lab(
     home: Path,
     *options: str,
@@ -223,23 +258,11 @@ def start_lab(
     """
     workdir = home / 'work'
     config = home / 'jupyter' / 'config'
-    for folder in (workdir, home / 'queues', home / 'config', config / 'labconfig'):
+    for folder in (workdir, home / 'queues', home / 'config'):
         folder.mkdir(parents=True, exist_ok=True)
-    # Whatever the environment has of the front end: that of this checkout is tested.
-    extensions = home / 'jupyter' / 'data' / 'labextensions'
-    extensions.mkdir(parents=True)
-    (extensions / 'desipipe-lab').symlink_to(FRONT_END)
-    # Without the question whether one wants news, which lies over a corner of the page.
-    (config / 'labconfig' / 'page_config.json').write_text(
-        json.dumps({'disabledExtensions': {'@jupyterlab/apputils-extension:announcements': True}})
-    )
+    install_front_end(home / 'jupyter' / 'data', config)
     token = secrets.token_hex(16)
-    environ = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(('JUPYTER', 'IPYTHON', 'DESIPIPE'))
-    }
-    environ |= {
+    environ = clean_environment() | {
         'HOME': str(home),
         'IPYTHONDIR': str(home / 'ipython'),
         'JUPYTER_CONFIG_DIR': str(config),

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Any
 
 from polling import wait_for
 
-from .conftest import FRONT_END, ROOT, Lab
+from .conftest import ROOT, Lab, clean_environment, install_front_end, wait_for_answer
 from .gated import PATIENCE
 
 PROXY = ROOT / 'node_modules' / '.bin' / 'configurable-http-proxy'
@@ -122,18 +121,8 @@ def start_hub(folder: Path, *users: str) -> Hub:
     url, token = f'http://127.0.0.1:{outer}{PREFIX}/', secrets.token_hex(16)
     (folder / 'config.py').write_text(CONFIG)
     data, config = folder / 'share' / 'jupyter', folder / 'etc' / 'jupyter'
-    (data / 'labextensions').mkdir(parents=True)
-    (data / 'labextensions' / 'desipipe-lab').symlink_to(FRONT_END)
-    (config / 'labconfig').mkdir(parents=True)
-    (config / 'labconfig' / 'page_config.json').write_text(
-        json.dumps({'disabledExtensions': {'@jupyterlab/apputils-extension:announcements': True}})
-    )
-    environ = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(('JUPYTER', 'IPYTHON', 'DESIPIPE'))
-    }
-    environ |= {
+    install_front_end(data, config)
+    environ = clean_environment() | {
         'HUB_URL': url,
         'HUB_INNER_URL': f'http://127.0.0.1:{inner}',
         'HUB_PROXY': str(PROXY),
@@ -153,16 +142,12 @@ def start_hub(folder: Path, *users: str) -> Hub:
             start_new_session=True,
         )
     hub = Hub(url, token, folder, process)
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            hub.request('')
-            return hub
-        except (OSError, ValueError) as exc:
-            if process.poll() is not None or time.monotonic() > deadline:
-                hub.stop()
-                raise RuntimeError(f'JupyterHub gave no answer ({exc}):\n{hub.log}') from exc
-            time.sleep(0.05)
+    try:
+        wait_for_answer(process, lambda: hub.request(''))
+    except RuntimeError as exc:
+        hub.stop()
+        raise RuntimeError(f'{exc}\n{hub.log}') from exc
+    return hub
 
 
 def _free_ports(n: int) -> list[int]:
