@@ -36,7 +36,7 @@ INSIDE = {
     'outputs': 'cell_traceback library_displays notebook thumbnails safe',
     'settings': 'option_owners parts carried process',
     'security': 'secrets trust',
-    'store': 'files lines probe watch lock writing segment journal pacing lease recover',
+    'store': 'files lines probe watch lock writing segment journal pacing process_usage lease recover',
     'serialize': (
         'annotations class_registry function_source makers plain confined encoder '
         'library_reducers source arrays hints modules carried class_content memory tables '

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..terminal import visible
-from ..utils import format_count, plural
+from ..utils import format_bytes, format_count, plural
 from ..view.appearance import APPEARANCES, CONDITION_APPEARANCES
 from ..view.queue import job_groups
 from ..view.text import (
@@ -238,6 +238,9 @@ def _worker_text(worker: WorkerView, job: JobView | None, now: float) -> str:
     about = [plural(worker['slots'], 'slot')]
     if job is not None:
         about += [job['reason'], '' if job['ends'] is None else left_text(job['ends'], now)]
+    if worker['cpu'] is not None:
+        about.append(f'{worker["cpu"]:.1f} CPUs')
+        about.append('' if worker['memory'] is None else format_bytes(worker['memory']))
     details = ', '.join(filter(None, about))
     return f'  worker {worker["job"]} on {worker["host"]}, {details}: {doing}{_alive(worker)}'
 

@@ -17,6 +17,7 @@ from ..errors import QueueGoneError, UnsafeFileError
 from ..machine import machine, process_alive, process_start
 from .files import lease_file, open_file, read_file, remove, share
 from .pacing import LEASE_READS_PER_S, lease_spacing_s
+from .process_usage import ProcessUsage
 from .segment import disk_full
 
 LEASE = 30.0  # s without a beat after which a holder on another machine counts as dead
@@ -26,6 +27,8 @@ _MEMBERS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(('name', 'host', 'boot', 'beat', 'trouble', 'stop'), (str,)),
     **dict.fromkeys(('pid', 'pidns'), (int,)),
     'start': (int, type(None)),
+    'cpu': (int, float),
+    'memory': (int,),
 }
 _LOOK_MOST = 2.0  # s of silence that one look may add
 
@@ -60,6 +63,7 @@ class Lease:
         self.shared = shared
         self.trouble = ''
         """Text for people about what the holder cannot do at the moment."""
+        self._usage = ProcessUsage()
         self._count = 0
         self._fd = -1
         here = machine()
@@ -99,7 +103,12 @@ class Lease:
         self._count += 1
         # Always the same length, overwritten in place: no reader sees half a record, and a full
         # disk stops no heart.
-        record = {'beat': f'{self._count:020d}', **self.record, 'trouble': self.trouble}
+        record = {
+            'beat': f'{self._count:020d}',
+            **self.record,
+            'trouble': self.trouble,
+            **self._usage(),
+        }
         os.pwrite(self._fd, orjson.dumps(record).ljust(_RECORD), 0)
         if self.shared:
             os.fsync(self._fd)

@@ -57,7 +57,6 @@ if TYPE_CHECKING:
         QueueFacts,
         QueueSummary,
         RelativeView,
-        RunningTask,
         TaskDetail,
         TaskLabel,
         TaskState,
@@ -375,7 +374,7 @@ def _group(state: JobState, reason: str, jobs: list[JobView]) -> JobGroup:
 
 def _worker(ledger: AttemptReader, worker: Any, observer: Observer | None) -> WorkerView:
     rows = worker.rows_in_slots()  # it may hold many short tasks
-    record = read_lease(ledger.folder, worker.name)
+    record = read_lease(ledger.folder, worker.name) or {}
     return {
         'name': worker.name,
         'host': worker.host,
@@ -384,17 +383,17 @@ def _worker(ledger: AttemptReader, worker: Any, observer: Observer | None) -> Wo
         'mid': worker.mid or '',
         'slots': worker.slots,
         'since': worker.time,
-        'alive': _alive(record, worker.name, observer),
+        'alive': _alive(record or None, worker.name, observer),
         'stopping': worker.stop is not None,
-        'trouble': (record or {}).get('trouble', ''),
+        'trouble': record.get('trouble', ''),
         'running': len(worker.rows) - worker.claimed,
         'claimed': worker.claimed,
-        'tasks': [_running(ledger, row) for row in rows],
+        'tasks': [
+            {**task_label(ledger, row), 'since': ledger.state.started.get(row)} for row in rows
+        ],
+        'cpu': record.get('cpu'),
+        'memory': record.get('memory'),
     }
-
-
-def _running(ledger: AttemptReader, row: int) -> RunningTask:
-    return {**task_label(ledger, row), 'since': ledger.state.started.get(row)}
 
 
 def task_label(ledger: AttemptReader, row: int) -> TaskLabel:

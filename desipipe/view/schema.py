@@ -128,6 +128,10 @@ class WorkerView(TypedDict):
     """Number of tasks it runs next."""
     tasks: list[RunningTask]
     """Those in its slots."""
+    cpu: float | None
+    """Number of processors that it and its tasks kept busy of late; None where it is unknown."""
+    memory: int | None
+    """Resident bytes of it and its tasks; None where it is unknown."""
 
 
 JobState = Literal['pending', 'running', 'withdrawn']

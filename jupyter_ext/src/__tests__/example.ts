@@ -144,6 +144,8 @@ export function worker(changes: Partial<IWorkerView> = {}): IWorkerView {
     running: 1,
     claimed: 0,
     tasks: [{ tid: 'abc', name: 'power', index: 12, since: 950 }],
+    cpu: null,
+    memory: null,
     ...changes
   };
 }

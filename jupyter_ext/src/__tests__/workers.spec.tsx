@@ -54,6 +54,13 @@ describe('Workers', () => {
   const click = (selector: string) =>
     act(() => host.querySelector<HTMLElement>(selector)!.click());
 
+  it('tells what a worker uses', () => {
+    show(of([worker({ cpu: 3.72, memory: 2e9 })]));
+    expect(lines()[0]).toBe('slurm 4411_2 nid1 · 3.7 CPUs · 2 GB');
+    show(of([worker({ cpu: 0.96 })]));
+    expect(lines()[0]).toBe('slurm 4411_2 nid1 · 1 CPU');
+  });
+
   it('tells of processes of this machine', () => {
     show(
       of([

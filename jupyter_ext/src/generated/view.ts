@@ -115,6 +115,10 @@ export interface IWorkerView {
   claimed: number;
   /** Those in its slots. */
   tasks: IRunningTask[];
+  /** Number of processors that it and its tasks kept busy of late; None where it is unknown. */
+  cpu: number | null;
+  /** Resident bytes of it and its tasks; None where it is unknown. */
+  memory: number | null;
 }
 
 /** A job of a batch system that has not ended. */

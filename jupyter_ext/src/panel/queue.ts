@@ -6,6 +6,9 @@ import { FollowedModel } from './followed';
 import { TasksModel } from './tasks';
 import type { IAppView, IQueueView } from './tokens';
 
+/** ms after which workers are asked again what they use, also where nothing happens. */
+const USAGE = 10_000;
+
 /** All there is to see of a queue, and its tasks, while someone looks. */
 export class QueueModel extends FollowedModel {
   constructor(follower: Follower, folder: string, interval = 250) {
@@ -26,11 +29,22 @@ export class QueueModel extends FollowedModel {
 
   protected async look(): Promise<boolean> {
     this.tasks.touch();
-    this._summary = await this.follower.api.look('queue', {
+    clearTimeout(this._timer);
+    this._summary = await this.follower.api.look<IQueueView>('queue', {
       queue: this.folder
     });
+    if (this._summary.workers.length && this.visible) {
+      this._timer = setTimeout(() => this.refresh(), USAGE);
+    }
     return true;
   }
 
+  protected override onVisible(visible: boolean): void {
+    if (!visible) {
+      clearTimeout(this._timer);
+    }
+  }
+
   private _summary: IQueueView | null = null;
+  private _timer: ReturnType<typeof setTimeout> | undefined;
 }

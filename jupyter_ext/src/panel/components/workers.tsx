@@ -5,7 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { closeIcon } from '@jupyterlab/ui-components';
 import React from 'react';
 
-import { ago, duration, moment, number } from '../../format';
+import { ago, bytes, duration, moment, number } from '../../format';
 import {
   IJobView,
   IQueueView,
@@ -188,6 +188,15 @@ function Worker(
             worker.host,
             words,
             worker.claimed ? trans.__('%1 claimed', worker.claimed) : '',
+            worker.cpu === null
+              ? ''
+              : trans._n(
+                  '%2 CPU',
+                  '%2 CPUs',
+                  Math.round(10 * worker.cpu) === 10 ? 1 : 2,
+                  number(worker.cpu, 1)
+                ),
+            worker.memory === null ? '' : bytes(worker.memory, trans),
             worker.trouble,
             job && jobWords(job, trans),
             job && timeLeft(job, props.now, trans)
