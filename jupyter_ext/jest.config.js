@@ -11,7 +11,9 @@ const esModules = [
   '@jupyterlab/',
   '@rjsf',
   'color',
+  'd3-',
   'exenv-es6',
+  'internmap',
   'lib0',
   'lodash-es',
   'marked',
@@ -35,6 +37,7 @@ module.exports = {
   testRegex: 'src/.*\\.spec\\.tsx?$',
   transform: {
     ...base.transform,
+    '^.+\\.mjs$': 'babel-jest',
     '^.+\\.tsx?$': [
       'ts-jest/legacy',
       { tsconfig: '<rootDir>/tsconfig.test.json' }

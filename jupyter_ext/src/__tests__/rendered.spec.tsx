@@ -7,18 +7,28 @@ import { readFileSync } from 'fs';
 import { resolve } from 'path';
 import React, { act } from 'react';
 
-import { Status } from '../components/status';
+import { Status, stateWords } from '../components/status';
+import { AppTable } from '../panel/components/apps';
+import { QueueList } from '../panel/components/queuelist';
 import { QueueView } from '../panel/components/queueview';
+import { TaskLine } from '../panel/components/tasklist';
 import { TaskView } from '../panel/components/taskview';
+import { GraphView } from '../panel/pictures/graphview';
+import type { IPalette } from '../panel/pictures/palette';
+import { TimelineView } from '../panel/pictures/timelineview';
 import { TasksModel } from '../panel/tasks';
 import {
+  IAppView,
+  IGraphView,
   IListedQueue,
   IQueueView,
+  ITaskRow,
   ITaskView,
+  ITimelineView,
   NO_FILTER
 } from '../panel/tokens';
 import type { Api } from '../request';
-import { ICellView } from '../tokens';
+import { ICellView, STATES } from '../tokens';
 import { host, root } from './host';
 
 const VIEWS = resolve(__dirname, '../../../tests/views');
@@ -30,8 +40,33 @@ const unrendered: Record<string, Record<string, string>> = read(
 )['lab'];
 const trans = nullTranslator.load('desipipe');
 const nothing = () => undefined;
-const log = { lines: [], dropped: 0, isOver: true, attempt: 0 } as never;
+const log = {
+  lines: [],
+  times: [],
+  dropped: 0,
+  isOver: true,
+  attempt: 0
+} as never;
 const silent = { look: () => new Promise(() => 0) } as unknown as Api;
+
+const colours: IPalette = {
+  background: 'white',
+  raised: 'silver',
+  text: 'black',
+  quiet: 'gray',
+  line: 'gray',
+  font: 'sans-serif',
+  states: Object.fromEntries(
+    [...STATES, 'BLOCKED', 'SUPERSEDED'].map(state => [state, state])
+  ) as IPalette['states']
+};
+
+/** jsdom lays nothing out. */
+class NoResizes {
+  observe = nothing;
+  unobserve = nothing;
+  disconnect = nothing;
+}
 
 const FACES: Record<string, (view: never) => JSX.Element> = {
   CellView: (summary: ICellView) => (
@@ -64,6 +99,86 @@ const FACES: Record<string, (view: never) => JSX.Element> = {
       onEndWorker={nothing}
       onTask={nothing}
       onTasks={nothing}
+      trans={trans}
+    />
+  ),
+  QueueLine: (line: IListedQueue) => (
+    <>
+      {[null, line.folder].map(open => (
+        <QueueList
+          key={`${open}`}
+          lines={[line]}
+          problem=""
+          lost={false}
+          heard={0}
+          open={open}
+          onToggle={nothing}
+          onDismiss={nothing}
+          onCommand={nothing}
+          onMenu={nothing}
+          trans={trans}
+        >
+          {() => (
+            <QueueView
+              line={line}
+              summary={null}
+              problem=""
+              filter={NO_FILTER}
+              workers={true}
+              tasks={new TasksModel(silent, '')}
+              words={() => ''}
+              onCommand={nothing}
+              onFilter={nothing}
+              onWorkers={nothing}
+              onEndWorker={nothing}
+              onTask={nothing}
+              onTasks={nothing}
+              trans={trans}
+            />
+          )}
+        </QueueList>
+      ))}
+    </>
+  ),
+  TaskRow: (task: ITaskRow) => (
+    <TaskLine
+      id="line"
+      place={0}
+      total={1}
+      top={0}
+      task={task}
+      active={false}
+      selected={false}
+      onClick={nothing}
+      words={stateWords(trans)}
+      trans={trans}
+    />
+  ),
+  AppView: (app: IAppView) => (
+    <AppTable apps={[app]} onApp={nothing} trans={trans} />
+  ),
+  GraphView: (graph: IGraphView) => (
+    <GraphView
+      graph={graph}
+      queue="test"
+      colours={colours}
+      unfolded={[]}
+      onUnfold={nothing}
+      onTask={nothing}
+      onSave={nothing}
+      trans={trans}
+    />
+  ),
+  TimelineView: (timeline: ITimelineView) => (
+    <TimelineView
+      timeline={timeline}
+      queue="test"
+      whole={[1700000000, 1700000100]}
+      now={1700000090}
+      colours={colours}
+      onPart={nothing}
+      onTask={nothing}
+      onSave={nothing}
       trans={trans}
     />
   ),
@@ -150,6 +265,7 @@ function missing(name: string): { left: string[]; rendered: string[] } {
   const seen = new Map<string, boolean>();
   for (const sample of samples[name]) {
     const before = shown(FACES[name], sample);
+    expect(before).toMatch(/^</); // else it can't be shown
     for (const { path, find } of leaves(sample)) {
       const [container, key] = find(sample as Container);
       const changed = others(key, container[key]).some(value => {
@@ -174,6 +290,7 @@ function missing(name: string): { left: string[]; rendered: string[] } {
 describe('members of views', () => {
   beforeEach(() => {
     jest.spyOn(console, 'error').mockImplementation(nothing);
+    Object.assign(globalThis, { ResizeObserver: NoResizes });
   });
 
   it.each(Object.keys(FACES))('of %s are rendered', name => {

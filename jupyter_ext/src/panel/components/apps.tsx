@@ -64,43 +64,56 @@ function Table({ load, version, onApp, trans }: IAppsProps): JSX.Element {
   return (
     <div className="jp-desipipe-scroll jp-desipipe-apps">
       {problem && <p role="alert">{problem}</p>}
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">{trans.__('App')}</th>
-            <th scope="col">{trans.__('Succeeded')}</th>
-            <th scope="col">{trans.__('Failed')}</th>
-            <th scope="col">{trans.__('Median')}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {apps?.map(app => (
-            <tr key={app.name}>
-              <td>
-                <Link
-                  title={trans.__('Show these tasks')}
-                  onClick={() => onApp(app.name)}
-                >
-                  {app.name}
-                </Link>
-              </td>
-              <td className="jp-desipipe-right">
-                {number(app.counts.SUCCEEDED ?? 0)} / {number(app.total)}
-              </td>
-              <td className="jp-desipipe-right" data-state="FAILED">
-                {app.failed > 0 && (
-                  <>
-                    <Symbol text="✕" /> {number(app.failed)}
-                  </>
-                )}
-              </td>
-              <td className="jp-desipipe-right">
-                {app.median === null ? '' : duration(app.median, trans)}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      <AppTable apps={apps ?? []} onApp={onApp} trans={trans} />
     </div>
+  );
+}
+
+/** A row for each app. */
+export function AppTable({
+  apps,
+  onApp,
+  trans
+}: Pick<IAppsProps, 'onApp' | 'trans'> & {
+  apps: readonly IAppView[];
+}): JSX.Element {
+  return (
+    <table>
+      <thead>
+        <tr>
+          <th scope="col">{trans.__('App')}</th>
+          <th scope="col">{trans.__('Succeeded')}</th>
+          <th scope="col">{trans.__('Failed')}</th>
+          <th scope="col">{trans.__('Median')}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {apps.map(app => (
+          <tr key={app.name}>
+            <td>
+              <Link
+                title={trans.__('Show these tasks')}
+                onClick={() => onApp(app.name)}
+              >
+                {app.name}
+              </Link>
+            </td>
+            <td className="jp-desipipe-right">
+              {number(app.counts.SUCCEEDED ?? 0)} / {number(app.total)}
+            </td>
+            <td className="jp-desipipe-right" data-state="FAILED">
+              {app.failed > 0 && (
+                <>
+                  <Symbol text="✕" /> {number(app.failed)}
+                </>
+              )}
+            </td>
+            <td className="jp-desipipe-right">
+              {app.median === null ? '' : duration(app.median, trans)}
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
   );
 }

@@ -143,7 +143,7 @@ export function TaskList(props: ITaskListProps): JSX.Element {
     >
       <div role="presentation" style={{ height: rows.getTotalSize() }}>
         {items.map(item => (
-          <Line
+          <TaskLine
             key={item.index}
             id={`${id}${item.index}`}
             place={item.index}
@@ -166,7 +166,8 @@ export function TaskList(props: ITaskListProps): JSX.Element {
   );
 }
 
-interface ILineProps {
+/** Properties of {@link TaskLine}. */
+export interface ILineProps {
   id: string;
   place: number;
   total: number;
@@ -179,9 +180,9 @@ interface ILineProps {
   trans: TranslationBundle;
 }
 
-/** While one scrolls, nearly all lines stay what they are. */
-const Line = React.memo(
-  function Line({ task, trans, words, ...props }: ILineProps): JSX.Element {
+/** A task in the list; while one scrolls, nearly all lines stay what they are. */
+export const TaskLine = React.memo(
+  function TaskLine({ task, trans, words, ...props }: ILineProps): JSX.Element {
     const state = task && shownState(task);
     const more = task && (task.cause || facts(task, trans));
     return (
