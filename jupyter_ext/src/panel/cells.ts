@@ -90,6 +90,12 @@ function squeezed(code: string): string {
     .join('\n');
 }
 
+/** A notebook, and the place of a cell in it. */
+type Found = [NotebookPanel, number];
+
+/** Key of the metadata by which a record is told from its notebook; also in desipipe/record/digests.py. */
+const RECORD = 'desipipe_record';
+
 /** Finds cells in notebooks. */
 export class Cells {
   constructor(
@@ -108,17 +114,7 @@ export class Cells {
     task: ITaskView,
     reveal: (panel: NotebookPanel) => void
   ): Promise<boolean> {
-    let found = this._open(folder, task);
-    if (!found) {
-      const path = await this._search(folder, task);
-      const panel = path ? this._documents?.openOrReveal(path) : undefined;
-      if (!panel) {
-        return false;
-      }
-      await (panel as NotebookPanel).revealed;
-      await (panel as NotebookPanel).context.ready;
-      found = this._open(folder, task);
-    }
+    const found = await this._find(folder, task);
     if (!found) {
       return false;
     }
@@ -144,13 +140,36 @@ export class Cells {
     return found;
   }
 
-  /** The panel, and the place of the cell in it, among the notebooks that are open. */
+  /** The panel, which may have to be opened, and the place of the cell in it: of a record only where the notebook is gone. */
+  private async _find(folder: string, task: ITaskView): Promise<Found | null> {
+    const open = this._open(folder, task, false);
+    if (open) {
+      return open;
+    }
+    const [notebook, record] = await this._search(folder, task);
+    const openRecord = notebook ? null : this._open(folder, task, true);
+    const path = notebook ?? record;
+    if (openRecord || path === null) {
+      return openRecord;
+    }
+    const panel = this._documents?.openOrReveal(path) as
+      NotebookPanel | undefined;
+    await panel?.revealed;
+    await panel?.context.ready;
+    return this._open(folder, task, notebook === null);
+  }
+
+  /** The panel, and the place of the cell in it, among the notebooks (or the records) that are open. */
   private _open(
     folder: string,
-    task: ITaskView
-  ): [NotebookPanel, number] | null {
-    let found: [NotebookPanel, number] | null = null;
+    task: ITaskView,
+    records: boolean
+  ): Found | null {
+    let found: Found | null = null;
     this._tracker.forEach(panel => {
+      if (!!panel.model?.getMetadata(RECORD) !== records) {
+        return;
+      }
       const cells = panel.content.widgets.map(cell => ({
         source:
           cell.model.type === 'code' ? cell.model.sharedModel.getSource() : '',
@@ -167,13 +186,14 @@ export class Cells {
     return found;
   }
 
-  /** The path of a notebook in the folder in which the task was made. */
+  /** The paths of a notebook and of a record in the folder in which the task was made; the latter only where there is no notebook. */
   private async _search(
     folder: string,
     task: ITaskView
-  ): Promise<string | null> {
+  ): Promise<[string | null, string | null]> {
+    let record: string | null = null;
     if (task.path === null) {
-      return null;
+      return [null, null];
     }
     const path = task.path === '.' ? '' : task.path;
     const listing: Contents.IModel = await this._contents.get(path);
@@ -193,11 +213,15 @@ export class Cells {
         source: cell.cell_type === 'code' ? joined(cell.source) : '',
         outputs: (cell.outputs as nbformat.IOutput[] | undefined) ?? []
       }));
-      if (placeOf(cells, folder, task) >= 0) {
-        return path;
+      if (placeOf(cells, folder, task) < 0) {
+        continue;
       }
+      if (!(content as nbformat.INotebookContent).metadata[RECORD]) {
+        return [path, null];
+      }
+      record ??= path;
     }
-    return null;
+    return [null, record];
   }
 }
 
