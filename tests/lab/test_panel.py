@@ -274,6 +274,8 @@ def test_from_a_task_to_its_cell_and_back(lab: Any, page: Any, tmp_path: Path) -
         outputs=[nbformat.v4.new_output('display_data', data=bundle)],
     )
     lab.write('maker.ipynb', *(f'# {i}\n' + 'pass\n' * 30 for i in range(5)), made)
+    # A record of it is newer, and has the same cell: it is not the place to work in.
+    lab.write('maker.record.ipynb', made, metadata={'desipipe_record': {'version': 1}})
     open_lab(page)
     shown = open_queue(page, 'cells')
     task(shown, 'gated[2]').click()
@@ -282,6 +284,11 @@ def test_from_a_task_to_its_cell_and_back(lab: Any, page: Any, tmp_path: Path) -
     expect(cell).to_have_class(re.compile('jp-desipipe-flash'))
     expect(cell).to_be_in_viewport()
     expect(cell).to_have_class(re.compile('jp-mod-active'))
+    expect(page.locator('.lm-TabBar-tab', has_text='maker.record.ipynb')).to_have_count(0)
+    # The queue of the notebook in front stands on top.
+    groups = page.locator('#desipipe-panel .jp-desipipe-queues > li')
+    expect(groups.nth(0)).to_have_text('This notebook')
+    expect(groups.nth(1)).to_have_attribute('data-folder', queue.folder)
     # And back
     page.locator('.jp-SideBar [data-id="desipipe-panel"]').click()
     expect(page.locator('#desipipe-panel')).to_be_hidden()

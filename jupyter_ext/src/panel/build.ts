@@ -19,6 +19,7 @@ import type { Follower } from '../model';
 import { Actions } from './actions';
 import { Cells } from './cells';
 import { Commands } from './commands';
+import { NotebookQueues } from './notebookqueues';
 import { notify } from './notify';
 import { Pages } from './pages';
 import { DesipipePanel, IPanelCallbacks } from './panel';
@@ -53,7 +54,12 @@ export function buildPanel(services: IServices): void {
   const cells =
     notebooks &&
     new Cells(notebooks, services.documents, app.serviceManager.contents);
-  const panel = new DesipipePanel(queues, callbacks(services, actions), trans);
+  const panel = new DesipipePanel(
+    queues,
+    callbacks(services, actions),
+    trans,
+    notebooks && new NotebookQueues(notebooks)
+  );
   restorer?.add(panel, PANEL_ID);
   app.shell.add(panel, 'left', { rank: 250, type: 'desipipe' });
   const showQueue = (folder: string) => {

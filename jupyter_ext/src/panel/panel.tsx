@@ -10,6 +10,7 @@ import { QueueList } from './components/queuelist';
 import { QueueView } from './components/queueview';
 import type { FollowedModel } from './followed';
 import { pipeIcon } from './icon';
+import type { NotebookQueues } from './notebookqueues';
 import { QueueModel } from './queue';
 import { QueuesModel } from './queues';
 import {
@@ -44,7 +45,8 @@ export class DesipipePanel extends WatchedWidget {
   constructor(
     readonly queues: QueuesModel,
     readonly callbacks: IPanelCallbacks,
-    readonly trans: TranslationBundle
+    readonly trans: TranslationBundle,
+    readonly notebook: NotebookQueues | null = null
   ) {
     super();
     this.id = PANEL_ID;
@@ -54,6 +56,7 @@ export class DesipipePanel extends WatchedWidget {
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', trans.__('desipipe'));
     queues.changed.connect(this._onQueues, this);
+    notebook?.changed.connect(this._onQueues, this);
   }
 
   /** What it is to remember has changed. */
@@ -140,6 +143,7 @@ export class DesipipePanel extends WatchedWidget {
         lost={queues.isLost}
         heard={queues.heard}
         open={state.open}
+        front={this.notebook?.among(queues.lines ?? [])}
         onToggle={folder =>
           this.showTasks(folder === state.open ? '' : folder, NO_FILTER)
         }

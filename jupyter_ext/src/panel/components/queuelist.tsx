@@ -41,6 +41,8 @@ export interface IQueueListProps {
   heard: number;
   /** Folder of the queue that is open. */
   open: string | null;
+  /** Folders of the queues that the notebook in front uses: on top. */
+  front?: ReadonlySet<string>;
   onToggle: (folder: string) => void;
   onDismiss: (folder: string) => void;
   onCommand: (command: string, line?: IListedQueue) => void;
@@ -52,13 +54,18 @@ export interface IQueueListProps {
 
 /** The whole panel. */
 export function QueueList(props: IQueueListProps): JSX.Element {
-  const { lines, trans } = props;
+  const { lines, front, trans } = props;
   const [search, setSearch] = React.useState('');
   const isLong = (lines?.length ?? 0) > LONG;
   const text = isLong ? search.trim().toLowerCase() : '';
   const found = lines?.filter(
     line =>
       line.folder === props.open || line.queue.toLowerCase().includes(text)
+  );
+  const used = found?.filter(line => front?.has(line.folder)) ?? [];
+  const others = found?.filter(line => !front?.has(line.folder)) ?? [];
+  const queue = (line: IListedQueue) => (
+    <Queue key={line.folder} {...props} line={line} />
   );
   return (
     <>
@@ -113,9 +120,14 @@ export function QueueList(props: IQueueListProps): JSX.Element {
         </div>
       )}
       <ul className="jp-desipipe-queues">
-        {found?.map(line => (
-          <Queue key={line.folder} {...props} line={line} />
-        ))}
+        {used.length > 0 && (
+          <li className="jp-desipipe-group">{trans.__('This notebook')}</li>
+        )}
+        {used.map(queue)}
+        {used.length > 0 && others.length > 0 && (
+          <li className="jp-desipipe-group">{trans.__('Other queues')}</li>
+        )}
+        {others.map(queue)}
       </ul>
     </>
   );
