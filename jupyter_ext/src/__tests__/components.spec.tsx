@@ -15,8 +15,13 @@ import { host, root } from './host';
 
 const trans = nullTranslator.load('desipipe');
 
-const log = (lines: string[], dropped = 0): ILog => ({
+const log = (
+  lines: string[],
+  dropped = 0,
+  times: (number | null)[] = lines.map(() => null)
+): ILog => ({
   lines,
+  times,
   dropped,
   attempt: 0,
   all: async () => lines.join('\n')
@@ -579,11 +584,15 @@ describe('TaskView', () => {
 });
 
 describe('LogView', () => {
-  const show = (lines: string[], dropped = 0) =>
+  const show = (
+    lines: string[],
+    dropped = 0,
+    times?: (number | null)[] | undefined
+  ) =>
     render(
       <LogView
         title="Output"
-        log={log(lines.map(shown), dropped)}
+        log={log(lines.map(shown), dropped, times)}
         file="power-12.out.txt"
         command="desipipe logs -q test abc"
         running={true}
@@ -623,6 +632,18 @@ describe('LogView', () => {
     type('input', 'two');
     expect(texts('[role="status"]')).toEqual(['2 matching lines']);
     expect(texts('.jp-desipipe-log > div')).toEqual(['12 Two', '14 twofold']);
+  });
+
+  it('shows when lines came, where that is known', () => {
+    show(['one', 'two']);
+    expect(host.querySelector('[type="checkbox"]')).toBe(null);
+    const now = new Date();
+    show(['one', 'two'], 0, [null, now.getTime() / 1000]);
+    click('[type="checkbox"]');
+    const time = now.toLocaleTimeString(undefined, { timeStyle: 'medium' });
+    expect(find('[role="log"]').textContent).toBe(
+      `${' '.repeat(11)} one\n${time.padEnd(11)} two\n`
+    );
   });
 
   it('changes only the last piece when lines are added', () => {

@@ -1,7 +1,9 @@
+import { NotebookModel } from '@jupyterlab/notebook';
 import { ServerConnection } from '@jupyterlab/services';
 
 import { Follower } from '../model';
 import { hasRow, placeOf } from '../panel/cells';
+import { usedAmong, usesOf } from '../panel/notebookqueues';
 import { LogModel, shown } from '../panel/log';
 import { news } from '../panel/notify';
 import { fold, place, short, TASK } from '../panel/pictures/layout';
@@ -283,6 +285,42 @@ describe('TaskModel', () => {
   });
 });
 
+describe('queues of a notebook', () => {
+  it('are those whose tasks its cells show, and those it names', () => {
+    const model = new NotebookModel();
+    const display = { ...example(), folder: '/q/shown.queue' };
+    model.fromJSON({
+      cells: [
+        ['%load_ext desipipe\n%desipipe use named', []],
+        ["# %desipipe use not\n%desipipe use 'a b'", []],
+        ['f(1)', [{ [MIME_TYPE]: display }]]
+      ].map(([source, shown], i) => ({
+        cell_type: 'code',
+        id: `c${i}`,
+        source,
+        metadata: {},
+        execution_count: null,
+        outputs: (shown as object[]).map(data => ({
+          output_type: 'display_data',
+          data,
+          metadata: {}
+        }))
+      })),
+      metadata: {},
+      nbformat: 4,
+      nbformat_minor: 5
+    } as never);
+    const names = ['named', 'shown', 'not', 'a b', 'other'];
+    const lines = names.map(queue => ({ queue, folder: `/q/${queue}.queue` }));
+    expect([...usedAmong(usesOf(model.cells), lines)]).toEqual([
+      '/q/named.queue',
+      '/q/shown.queue',
+      '/q/a b.queue'
+    ]);
+    model.dispose();
+  });
+});
+
 describe('LogModel', () => {
   it('shows text as text', () => {
     expect(shown('<b>\x1b[1;31mred\x1b[0m</b>\x1b]8;;x\x07 link')).toBe(
@@ -314,10 +352,40 @@ describe('LogModel', () => {
     log.visible = true;
     await until(() => log.lines.length === 3, 'the first are there');
     expect(log.lines).toEqual(['one', 'two', 'three']);
+    expect(log.times).toEqual([null, null, null]);
     await until(() => log.isOver, 'it is over');
     expect(log.lines).toEqual(['again']);
+    expect(log.times).not.toContain(null);
     await settle();
     expect(server.asked.length).toBe(3);
+    log.dispose();
+  });
+
+  it('knows when lines came, also when the text is read anew', async () => {
+    const server = new Answers();
+    const pieces: Partial<IOutputPiece>[] = [
+      { text: 'one\n' },
+      { text: 'two\n' },
+      { text: 'one\ntwo\nthree\n', fresh: true, over: true }
+    ];
+    server.by.log = () => ({
+      offset: 0,
+      part: 'p',
+      fresh: false,
+      more: false,
+      over: false,
+      attempt: 1,
+      ...pieces.shift()
+    });
+    const log = new LogModel(server.api, '/q', 'tid', 'out');
+    log.visible = true;
+    await until(() => log.lines.length === 2, 'the second line');
+    const [first, second] = log.times;
+    expect(first).toBeNull();
+    expect(second).not.toBeNull();
+    await until(() => log.isOver, 'it is over');
+    expect(log.times.slice(0, 2)).toEqual([first, second]);
+    expect(log.times[2]).toBeGreaterThanOrEqual(second!);
     log.dispose();
   });
 

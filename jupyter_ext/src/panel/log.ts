@@ -40,6 +40,13 @@ export function shown(line: string): string {
   return cut > 0 ? `${clean} […]` : clean;
 }
 
+/** Lines, and when they came. */
+interface IKnownLines {
+  lines: readonly string[];
+  times: readonly (number | null)[];
+  dropped: number;
+}
+
 /** One of the two streams of a task. */
 export class LogModel implements IDisposable {
   constructor(
@@ -64,10 +71,9 @@ export class LogModel implements IDisposable {
       this._attempt = attempt;
       this._offset = 0;
       this._part = '';
-      this._lines = [];
-      this._tail = '';
-      this._size = this._dropped = 0;
-      this._over = false;
+      this._clear();
+      this._earlier = null;
+      this._isLive = this._over = false;
       this._changed.emit();
       this.wake();
     }
@@ -76,6 +82,11 @@ export class LogModel implements IDisposable {
   /** Whole lines, and what the task has begun to print. */
   get lines(): readonly string[] {
     return this._tail ? [...this._lines, shown(this._tail)] : this._lines;
+  }
+
+  /** When each whole line came (s since the epoch); `null`: before anyone looked. */
+  get times(): readonly (number | null)[] {
+    return this._times;
   }
 
   /** How many lines came before these, and are not shown. */
@@ -142,8 +153,10 @@ export class LogModel implements IDisposable {
           continue; // what is shown now is of another attempt
         }
         more = piece.more;
+        const isNew = this._isLive;
+        this._isLive ||= !more;
         pace = piece.text ? PACE[0] : pace;
-        this._take(piece);
+        this._take(piece, isNew ? Date.now() / 1000 : null);
       }
     } catch {
       this._over = false; // the page of the task says what is wrong; here it is tried again
@@ -165,11 +178,25 @@ export class LogModel implements IDisposable {
     });
   }
 
-  private _take(piece: IOutputPiece): void {
+  private _clear(): void {
+    this._lines = [];
+    this._times = [];
+    this._tail = '';
+    this._size = this._dropped = 0;
+  }
+
+  /** When a line came, by the number of lines before it: that of what was shown before the text was read anew, if it is the same. */
+  private _time(place: number, line: string, now: number | null) {
+    const { _earlier: earlier } = this;
+    const before = earlier ? place - earlier.dropped : -1;
+    return earlier?.lines[before] === line ? earlier.times[before] : now;
+  }
+
+  private _take(piece: IOutputPiece, now: number | null): void {
     if (piece.fresh) {
-      this._lines = [];
-      this._tail = '';
-      this._size = this._dropped = 0;
+      const { _lines: lines, _times: times, _dropped: dropped } = this;
+      this._earlier = lines.length ? { lines, times, dropped } : null;
+      this._clear();
     }
     this._offset = piece.offset;
     this._part = piece.part;
@@ -181,7 +208,10 @@ export class LogModel implements IDisposable {
     if (parts.length > 1) {
       const lines = [this._tail, ...parts.slice(1, -1)].map(shown);
       this._tail = parts[parts.length - 1].slice(-LINE * 20);
+      const first = this._dropped + this._lines.length;
+      const times = lines.map((line, i) => this._time(first + i, line, now));
       this._lines = this._lines.concat(lines);
+      this._times = this._times.concat(times);
       this._size += lines.reduce((sum, line) => sum + line.length, 0);
       let drop = Math.max(0, this._lines.length - LINES);
       let size = 0;
@@ -193,6 +223,7 @@ export class LogModel implements IDisposable {
         size += this._lines[i].length;
       }
       this._lines = this._lines.slice(drop);
+      this._times = this._times.slice(drop);
       this._size -= size;
       this._dropped += drop;
     }
@@ -205,13 +236,16 @@ export class LogModel implements IDisposable {
   private _busy = false;
   private _changed = new Signal<this, void>(this);
   private _dropped = 0;
+  private _earlier: IKnownLines | null = null;
   private _isDisposed = false;
+  private _isLive = false;
   private _lines: string[] = [];
   private _offset = 0;
   private _over = false;
   private _part = '';
   private _size = 0;
   private _tail = '';
+  private _times: (number | null)[] = [];
   private _timer: ReturnType<typeof setTimeout> | undefined;
   private _visible = false;
 }

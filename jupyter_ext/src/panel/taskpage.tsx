@@ -111,6 +111,6 @@ export class TaskPage extends Page<TaskModel> {
 }
 
 function logOf(model: LogModel): ILog {
-  const { lines, dropped, attempt } = model;
-  return { lines, dropped, attempt, all: () => model.all() };
+  const { lines, times, dropped, attempt } = model;
+  return { lines, times, dropped, attempt, all: () => model.all() };
 }

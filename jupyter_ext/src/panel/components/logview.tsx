@@ -4,7 +4,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
-import { number } from '../../format';
+import { moment, number } from '../../format';
 import { save } from '../save';
 import { Link } from './bits';
 
@@ -14,6 +14,8 @@ const PIECE = 200;
 /** One of the streams of a task. */
 export interface ILog {
   lines: readonly string[];
+  /** When each of them came (s since the epoch), as far as that is known. */
+  times: readonly (number | null)[];
   /** Lines before these that are not shown. */
   dropped: number;
   /** The attempt that they are of; 0: the last one. */
@@ -38,6 +40,7 @@ export interface ILogViewProps {
 export function LogView(props: ILogViewProps): JSX.Element | null {
   const { title, log, running, trans } = props;
   const [search, setSearch] = React.useState('');
+  const [timed, setTimed] = React.useState(false);
   if (!log.lines.length) {
     return null;
   }
@@ -51,7 +54,13 @@ export function LogView(props: ILogViewProps): JSX.Element | null {
           )}
         </h3>
         <span className="jp-desipipe-space" />
-        <Tools {...props} search={search} onSearch={setSearch} />
+        <Tools
+          {...props}
+          search={search}
+          onSearch={setSearch}
+          timed={timed}
+          onTimed={setTimed}
+        />
       </div>
       {log.dropped > 0 && (
         <div className="jp-desipipe-note">
@@ -64,13 +73,22 @@ export function LogView(props: ILogViewProps): JSX.Element | null {
           <code>{props.command}</code>
         </div>
       )}
-      {search ? <Matches {...props} search={search} /> : <Lines {...props} />}
+      {search ? (
+        <Matches {...props} search={search} timed={timed} />
+      ) : (
+        <Lines {...props} timed={timed} />
+      )}
     </section>
   );
 }
 
 function Tools(
-  props: ILogViewProps & { search: string; onSearch: (text: string) => void }
+  props: ILogViewProps & {
+    search: string;
+    onSearch: (text: string) => void;
+    timed: boolean;
+    onTimed: (timed: boolean) => void;
+  }
 ): JSX.Element {
   const { title, log, file, trans } = props;
   const [problem, setProblem] = React.useState('');
@@ -85,6 +103,18 @@ function Tools(
   return (
     <>
       {problem && <span role="alert">{problem}</span>}
+      {log.times.some(time => time !== null) && (
+        <label
+          title={trans.__('When each line came, while this page was open')}
+        >
+          <input
+            type="checkbox"
+            checked={props.timed}
+            onChange={event => props.onTimed(event.target.checked)}
+          />{' '}
+          {trans.__('Times')}
+        </label>
+      )}
       <input
         type="search"
         className="jp-desipipe-search"
@@ -107,16 +137,23 @@ function Tools(
   );
 }
 
+/** A line with the time at which it came; blanks where that is not known. */
+function timedLine({ lines, times }: ILog, i: number): string {
+  const time = times[i] ?? null;
+  return `${(time === null ? '' : moment(time)).padEnd(11)} ${lines[i]}`;
+}
+
 /** The lines that hold a text, with their numbers. */
 function Matches({
   log,
   search,
+  timed,
   title,
   trans
-}: ILogViewProps & { search: string }): JSX.Element {
+}: ILogViewProps & { search: string; timed: boolean }): JSX.Element {
   const text = search.toLowerCase();
   const lines = log.lines
-    .map((line, i): [number, string] => [log.dropped + i + 1, line])
+    .map((line, i): [number, string] => [i, line])
     .filter(([, line]) => line.toLowerCase().includes(text));
   return (
     <>
@@ -129,9 +166,10 @@ function Matches({
         )}
       </div>
       <pre className="jp-desipipe-log" tabIndex={0} aria-label={title}>
-        {lines.map(([place, line]) => (
-          <div key={place}>
-            <span className="jp-desipipe-place">{place}</span> {line}
+        {lines.map(([i, line]) => (
+          <div key={i}>
+            <span className="jp-desipipe-place">{log.dropped + i + 1}</span>{' '}
+            {timed ? timedLine(log, i) : line}
           </div>
         ))}
       </pre>
@@ -139,7 +177,11 @@ function Matches({
   );
 }
 
-function Lines({ title, log }: ILogViewProps): JSX.Element {
+function Lines({
+  title,
+  log,
+  timed
+}: ILogViewProps & { timed: boolean }): JSX.Element {
   const { lines, dropped } = log;
   const scroller = React.useRef<HTMLPreElement>(null);
   const stick = React.useRef(true);
@@ -154,7 +196,10 @@ function Lines({ title, log }: ILogViewProps): JSX.Element {
     // By their number from the very first line on, so that a piece stays what it is when lines are dropped before it.
     const number = Math.floor((dropped + start) / PIECE);
     const end = (number + 1) * PIECE - dropped;
-    pieces.push([number, lines.slice(start, end).join('\n') + '\n']);
+    const shown = timed
+      ? lines.slice(start, end).map((_, i) => timedLine(log, start + i))
+      : lines.slice(start, end);
+    pieces.push([number, shown.join('\n') + '\n']);
     start = end;
   }
   return (
