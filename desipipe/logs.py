@@ -30,7 +30,7 @@ LEVELS = ('debug', 'info', 'warning', 'error', 'critical')
 _LINE = '=' * 100
 
 
-class _ElapsedFormatter(logging.Formatter):
+class ElapsedFormatter(logging.Formatter):
     """Put the seconds since logging was set up in front of each line."""
 
     def __init__(self, fmt: str, datefmt: str | None) -> None:
@@ -111,7 +111,7 @@ def setup_logging(
     else:
         handler = logging.StreamHandler(sys.stdout if stream is None else stream)
     layout = '[%(elapsed)s]  %(asctime)s %(name)-25s %(levelname)-8s %(message)s'
-    handler.setFormatter(_ElapsedFormatter(fmt or layout, '%m-%d %H:%M '))
+    handler.setFormatter(ElapsedFormatter(fmt or layout, '%m-%d %H:%M '))
     logging.basicConfig(**{'level': number, 'handlers': [handler], 'force': True, **kwargs})
     sys.excepthook = exception_handler
 

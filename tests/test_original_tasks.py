@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -205,3 +207,42 @@ def test_environments_are_equal_as_dictionaries() -> None:
     assert environ == {'A': 1, 'VERSION': 'new'} and environ != {'A': 1}
     assert Environment('base', data=dict(environ), command='true') == environ
     assert TaskManager(environ=environ).id != TaskManager(environ=environ.clone(command='x')).id
+
+
+LOGS = """
+import logging
+from desipipe import Queue, TaskManager, setup_logging, spawn
+setup_logging()
+queue = Queue('logs')
+
+@TaskManager(queue).python_app
+def logs():
+    logging.getLogger('Mine').info('told')
+    logging.getLogger('Mine').debug('not told')
+    print('printed')
+
+future = logs()
+spawn(queue)
+lines = future.out().splitlines()
+assert lines[0].startswith('[0000') and lines[0].endswith('INFO     told'), lines
+assert lines[1:] == ['printed'] and future.err() == '', (lines, future.err())
+"""
+
+
+def test_the_logging_of_the_script_is_that_of_its_tasks(queue_dir: Path, tmp_path: Path) -> None:
+    script = tmp_path / 'script.py'
+    script.write_text(LOGS)
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_own_slurm_providers_begin_with_the_options_of_the_original() -> None:
+    from desipipe.provider import SlurmProvider
+
+    class Own(SlurmProvider):
+        name = 'slurm-of-this-test'
+        _defaults = {**SlurmProvider._defaults, 'account': 'mine', 'constraint': 'cpu'}
+
+    own = Own(time='00:10:00')
+    assert (own.qos, own.account, own.to_spec()['qos']) == ('regular', 'mine', 'regular')
+    assert Provider('slurm').qos is None and Provider('nersc').qos == 'regular'  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from ..logs import ElapsedFormatter
 from .parts import OF_THE_PROCESS, figure_state, forget_shown_warnings, loggers
 
 _ABSENT = object()
@@ -113,6 +114,9 @@ def _written_filters() -> list[Any]:
     return filters
 
 
+_FORMATTERS = (logging.Formatter, ElapsedFormatter)
+
+
 def _written_loggers() -> dict[str, Any]:
     manager = logging.root.manager
     # Loggers of a class of their own are left to the packages that make them.
@@ -125,7 +129,7 @@ def _written_loggers() -> dict[str, Any]:
     for handler in logging.root.handlers:
         name = _stream_name(getattr(handler, 'stream', None))
         formatter = handler.formatter or logging.Formatter()
-        if name and (type(handler), type(formatter)) == (logging.StreamHandler, logging.Formatter):
+        if name and type(handler) is logging.StreamHandler and type(formatter) in _FORMATTERS:
             handlers.append([name, handler.level, formatter._fmt, formatter.datefmt])
     parts = {
         'levels': levels,
@@ -220,7 +224,7 @@ def _apply_loggers(written: dict[str, Any]) -> None:
     for stream, level, form, date in written.get('handlers', ()):
         handler = logging.StreamHandler(_Stream(stream))
         handler.setLevel(level)
-        handler.setFormatter(logging.Formatter(form, date))
+        handler.setFormatter(ElapsedFormatter(form, date))  # that of setup_logging, and others
         logging.root.addHandler(handler)
     logging.disable(written.get('disable', logging.NOTSET))
 
