@@ -134,9 +134,7 @@ class SlurmProvider(BaseProvider):
     batch = True
     defaults: ClassVar[Mapping[str, Any]] = {
         **BaseProvider.defaults,
-        'account': None,
-        'constraint': None,
-        'qos': None,
+        **dict.fromkeys(('account', 'constraint', 'qos')),
         'time': '01:00:00',
         'nodes_per_worker': 1.0,
         'output': None,
@@ -144,7 +142,6 @@ class SlurmProvider(BaseProvider):
         'mpiexec': 'srun --unbuffered -N {nodes:d} -n {mpiprocs:d} {cmd}',
         'signal': 'SIGTERM@60',
         'killed_at_timeout': None,
-        'stop_after': None,
         'sqs': None,
         'kwargs': None,
     }
@@ -1111,6 +1108,9 @@ class SlurmProvider(BaseProvider):
             'its job was cancelled (no accounts of Slurm say by whom, or whether it was preempted)',
             0.0,
         )
+
+
+SlurmProvider._defaults = {**SlurmProvider.defaults, 'qos': 'regular'}  # for own ones of 1.0
 
 
 def _number(jobid: str) -> str:
