@@ -23,13 +23,13 @@ def annotations_of(obj: Any) -> dict[str, Any]:
     They are text where a name in them is not defined (Python 3.14).
     """
     try:
-        found: dict[str, Any] = dict(obj.__annotations__)
+        annotations: dict[str, Any] = dict(obj.__annotations__)
     except (NameError, AttributeError):
         if sys.version_info < (3, 14):
             raise
         annotationlib: Any = import_module('annotationlib')
-        found = annotationlib.get_annotations(obj, format=annotationlib.Format.STRING)
-    return found
+        annotations = annotationlib.get_annotations(obj, format=annotationlib.Format.STRING)
+    return annotations
 
 
 def hinted_names(annotations: Mapping[str, Any], namespace: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def hinted_names(annotations: Mapping[str, Any], namespace: Mapping[str, Any]) -
     namespace : mapping
         Globals where they were written.
     """
-    found = {}
+    hinted = {}
     for text in _texts(annotations.values(), 4):
         try:
             tree = ast.parse(text.strip(), mode='eval')
@@ -53,8 +53,8 @@ def hinted_names(annotations: Mapping[str, Any], namespace: Mapping[str, Any]) -
             if isinstance(node, ast.Name) and node.id in namespace:
                 value = namespace[node.id]
                 if isinstance(value, _HINTS) or type(value).__module__ in _HINT_MODULES:
-                    found[node.id] = value
-    return found
+                    hinted[node.id] = value
+    return hinted
 
 
 def _texts(values: Iterable[Any], depth: int) -> Iterator[str]:

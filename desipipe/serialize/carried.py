@@ -38,10 +38,10 @@ class Finder:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """See :class:`importlib.abc.MetaPathFinder`."""
-        known = self.modules.get(name)
-        if known is None:
+        carried = self.modules.get(name)
+        if carried is None:
             return None
-        file, _, is_package = known
+        file, _, is_package = carried
         spec = importlib.machinery.ModuleSpec(name, self, origin=file, is_package=is_package)  # type: ignore[arg-type]
         spec.has_location = bool(file)  # then it has a `__file__`: people look for data beside it
         if file and spec.submodule_search_locations is not None:
@@ -54,9 +54,9 @@ class Finder:
     def exec_module(self, module: ModuleType) -> None:
         """See :class:`importlib.abc.Loader`."""
         name = module.__name__
-        self.executed[name] = known = self.modules[name]
-        if known[0]:
-            _remember(known[0], {1: known[1]})  # the file may hold another version by now
+        self.executed[name] = carried = self.modules[name]
+        if carried[0]:
+            _remember(carried[0], {1: carried[1]})  # the file may hold another version by now
         exec(self.get_code(name), module.__dict__)  # noqa: S102 (this is what an import is)
 
     def get_code(self, name: str) -> CodeType:
@@ -174,20 +174,20 @@ def _take_for_task(modules: Mapping[str, Carried], own: frozenset[str]) -> None:
     is_first = not finder.modules
     new = {name: module for name, module in modules.items() if name not in finder.modules}
     finder.modules.update(new)
-    known = finder.modules
+    carried = finder.modules
     if is_first:
         # Those that arguments of another task brought are imported by nothing else.
         for name in _of_arguments:
             sys.modules.pop(name, None)
             finder.executed.pop(name, None)
         _of_arguments.clear()
-        if any(known.get(name) != module for name, module in finder.executed.items()):
+        if any(carried.get(name) != module for name, module in finder.executed.items()):
             _put_away()
             _bring_back()
     else:
         _of_arguments.update(new)
     read = [
-        name for name in known if name in sys.modules and name not in own and not _is_ours(name)
+        name for name in carried if name in sys.modules and name not in own and not _is_ours(name)
     ]
     if read:
         # Another task read them from files, and what it read may refer to them.

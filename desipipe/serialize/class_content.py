@@ -253,8 +253,8 @@ def registered(cls: type) -> list[type]:
     if '_abc_impl' not in vars(cls) or not isinstance(cls, abc.ABCMeta):
         return []
     registry, *_ = abc._get_dump(cls)  # type: ignore[attr-defined]
-    found = [item for item in (reference() for reference in registry) if item is not None]
-    return sorted(found, key=lambda item: (str(item.__module__), item.__qualname__))
+    classes = [item for item in (reference() for reference in registry) if item is not None]
+    return sorted(classes, key=lambda item: (str(item.__module__), item.__qualname__))
 
 
 def source(cls: type) -> str:

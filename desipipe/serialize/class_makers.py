@@ -59,13 +59,13 @@ def make_class(
     -------
     cls : type
     """
-    found = _named(key, layout['__module__'], layout['__qualname__'], origin)
-    if found is not None:
-        return found
+    existing = _named(key, layout['__module__'], layout['__qualname__'], origin)
+    if existing is not None:
+        return existing
     with lock:
-        known = class_of(key)
-        if known is not None:
-            return known
+        same = class_of(key)
+        if same is not None:
+            return same
         if meta is None:
             meta = types.prepare_class(name, bases)[0]
         with _hooks_silenced(bases):
@@ -87,8 +87,8 @@ def _named(key: str, module: Any, qualname: str, origin: bytes) -> type | None:
             Exception
         ):  # who needs the module itself will be told what is wrong with it
             importlib.import_module(module)
-    found = modules.resolve(module, qualname)
-    return found if isinstance(found, type) and has_key(found, key) else None
+    resolved = modules.resolve(module, qualname)
+    return resolved if isinstance(resolved, type) and has_key(resolved, key) else None
 
 
 def _may_import(module: str, origin: bytes) -> bool:
@@ -245,8 +245,8 @@ def make_member(cls: Any, name: Any, base: type, args: tuple[Any, ...]) -> Any:
         return cls(name[0]) if isinstance(name, tuple) else cls._member_map_[name]
     if name not in record.members:
         # A class that is filled again, for another task, keeps its members.
-        known = vars(cls).get('_member_map_', {}).get(name)
-        record.members[name] = base.__new__(cls, *args) if known is None else known
+        member = vars(cls).get('_member_map_', {}).get(name)
+        record.members[name] = base.__new__(cls, *args) if member is None else member
     return record.members[name]
 
 

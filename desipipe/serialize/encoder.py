@@ -16,8 +16,8 @@ class Encoder(Protocol):
 
     packages: set[str]
 
-    def value(self, value: Any, words: Step = '') -> bytes:
-        """Return the canonical bytes of a value; ``words`` are the step to it, for errors."""
+    def value(self, value: Any, step: Step = '') -> bytes:
+        """Return the canonical bytes of a value; ``step`` leads to it, for errors."""
 
     def names(self, text: str) -> bytes:
         """Return the bytes of what an expression in an annotation names."""
@@ -25,10 +25,10 @@ class Encoder(Protocol):
     def member(self, value: Any) -> bytes:
         """Return the bytes of a class's member, with its own functions as part of it."""
 
-    def at(self, words: Step) -> AbstractContextManager[None]:
+    def at(self, step: Step) -> AbstractContextManager[None]:
         """Name a step to what is encoded within, for errors."""
 
-    def pairs(self, items: Iterable[tuple[Any, Any]], words: str = 'item') -> list[bytes]:
+    def pairs(self, items: Iterable[tuple[Any, Any]], role: str = 'item') -> list[bytes]:
         """Return the encoded keys and values of a mapping, in an order that never varies."""
 
 

@@ -37,12 +37,12 @@ def written(holder: Any) -> dict[str, Any]:
         import annotationlib
 
         return annotationlib.get_annotations(holder, format=annotationlib.Format.FORWARDREF)
-    found = (
+    own = (
         holder.__dict__.get('__annotations__')
         if isinstance(holder, type)
         else holder.__annotations__
     )
-    return found if isinstance(found, dict) else {'': found} if found is not None else {}
+    return own if isinstance(own, dict) else {'': own} if own is not None else {}
 
 
 def construct(encoder: Encoder, value: Any) -> bytes:

@@ -146,8 +146,8 @@ def task_identity(app: bytes, arguments: Iterable[tuple[str, bytes]]) -> bytes:
     """
     pieces = [app]
     for name, data in sorted(arguments):
-        words = name.encode('utf-8', 'surrogatepass')
-        pieces.append(b'%d:%b%d:%b' % (len(words), words, len(data), data))
+        encoded = name.encode('utf-8', 'surrogatepass')
+        pieces.append(b'%d:%b%d:%b' % (len(encoded), encoded, len(data), data))
     return blake2b(b''.join(pieces), digest_size=DIGEST_SIZE, person=b'desipipe task').digest()
 
 
@@ -165,8 +165,8 @@ def task_identities(app: bytes, arguments: Mapping[str, Sequence[bytes]], n: int
     """
     columns: list[Iterable[bytes]] = [repeat(app, n)]
     for name in sorted(arguments):
-        words = name.encode('utf-8', 'surrogatepass')
-        head = b'%d:%b' % (len(words), words)
+        encoded = name.encode('utf-8', 'surrogatepass')
+        head = b'%d:%b' % (len(encoded), encoded)
         column = arguments[name]
         if column and all(map(is_, column, repeat(column[0]))):
             columns.append(repeat(b'%b%d:%b' % (head, len(column[0]), column[0]), n))
@@ -220,7 +220,7 @@ def _describe(func: Callable[..., Any], kind: str) -> Code:
     root, parts = _walked(walker, func)
     # Futures among the defaults of its arguments are never used: those of each call take their
     # place.
-    data, buffers, tids = pickled(func, [], references=True, known=walker.statics)
+    data, buffers, tids = pickled(func, [], references=True, statics=walker.statics)
     notes = [f'# {label}: {note}' for label, note in sorted(walker.notes.items())]
     return Code(
         digest=_code_identity(kind, root, walker.total()),
@@ -268,13 +268,13 @@ def definitions(code: Code) -> dict[str, str]:
         or class does, comments and formatting aside.
     """
     pieces: dict[str, list[bytes]] = getattr(code.memory, 'pieces', None) or {}
-    found = {}
+    digests = {}
     for label, part in code.parts.items():
         if part in pieces:
-            found[label] = digest(pieces[part][0]).hex()[:8]
+            digests[label] = digest(pieces[part][0]).hex()[:8]
         elif label.startswith('class ') or label.endswith(' (imported)') or len(code.parts) == 1:
-            found[label] = part[:8]
-    return found
+            digests[label] = part[:8]
+    return digests
 
 
 class Anatomy(NamedTuple):
@@ -302,7 +302,7 @@ def anatomy(func: Callable[..., Any], kind: str = 'python') -> Anatomy:
         walker.pieces = {}
         root, parts = _walked(walker, func)
         kept = {
-            label: walker.pieces[found] for label, found in parts.items() if found in walker.pieces
+            label: walker.pieces[part] for label, part in parts.items() if part in walker.pieces
         }
         return Anatomy(_code_identity(kind, root, walker.total()), root, parts, kept)
 

@@ -198,11 +198,11 @@ def context_values(variable: ContextVar[Any]) -> tuple[list[Any], list[Any]]:
 
     Each is in a list, which is empty where there is none.
     """
-    found: tuple[list[Any], list[Any]] = ([], [])
-    for values, context in zip(found, (Context(), copy_context()), strict=True):
+    result: tuple[list[Any], list[Any]] = ([], [])
+    for values, context in zip(result, (Context(), copy_context()), strict=True):
         with contextlib.suppress(LookupError):
             values.append(context.run(variable.get))
-    return found
+    return result
 
 
 def make_context_variable(name: str, default: list[Any], value: list[Any]) -> ContextVar[Any]:

@@ -114,13 +114,13 @@ def _installed_names(folder: str) -> frozenset[str]:
     egg = folder.endswith(
         '.egg'
     )  # The list beside a source tree names what is being written there.
-    found: set[str] = set()
+    names: set[str] = set()
     for distribution in importlib.metadata.distributions(path=[folder]):
         for name in ('top_level.txt',) if egg else ('RECORD',):
             lines = (distribution.read_text(name) or '').splitlines()
             paths = [line.strip().strip('"').partition(',')[0] for line in lines]
-            found.update(path.partition('/')[0].partition('.')[0] for path in paths)
-    return frozenset(found - {''})
+            names.update(path.partition('/')[0].partition('.')[0] for path in paths)
+    return frozenset(names - {''})
 
 
 @functools.cache
@@ -152,20 +152,20 @@ def _editables() -> tuple[tuple[str, frozenset[str]], ...]:
     import urllib.parse
     import urllib.request
 
-    found = []
+    roots = []
     for distribution in importlib.metadata.distributions():
         text = distribution.read_text('direct_url.json')
         if text:
             direct = json.loads(text)
             if direct.get('dir_info', {}).get('editable'):
                 folder = urllib.request.url2pathname(urllib.parse.urlparse(direct['url']).path)
-                found.append(
+                roots.append(
                     (
                         os.path.realpath(folder),
                         frozenset((distribution.read_text('top_level.txt') or '').split()),
                     )
                 )
-    return tuple(found)
+    return tuple(roots)
 
 
 def _is_of_editable(file: str, name: str, folder: str, names: frozenset[str]) -> bool:
@@ -316,9 +316,9 @@ def imported(statement: Import, package: str) -> tuple[list[Static], set[str]]:
             tops.add(parts[0])
         return modules, tops
     for item in wanted:
-        found = static(item)
-        if found is not None:
-            modules.append(found)
+        module = static(item)
+        if module is not None:
+            modules.append(module)
     return modules, tops
 
 
@@ -336,9 +336,9 @@ def closure(statements: Iterable[Import], package: str) -> tuple[dict[str, Stati
     tops: set[str] = set()
     todo = [(statement, package) for statement in statements]
     for statement, where in todo:
-        found, names = imported(statement, where)
+        reached, names = imported(statement, where)
         tops |= names
-        for module in found:
+        for module in reached:
             if module.name not in modules:
                 modules[module.name] = module
                 todo += [(item, module.package) for item in module.imports]
@@ -403,12 +403,12 @@ def is_singledispatch(func: FunctionType) -> bool:
 
 def resolve(module: str | None, qualname: str) -> object:
     """Return what ``module.qualname`` is now; None if there is no such thing."""
-    found: object = sys.modules.get(module or '')
-    if not isinstance(found, ModuleType):
+    value: object = sys.modules.get(module or '')
+    if not isinstance(value, ModuleType):
         return None
     for name in qualname.split('.'):
         try:
-            found = getattr(found, name)
+            value = getattr(value, name)
         except AttributeError:
             return None
-    return found
+    return value

@@ -69,14 +69,14 @@ def _attributes(module: ModuleType, names: set[str] | None) -> list[str]:
     ]
 
 
-def _submodules(name: str, words: Iterable[str]) -> Iterator[ModuleType]:
+def _submodules(name: str, names: Iterable[str]) -> Iterator[ModuleType]:
     """Return the imported submodules that reading attributes of these names can mean."""
-    for word in words:
+    for word in names:
         inner = f'{name}.{word}'
         module = sys.modules.get(inner)
         if module is not None:
             yield module
-            yield from _submodules(inner, words)
+            yield from _submodules(inner, names)
 
 
 _CACHE = type(functools.lru_cache(lambda: None))
@@ -122,7 +122,7 @@ class Pickler(pickle.Pickler):
     references : bool, default=False
         Whether references to tasks are replaced by their identity (see :func:`~.plain.reference`)
         and collected in ``tids``.
-    known : mapping, default=None
+    statics : mapping, default=None
         Modules that functions import when they run, where the caller has read them already.
     used : dict, default=None
         What :meth:`discover` of another pickler found; without it modules are carried empty.
@@ -135,14 +135,14 @@ class Pickler(pickle.Pickler):
         file: Any,
         buffer_callback: Callable[[pickle.PickleBuffer], object] | None = None,
         references: bool = False,
-        known: Mapping[str, modules.Static] | None = None,
+        statics: Mapping[str, modules.Static] | None = None,
         used: dict[str, tuple[ModuleType, set[str] | None]] | None = None,
     ) -> None:
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)
         self.references = references
         self.used = used or {}
         self._full = used is not None
-        self.known = known or {}
+        self.known = statics or {}
         self.tids: dict[bytes, None] = {}
         self.texts: dict[str, dict[int, str]] = {}
         self.modules: dict[str, tuple[str, str, bool]] = {}
@@ -319,8 +319,8 @@ class Pickler(pickle.Pickler):
         module, name = variable.__module__, variable.__name__
         if not modules.is_user(module) and modules.resolve(module, name) is variable:
             return getattr, (sys.modules[module], name)
-        words = ('__covariant__', '__contravariant__', '__infer_variance__')
-        keywords = {word.strip('_'): True for word in words if getattr(variable, word, False)}
+        flags = ('__covariant__', '__contravariant__', '__infer_variance__')
+        keywords = {word.strip('_'): True for word in flags if getattr(variable, word, False)}
         args = (name, module, variable.__constraints__, variable.__bound__, keywords)
         default = getattr(variable, '__default__', None)
         if default is not None and variable.has_default():
@@ -392,9 +392,9 @@ class Pickler(pickle.Pickler):
                 cells.append((cell, variables[-1]))
             self._use(variables[-1], chains)
         if modules.is_user(namespace.get('__name__')):
-            found = source.find(code, namespace)
-            if found is not None:
-                self.texts.setdefault(code.co_filename, {}).update(found.excerpt())
+            text = source.find(code, namespace)
+            if text is not None:
+                self.texts.setdefault(code.co_filename, {}).update(text.excerpt())
             if reads.imports:
                 for module in modules.closure(reads.imports, modules.package_of(namespace))[
                     0
@@ -530,7 +530,7 @@ def pickled(
     obj: Any,
     trail: Iterable[str],
     references: bool = False,
-    known: Mapping[str, modules.Static] | None = None,
+    statics: Mapping[str, modules.Static] | None = None,
 ) -> tuple[bytes, list[memoryview], list[bytes]]:
     """Pickle anything.
 
@@ -539,7 +539,7 @@ def pickled(
     obj : object
     trail : iterable of str
         How errors call it.
-    references, known
+    references, statics
         See :class:`Pickler`.
 
     Returns
@@ -558,11 +558,11 @@ def pickled(
     """
     try:
         try:
-            return _pickled(obj, references, known)
+            return _pickled(obj, references, statics)
         except (RecursionError, pickle.PicklingError) as exc:
             if not isinstance(exc.__cause__ or exc, RecursionError):
                 raise
-            return deep(lambda: _pickled(obj, references, known))
+            return deep(lambda: _pickled(obj, references, statics))
     except MemoryError:
         raise
     except Exception as exc:
@@ -571,7 +571,7 @@ def pickled(
 
 
 def _pickled(
-    obj: Any, references: bool, known: Mapping[str, modules.Static] | None
+    obj: Any, references: bool, statics: Mapping[str, modules.Static] | None
 ) -> tuple[bytes, list[memoryview], list[bytes]]:
     buffers: list[memoryview] = []
 
@@ -590,21 +590,21 @@ def _pickled(
         # It brings its text along: what is known of that when the function itself was written is
         # all there is, unless it uses modules of the user.
         with io.BytesIO() as file:
-            pickler = Pickler(file, out_of_band, references, known)
+            pickler = Pickler(file, out_of_band, references, statics)
             pickler.dump(_Restored(obj, pickler))
             if not pickler.used and not pickler.modules:
                 return file.getvalue(), buffers, list(pickler.tids)
         buffers.clear()
     if pickler is None or pickler.used:
         with io.BytesIO() as file:
-            pickler = Pickler(file, out_of_band, references, known)
+            pickler = Pickler(file, out_of_band, references, statics)
             pickler.discover(obj)
             data = file.getvalue()
     if pickler.texts or pickler.modules or pickler.used:
         # It brings code along: once more, now that it is known what that needs.
         buffers.clear()
         with io.BytesIO() as file:
-            Pickler(file, out_of_band, references, known, pickler.used).dump(
+            Pickler(file, out_of_band, references, statics, pickler.used).dump(
                 _Prepared(obj, pickler)
             )
             data = file.getvalue()
@@ -622,7 +622,7 @@ def _culprit(
     seen: set[int] = set()
     while not is_live(obj):
         seen.add(id(obj))
-        for words, part in _inside(obj, not trail):
+        for steps, part in _inside(obj, not trail):
             if id(part) in seen:
                 continue
             try:
@@ -632,7 +632,7 @@ def _culprit(
                 # name is enough.
                 if trail and isinstance(exc.__cause__ or exc, RecursionError):
                     return trail, obj, reason
-                obj, trail, reason = part, [*trail, *words], exc
+                obj, trail, reason = part, [*trail, *steps], exc
                 break
         else:
             break
@@ -649,15 +649,15 @@ def _inside(obj: Any, arguments: bool) -> Iterator[tuple[list[str], Any]]:  # no
         for i, value in enumerate(obj):
             yield [f'item {i:d}'], value
     elif kind is FunctionType:
-        words = f'the function {obj.__name__!r} uses'
+        prefix = f'the function {obj.__name__!r} uses'
         for name, cell in zip(obj.__code__.co_freevars, obj.__closure__ or (), strict=True):
             try:
-                yield [f'{words} {name!r}'], cell.cell_contents
+                yield [f'{prefix} {name!r}'], cell.cell_contents
             except ValueError:
                 continue  # not set yet
         for name in source.reads(obj.__code__).names:
             if name in obj.__globals__ and name != '__builtins__':
-                yield [f'{words} {name!r}'], obj.__globals__[name]
+                yield [f'{prefix} {name!r}'], obj.__globals__[name]
         names = obj.__code__.co_varnames[: obj.__code__.co_argcount]
         defaults = obj.__defaults__ or ()
         for name, value in [
@@ -676,7 +676,7 @@ def _inside(obj: Any, arguments: bool) -> Iterator[tuple[list[str], Any]]:  # no
         for part in (obj.fget, obj.fset, obj.fdel):
             yield [], part
     elif isinstance(obj, (type, ModuleType)):
-        words = f'the {"class" if isinstance(obj, type) else "module"} {obj.__name__!r}, attribute'
+        prefix = f'the {"class" if isinstance(obj, type) else "module"} {obj.__name__!r}, attribute'
         for name, value in dict(vars(obj)).items():
             if name not in (
                 '__dict__',
@@ -686,7 +686,7 @@ def _inside(obj: Any, arguments: bool) -> Iterator[tuple[list[str], Any]]:  # no
                 '__loader__',
                 '__spec__',
             ):
-                yield [f'{words} {name!r}'], value
+                yield [f'{prefix} {name!r}'], value
     elif not isinstance(obj, (int, float, str, bytes, io.IOBase)):
         try:
             reduced = (

@@ -328,9 +328,9 @@ def is_live(value: object) -> tuple[str, str] | None:
         return 'the future of a task', 'pass it as an argument instead'
     for cls in type(value).__mro__:
         module = cls.__module__
-        found = _LIVE.get((module, cls.__name__)) if isinstance(module, str) else None
-        if found:
-            return found
+        advice = _LIVE.get((module, cls.__name__)) if isinstance(module, str) else None
+        if advice:
+            return advice
     return None
 
 

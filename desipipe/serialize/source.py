@@ -356,32 +356,32 @@ def find(code: CodeType, namespace: dict[str, Any]) -> Found | None:
     found : Found
         None if there is no text, or none that compiles to this code.
     """
-    known = _found.get(id(code))
-    if known is not None:
-        return known[1]
+    cached = _found.get(id(code))
+    if cached is not None:
+        return cached[1]
     made = _registered.get(code)
     if made is not None:
         return made
     lines = linecache.getlines(code.co_filename, namespace)
-    found = _match(code, ''.join(lines))
-    if found is None and lines and os.path.exists(code.co_filename):
+    match = _match(code, ''.join(lines))
+    if match is None and lines and os.path.exists(code.co_filename):
         # What was remembered may be older than what was imported. Never ask this for a cell: it
         # would be forgotten.
-        found = _match(code, ''.join(linecache.updatecache(code.co_filename, namespace)))
-    if found is not None:
+        match = _match(code, ''.join(linecache.updatecache(code.co_filename, namespace)))
+    if match is not None:
         if len(_found) > 4096:
             _found.clear()
-        _found[id(code)] = (code, found)
-    return found
+        _found[id(code)] = (code, match)
+    return match
 
 
 def _match(code: CodeType, text: str) -> Found | None:
     if not text:
         return None
     for apart in (False, True):
-        found = _match_in(code, text, _index(text, code.co_flags & _FUTURES, apart))
-        if found is not None:
-            return found
+        match = _match_in(code, text, _index(text, code.co_flags & _FUTURES, apart))
+        if match is not None:
+            return match
     return None
 
 

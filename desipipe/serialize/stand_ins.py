@@ -29,7 +29,7 @@ class StandIn(ModuleType):
             raise AttributeError(f'module {module!r} has no attribute {name!r}')
         del sys.modules[module]
         try:
-            _provided[module] = found = importlib.import_module(module)
+            _provided[module] = actual = importlib.import_module(module)
         except ImportError:
             sys.modules[module] = self
             raise AttributeError(
@@ -37,10 +37,10 @@ class StandIn(ModuleType):
                 'along'
             ) from None
         # What the task has of it stays what is found under its name.
-        vars(found).update(
+        vars(actual).update(
             (key, value) for key, value in vars(self).items() if not key.startswith('__')
         )
-        return getattr(found, name)
+        return getattr(actual, name)
 
 
 _provided: dict[str, ModuleType] = {}  # stand-ins of the task, and modules to which they gave way
@@ -57,13 +57,13 @@ def provide(module: str, names: Mapping[str, Any]) -> None:
     """
     if module in MAIN or module in carried.finder.modules:
         return
-    known = sys.modules.get(module)
-    if known is None:
-        known = StandIn(module)
-        sys.modules[module] = _provided[module] = known
-    if type(known) is StandIn:
+    present = sys.modules.get(module)
+    if present is None:
+        present = StandIn(module)
+        sys.modules[module] = _provided[module] = present
+    if type(present) is StandIn:
         for name, value in names.items():
-            vars(known).setdefault(name, value)
+            vars(present).setdefault(name, value)
 
 
 def provide_for_task(names: Mapping[str, Mapping[str, Any]]) -> None:
@@ -80,7 +80,7 @@ def provide_for_task(names: Mapping[str, Mapping[str, Any]]) -> None:
 
 def withdraw() -> None:
     """Take away what was provided for the task before."""
-    for module, known in _provided.items():
-        if sys.modules.get(module) is known:
+    for module, stand_in in _provided.items():
+        if sys.modules.get(module) is stand_in:
             del sys.modules[module]
     _provided.clear()

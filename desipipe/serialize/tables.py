@@ -71,33 +71,33 @@ def _plain(values: Any) -> Any:
 def _extension(encoder: Encoder, column: Any) -> bytes:
     """Return the bytes of the array below a column or an index."""
     pd = sys.modules['pandas']
-    known = pd.arrays
+    kinds = pd.arrays
     if isinstance(column, pd.Categorical):
         categories = _index(encoder, column.categories)
         return pack(
             b'categories', b'%d' % column.ordered, categories, arrays.array(encoder, column.codes)
         )
     kind = str(column.dtype).encode()
-    if isinstance(column, (known.DatetimeArray, known.TimedeltaArray, known.PeriodArray)):
+    if isinstance(column, (kinds.DatetimeArray, kinds.TimedeltaArray, kinds.PeriodArray)):
         return pack(b'days', kind, arrays.array(encoder, column.asi8))
-    if isinstance(column, (known.IntegerArray, known.FloatingArray, known.BooleanArray)):
+    if isinstance(column, (kinds.IntegerArray, kinds.FloatingArray, kinds.BooleanArray)):
         missing = column.isna()
         data = column.to_numpy(dtype=column.dtype.numpy_dtype, na_value=column.dtype.type(0))
         return pack(b'nullable', kind, arrays.array(encoder, data), arrays.array(encoder, missing))
-    if isinstance(column, known.IntervalArray):
+    if isinstance(column, kinds.IntervalArray):
         sides = [_extension(encoder, _below(side)) for side in (column.left, column.right)]
         return pack(b'interval', kind, *sides)
-    if isinstance(column, known.SparseArray):
+    if isinstance(column, kinds.SparseArray):
         places = arrays.array(encoder, column.sp_index.indices)
         return pack(
             b'sparse', kind, b'%d' % len(column), arrays.array(encoder, column.sp_values), places
         )
-    if hasattr(known, 'ArrowExtensionArray') and isinstance(column, known.ArrowExtensionArray):
+    if hasattr(kinds, 'ArrowExtensionArray') and isinstance(column, kinds.ArrowExtensionArray):
         return pack(
             b'arrow', repr(column.dtype).encode(), _chunks(encoder, column.__arrow_array__())
         )
-    if isinstance(column, known.NumpyExtensionArray):
-        kind = repr(column.dtype).encode() if isinstance(column, known.StringArray) else b''
+    if isinstance(column, kinds.NumpyExtensionArray):
+        kind = repr(column.dtype).encode() if isinstance(column, kinds.StringArray) else b''
         return pack(b'numpy', kind, arrays.array(encoder, column.to_numpy()))
     return encoder.value(column)  # of another library: as that one carries it
 

@@ -199,30 +199,30 @@ class Walker:
     # ----------------------------------------------------------------------------------------------
     # Values
 
-    def value(self, value: Any, words: Step = '') -> bytes:
+    def value(self, value: Any, step: Step = '') -> bytes:
         """Return the canonical bytes of a value.
 
         Parameters
         ----------
         value : object
-        words : step, default=''
+        step : step, default=''
             The step to it, for errors.
         """
         text = plain_text(value, self.references)
         if text:
             return short(b'=' + text.encode())
-        if not words:
+        if not step:
             return self._node(value)
-        self._trail.append(words)
+        self._trail.append(step)
         try:
             return self._node(value)
         finally:
             self._trail.pop()
 
     @contextmanager
-    def at(self, words: Step) -> Iterator[None]:
+    def at(self, step: Step) -> Iterator[None]:
         """See :meth:`.Encoder.at`."""
-        self._trail.append(words)
+        self._trail.append(step)
         try:
             yield
         finally:
@@ -231,9 +231,9 @@ class Walker:
     def _node(self, value: Any) -> bytes:
         key = id(value)
         note = key if self.references else -key
-        known = self._memo.get(note)
-        if known is not None:
-            return known[1]
+        memo = self._memo.get(note)
+        if memo is not None:
+            return memo[1]
         depth = self._stack.get(key)
         if depth is not None:
             self._low = min(self._low, depth)
@@ -257,14 +257,14 @@ class Walker:
         return data
 
     @contextmanager
-    def _inside(self, words: str) -> Iterator[None]:
+    def _inside(self, step: str) -> Iterator[None]:
         """Walk through what code uses.
 
         No cycle leads through it (definitions have names), and no future may be there.
         """
         kept = self._stack, self._low, self._trail, self.references, self._owner
         self._stack, self._low, self.references, self._owner = {}, 0, False, None
-        self._trail = [*self._base, words]
+        self._trail = [*self._base, step]
         try:
             yield
         finally:
@@ -394,8 +394,8 @@ class Walker:
         return self._compared(item)
 
     def _compared(self, value: Any) -> bytes:
-        known = self._digests.get(id(value))
-        if known is None:
+        cached = self._digests.get(id(value))
+        if cached is None:
             walker = Walker('', self.references, alone=True)
             walker.tasks, walker.root, walker._base, walker._trail = (
                 self.tasks,
@@ -403,18 +403,18 @@ class Walker:
                 self._base,
                 list(self._trail),
             )
-            known = self._digests[id(value)] = (value, walker.encode(value))
-        return known[1]
+            cached = self._digests[id(value)] = (value, walker.encode(value))
+        return cached[1]
 
     def pairs(
-        self, items: Iterable[tuple[Any, Any]], words: str = 'item', ordered: bool = False
+        self, items: Iterable[tuple[Any, Any]], role: str = 'item', ordered: bool = False
     ) -> list[bytes]:
         """See :meth:`.Encoder.pairs`."""
         pairs = list(items)
         if not ordered:
             pairs.sort(key=lambda pair: self._order(pair[0]))
         chunks = [
-            (self.value(key, ('key', key)), self.value(value, (words, key))) for key, value in pairs
+            (self.value(key, ('key', key)), self.value(value, (role, key))) for key, value in pairs
         ]
         return [chunk for pair in (chunks if ordered else sorted(chunks)) for chunk in pair]
 
@@ -481,8 +481,8 @@ class Walker:
             for key, item in list(sys.modules.items())
             if isinstance(item, ModuleType) and item.__dict__.get(name) is value
         ]
-        found = sorted((len(key), key) for key in loaded if not modules.is_user(key))
-        return (found[0][1], name) if found else None
+        names = sorted((len(key), key) for key in loaded if not modules.is_user(key))
+        return (names[0][1], name) if names else None
 
     def _own_identity(self, value: Any) -> bytes:
         wrapped = getattr(value, '__wrapped__', None)
@@ -515,13 +515,13 @@ class Walker:
         if others and not self._alone:
             # Another one of that name: an equal copy (of a cell that ran twice, of a function that
             # was loaded twice) is the same.
-            mine = self._compared(value)
-            for other, its in others:
-                if self._compared(other) == mine:
-                    self._labels[id(value)] = its
+            encoded = self._compared(value)
+            for other, own in others:
+                if self._compared(other) == encoded:
+                    self._labels[id(value)] = own
                     self._keep.append(value)
                     self._volatile = True
-                    return b'D' + its.encode()
+                    return b'D' + own.encode()
         others.append((value, label))
         self._labels[id(value)] = label
         self._keep.append(value)
@@ -542,7 +542,7 @@ class Walker:
         if not modules.is_user(module):
             if not modules.is_user(func.__module__):
                 named = modules.resolve(func.__module__, func.__qualname__)
-                if any(found is func for found in unwrapped(named)):
+                if any(wrapped is func for wrapped in unwrapped(named)):
                     return self._by_name(func.__module__, func.__qualname__)
             if modules.is_singledispatch(func):
                 return self._define(
@@ -661,15 +661,13 @@ class Walker:
         code = func.__code__
         if not is_user:
             return f'{func.__globals__.get("__name__")}.{code.co_qualname}'.encode()
-        found = source.find(code, func.__globals__)
-        if found is None:
+        text = source.find(code, func.__globals__)
+        if text is None:
             return source.fingerprint(code)
         is_task = id(func) in self.tasks
         if with_text:
-            self.texts.setdefault(
-                source.segment(found.text, found.node, decorators=not is_task), ''
-            )
-        return _tree(found.node, decorators=not is_task, defaults=func is not self.root)
+            self.texts.setdefault(source.segment(text.text, text.node, decorators=not is_task), '')
+        return _tree(text.node, decorators=not is_task, defaults=func is not self.root)
 
     def _of_function(self, who: str, name: str, func: FunctionType) -> list[bytes]:
         """Encode what a function has beside its code: defaults, attributes, another name."""
@@ -808,13 +806,13 @@ class Walker:
 
     def _hints(self, holder: Any, namespace: dict[str, Any]) -> bytes:
         """Encode the annotations of a function or class; nothing where there are none."""
-        found = hints.written(holder)
-        if not found:
+        written = hints.written(holder)
+        if not written:
             return b''
         who = f'the annotations of {holder.__qualname__!r}'
         chunks = []
         with self._inside(who):
-            for name, hint in found.items():
+            for name, hint in written.items():
                 with self.at(('that of', name)):
                     chunks += [
                         str(name).encode('utf-8', 'surrogatepass'),
@@ -871,9 +869,9 @@ class Walker:
 
     def _documentation(self, value: Any) -> None:
         def text(value: Any) -> bytes:
-            found = vars(value).get('__doc__') if isinstance(value, type) else value.__doc__
+            doc = vars(value).get('__doc__') if isinstance(value, type) else value.__doc__
             # Dataclasses write theirs from the `repr` of defaults.
-            return self.value(_ADDRESS.sub('', found) if isinstance(found, str) else found)
+            return self.value(_ADDRESS.sub('', doc) if isinstance(doc, str) else doc)
 
         data = text(value)
         self._record(f'documentation of {value.__qualname__}', data)
@@ -891,14 +889,14 @@ class Walker:
         label = self._labels[key] = labels.pop()
         self.parts[label] = ''
         data = self.value(value)
-        found = digest(data).hex()
+        content = digest(data).hex()
         for other in labels:
-            if self.parts[other] == found:
+            if self.parts[other] == content:
                 # Equal values under equal names, in two places: one part says it.
                 del self.parts[label]
                 label = self._labels[key] = other
                 break
-        self.parts[label] = found
+        self.parts[label] = content
         text = plain_text(value, False)
         if 0 < len(text) <= 200:
             self.notes[label] = text
@@ -996,7 +994,7 @@ class Walker:
         """
         statements = set(statements)
         package = modules.package_of(namespace)
-        found, tops = modules.closure(statements, package)
+        reached, tops = modules.closure(statements, package)
         self.packages |= tops
         for statement in statements:
             top = statement.name.partition('.')[0]
@@ -1005,16 +1003,16 @@ class Walker:
                 and not statement.level
                 and top not in sys.stdlib_module_names
                 and top not in tops
-                and top not in found
+                and top not in reached
             ):
                 self._volatile = True  # there is no such module, yet
-        for name, module in found.items():
+        for name, module in reached.items():
             if name not in self.statics:
                 self.statics[name] = module
                 self.parts[f'module {name} (imported)'] = module.digest.hex()
                 self.texts.setdefault(f'# module {name}\n{module.text.strip()}', '')
                 self._same.append(functools.partial(_unread, module))
-        return [b'imports', *(name.encode() for name in sorted(found))] if found else []
+        return [b'imports', *(name.encode() for name in sorted(reached))] if reached else []
 
     # ----------------------------------------------------------------------------------------------
     # Classes
@@ -1064,8 +1062,8 @@ class Walker:
                 chunks.append(self.member(value))
             func = getattr(value, '__func__', getattr(value, 'fget', value))
             if not text and type(func) is FunctionType:
-                found = source.find(func.__code__, func.__globals__)
-                text = found.class_source(cls.__qualname__) if found else ''
+                source_text = source.find(func.__code__, func.__globals__)
+                text = source_text.class_source(cls.__qualname__) if source_text else ''
         self.texts.setdefault(text or class_content.source(cls), '')
         self._met.append(cls)
         return pack(b'class', *chunks)

@@ -29,18 +29,20 @@ async def _cells(hub: Hub, asked: NotebookRequest) -> CellStatesView:
 async def _plan(hub: Hub, asked: NotebookRequest) -> PlanView:
     cells = read_cells(asked)
     states = await hub.run(lambda: Notebook(cells).states())
-    found: dict[str, Estimate] = {}
+    estimates: dict[str, Estimate] = {}
     titles = {state.title for state in states}
     for folder in _folders(asked):
         try:
             queue = await hub.queue(folder)
-            for title in titles - found.keys():
-                known = await queue.do(partial(_estimate, title))
-                if known is not None:
-                    found[title] = known
+            for title in titles - estimates.keys():
+                estimate = await queue.do(partial(_estimate, title))
+                if estimate is not None:
+                    estimates[title] = estimate
         except DesipipeError:
             continue  # it is gone, or not shown by this server: nothing is known of it
-    return await hub.run(lambda: to_json(make_plan(cells, found.get, modules=_modules(hub, asked))))
+    return await hub.run(
+        lambda: to_json(make_plan(cells, estimates.get, modules=_modules(hub, asked)))
+    )
 
 
 def _modules(hub: Hub, asked: NotebookRequest) -> Modules | None:

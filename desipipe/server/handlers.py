@@ -116,12 +116,12 @@ class Handler(APIHandler):  # type: ignore[misc]
         """Answer what is asked, or say what is wrong with it."""
         try:
             check(route, asked)
-            found = await route.answer(self.hub, asked)
+            answer = await route.answer(self.hub, asked)
         except Exception as exc:  # each has its status
             self.refuse(exc)
             return
         self.set_header('Cache-Control', 'no-store')
-        self.finish(orjson.dumps(found, option=orjson.OPT_NON_STR_KEYS))
+        self.finish(orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS))
 
 
 def check(route: Route, asked: Asked) -> None:
@@ -227,8 +227,8 @@ def query(given: Mapping[str, list[bytes]], members: Mapping[str, JsonSchema]) -
         several = schema['type'] == 'array'
         if len(values) > 1 and not several:
             raise BadRequest(f'{name}: {len(values):d} values, one is expected. Nothing was done.')
-        found = [_value(name, value, schema['items'] if several else schema) for value in values]
-        asked[name] = found if several else found[0]
+        parsed = [_value(name, value, schema['items'] if several else schema) for value in values]
+        asked[name] = parsed if several else parsed[0]
     return asked
 
 

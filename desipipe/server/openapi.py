@@ -84,8 +84,8 @@ def _operation(route: Route, error: JsonSchema, named: dict[str, JsonSchema]) ->
         'content': {content: {'schema': answer_schema(route.result, named)}},
     }
     errors = {
-        status: {'description': words, 'content': {'application/json': {'schema': error}}}
-        for status, words in _ERRORS.items()
+        status: {'description': description, 'content': {'application/json': {'schema': error}}}
+        for status, description in _ERRORS.items()
     }
     return {
         'operationId': route.path.replace('/', '_'),

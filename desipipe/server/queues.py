@@ -147,16 +147,16 @@ class Hub:
                     f'{text!r} is no folder: use a path from the root (/…), or one below the '
                     'folder that the server shows'
                 )
-            place = os.path.normpath(os.path.join(self.root_dir, text))
-            self._confine(place, config)
-            places.append(place)
+            path = os.path.normpath(os.path.join(self.root_dir, text))
+            self._confine(path, config)
+            places.append(path)
         return list(dict.fromkeys(places))
 
     def find(self, asked: Sequence[str] = ()) -> list[str]:
         """The folders of all queues in :meth:`places`."""
         return list(
             dict.fromkeys(
-                folder for place in self.places(asked) for folder in find_queues('*', place)
+                folder for base in self.places(asked) for folder in find_queues('*', base)
             )
         )
 
@@ -182,14 +182,14 @@ class Hub:
 
     def followed(self, folder: str) -> Followed:
         """The queue in a folder, which need not be there."""
-        found = self._open.get(folder)
-        if found is None:
+        followed = self._open.get(folder)
+        if followed is None:
             self._make_room()
-            found = self._open[folder] = Followed(self, folder)
+            followed = self._open[folder] = Followed(self, folder)
         if self._tidying is None:
             self._tidying = asyncio.get_running_loop().create_task(self._tidy())
-        found.asked = time.monotonic()
-        return found
+        followed.asked = time.monotonic()
+        return followed
 
     @property
     def open(self) -> list[Followed]:
@@ -241,12 +241,12 @@ class Hub:
         except (UnknownQueueError, QueueGoneError):
             return None
         except (DesipipeError, OSError) as exc:  # of one queue; the others are there to be listed
-            words = str(exc) or f'it did not answer within {ANSWER:g} s (is its filesystem there?)'
+            error = str(exc) or f'it did not answer within {ANSWER:g} s (is its filesystem there?)'
             return {
                 'queue': short(folder, Config()),
                 'folder': folder,
                 'condition': 'unreadable',
-                'error': words,
+                'error': error,
             }
 
     # Pages
@@ -487,17 +487,17 @@ class Followed:
             self._watcher = Watcher(self.folder, self._shared)
         ledger.follow()  # after the watch began: what came before it is not missed
         now = time.monotonic()
-        place = (ledger.journal.header['gen'], ledger.journal.offset)
-        told = self._told
-        same = told is not None and told[0] == place
+        position = (ledger.journal.header['gen'], ledger.journal.offset)
+        last = self._told
+        same = last is not None and last[0] == position
         if same and (
             now - self._judged < JUDGE or not (ledger.state.alive or ledger.state.manager)
         ):
             return None
         self._judged = now
         line = self.line(queue)
-        self._told = (place, line)
-        if same and told is not None and _without_clocks(line) == _without_clocks(told[1]):
+        self._told = (position, line)
+        if same and last is not None and _without_clocks(line) == _without_clocks(last[1]):
             return None
         return line
 

@@ -74,8 +74,8 @@ def find_newline(fd: int, position: int, end: int) -> int:
         data = os.pread(fd, min(_CHUNK, max(0, end - position)), position)
         if not data:
             return -1
-        if (place := data.find(b'\n')) >= 0:
-            return position + place
+        if (index := data.find(b'\n')) >= 0:
+            return position + index
         position += len(data)
     return -1
 

@@ -99,7 +99,7 @@ def lines(summary: CellView) -> list[Line]:
     lines : list of lines
         See :mod:`desipipe.view.text`.
     """
-    found = [
+    pieces = [
         _over(summary)
         if summary['condition'] in ('done', 'failed', 'empty') or summary['gone']
         else _going(summary)
@@ -113,7 +113,7 @@ def lines(summary: CellView) -> list[Line]:
         )
         name = f'{failure["name"]}[{failure["index"]}]: ' if summary['total'] > 1 else ''
         where = f' (cell line {failure["line"]:d})' if failure['line'] else ''
-        found.append(
+        pieces.append(
             [
                 (
                     (
@@ -126,28 +126,28 @@ def lines(summary: CellView) -> list[Line]:
         )
     for cause in summary['causes'][:3]:
         look = APPEARANCES['BLOCKED']
-        words = (
+        text = (
             f'{look.symbol} {plural(cause["count"])} blocked by {label(cause)} ({cause["state"]}): '
         )
-        found.append([(words, look.colour), (one_line(cause['cause'], 300), '')])
+        pieces.append([(text, look.colour), (one_line(cause['cause'], 300), '')])
     if summary['gone']:
-        return [*found, [(f'– {summary["gone"]}', APPEARANCES['DELETED'].colour)]]
+        return [*pieces, [(f'– {summary["gone"]}', APPEARANCES['DELETED'].colour)]]
     jobs = jobs_text(summary['jobs'], summary['job_groups'], summary['time'])
     if jobs:
-        found.append([(jobs, 'dim')])
-    for words, command in summary['advice']:
+        pieces.append([(jobs, 'dim')])
+    for text, command in summary['advice']:
         # As one types it here. Not by `commands.typed`, which asks the command line for its verbs:
         # the command line makes bundles too.
-        words = (
-            f'→ {words}' if words != waiting_text(summary['job_groups']) else '→ more of them'
+        text = (
+            f'→ {text}' if text != waiting_text(summary['job_groups']) else '→ more of them'
         )  # what they wait for is said above
-        found.append(
+        pieces.append(
             [
-                (f'{words}: ', 'dim'),
+                (f'{text}: ', 'dim'),
                 (f'%{command}' if command.startswith('desipipe ') else command, 'bold'),
             ]
         )
-    return found
+    return pieces
 
 
 def _title(summary: CellView) -> Line:
@@ -199,7 +199,7 @@ def _over(summary: CellView) -> Line:
                 (': other code took the place of theirs, or of what they need', 'dim'),
             ]
         return [*_title(summary), (f'{look.symbol} {look.label}', look.colour)]
-    words = plural(total) if good == total else f'{format_count(good)} of {plural(total)} succeeded'
+    text = plural(total) if good == total else f'{format_count(good)} of {plural(total)} succeeded'
     rest = f' · {superseded_text(summary)}' if summary['superseded'] else ''
     if summary['elapsed']:
         slots = f' on {plural(summary["workers"], "worker")}' if summary['workers'] > 1 else ''
@@ -212,7 +212,7 @@ def _over(summary: CellView) -> Line:
         (f'{look.symbol} ', look.colour),
         *_title(summary),
         *bar,
-        (words, look.colour),
+        (text, look.colour),
         (rest, 'dim'),
     ]
 
@@ -259,10 +259,10 @@ def _table(summary: CellView) -> list[tuple[str, str]]:
 
 def as_text(summary: CellView, table: bool = False) -> str:
     """Format as a terminal shows it, without colours."""
-    said = [visible(''.join(text for text, _ in line), lines=False) for line in lines(summary)]
+    texts = [visible(''.join(text for text, _ in line), lines=False) for line in lines(summary)]
     badge = f'{visible(badge_text(summary["badge"]), lines=False)}\n' if 'badge' in summary else ''
     if table:
-        said += [f'  {name:<14}{value:>10}' for name, value in _table(summary)]
+        texts += [f'  {name:<14}{value:>10}' for name, value in _table(summary)]
     shown = outputs_text(summary['outputs'])
     if len(shown) > _TEXT:  # the other forms have all of it
         shown = (
@@ -272,7 +272,7 @@ def as_text(summary: CellView, table: bool = False) -> str:
     if summary['truncated']:
         shown += visible(f'[{summary["truncated"]}]') + '\n'
     # While they run what is said stands above what they print; then it is one quiet line below.
-    rest = '\n'.join([*said, shown]).rstrip('\n') if summary['left'] else shown + '\n'.join(said)
+    rest = '\n'.join([*texts, shown]).rstrip('\n') if summary['left'] else shown + '\n'.join(texts)
     return badge + rest
 
 
@@ -315,16 +315,16 @@ def as_html(summary: CellView, table: bool = False) -> str:
     There are no scripts and no style sheets, and all that users wrote is escaped.
     """
     bar = bar_pieces(summary, _BAR)
-    said = ''.join(f'<div>{line_html(line, bar)}</div>' for line in lines(summary))
+    body = ''.join(f'<div>{line_html(line, bar)}</div>' for line in lines(summary))
     if table:
         cells = ''.join(
             f'<tr><td>{escape(name)}</td><td style="text-align:right">{escape(value)}</td></tr>'
             for name, value in _table(summary)
         )
-        said += f'<table><tbody>{cells}</tbody></table>'
-    said += f'<div style="{_DIM}"><small>{escape(summary["queue"])}{_as_of(summary)}</small></div>'
+        body += f'<table><tbody>{cells}</tbody></table>'
+    body += f'<div style="{_DIM}"><small>{escape(summary["queue"])}{_as_of(summary)}</small></div>'
     style = _BOX.format(colour=CONDITION_APPEARANCES[summary['condition']].colour)
-    box = f'<div style="{style}">{said}</div>'
+    box = f'<div style="{style}">{body}</div>'
     shown = ''.join(map(_output_html, summary['outputs']))
     if summary['truncated']:
         shown += f'<div style="{_DIM}"><em>{escape(summary["truncated"])}</em></div>'
@@ -449,13 +449,13 @@ def ansi_html(text: str) -> str:
         return escape(visible(text))
     pieces = []
     style: dict[str, str] = {}
-    place = 0
-    for found in _ESCAPE.finditer(text):
-        pieces.append(_styled(text[place : found.start()], style))
-        place = found.end()
-        if found[1] is not None:
-            _select(style, [int(code or 0) for code in found[1].replace(':', ';').split(';')])
-    return ''.join([*pieces, _styled(text[place:], style)])
+    end = 0
+    for match in _ESCAPE.finditer(text):
+        pieces.append(_styled(text[end : match.start()], style))
+        end = match.end()
+        if match[1] is not None:
+            _select(style, [int(code or 0) for code in match[1].replace(':', ';').split(';')])
+    return ''.join([*pieces, _styled(text[end:], style)])
 
 
 def _styled(text: str, style: dict[str, str]) -> str:

@@ -81,10 +81,10 @@ _FRAME = re.compile(r'^\s*File "<%%desipipe[^"\n]*", line (\d+)', re.M)
 def _where(queue: Queue) -> str:
     # Kept: it asks the user database, and each cell of a notebook would.
     here = os.getcwd()
-    known: tuple[str, str] | None = queue.__dict__.get('_typed')
-    if known is None or known[0] != here:
-        known = queue.__dict__['_typed'] = here, type_queue(queue.folder, queue.config)
-    return known[1]
+    typed: tuple[str, str] | None = queue.__dict__.get('_typed')
+    if typed is None or typed[0] != here:
+        typed = queue.__dict__['_typed'] = here, type_queue(queue.folder, queue.config)
+    return typed[1]
 
 
 class Cell:
@@ -166,9 +166,9 @@ class Cell:
         superseded = self.ledger.state.superseded
         if not superseded:
             return 0
-        places = [place for place, row in enumerate(self.rows) if row in superseded]
-        for place in places:
-            status[place] = DROPPED
+        places = [index for index, row in enumerate(self.rows) if row in superseded]
+        for index in places:
+            status[index] = DROPPED
         return len(places)
 
     def _leave_pending(self, status: bytearray) -> set[int]:
@@ -176,8 +176,8 @@ class Cell:
         claimed = {row for row in self.ledger.state.claimed_rows() if row in self._members}
         if not claimed:
             return claimed
-        places = {row: place for place, row in enumerate(self.rows) if row in claimed}
-        claimed = {row for row, place in places.items() if status[place] == RUNNING}
+        places = {row: index for index, row in enumerate(self.rows) if row in claimed}
+        claimed = {row for row, index in places.items() if status[index] == RUNNING}
         for row in claimed:
             status[places[row]] = PENDING
         return claimed
@@ -322,8 +322,8 @@ class Cell:
         failure, manager = facts['failure'], self.ledger.state.manager
         failures = [] if failure is None else [failure]
         steps = advice(facts, self._where, failures, facts['causes'])
-        if not now.running and (words := waiting_text(facts['job_groups'])):
-            steps.append((words, f'desipipe status {self._where}'))
+        if not now.running and (waiting := waiting_text(facts['job_groups'])):
+            steps.append((waiting, f'desipipe status {self._where}'))
         if (
             now.counts['PENDING']
             and not now.workers

@@ -45,8 +45,8 @@ def read_output(
     piece : OutputPiece
     """
     ledger.follow()
-    found = written(ledger, row) if not attempt else written_by(ledger, row, attempt)
-    now, data = found.part, found.out if stream == 'out' else found.err
+    output = written(ledger, row) if not attempt else written_by(ledger, row, attempt)
+    now, data = output.part, output.out if stream == 'out' else output.err
     if ledger.state.groups[ledger.state.group[row]].kind == 'cell':
         data = strip(data)
     fresh = bool(part) and part != now
@@ -64,5 +64,5 @@ def read_output(
         'fresh': fresh,
         'more': not last,
         'over': over,
-        'attempt': found.attempt,
+        'attempt': output.attempt,
     }

@@ -107,10 +107,10 @@ def _alive(record: Record | None, name: str, observer: Observer | None) -> bool 
     if record is None:
         # a process takes its lease before it announces itself, and takes it away when it ends
         return False
-    known = gone(record)
-    if known is None:
+    ended = gone(record)
+    if ended is None:
         return False if observer is not None and observer.dead(name, time.monotonic()) else None
-    return not known
+    return not ended
 
 
 def queue_brief(queue: ReadableQueue, observer: Observer | None = None) -> QueueBrief:
@@ -437,13 +437,13 @@ def _recent(ledger: AttemptReader) -> tuple[list[tuple[float, float, int]], floa
 
     Each has the time it was reported, that of its first start, and a number of tasks.
     """
-    found: list[tuple[float, float, int]] = []
+    ends: list[tuple[float, float, int]] = []
     end = ledger.journal.offset
     start = max(0, end - _TAIL)
     try:
         data = ledger.journal.read_range(start, end)
     except QueueGoneError:  # the next look at the queue says what became of it
-        return found, 0.0
+        return ends, 0.0
     if start:
         skip = data.find(b'\n') + 1
         data, start = data[skip:], start + skip
@@ -459,8 +459,8 @@ def _recent(ledger: AttemptReader) -> tuple[list[tuple[float, float, int]], floa
         if not first and start:
             first = event['t']
         elif event['e'] == 'end':
-            found.append((event['t'], event['t0'], len(event['rows'])))
-    return found, first
+            ends.append((event['t'], event['t0'], len(event['rows'])))
+    return ends, first
 
 
 def _decoded(line: bytes, offset: int) -> Event | None:

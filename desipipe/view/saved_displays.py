@@ -58,7 +58,7 @@ def save_displays(ledger: Ledger, row: int, folder: str) -> Saved:
         Files ``NAME-INDEX-NUMBER.ENDING``, one for each form of each display. Files of these names
         are written over.
     """
-    found = displays(ledger, row)
+    shown = displays(ledger, row)
     name = (
         ''.join(
             letter if letter.isalnum() or letter in '._-' else '_'
@@ -67,9 +67,9 @@ def save_displays(ledger: Ledger, row: int, folder: str) -> Saved:
         or 'task'
     )
     paths: list[str] = []
-    if found:
+    if shown:
         os.makedirs(folder, exist_ok=True)
-    for number, output in enumerate(found[:DISPLAYS_MAX], 1):
+    for number, output in enumerate(shown[:DISPLAYS_MAX], 1):
         data = output['data']
         kinds = [mime for mime in data if mime != 'text/plain'] or list(data)
         for mime in kinds:
@@ -79,7 +79,7 @@ def save_displays(ledger: Ledger, row: int, folder: str) -> Saved:
             with atomic_write(path) as file:
                 file.write(file_bytes(mime, data[mime]))
             paths.append(path)
-    return Saved(paths, max(0, len(found) - DISPLAYS_MAX))
+    return Saved(paths, max(0, len(shown) - DISPLAYS_MAX))
 
 
 def _ending(mime: str) -> str:

@@ -68,10 +68,10 @@ def rows_by_arguments(ledger: Ledger, terms: Sequence[Term]) -> set[int]:
     searches: OrderedDict[tuple[object, ...], _Found] = ledger.__dict__.setdefault(
         '_argument_searches', OrderedDict()
     )
-    found = searches.pop(key, _Found(0, set()))
+    search = searches.pop(key, _Found(0, set()))
     total = len(ledger.state.status)
-    rows = found.rows
-    for row in range(found.read, total):
+    rows = search.rows
+    for row in range(search.read, total):
         arguments = _arguments(ledger, row)
         if all(_meets(arguments.get(term.name), term) for term in terms):
             rows.add(row)
@@ -84,10 +84,14 @@ def rows_by_arguments(ledger: Ledger, terms: Sequence[Term]) -> set[int]:
 def _arguments(ledger: Ledger, row: int) -> dict[str, str]:
     """Return a task's arguments as text; none if lost or not written by desipipe."""
     try:
-        found: Any = ledger.arguments(row)
+        arguments: Any = ledger.arguments(row)
     except (PayloadError, IndexError, ValueError, struct.error):
         return {}
-    return {str(name): str(text) for name, text in found.items()} if isinstance(found, dict) else {}
+    return (
+        {str(name): str(text) for name, text in arguments.items()}
+        if isinstance(arguments, dict)
+        else {}
+    )
 
 
 def _meets(text: str | None, term: Term) -> bool:
@@ -111,12 +115,12 @@ def rows_by_cause(ledger: Ledger, rows: Iterable[int], text: str) -> set[int]:
     state = ledger.state
     if not any(code in state.status for code in (FAILED, KILLED, UNKNOWN)):
         return set()
-    known: dict[int, tuple[int, str]] = ledger.__dict__.setdefault('_causes_read', {})
+    causes: dict[int, tuple[int, str]] = ledger.__dict__.setdefault('_causes_read', {})
     bad = [row for row in rows if FAILED <= state.status[row] <= UNKNOWN]
-    fresh = [row for row in bad if known.get(row, (-1, ''))[0] != state.ended_at[row]]
+    fresh = [row for row in bad if causes.get(row, (-1, ''))[0] != state.ended_at[row]]
     for row, task in zip(fresh, task_summaries(ledger, fresh), strict=True):
-        known[row] = state.ended_at[row], task['cause'].lower()
-    return {row for row in bad if text in known[row][1]}
+        causes[row] = state.ended_at[row], task['cause'].lower()
+    return {row for row in bad if text in causes[row][1]}
 
 
 def arguments_text(ledger: Ledger, row: int) -> str:

@@ -78,13 +78,13 @@ def task_page(
         There is no such state.
     """
     ledger.follow()
-    found = _found(ledger, states, names, text.strip(), rows)
-    found = _ordered(ledger, found, order, durations)
-    shown = found[offset : offset + limit]
+    matching = _found(ledger, states, names, text.strip(), rows)
+    matching = _ordered(ledger, matching, order, durations)
+    shown = matching[offset : offset + limit]
     # Once more after a compaction that came between: rows stay, offsets do not.
     tasks = ledger.again(lambda: task_summaries(ledger, shown))
     return {
-        'total': len(found),
+        'total': len(matching),
         'offset': offset,
         'tasks': [
             {**task, 'row': row, 'arguments_text': arguments_text(ledger, row)}
@@ -127,29 +127,31 @@ def _found(
 ) -> Sequence[int]:
     state = ledger.state
     status, group = state.status, state.group
-    there = range(len(status))
-    found: Sequence[int]
+    candidates = range(len(status))
+    matching: Sequence[int]
     if rows is not None:
-        found = [row for row in rows if row in there and status[row] != DROPPED]
+        matching = [row for row in rows if row in candidates and status[row] != DROPPED]
     elif len(state) == len(status):
-        found = there
+        matching = candidates
     else:
-        found = [row for row in there if status[row] != DROPPED]
+        matching = [row for row in candidates if status[row] != DROPPED]
     wanted_names = {name.upper() for name in states}
     superseded = state.superseded if rows is None or states else set()
-    asked = [row for row in found if row in superseded] if 'SUPERSEDED' in wanted_names else []
+    asked = [row for row in matching if row in superseded] if 'SUPERSEDED' in wanted_names else []
     if superseded:
-        found = [row for row in found if row not in superseded]
+        matching = [row for row in matching if row not in superseded]
     if states:
         codes = {state_code(name) for name in wanted_names - {'BLOCKED', 'SUPERSEDED'}}
         blocked = ledger.blocked() if 'BLOCKED' in wanted_names and WAITING not in codes else {}
-        chosen = state.rows_shown(found, codes)
-        found = sorted({*chosen, *(row for row in found if row in blocked)}) if blocked else chosen
-        found = sorted([*found, *asked]) if asked else found
+        chosen = state.rows_shown(matching, codes)
+        matching = (
+            sorted({*chosen, *(row for row in matching if row in blocked)}) if blocked else chosen
+        )
+        matching = sorted([*matching, *asked]) if asked else matching
     if names:
         groups = {number for number, item in enumerate(state.groups) if item.name in names}
-        found = [row for row in found if group[row] in groups]
-    return _with_text(ledger, found, text) if text else found
+        matching = [row for row in matching if group[row] in groups]
+    return _with_text(ledger, matching, text) if text else matching
 
 
 def _with_text(ledger: Ledger, rows: Sequence[int], text: str) -> Sequence[int]:
@@ -167,41 +169,41 @@ def _with_text(ledger: Ledger, rows: Sequence[int], text: str) -> Sequence[int]:
         numbered = _numbered(state.index, bracket + number) if number else range(len(group))
         return [row for row in rows if row in numbered and group[row] in groups]
     groups = {i for i, item in enumerate(names) if text in item}
-    found = _named(ledger, text) | rows_by_cause(ledger, rows, text)
+    matching = _named(ledger, text) | rows_by_cause(ledger, rows, text)
     if not set(text) - set('0123456789]'):
-        found |= _numbered(state.index, text)
+        matching |= _numbered(state.index, text)
     return (
-        [row for row in rows if row in found or group[row] in groups]
+        [row for row in rows if row in matching or group[row] in groups]
         if groups
-        else [row for row in rows if row in found]
+        else [row for row in rows if row in matching]
     )
 
 
 def _numbered(index: Sequence[int], text: str) -> set[int]:
     """The rows in whose ``[index]`` the text is."""
-    found: set[int] = set()
+    matching: set[int] = set()
     if ']' in text[:-1]:
-        return found
+        return matching
     # One search through one text, several times as fast as one for each row.
     line = f'[{"][".join(map(str, index))}]'
-    row, place = -1, 0
-    while (hit := line.find(text, place)) >= 0:
-        row += line.count('[', place, hit + 1)
-        found.add(row)
-        place = hit + 1
-    return found
+    row, position = -1, 0
+    while (hit := line.find(text, position)) >= 0:
+        row += line.count('[', position, hit + 1)
+        matching.add(row)
+        position = hit + 1
+    return matching
 
 
 def _named(ledger: Ledger, text: str) -> set[int]:
     """The rows whose identities begin with ``text``."""
-    found: set[int] = set()
+    matching: set[int] = set()
     if len(text) < LEAST or len(text) > 2 * ID or set(text) - set('0123456789abcdef'):
-        return found
+        return matching
     stem = bytes.fromhex(text[: len(text) // 2 * 2])
     line = ledger.state.ids.packed
-    place = line.find(stem)
-    while place >= 0:
-        if place % ID == 0 and line[place : place + ID].hex().startswith(text):
-            found.add(place // ID)
-        place = line.find(stem, place + 1)
-    return found
+    position = line.find(stem)
+    while position >= 0:
+        if position % ID == 0 and line[position : position + ID].hex().startswith(text):
+            matching.add(position // ID)
+        position = line.find(stem, position + 1)
+    return matching

@@ -76,8 +76,8 @@ def span(value: float | None) -> str:
 
 def one_line(text: object, most: int = 200) -> str:
     """Text as it fits into a cell."""
-    words = ' '.join(str(text).split())
-    return words if len(words) <= most else words[: most - 1] + '…'
+    line = ' '.join(str(text).split())
+    return line if len(line) <= most else line[: most - 1] + '…'
 
 
 def state_text(state: ShownState) -> str:
@@ -109,12 +109,12 @@ def count_pieces(summary: Facts) -> Line:
     for name in _COUNTED:
         n = summary['counts'][name]
         if n:
-            words = f'{APPEARANCES[name].symbol} {format_count(n)} {name.lower()}'
+            text = f'{APPEARANCES[name].symbol} {format_count(n)} {name.lower()}'
             if name == 'WAITING' and summary['blocked']:
-                words += f' ({format_count(summary["blocked"])} blocked)'
+                text += f' ({format_count(summary["blocked"])} blocked)'
             if name == 'PENDING' and summary['claimed']:
-                words += f' ({format_count(summary["claimed"])} claimed)'
-            pieces += [(', ', ''), (words, APPEARANCES[name].colour)]
+                text += f' ({format_count(summary["claimed"])} claimed)'
+            pieces += [(', ', ''), (text, APPEARANCES[name].colour)]
     pieces = pieces[1:] or [('no tasks', 'dim')]
     if summary['superseded']:
         pieces += [('  ', ''), (superseded_text(summary), 'dim')]
@@ -160,21 +160,21 @@ def left_text(ends: float, now: float) -> str:
 
 def job_text(job: JobView, now: float) -> str:
     """Format a job: ``'48_0 running fraction[3] on n1 (9 min left)'``."""
-    words = f'{job["job"]} {job["state"]}'
+    text = f'{job["job"]} {job["state"]}'
     if job['tasks']:
         first, rest = job['tasks'][0], job['running'] - 1
-        words += f' {first["name"]}[{first["index"]}]' + (
+        text += f' {first["name"]}[{first["index"]}]' + (
             f' and {format_count(rest)} more' if rest else ''
         )
     if job['node']:
-        words += f' on {job["node"]}'
+        text += f' on {job["node"]}'
     more = [
         job['reason'],
         left_text(job['ends'], now)
         if job['state'] == 'running' and job['ends'] is not None
         else '',
     ]
-    return words + (f' ({", ".join(filter(None, more))})' if any(more) else '')
+    return text + (f' ({", ".join(filter(None, more))})' if any(more) else '')
 
 
 def group_text(group: JobGroup, now: float) -> str:
@@ -183,17 +183,17 @@ def group_text(group: JobGroup, now: float) -> str:
 
 
 def _alike(group: JobGroup, now: float) -> str:
-    words = f' {group["state"]}'
+    text = f' {group["state"]}'
     if group['running']:
-        words += f' {plural(group["running"])}'
+        text += f' {plural(group["running"])}'
     if group['nodes']:
-        words += f' on {plural(group["nodes"], "node")}'
+        text += f' on {plural(group["nodes"], "node")}'
     times = list(dict.fromkeys(left_text(ends, now) for ends in group['ends'] or ()))
     more = [
         group['reason'],
         ' to '.join([*(time.removesuffix(' left') for time in times[:-1]), *times[-1:]]),
     ]
-    return words + (f' ({", ".join(filter(None, more))})' if any(more) else '')
+    return text + (f' ({", ".join(filter(None, more))})' if any(more) else '')
 
 
 def jobs_text(jobs: Sequence[JobView], groups: Sequence[JobGroup], now: float) -> str:
@@ -270,16 +270,16 @@ def advice(
     look = _look_advice(failures, causes, where)
     if untrusted := summary['untrusted']:
         return [*_trust_advice(untrusted), *look]
-    found = []
+    steps = []
     if summary['condition'] == 'stopped':
-        found.append(('No worker is running', f'desipipe spawn {where} --spawn'))
+        steps.append(('No worker is running', f'desipipe spawn {where} --spawn'))
     if summary['condition'] == 'paused':
-        found.append(('Resume', f'desipipe resume {where}'))
+        steps.append(('Resume', f'desipipe resume {where}'))
     if look:
-        found += [*look, ('Retry failed tasks', f'desipipe retry {where} {_RETRY}')]
+        steps += [*look, ('Retry failed tasks', f'desipipe retry {where} {_RETRY}')]
     if damaged:
-        found.append(('Move damaged lines aside', f'desipipe doctor {where} --repair'))
-    return found
+        steps.append(('Move damaged lines aside', f'desipipe doctor {where} --repair'))
+    return steps
 
 
 def _look_advice(
@@ -301,5 +301,5 @@ def owner_text(summary: OwnershipView) -> str:
 
 
 def _trust_advice(owner: str) -> list[tuple[str, str]]:
-    words = f'to use it, which runs code of {owner} as you, trust {owner}'
-    return [(words, f'desipipe trust {owner}')]
+    text = f'to use it, which runs code of {owner} as you, trust {owner}'
+    return [(text, f'desipipe trust {owner}')]
