@@ -82,11 +82,11 @@ class Differences:
         self.details: list[str] = []
         self.n = 0
 
-    def add(self, words: str) -> None:
+    def add(self, text: str) -> None:
         """Add a difference."""
         self.n += 1
         if len(self.details) < NAMED:
-            self.details.append(words)
+            self.details.append(text)
 
     def check(
         self, name: str, good: str, bad: str, status: str = DIFFERS, empty: str = ''
@@ -142,6 +142,6 @@ def task_label(model: QueueModel, task: Mapping[str, Any]) -> str:
 
 def each_task(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[tuple[QueueModel, Dict]]:
     """Yield all tasks, each with the model of its queue."""
-    for model, mine in zip(record.models, tasks, strict=True):
-        for task in mine:
+    for model, lines in zip(record.models, tasks, strict=True):
+        for task in lines:
             yield model, task

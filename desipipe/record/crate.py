@@ -93,13 +93,13 @@ def _remove_old(path: str, files: Mapping[str, bytes]) -> None:
 
     try:
         with open(os.path.join(path, DIGESTS), 'rb') as file:
-            known = orjson.loads(file.read())['files']
+            names = orjson.loads(file.read())['files']
     except (OSError, ValueError, KeyError, TypeError):
         raise RecordError(
             f'{path} holds a crate that was not written here. Nothing was written. Name a new '
             'folder, or a file that ends in .zip.'
         ) from None
-    for name in known:
+    for name in names:
         full = os.path.realpath(os.path.join(path, name))
         if (
             name not in files
@@ -379,7 +379,7 @@ class _Crate:
                             min(began, attempt['began']),
                             max(ended, attempt['began'] + attempt['seconds']),
                         )
-            for app, mine in by_app.items():
+            for app, tasks in by_app.items():
                 about = model.head['apps'][app]
                 controls.append(
                     self.add(
@@ -387,7 +387,7 @@ class _Crate:
                         type='ControlAction',
                         name=f'orchestrate {about["name"]}',
                         instrument={'@id': f'#step-{about["id"]}'},
-                        object=mine,
+                        object=tasks,
                     )
                 )
         times = (
@@ -442,14 +442,14 @@ class _Crate:
         key = f'#task-{task["id"]}'
         last = tables.last_attempt(task)
         objects = []
-        for name, words in tables.arguments(task).items():
+        for name, text in tables.arguments(task).items():
             if name in app.get('parameters', ()):
                 objects.append(
                     self.add(
                         f'{key}-{name}',
                         type='PropertyValue',
                         name=name,
-                        value=words,
+                        value=text,
                         exampleOfWork={'@id': f'#parameter-{app["id"][:16]}-{name}'},
                     )
                 )

@@ -53,12 +53,12 @@ def content_digest(notebook: Mapping[str, Any]) -> str:
                 'metadata': {key: metadata[key] for key in ('tags', KEY) if key in metadata},
             }
         )
-    known = notebook['metadata'][KEY]
+    record = notebook['metadata'][KEY]
     covered = {
         'cells': cells,
         KEY: {
             key: value
-            for key, value in known.items()
+            for key, value in record.items()
             if key not in ('content_digest', 'file_digest')
         },
     }
@@ -127,8 +127,8 @@ def part_digests(notebook: Mapping[str, Any]) -> dict[str, str]:
         for key, value in queue.items():
             # Tasks are named by their own check sums, too.
             entries = value if isinstance(value, list) and key != 'tasks' else [value]
-            for place, entry in enumerate(entries):
-                label = f' {place:d}' if entries is value else ''
+            for index, entry in enumerate(entries):
+                label = f' {index:d}' if entries is value else ''
                 parts[f'{key!r}{label} of the queue {queue.get("name")}'] = entry
             if entries is value:
                 parts[f'the number of {key!r} of the queue {queue.get("name")}'] = len(entries)
@@ -143,14 +143,14 @@ def file_digest(data: bytes) -> tuple[str, str]:
 
     Each is empty if it claims none, or several.
     """
-    found = list(_DIGEST.finditer(data))
-    if len(found) != 1:
+    matches = list(_DIGEST.finditer(data))
+    if len(matches) != 1:
         return '', ''
-    start, end = found[0].span(1)
+    start, end = matches[0].span(1)
     digest = hashlib.sha256(data[:start])
     digest.update(NO_DIGEST)
     digest.update(data[end:])
-    return digest.hexdigest(), found[0][1].decode()
+    return digest.hexdigest(), matches[0][1].decode()
 
 
 def notebook_bytes(notebook: Dict) -> bytes:
@@ -158,10 +158,10 @@ def notebook_bytes(notebook: Dict) -> bytes:
 
     The same content gives the same bytes.
     """
-    known = notebook['metadata'][KEY]
-    known['parts'] = part_digests(notebook)
-    known['content_digest'] = content_digest(notebook)
-    known['file_digest'] = 'sha256:' + NO_DIGEST.decode()
+    record = notebook['metadata'][KEY]
+    record['parts'] = part_digests(notebook)
+    record['content_digest'] = content_digest(notebook)
+    record['file_digest'] = 'sha256:' + NO_DIGEST.decode()
     data = plain_bytes(notebook)
     digest, _ = file_digest(data)
     return data.replace(

@@ -80,22 +80,22 @@ def split_data(text: str) -> Iterator[tuple[str, bool]]:
     ------
     stretch, is_data : str, bool
     """
-    place = 0
+    end = 0
     for match in _DATA_URI.finditer(text):
-        yield from _split_words(text[place : match.start()])
+        yield from _split_words(text[end : match.start()])
         yield match[0], True
-        place = match.end()
-    yield from _split_words(text[place:])
+        end = match.end()
+    yield from _split_words(text[end:])
 
 
 def _split_words(text: str) -> Iterator[tuple[str, bool]]:
-    place = 0
+    end = 0
     for match in _WORD.finditer(text) if len(text) >= LOOKS_ENCODED_MIN else ():
         if match.end() - match.start() >= LOOKS_ENCODED_MIN and is_encoded(match[0]):
-            yield text[place : match.start()], False
+            yield text[end : match.start()], False
             yield match[0], True
-            place = match.end()
-    yield text[place:], False
+            end = match.end()
+    yield text[end:], False
 
 
 def scrub_html(text: str, scrub: Scrub) -> str:
@@ -107,16 +107,16 @@ def scrub_html(text: str, scrub: Scrub) -> str:
     scrub : callable
     """
     pieces = []
-    place = 0
+    end = 0
     for match in _SCRIPT.finditer(text) if '<' in text else ():
         pieces += [
-            scrub(text[place : match.start()]),
+            scrub(text[end : match.start()]),
             scrub(match[1]),
             scrub_javascript(match[2], scrub),
             match[3],
         ]
-        place = match.end()
-    return ''.join([*pieces, scrub(text[place:])])
+        end = match.end()
+    return ''.join([*pieces, scrub(text[end:])])
 
 
 def scrub_javascript(text: str, scrub: Scrub) -> str:

@@ -123,7 +123,7 @@ def write_notebook(path: str, notebook: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _kernel(client: Any, said: IO[bytes], environ: Mapping[str, str]) -> AsyncIterator[None]:
+async def _kernel(client: Any, log: IO[bytes], environ: Mapping[str, str]) -> AsyncIterator[None]:
     """Start a kernel that the client is connected to, and end it.
 
     Its ports are chosen before it binds them. Where another process was faster, it ends at once,
@@ -131,13 +131,13 @@ async def _kernel(client: Any, said: IO[bytes], environ: Mapping[str, str]) -> A
     """
     async with contextlib.AsyncExitStack() as stack:
         for left in reversed(range(_KERNEL_STARTS_MAX)):
-            begin = said.seek(0, os.SEEK_END)
+            begin = log.seek(0, os.SEEK_END)
             try:
-                await stack.enter_async_context(client.async_setup_kernel(stderr=said, env=environ))
+                await stack.enter_async_context(client.async_setup_kernel(stderr=log, env=environ))
                 break
             except RuntimeError:  # it ended before it answered
-                said.seek(begin)
-                if not left or b'Address already in use' not in said.read():
+                log.seek(begin)
+                if not left or b'Address already in use' not in log.read():
                     raise
                 client.km = None
         yield
@@ -158,9 +158,9 @@ async def execute(
     resources = {'metadata': {'path': folder}}
     client = nbclient.NotebookClient(notebook, timeout=limit, resources=resources, **options)
     # What the kernel itself says on the way up and down is of use only where it does not come up.
-    said = tempfile.TemporaryFile()
+    log = tempfile.TemporaryFile()
     try:
-        async with _kernel(client, said, {**os.environ, 'JPY_SESSION_NAME': source}):
+        async with _kernel(client, log, {**os.environ, 'JPY_SESSION_NAME': source}):
             reply = await client.async_wait_for_reply(await _asked(client.kc.kernel_info()))
             if reply is not None:
                 notebook.metadata['language_info'] = reply['content']['language_info']
@@ -205,13 +205,13 @@ async def execute(
             'kernelspec list; choose one with --kernel'
         ) from None
     except RuntimeError as exc:  # what is raised when it ends before it answers
-        said.seek(0)
-        words = said.read().decode(errors='replace').strip()[-500:]
+        log.seek(0)
+        text = log.read().decode(errors='replace').strip()[-500:]
         raise RecordError(
-            f'The kernel did not come up ({exc}). No cell was run. It said: {words or "nothing"}'
+            f'The kernel did not come up ({exc}). No cell was run. It said: {text or "nothing"}'
         ) from None
     finally:
-        said.close()
+        log.close()
 
 
 def _until_told(ran: Ran) -> None:
@@ -254,14 +254,14 @@ async def _note_queues(client: Any, ran: Ran) -> None:
         return
     finally:
         cells.pop()
-    said = ''.join(
+    text = ''.join(
         output.get('text', '') for output in cell.outputs if output.get('name') == 'stdout'
     ).strip()
     try:
-        found = json.loads(said)
+        folders = json.loads(text)
     except ValueError:
         return
-    ran.spawns.update({str(folder): bool(spawn) for folder, spawn in found.items()})
+    ran.spawns.update({str(folder): bool(spawn) for folder, spawn in folders.items()})
     ran.notebook.metadata[RUN] = {'queues': list(ran.spawns)}
 
 
@@ -281,27 +281,27 @@ def error_text(exc: BaseException, number: int, cell: Any, timeout: float | None
             f'the kernel died in {where}. Tasks that were added are in their queue; go on with '
             '--resume'
         )
-    said = f'{getattr(exc, "ename", name)}: {getattr(exc, "evalue", exc)}'
+    message = f'{getattr(exc, "ename", name)}: {getattr(exc, "evalue", exc)}'
     plain = re.sub(r'\x1b\[[0-9;]*m', '', str(exc))
     task = _TASK.search(plain)
-    first = said.splitlines()[0][:300]
-    told = f'; of task {task[1]} ({task[2]})' if task and task[1] not in first else ''
-    return f'{where} failed: {first}{told}'
+    first = message.splitlines()[0][:300]
+    origin = f'; of task {task[1]} ({task[2]})' if task and task[1] not in first else ''
+    return f'{where} failed: {first}{origin}'
 
 
-def _mark(notebook: Any, number: int, words: str) -> None:
+def _mark(notebook: Any, number: int, message: str) -> None:
     """Mark what failed, at the top and above the cell, as papermill does."""
     import nbformat
 
     anchor = 'papermill-error-cell'
     top = (
-        f'<span style="color:#d55e00">**{_escaped(words)}** See <a '
+        f'<span style="color:#d55e00">**{_escaped(message)}** See <a '
         f'href="#{anchor}">below</a>.</span>'
     )
-    here = f'<span id="{anchor}" style="color:#d55e00">**{_escaped(words)}**</span>'
-    for at, text, place in ((number, here, 'here'), (0, top, 'top')):
+    here = f'<span id="{anchor}" style="color:#d55e00">**{_escaped(message)}**</span>'
+    for at, text, anchor_name in ((number, here, 'here'), (0, top, 'top')):
         cell = nbformat.v4.new_markdown_cell(
-            text, metadata={'tags': [ERROR]}, id=f'{ERROR}-{place}'
+            text, metadata={'tags': [ERROR]}, id=f'{ERROR}-{anchor_name}'
         )
         if notebook.nbformat_minor < 5:
             del cell['id']
@@ -332,14 +332,14 @@ def refresh(notebook: Any, bundle: Callable[[CellView], Mime]) -> None:
             try:
                 queue = Queue(shown['folder'], create=False)
                 title, cached = shown.get('title', ''), bool(shown.get('cached'))
-                found = cell_summary(queue, shown['rows'], title=title, cached=cached)
+                summary = cell_summary(queue, shown['rows'], title=title, cached=cached)
             except DesipipeError:
                 continue  # it was deleted meanwhile: what was last shown is what there is to say
             if 'ran' in shown:
-                found['ran'] = shown['ran']
+                summary['ran'] = shown['ran']
             if shown.get('published'):
-                found['outputs'] = []
-            output['data'].update(bundle(found))
+                summary['outputs'] = []
+            output['data'].update(bundle(summary))
 
 
 def failed_tasks(notebook: Any) -> tuple[int, str] | None:

@@ -75,8 +75,8 @@ def make_queues(
     for model in record.models:
         check(record, model)
         # A name that comes with the record leads nowhere else.
-        known = check_name(model.head['name'])
-        title = known if name is None else f'{name}-{known}' if several else name
+        title_of = check_name(model.head['name'])
+        title = title_of if name is None else f'{name}-{title_of}' if several else name
         queue = Queue(title, create=True)
         try:
             done = fill(queue, model, record.payload, results)
@@ -216,8 +216,8 @@ def fill(
             _end(row, task, store(task['result']['sha256']))
         )
     ledger.writer.flush()
-    for place, mine in ends.items():
-        worker = head['workers'][place] if place >= 0 else {'name': 'by hand'}
+    for number, rows_of in ends.items():
+        worker = head['workers'][number] if number >= 0 else {'name': 'by hand'}
         name = worker['name']
         info = {
             'host': worker.get('host', ''),
@@ -228,7 +228,7 @@ def fill(
         adds.append(worker_begin_event(name, info, float(worker.get('since', now))))
         # As compaction writes them: ends without the claims before them, whatever their tasks wait
         # for.
-        adds += final_events(name, mine, now)
+        adds += final_events(name, rows_of, now)
         adds.append(worker_end_event(name, 'imported', now))
     ledger.journal.write(lambda: [*events, *adds], True)
     return len(done)

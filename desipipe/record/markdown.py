@@ -28,14 +28,14 @@ def plain(value: object, most: int = 120) -> str:
 
 def code(value: object, most: int = 80) -> str:
     """The same, as code."""
-    words = plain(value, most)
-    return f'<code>{words}</code>' if words else ''
+    text = plain(value, most)
+    return f'<code>{text}</code>' if text else ''
 
 
 def fenced(text: str, language: str = '') -> str:
     """A block of text as it is, whatever is in it."""
     text = visible(text)
-    fence = '`' * max(3, 1 + max((len(found) for found in re.findall('`+', text)), default=0))
+    fence = '`' * max(3, 1 + max((len(ticks) for ticks in re.findall('`+', text)), default=0))
     return f'{fence}{language}\n{text.rstrip()}\n{fence}'
 
 

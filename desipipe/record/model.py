@@ -61,9 +61,9 @@ class QueueModel:
         for line in self.lines:
             yield orjson.loads(line)
 
-    def task(self, place: int) -> Dict:
+    def task(self, index: int) -> Dict:
         """The task at a place."""
-        task: Dict = orjson.loads(self.lines[place])
+        task: Dict = orjson.loads(self.lines[index])
         return task
 
 
@@ -159,19 +159,19 @@ class _Reader:
         if modules := self._modules(head['apps']):
             head['modules'] = modules
         return QueueModel(
-            head, lines, self.payloads, {row: place for place, row in enumerate(chosen)}
+            head, lines, self.payloads, {row: index for index, row in enumerate(chosen)}
         )
 
     # Events
 
     def _added(self, rows: Sequence[int]) -> dict[int, float]:
-        found: dict[int, float] = {}
+        times: dict[int, float] = {}
         for offset, event in events_at(
             self.ledger, sorted({self.state.added_at[row] for row in rows})
         ):
-            found[offset] = 0.0 if event is None else event.get('t', 0.0)
-            self.as_of = max(self.as_of, found[offset])
-        return found
+            times[offset] = 0.0 if event is None else event.get('t', 0.0)
+            self.as_of = max(self.as_of, times[offset])
+        return times
 
     def _attempts(self, rows: Sequence[int]) -> dict[int, list[tuple[Dict, End]]]:
         """Collect how the attempts of tasks ended; each line of the journal is read once."""
@@ -180,7 +180,7 @@ class _Reader:
         for row in rows:
             for offset in state.attempts_at(row):
                 wanted.setdefault(offset, []).append(row)
-        found: dict[int, list[tuple[Dict, End]]] = {}
+        attempts: dict[int, list[tuple[Dict, End]]] = {}
         for offset, event in events_at(self.ledger, sorted(wanted)):
             if event is None:
                 self.privacy.notes['some attempts: their lines of the journal are damaged'] = None
@@ -188,16 +188,16 @@ class _Reader:
             if event['e'] != 'end' or not event['w']:
                 for row in wanted[offset]:
                     if state.ended_at[row] == offset:
-                        found.setdefault(row, []).append(self._decided(event, row))
+                        attempts.setdefault(row, []).append(self._decided(event, row))
                 continue
             places = {row: i for i, row in enumerate(event['rows'])}
             for row in wanted[offset]:
                 if row in places:
                     end = end_at(event, places[row])
-                    found.setdefault(row, []).append(
+                    attempts.setdefault(row, []).append(
                         (self._attempt(event, end, offset == state.ended_at[row]), end)
                     )
-        return found
+        return attempts
 
     def _decided(self, event: Event, row: int) -> tuple[Dict, End]:
         # A person set the state, or took the result of another task.
@@ -215,37 +215,37 @@ class _Reader:
         return attempt, End(row, 0, 0, 0.0, 0)
 
     def _attempt(self, event: Event, end: End, current: bool) -> Dict:
-        found: Dict = {
+        attempt: Dict = {
             'n': end.attempt,
             'state': STATES[end.state],
             'worker': event['w'],
             'began': round(end.began, 6),
             'seconds': round(end.duration * 1e-6, 6),
         }
-        self.as_of = max(self.as_of, found['began'] + found['seconds'])
+        self.as_of = max(self.as_of, attempt['began'] + attempt['seconds'])
         if end.memory:
-            found['memory'] = end.memory * 1024  # bytes
+            attempt['memory'] = end.memory * 1024  # bytes
         if not current:
-            found['past'] = True
+            attempt['past'] = True
         if end.cause:
-            found['cause'] = self._cause(end.cause)
+            attempt['cause'] = self._cause(end.cause)
         for name in ('out', 'err'):
             ref = getattr(end, name)
             if ref:
-                found[name] = self._content(ref)
-        return found
+                attempt[name] = self._content(ref)
+        return attempt
 
     def _cause(self, cause: Event) -> Dict:
-        found: Dict = {key: cause[key] for key in ('kind', 'errno', 'kinds') if key in cause}
+        result: Dict = {key: cause[key] for key in ('kind', 'errno', 'kinds') if key in cause}
         if cause.get('text'):
-            found['text'] = self.privacy.text(str(cause['text']))
+            result['text'] = self.privacy.text(str(cause['text']))
         if cause.get('trace'):
             try:
                 # The traceback as people read it, not as it lies there: paths are taken out of it.
-                found['trace'] = self.privacy.text(self.ledger.read_text(cause['trace']))[-2000:]
+                result['trace'] = self.privacy.text(self.ledger.read_text(cause['trace']))[-2000:]
             except PayloadError as exc:
-                found['trace'] = self.privacy.text(str(exc))
-        return found
+                result['trace'] = self.privacy.text(str(exc))
+        return result
 
     def _content(self, ref: Ref) -> Dict:
         try:
@@ -270,13 +270,13 @@ class _Reader:
         status = state.status[row]
         number = state.group[row]
         group = state.groups[number]
-        place = self.groups.setdefault(number, len(self.groups))
+        index = self.groups.setdefault(number, len(self.groups))
         self.apps.setdefault(group.app, len(self.apps))
         self.managers.setdefault(group.mid, len(self.managers))
         task: Dict = {
             'id': state.ids[row].hex(),
             'row': row,
-            'group': place,
+            'group': index,
             'index': state.index[row],
             'state': STATES[state.status_shown(row)],
             'added': added,
@@ -314,7 +314,7 @@ class _Reader:
         if ref is None:
             return []
         try:
-            found = self.ledger.files(ref)
+            entries = self.ledger.files(ref)
         except (PayloadError, ValueError):
             self.privacy.notes['some lists of files that tasks read and wrote: they are lost'] = (
                 None
@@ -327,7 +327,7 @@ class _Reader:
                 'size': item['size'],
                 'sha256': item['sha256'],
             }
-            for item in found
+            for item in entries
         ]
 
     def _worker_of(self, pairs: Sequence[tuple[Dict, End]]) -> str:
@@ -347,15 +347,15 @@ class _Reader:
         The latter only where it says more.
         """
         try:
-            words = self.ledger.arguments(row)
+            texts = self.ledger.arguments(row)
         except PayloadError:
             task['args'], task['unchecked'] = {}, 'its arguments are lost'
             return
         try:
             pieces = self._pieces(row, group)
         except (DesipipeError, *_LOADING) as exc:
-            task['args'] = dict.fromkeys(words)
-            task['text'] = {name: self.privacy.text(word) for name, word in words.items()}
+            task['args'] = dict.fromkeys(texts)
+            task['text'] = {name: self.privacy.text(word) for name, word in texts.items()}
             task['unchecked'] = self.privacy.text(_why(exc))
             return
         args: Dict = {}
@@ -364,7 +364,7 @@ class _Reader:
             word = word_of(piece)
             private = self.privacy.text(word)
             args[name] = word if private == word else None
-            seen = self.privacy.text(words.get(name, ''))
+            seen = self.privacy.text(texts.get(name, ''))
             if word[1:] != seen:
                 shown[name] = seen
         task['args'] = args
@@ -387,15 +387,15 @@ class _Reader:
     def _pieces(self, row: int, group: Group) -> dict[str, bytes]:
         common: dict[str, bytes] = {}
         if group.shared:
-            known = self._shared.get(group.shared)
-            if known is None:
+            shared = self._shared.get(group.shared)
+            if shared is None:
                 ref = self.ledger.shared_payload(row)
                 loaded: Any = self.ledger.load(ref) if ref else {}
-                known = self._shared[group.shared] = (
+                shared = self._shared[group.shared] = (
                     {name: encode(value, name) for name, value in loaded.items()},
                     loaded,
                 )
-            common = known[0]
+            common = shared[0]
         own: Any = self.ledger.load(self.ledger.arguments_payload(row))
         return {**common, **{name: encode(value, name) for name, value in own.items()}}
 
@@ -403,8 +403,8 @@ class _Reader:
         ref = self.state.result(row)
         if ref is None:
             return
-        found = task['result'] = self._content(ref)
-        if 'lost' in found:
+        result = task['result'] = self._content(ref)
+        if 'lost' in result:
             return
         try:
             value = self.ledger.load(ref)
@@ -421,14 +421,14 @@ class _Reader:
             ] = None
             return
         except (DesipipeError, *_LOADING) as exc:
-            found['value'] = None
-            found['text'] = self.privacy.text(_why(exc))
+            result['value'] = None
+            result['text'] = self.privacy.text(_why(exc))
             return
         private = self.privacy.text(word)
-        found['value'] = word if private == word else None
+        result['value'] = word if private == word else None
         seen = self.privacy.text(text(value, TEXT))
         if word[1:] != seen:
-            found['text'] = seen
+            result['text'] = seen
 
     # What tasks share
 
@@ -440,8 +440,8 @@ class _Reader:
                 folder for group in groups for folder in (*group.path, group.cwd) if folder
             )
         )
-        found = used_modules((label for app in apps for label in app['parts']), folders)
-        texts = {module.path: module.data.decode('utf-8', 'replace') for module in found}
+        used = used_modules((label for app in apps for label in app['parts']), folders)
+        texts = {module.path: module.data.decode('utf-8', 'replace') for module in used}
         for app in apps:
             for name in changed_functions(app, texts):
                 self.privacy.notes[
@@ -450,7 +450,7 @@ class _Reader:
                         'is recorded as it is now)'
                     )
                 ] = None
-        return describe(found, self._keep)
+        return describe(used, self._keep)
 
     def _keep(self, data: bytes) -> None:
         if self.keep:
@@ -467,7 +467,7 @@ class _Reader:
                 'parts': {},
                 'unchecked': 'its line of the journal is damaged',
             }
-        found: Dict = {
+        entry: Dict = {
             'id': app,
             'name': event['name'],
             'kind': event['kind'],
@@ -476,14 +476,14 @@ class _Reader:
         }
         try:
             source = self.ledger.read_text(event['source'])
-            found['source'] = source
-            found['parts'] = orjson.loads(self.ledger.read_text(event['parts']))
-            found['code'] = self._content(Ref(*event['code']))
+            entry['source'] = source
+            entry['parts'] = orjson.loads(self.ledger.read_text(event['parts']))
+            entry['code'] = self._content(Ref(*event['code']))
         except PayloadError as exc:
-            found.setdefault('source', '')
-            found.setdefault('parts', {})
-            found['unchecked'] = self.privacy.text(str(exc))
-            return found
+            entry.setdefault('source', '')
+            entry.setdefault('parts', {})
+            entry['unchecked'] = self.privacy.text(str(exc))
+            return entry
         if self.privacy.text(source) != source:
             self.privacy.notes[
                 (
@@ -498,41 +498,41 @@ class _Reader:
                 list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]) if code else []
             )
             if event['kind'] == 'cell' and self.node is not None and code is not None:
-                found['cell'] = ''.join(linecache.getlines(code.co_filename))
-                sources.register(code, self.node(found['cell'], parameters), found['cell'])
-            known = anatomy(func, event['kind'])
+                entry['cell'] = ''.join(linecache.getlines(code.co_filename))
+                sources.register(code, self.node(entry['cell'], parameters), entry['cell'])
+            parts = anatomy(func, event['kind'])
         except (DesipipeError, *_LOADING) as exc:
-            found['unchecked'] = self.privacy.text(_why(exc))
-            return found
-        found['parameters'] = parameters
-        if known.digest.hex() != app:
+            entry['unchecked'] = self.privacy.text(_why(exc))
+            return entry
+        entry['parameters'] = parameters
+        if parts.digest.hex() != app:
             differing = sorted(
                 name
-                for name in known.parts.keys() | found['parts'].keys()
-                if known.parts.get(name) != found['parts'].get(name)
+                for name in parts.parts.keys() | entry['parts'].keys()
+                if parts.parts.get(name) != entry['parts'].get(name)
             )
-            words = ', '.join(differing)[:200] or 'what it is called'
-            found['unchecked'] = (
-                f'its stored code does not give its identity in this process ({words} differs here)'
+            what = ', '.join(differing)[:200] or 'what it is called'
+            entry['unchecked'] = (
+                f'its stored code does not give its identity in this process ({what} differs here)'
             )
-            return found
-        found['root'] = word_of(known.root)
-        found['pieces'] = {
-            label: [word_of(piece) for piece in pieces] for label, pieces in known.pieces.items()
+            return entry
+        entry['root'] = word_of(parts.root)
+        entry['pieces'] = {
+            label: [word_of(piece) for piece in pieces] for label, pieces in parts.pieces.items()
         }
-        there = trees(found, self.node)
+        stored = trees(entry, self.node)
         untold = [
             label
-            for label, pieces in known.pieces.items()
-            if there is None or pieces[0].hex() not in there
+            for label, pieces in parts.pieces.items()
+            if stored is None or pieces[0].hex() not in stored
         ]
         if untold:
-            found['untold'] = untold
-        return found
+            entry['untold'] = untold
+        return entry
 
     def _group(self, number: int) -> Dict:
         group = self.state.groups[number]
-        found: Dict = {
+        result: Dict = {
             'app': self.apps[group.app],
             'manager': self.managers[group.mid],
             'name': group.name,
@@ -541,8 +541,8 @@ class _Reader:
         for key in ('timeout', 'retries', 'retry_on', 'priority', 'save_attrs'):
             value = getattr(group, key)
             if value != group._field_defaults[key]:
-                found[key] = value
-        return found
+                result[key] = value
+        return result
 
     def _manager(self, mid: str) -> Dict:
         event = self.state.managers.get(mid, {})
@@ -573,7 +573,7 @@ class _Reader:
         worker = self.state.workers.get(name)
         if worker is None:
             return {'name': name}
-        found: Dict = {
+        result: Dict = {
             'name': name,
             'host': worker.host,
             'job': worker.job,
@@ -581,11 +581,11 @@ class _Reader:
             'since': worker.time,
         }
         if worker.user:
-            found['user'] = self.privacy.user(worker.user)
+            result['user'] = self.privacy.user(worker.user)
         snapshot = self.state.versions.get((name, ''))
         if snapshot:
-            found['with'] = self._versions(snapshot)
-        return found
+            result['with'] = self._versions(snapshot)
+        return result
 
     def _versions(self, versions: Mapping[str, str]) -> int:
         kept = {name: self.privacy.text(str(value)) for name, value in versions.items()}
@@ -626,18 +626,18 @@ def trees(app: Mapping[str, Any], node: Node | None) -> set[str] | None:
     ``None`` where they can't be known.
     """
     text = app['source']
-    found: set[str] = set()
+    digests: set[str] = set()
     if app['kind'] == 'cell':
         if node is None or 'cell' not in app:
             return None
         try:
-            found.add(
+            digests.add(
                 sources.tree(
                     node(app['cell'], app['parameters']), decorators=False, defaults=False
                 ).hex()
             )
         except DesipipeError:
-            return found
+            return digests
         except LookupError:
             return None
         rest = app['cell'].rstrip()
@@ -647,12 +647,12 @@ def trees(app: Mapping[str, Any], node: Node | None) -> set[str] | None:
         tree = sources.parse(part)
         for item in ast.walk(tree) if tree is not None else ():
             if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-                found.update(
+                digests.update(
                     sources.tree(item, decorators, defaults).hex()
                     for decorators in (True, False)
                     for defaults in (True, False)
                 )
-    return found
+    return digests
 
 
 def totals(models: Sequence[QueueModel]) -> Dict:

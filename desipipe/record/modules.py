@@ -42,22 +42,22 @@ def used_modules(parts: Iterable[str], folders: Sequence[str]) -> list[Module]:
     modules : list of Module
         In the order of their paths.
     """
-    found: dict[str, Module] = {}
+    by_path: dict[str, Module] = {}
     todo = [match[1] for part in parts if (match := _LABEL.fullmatch(part))]
     size = 0
     seen: set[str] = set()
-    while todo and len(found) < MODULES_MAX:
+    while todo and len(by_path) < MODULES_MAX:
         name = todo.pop()
         if name in seen:
             continue
         seen.add(name)
         for module, inner in _files_of(name, folders):
             size += len(module.data)
-            if module.path in found or size > SIZE_MAX_BYTES:
+            if module.path in by_path or size > SIZE_MAX_BYTES:
                 continue
-            found[module.path] = module
+            by_path[module.path] = module
             todo += _imports(module.data, inner, module.path.endswith('__init__.py'))
-    return [found[path] for path in sorted(found)]
+    return [by_path[path] for path in sorted(by_path)]
 
 
 def _files_of(name: str, folders: Sequence[str]) -> Iterator[tuple[Module, str]]:
@@ -102,16 +102,16 @@ def _imports(data: bytes, name: str, is_package: bool) -> list[str]:
     except (SyntaxError, ValueError, RecursionError):
         return []
     package = name if is_package else name.rpartition('.')[0]
-    found = []
+    names = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = (
                 package.split('.')[: len(package.split('.')) - node.level + 1] if node.level else []
             )
             prefix = '.'.join([*filter(None, base), *([node.module] if node.module else [])])
-            found += [
+            names += [
                 prefix,
                 *(
                     f'{prefix}.{alias.name}'.lstrip('.')
@@ -119,7 +119,7 @@ def _imports(data: bytes, name: str, is_package: bool) -> list[str]:
                     if alias.name != '*'
                 ),
             ]
-    return [item for item in found if item]
+    return [item for item in names if item]
 
 
 def describe(modules: Sequence[Module], keep: Callable[[bytes], object]) -> list[Dict]:

@@ -96,7 +96,7 @@ def make_record(  # noqa: C901
     UnknownQueueError
         A queue that it used is not there.
     """
-    found = uses(notebook) if notebook is not None else []
+    shown = uses(notebook) if notebook is not None else []
     # Of queues that only Python used, the notebook says which if `desipipe run` executed it; in a
     # record that is left out.
     ran = (
@@ -112,11 +112,11 @@ def make_record(  # noqa: C901
         f'{name} shows no task of desipipe, and no queue was given: there is nothing to record. '
         'If it uses queues from Python, name them: desipipe record NOTEBOOK -q QUEUE'
     )
-    if not found and not queues and not ran:
+    if not shown and not queues and not ran:
         raise nothing
-    known = {queue.folder: queue for queue in queues}
-    opened = {use.folder: resolved_queue(use.folder, known, open_queue) for use in found}
-    every_queue = {queue.folder: queue for queue in [*opened.values(), *known.values()]}
+    by_folder = {queue.folder: queue for queue in queues}
+    opened = {use.folder: resolved_queue(use.folder, by_folder, open_queue) for use in shown}
+    every_queue = {queue.folder: queue for queue in [*opened.values(), *by_folder.values()]}
     rows: dict[str, set[int]] = {folder: set() for folder in every_queue}
     if notebook is not None:
         texts = {
@@ -129,7 +129,7 @@ def make_record(  # noqa: C901
             rows[folder].update(defined_apps(queue, texts))
         for folder in ran:
             try:
-                queue = resolved_queue(folder, known, open_queue)
+                queue = resolved_queue(folder, by_folder, open_queue)
             except UnknownQueueError:
                 privacy.notes[
                     (
@@ -138,29 +138,29 @@ def make_record(  # noqa: C901
                     )
                 ] = None
                 continue
-            if queue.folder not in every_queue and (mine := defined_apps(queue, texts)):
-                every_queue[queue.folder], rows[queue.folder] = queue, set(mine)
+            if queue.folder not in every_queue and (own_rows := defined_apps(queue, texts)):
+                every_queue[queue.folder], rows[queue.folder] = queue, set(own_rows)
         if not every_queue:
             raise nothing
     gone: dict[int, str] = {}
-    for use in found:
+    for use in shown:
         queue = opened[use.folder]
-        mine, why = cell_rows(queue, use)
-        rows[queue.folder].update(mine)
+        own_rows, why = cell_rows(queue, use)
+        rows[queue.folder].update(own_rows)
         if why:
             gone[use.cell] = why
-    chosen = {use.folder for use in found}
+    chosen = {use.folder for use in shown}
     models = []
     for folder, queue in every_queue.items():
         # Of a queue that cells name, their tasks and what these need, and those of functions that
         # cells define; of one that was only given, all that are not superseded.
         whole = every or (
-            folder in known and not any(opened[name].folder == folder for name in chosen)
+            folder in by_folder and not any(opened[name].folder == folder for name in chosen)
         )
         current = None if every else queue.select() if whole else rows[folder]
         models.append(read_queue(queue, privacy, current, node, payloads))
     numbers = {folder: number for number, folder in enumerate(every_queue)}
-    cells = cell_entries(notebook, found, opened, numbers, models, gone, node)
+    cells = cell_entries(notebook, shown, opened, numbers, models, gone, node)
     for entry in cells:
         if notebook is not None:
             entry['notes'] = cell_notes(
@@ -198,19 +198,19 @@ def make_record(  # noqa: C901
                 digest: base64.b85encode(data).decode()
                 for digest, data in sorted(model.payloads.items())
             }
-    record = _composed(notebook, document, models, privacy, untrusted_uses(found, opened))
+    record = _composed(notebook, document, models, privacy, untrusted_uses(shown, opened))
     return record, models
 
 
 def _as_read(value: Dict) -> Dict:
-    found: Dict = orjson.loads(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
-    return found
+    copy: Dict = orjson.loads(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+    return copy
 
 
 def _made(privacy: Privacy) -> Dict:
     here = machine()
     state, changes = repository(privacy.root)
-    found: Dict = {
+    made: Dict = {
         'desipipe': __version__,
         'python': here['python'],
         'platform': here['platform'],
@@ -220,7 +220,7 @@ def _made(privacy: Privacy) -> Dict:
         try:
             if len(changes) > CHANGES:
                 raise ValueError
-            found[DIFF] = changes.decode()
+            made[DIFF] = changes.decode()
             privacy.notes[
                 (
                     '(kept: what differs from the commit of the repository, whole, also where it '
@@ -234,7 +234,7 @@ def _made(privacy: Privacy) -> Dict:
                     f'{format_bytes(CHANGES)}; its digest is kept'
                 )
             ] = None
-    return found
+    return made
 
 
 def _digest(text: str) -> str:
@@ -270,7 +270,7 @@ def _composed(
     sections: dict[int, list[str]] = {}
     for entry in document['cells']:
         model = models[entry['queue']]
-        places = [place for part in parse_rows(entry['tasks']) for place in part]
+        places = [index for part in parse_rows(entry['tasks']) for index in part]
         sections.setdefault(entry['cell'], []).append(
             tables.cell_section(
                 model,
@@ -305,8 +305,8 @@ def _composed(
 def described(models: Sequence[QueueModel]) -> list[tuple[str, str]]:
     """The pictures of a record: what each shows, and its SVG."""
     graph = graph_of(models)
-    words = 'the graph of the tasks' + (', by app' if graph['grouped'] else '')
-    return [(words, draw_graph(graph)), ('who ran what when', draw_timeline(timeline_of(models)))]
+    caption = 'the graph of the tasks' + (', by app' if graph['grouped'] else '')
+    return [(caption, draw_graph(graph)), ('who ran what when', draw_timeline(timeline_of(models)))]
 
 
 def _safe_cell(cell: Dict, user: str, privacy: Privacy) -> Dict:

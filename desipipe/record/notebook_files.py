@@ -108,8 +108,8 @@ def _near(path: str) -> str:
         names = [name for name in os.listdir(folder) if name.endswith(('.ipynb', '.py', '.zip'))]
     except OSError:
         return ''
-    words = close_names(os.path.basename(path), names)
-    return words[:1].upper() + words[1:]
+    text = close_names(os.path.basename(path), names)
+    return text[:1].upper() + text[1:]
 
 
 def check_memory(data: bytes, packed: int, path: str) -> None:
@@ -154,7 +154,7 @@ def parse_notebook(data: bytes, path: str, packed: int | None = None) -> Dict:
     """
     check_memory(data, len(data) if packed is None else packed, path)
     try:
-        found: Any = orjson.loads(data)
+        parsed: Any = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
         where = f'line {exc.lineno:d}, column {exc.colno:d}'
         cut = data.lstrip()[:1] in (b'', b'{') and not data.rstrip().endswith(b'}')
@@ -169,10 +169,10 @@ def parse_notebook(data: bytes, path: str, packed: int | None = None) -> Dict:
                 'or was edited by hand'
             )
         ) from None
-    wrong = _wrong_notebook(found)
+    wrong = _wrong_notebook(parsed)
     if wrong:
         raise RecordError(f'{path} is no notebook: {wrong}')
-    notebook: Dict = found
+    notebook: Dict = parsed
     for cell in notebook['cells']:
         _join_lines(cell)
     return notebook
@@ -196,20 +196,20 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(line, str) for line in value)
 
 
-def _wrong_notebook(found: Any) -> str:
-    if not isinstance(found, dict) or not isinstance(found.get('cells'), list):
-        old = isinstance(found, dict) and 'worksheets' in found
+def _wrong_notebook(notebook: Any) -> str:
+    if not isinstance(notebook, dict) or not isinstance(notebook.get('cells'), list):
+        old = isinstance(notebook, dict) and 'worksheets' in notebook
         return 'it has no list of cells' + (
             ' (it is of format 3 or older: open and save it in Jupyter)' if old else ''
         )
-    if found.get('nbformat') != 4:
+    if notebook.get('nbformat') != 4:
         return (
-            f'it is of format {found.get("nbformat")!r}, of which this version knows nothing; 4 is '
-            'known'
+            f'it is of format {notebook.get("nbformat")!r}, of which this version knows nothing; 4 '
+            'is known'
         )
-    if not isinstance(found.get('metadata'), dict):
+    if not isinstance(notebook.get('metadata'), dict):
         return 'it has no metadata'
-    for number, cell in enumerate(found['cells'], 1):
+    for number, cell in enumerate(notebook['cells'], 1):
         source = cell.get('source') if isinstance(cell, dict) else None
         if not isinstance(source, str) and not (
             isinstance(source, list) and all(isinstance(line, str) for line in source)

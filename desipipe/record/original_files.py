@@ -12,8 +12,8 @@ _FIELDS = tuple(BaseFile._defaults)
 
 def _variables(environ: Any) -> dict[str, str]:
     """Return stored variables: of a dictionary, or of an environment of 1.0."""
-    found = environ if isinstance(environ, Mapping) else getattr(environ, 'data', None) or {}
-    return {str(name): str(value) for name, value in found.items()}
+    values = environ if isinstance(environ, Mapping) else getattr(environ, 'data', None) or {}
+    return {str(name): str(value) for name, value in values.items()}
 
 
 class _RestoredFile(BaseFile):

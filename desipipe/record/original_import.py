@@ -129,8 +129,8 @@ def import_original(path: str, name: str | None, config: Config) -> tuple[Queue,
             if new:
                 queue.delete(kill=False)
             raise
-        words = 'A former import had been interrupted: what it had taken over was dropped first.'
-        return queue, report._replace(notes=[words, *report.notes]) if again else report
+        note = 'A former import had been interrupted: what it had taken over was dropped first.'
+        return queue, report._replace(notes=[note, *report.notes]) if again else report
 
 
 def summary_line(report: Report) -> str:

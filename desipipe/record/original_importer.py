@@ -151,8 +151,8 @@ class Importer:
         needs: dict[str, list[str]] = {}
         for tid in rows:
             try:
-                found = read_needs(self.old.pickle_of(tid))
-                needs[tid] = [other for other in found if other in rows]
+                required = read_needs(self.old.pickle_of(tid))
+                needs[tid] = [other for other in required if other in rows]
             except RecordError:
                 needs[tid] = []
         return rows, needs
@@ -171,24 +171,24 @@ class Importer:
         }
 
     def _environ(self, mid: str, stored: Any) -> Event:
-        found = stored.__dict__ if isinstance(stored, Stored) else {}
+        state = stored.__dict__ if isinstance(stored, Stored) else {}
         try:
             # Variables and commands of its class are among those that are stored.
-            return BaseEnvironment(found.get('data') or {}, found.get('command') or None).to_spec()
+            return BaseEnvironment(state.get('data') or {}, state.get('command') or None).to_spec()
         except ConfigError as exc:
             self.note(f'The environment of task manager {mid} cannot be used: {exc}')
         return BaseEnvironment().to_spec()
 
     def _scheduler(self, stored: Any) -> Event:
         most = stored.get('max_workers') if isinstance(stored, Stored) else None
-        known = {'max_workers': most} if isinstance(most, int) and most > 0 else {}
-        return Scheduler({'scheduler': 'simple', **known}).to_spec()
+        options = {'max_workers': most} if isinstance(most, int) and most > 0 else {}
+        return Scheduler({'scheduler': 'simple', **options}).to_spec()
 
     def _provider(self, mid: str, stored: Any) -> Event:
         kind = type(stored).__name__
         if not isinstance(stored, Stored) or kind not in _PROVIDERS:
-            words = f'The provider of task manager {mid} ({kind}) is not one of desipipe'
-            self.note(f'{words}: its tasks get a local one.')
+            text = f'The provider of task manager {mid} ({kind}) is not one of desipipe'
+            self.note(f'{text}: its tasks get a local one.')
             return {'name': 'local'}
         options: dict[str, Any] = {}
         for name, value in stored.__dict__.items():
@@ -197,8 +197,8 @@ class Importer:
             try:
                 Provider({'provider': _PROVIDERS[kind], **options, name: value})
             except (DesipipeError, TypeError, ValueError) as exc:
-                words = f'{name}={value!r:.100} was left out. {exc}'
-                self.note(f'The provider of task manager {mid}: {words}')
+                text = f'{name}={value!r:.100} was left out. {exc}'
+                self.note(f'The provider of task manager {mid}: {text}')
             else:
                 options[name] = value
         return Provider({'provider': _PROVIDERS[kind], **options}).to_spec()
@@ -226,18 +226,18 @@ class Importer:
             self._ended.append(_Ended(tid, row, _STATES[row.state], end))
             versions = task.get('versions')
             if isinstance(versions, Mapping) and row.state == 'SUCCEEDED':
-                found = {str(key): str(value) for key, value in versions.items()}
-                self._versions[app.description.digest.hex()] = found
+                texts = {str(key): str(value) for key, value in versions.items()}
+                self._versions[app.description.digest.hex()] = texts
 
     def _future(self, tid: str) -> object:
-        known = self._tids.get(tid)
-        if known is None:
+        number = self._tids.get(tid)
+        if number is None:
             return type(
                 'result',
                 (Absent,),
                 {'origin': f'the result of task {tid}, which is not in the old queue'},
             )()
-        return Future(self.queue.ledger, known)
+        return Future(self.queue.ledger, number)
 
     def _app(self, stored: Stored, name: str) -> App:
         kind = 'bash' if type(stored).__name__ == 'BashApp' else 'python'
@@ -257,15 +257,15 @@ class Importer:
         stored = content.task.get('kwargs')
         kinds = content.task.get('app').get('vartypes') or {}
         arguments: dict[str, Any] = {}
-        known = stored if isinstance(stored, dict) else {}
+        content_items = stored if isinstance(stored, dict) else {}
         # What a worker wrote back has results in the place of futures.
         needs = [(self._tokens.get(tid), tid) for tid in required_ids(content.task)]
-        for key, value in put_futures(known, needs, self._future).items():
+        for key, value in put_futures(content_items, needs, self._future).items():
             missing = absent_names(value)
             if missing:
-                words = describe_absent(missing, content.problem)
-                self.note(f'Task {row.id} ({name}): its argument {key} holds {words}.')
-                arguments[key] = Deferred(data, key, words)
+                absent = describe_absent(missing, content.problem)
+                self.note(f'Task {row.id} ({name}): its argument {key} holds {absent}.')
+                arguments[key] = Deferred(data, key, absent)
             elif kinds.get(key) == 'VAR_POSITIONAL':
                 arguments.update({f'*{key}': tuple(value)} if value else {})
             elif kinds.get(key) == 'VAR_KEYWORD' and isinstance(value, Mapping):
@@ -299,8 +299,8 @@ class Importer:
             return None
         self._tids[row.id] = tid
         if tid in self._known:
-            words = f'Task {row.id} ({app.name}, {row.state})'
-            self.note(f'{words} is the same call as another one, whose state counts.')
+            label = f'Task {row.id} ({app.name}, {row.state})'
+            self.note(f'{label} is the same call as another one, whose state counts.')
             return None
         self._known.add(tid)
         self._batches.append(batch)
@@ -332,10 +332,10 @@ class Importer:
                 return dumps(value)
             except NotSerializableError as exc:
                 problem = str(exc)
-        words = describe_absent(missing, problem)
-        told = f'Task {row.id} ({name}): its result holds {words}'
-        self.note(f'{told}. It is kept, and can be read where that can be imported.')
-        return dumps(Deferred(data, 'result', words))
+        absent = describe_absent(missing, problem)
+        text = f'Task {row.id} ({name}): its result holds {absent}'
+        self.note(f'{text}. It is kept, and can be read where that can be imported.')
+        return dumps(Deferred(data, 'result', absent))
 
     # The journal
 
@@ -358,8 +358,8 @@ class Importer:
             events.append(worker_begin_event(worker, info, now))
             # As compaction writes them: ends without the claims before them.
             events += final_events(worker, several, now)
-            for app, found in self._versions.items():
-                events.append(versions_event(worker, app, found))
+            for app, versions in self._versions.items():
+                events.append(versions_event(worker, app, versions))
             events.append(worker_end_event(worker, 'imported', now))
         ledger.journal.write(lambda: events, True)
         self._batches, self._codes, self._ended, self._pending, self._versions = [], {}, [], 0, {}
@@ -390,8 +390,8 @@ def _modules_of(folder: str) -> Iterator[None]:
     """Import modules from the folder of a script as well, unless all may write to it."""
     try:
         status = os.stat(folder)
-        mine = status.st_uid == os.geteuid() and not status.st_mode & 0o002
-        safe = os.path.isabs(folder) and mine
+        own = status.st_uid == os.geteuid() and not status.st_mode & 0o002
+        safe = os.path.isabs(folder) and own
     except OSError:
         safe = False
     if not safe or folder in sys.path:
@@ -406,9 +406,9 @@ def _modules_of(folder: str) -> Iterator[None]:
 
 def _unusable(name: str, code: str, why: str) -> Any:
     text = '\n'.join(f'    # {line}' for line in code.splitlines())
-    known = re.sub(r'\W', '_', name) or 'unnamed'
+    title = re.sub(r'\W', '_', name) or 'unnamed'
     last = f'    raise RuntimeError({why[:500]!r})'
-    return rebuild_function(known, f'def {known}(*args, **kwargs):\n{text}\n{last}')
+    return rebuild_function(title, f'def {title}(*args, **kwargs):\n{text}\n{last}')
 
 
 def _microseconds(seconds: Any) -> int:

@@ -221,17 +221,17 @@ def read_folder(data: bytes) -> str:
 
 def required_ids(task: Stored) -> list[str]:
     """Return the identities of the tasks that a task needed, in order of arguments."""
-    found = task.get('require_ids') if isinstance(task, Stored) else None
-    return [str(tid) for tid in found] if isinstance(found, list | tuple) else []
+    ids = task.get('require_ids') if isinstance(task, Stored) else None
+    return [str(tid) for tid in ids] if isinstance(ids, list | tuple) else []
 
 
 def read_manager(data: bytes) -> Stored | None:
     """Load the pickle of a task manager; None if it cannot be read."""
     try:
-        found = _read_plain(data, lambda tid: None)
+        manager = _read_plain(data, lambda tid: None)
     except RecordError:
         return None
-    return found if isinstance(found, Stored) else None
+    return manager if isinstance(manager, Stored) else None
 
 
 def _read_plain(data: bytes, future: Callable[[str], object]) -> Any:
@@ -359,8 +359,8 @@ def load_deferred(data: bytes, part: str) -> object:
     value = task.get('result') if part == 'result' else task.get('kwargs', {}).get(part)
     missing = absent_names(value)
     if missing or problem:
-        words = problem or ', '.join(missing[:5])
-        raise ImportError(f'{part} of a task of desipipe 1.0 needs {words}, which fails to load.')
+        reason = problem or ', '.join(missing[:5])
+        raise ImportError(f'{part} of a task of desipipe 1.0 needs {reason}, which fails to load.')
     return value
 
 

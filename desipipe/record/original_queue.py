@@ -115,9 +115,9 @@ class OriginalQueue:
     def _check_tables(self) -> None:
         for table, columns in _TABLES.items():
             kinds = self._query('SELECT type, sql FROM sqlite_master WHERE name = ?', table)
-            found = {str(row[1]) for row in self._query(f'PRAGMA table_info({table})')}
+            columns_of = {str(row[1]) for row in self._query(f'PRAGMA table_info({table})')}
             plain = [kind for kind, sql in kinds if not _VIRTUAL.match(str(sql))] == ['table']
-            if not plain or not columns <= found:
+            if not plain or not columns <= columns_of:
                 problem = f'is no queue of desipipe 1.0: it has no table of {table}'
                 raise RecordError(f'{self.path} {problem}. Nothing was imported.')
 
@@ -158,15 +158,15 @@ class OriginalQueue:
         """Yield the rows of all tasks, in the order in which they were added."""
         query = 'SELECT tid, state, mid, jobid, t0 FROM tasks ORDER BY rowid'
         for tid, state, mid, job, began in self._rows(query):
-            known = str(state) if state in STATES else 'UNKNOWN'
+            name = str(state) if state in STATES else 'UNKNOWN'
             start = float(began) if isinstance(began, int | float) and 0 < began < 1e11 else 0.0
-            yield Row(str(tid), known, str(mid), '' if job in (None, '') else str(job), start)
+            yield Row(str(tid), name, str(mid), '' if job in (None, '') else str(job), start)
 
     def pickle_of(self, tid: str) -> bytes:
         """Return the pickle of a task; empty where none is stored, or it is too large."""
         query = 'SELECT task FROM tasks WHERE tid = ? AND length(task) <= ?'
-        found = self._query(query, tid, PICKLE_MAX_BYTES // 2)
-        return found[0][0] if found and isinstance(found[0][0], bytes) else b''
+        rows = self._query(query, tid, PICKLE_MAX_BYTES // 2)
+        return rows[0][0] if rows and isinstance(rows[0][0], bytes) else b''
 
     def managers(self) -> Iterator[tuple[str, bytes]]:
         """Yield identity and pickle of the task managers."""

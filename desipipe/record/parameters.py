@@ -51,7 +51,7 @@ def parse_parameters(pairs: Sequence[str], raw: Sequence[str], files: Sequence[s
     """
     import yaml
 
-    found: Dict = {}
+    values: Dict = {}
     for path in files:
         try:
             loaded = yaml.safe_load(read_bytes(path))
@@ -61,7 +61,7 @@ def parse_parameters(pairs: Sequence[str], raw: Sequence[str], files: Sequence[s
             raise UnknownOptionError(
                 f'{path} must hold names and values, such as "size: 1000"; nothing was run'
             )
-        found.update(loaded)
+        values.update(loaded)
     for text, is_raw in [*((pair, False) for pair in pairs), *((pair, True) for pair in raw)]:
         name, equals, value = text.partition('=')
         name = name.strip()
@@ -70,13 +70,13 @@ def parse_parameters(pairs: Sequence[str], raw: Sequence[str], files: Sequence[s
                 f'{text!r} is no parameter: write name=value, as in -p size=1000; nothing was run'
             )
         if is_raw:
-            found[name] = value
+            values[name] = value
             continue
         try:
-            found[name] = yaml.safe_load(value)
+            values[name] = yaml.safe_load(value)
         except yaml.YAMLError:
-            found[name] = value
-    return found
+            values[name] = value
+    return values
 
 
 def check_parameters(notebook: Mapping[str, Any], parameters: Mapping[str, Any], say: Say) -> None:
@@ -97,7 +97,7 @@ def check_parameters(notebook: Mapping[str, Any], parameters: Mapping[str, Any],
         tree = ast.parse(source_of(cells[0]))
     except SyntaxError:
         return
-    known = {
+    names = {
         item.id
         for node in tree.body
         for target in _targets(node)
@@ -105,10 +105,10 @@ def check_parameters(notebook: Mapping[str, Any], parameters: Mapping[str, Any],
         if isinstance(item, ast.Name)
     }
     for name in parameters:
-        if name not in known:
+        if name not in names:
             raise UnknownOptionError(
                 f'Nothing was run. The notebook has no parameter {name!r}: '
-                f'{close_names(name, known)}'
+                f'{close_names(name, names)}'
             )
 
 

@@ -58,11 +58,11 @@ def sealed(line: str) -> bool:
 def closure(ledger: Ledger, rows: Iterable[int]) -> list[int]:
     """Rows, and all that they need, in order."""
     state = ledger.state
-    found = set()
+    reached = set()
     stack = list(rows)
     while stack:
         row = stack.pop()
-        if row not in found and state.status[row] != DROPPED:
-            found.add(row)
+        if row not in reached and state.status[row] != DROPPED:
+            reached.add(row)
             stack += state.requires.get(row, ())
-    return sorted(found)
+    return sorted(reached)

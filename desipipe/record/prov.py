@@ -61,10 +61,10 @@ def prov_bytes(document: Mapping[str, Any], models: Sequence[QueueModel]) -> byt
         )
     }
 
-    def relate(kind: str, **words: str) -> None:
-        found = relations[kind]
-        found[f'_:{kind}{len(found) + 1:d}'] = {
-            f'prov:{key}': value for key, value in words.items()
+    def relate(kind: str, **members: str) -> None:
+        entries = relations[kind]
+        entries[f'_:{kind}{len(entries) + 1:d}'] = {
+            f'prov:{key}': value for key, value in members.items()
         }
 
     for number, model in enumerate(models):
@@ -76,8 +76,8 @@ def prov_bytes(document: Mapping[str, Any], models: Sequence[QueueModel]) -> byt
                 'dp:kind': app['kind'],
                 'prov:value': app['source'],
             }
-        for place, worker in enumerate(head['workers']):
-            agents[f'dp:worker-{number:d}-{place:d}'] = {
+        for index, worker in enumerate(head['workers']):
+            agents[f'dp:worker-{number:d}-{index:d}'] = {
                 'prov:type': {'$': 'prov:SoftwareAgent', 'type': 'prov:QUALIFIED_NAME'},
                 'prov:label': worker['name'],
                 'dp:host': worker.get('host', ''),
@@ -86,8 +86,8 @@ def prov_bytes(document: Mapping[str, Any], models: Sequence[QueueModel]) -> byt
         rows: dict[int, tuple[str, str]] = {}
         for task in model.tasks():
             _task(number, model, task, rows, entities, activities, relate)
-    found: Dict = {'prefix': _PREFIX, 'entity': entities, 'activity': activities, 'agent': agents}
-    return plain_bytes({**found, **{name: values for name, values in relations.items() if values}})
+    result: Dict = {'prefix': _PREFIX, 'entity': entities, 'activity': activities, 'agent': agents}
+    return plain_bytes({**result, **{name: values for name, values in relations.items() if values}})
 
 
 def _task(
@@ -108,7 +108,7 @@ def _task(
         'dp:state': task['state'],
         'dp:attempts': len(task.get('attempts', ())),
     }
-    about |= {f'dp:argument-{name}': words for name, words in tables.arguments(task).items()}
+    about |= {f'dp:argument-{name}': text for name, text in tables.arguments(task).items()}
     if 'began' in last:
         about['prov:startTime'] = time_of(last['began'])
         about['prov:endTime'] = time_of(last['began'] + last['seconds'])

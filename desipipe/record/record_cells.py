@@ -17,10 +17,10 @@ from .sources import Use, cell_tree, functions, recorded_tree, source_of
 Dict = dict[str, Any]
 
 
-def untrusted_uses(found: Sequence[Use], opened: Mapping[str, Queue]) -> dict[int, str]:
+def untrusted_uses(shown: Sequence[Use], opened: Mapping[str, Queue]) -> dict[int, str]:
     """Return the cells that show outputs of users who are not trusted, with these."""
     users: dict[int, str] = {}
-    for use in found:
+    for use in shown:
         queue = opened[use.folder]
         rows, _ = cell_rows(queue, use)
         ledger = queue.ledger
@@ -32,15 +32,15 @@ def untrusted_uses(found: Sequence[Use], opened: Mapping[str, Queue]) -> dict[in
 
 
 def resolved_queue(
-    folder: str, known: Mapping[str, Queue], open_queue: Callable[[str], Queue] | None
+    folder: str, by_folder: Mapping[str, Queue], open_queue: Callable[[str], Queue] | None
 ) -> Queue:
     """Return the queue that cells used: one that was given, or that is still there."""
-    if folder in known:
-        return known[folder]
+    if folder in by_folder:
+        return by_folder[folder]
     # The notebook may have been saved elsewhere: a queue of the same name that was given is meant.
     same = [
         queue
-        for queue in known.values()
+        for queue in by_folder.values()
         if os.path.basename(queue.folder) == os.path.basename(folder)
     ]
     if len(same) == 1:
@@ -62,10 +62,10 @@ def defined_apps(queue: Queue, texts: Collection[tuple[str, str]]) -> list[int]:
     for app, event in state.apps.items():
         if event['kind'] != 'cell':
             try:
-                mine = functions(queue.ledger.read_text(event['source']))
+                defined = functions(queue.ledger.read_text(event['source']))
             except PayloadError:
                 continue
-            if any(name == event['name'] and (name, tree) in texts for name, tree in mine):
+            if any(name == event['name'] and (name, tree) in texts for name, tree in defined):
                 apps.add(app)
     return (
         [row for row in queue.select() if state.groups[state.group[row]].app in apps]
@@ -104,7 +104,7 @@ def cell_rows(queue: Queue, use: Use) -> tuple[list[int], str]:
 
 def cell_entries(
     notebook: Dict | None,
-    found: Sequence[Use],
+    used: Sequence[Use],
     opened: Mapping[str, Queue],
     numbers: Mapping[str, int],
     models: Sequence[QueueModel],
@@ -116,17 +116,17 @@ def cell_entries(
     claimed: set[tuple[int, int]] = set()
     # Cells that are tasks first: of the others, those that show nothing else (a future, a panel)
     # have no tasks of their own.
-    for use in sorted(found, key=lambda use: not _is_task(notebook, use.cell)):
+    for use in sorted(used, key=lambda use: not _is_task(notebook, use.cell)):
         number = numbers[opened[use.folder].folder]
         rows, _ = cell_rows(opened[use.folder], use)
         places = [models[number].places[row] for row in rows]
         if (
             not _is_task(notebook, use.cell)
             and use.cell not in gone
-            and all((number, place) in claimed for place in places)
+            and all((number, index) in claimed for index in places)
         ):
             continue
-        claimed.update((number, place) for place in places)
+        claimed.update((number, index) for index in places)
         cells.append(
             {
                 'cell': use.cell,
@@ -138,14 +138,14 @@ def cell_entries(
         )
         if use.cell in gone:
             cells[-1]['gone'] = gone[use.cell]
-    shown = {use.cell for use in found}
+    shown = {use.cell for use in used}
     if notebook is None:
         return cells
     for number, model in enumerate(models):
         by_app: dict[int, list[int]] = {}
-        for place, task in enumerate(model.tasks()):
-            if (number, place) not in claimed:
-                by_app.setdefault(model.head['groups'][task['group']]['app'], []).append(place)
+        for index, task in enumerate(model.tasks()):
+            if (number, index) not in claimed:
+                by_app.setdefault(model.head['groups'][task['group']]['app'], []).append(index)
         for app, places in by_app.items():
             cell = _defining(notebook, model.head['apps'][app], node, shown)
             if cell is not None:

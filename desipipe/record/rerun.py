@@ -85,33 +85,33 @@ def rerun(
             if queue is not None
             else _from_record(record, model, places)
         )
-        found = _computed(source, record, queue is None, again, rtol, atol)
+        differing = _computed(source, record, queue is None, again, rtol, atol)
         done += len(again)
-        details += found
-    words = f'{plural(done)} computed again, chosen with --seed {seed:d}'
+        details += differing
+    text = f'{plural(done)} computed again, chosen with --seed {seed:d}'
     within = '' if rtol is None else f' within rtol={rtol:g}, atol={atol:g}'
     if details:
         return [
             Check(
-                'rerun', DIFFERS, f'{words}: {len(details):d} of them give something else', details
+                'rerun', DIFFERS, f'{text}: {len(details):d} of them give something else', details
             )
         ]
-    return [Check('rerun', OK, f'{words}: the same results{within}')]
+    return [Check('rerun', OK, f'{text}: the same results{within}')]
 
 
 def _chosen(record: Record, n: int, seed: int) -> dict[int, list[int]]:
     able = [
-        (number, place)
+        (number, index)
         for number, model in enumerate(record.models)
-        for place, task in enumerate(model.tasks())
+        for index, task in enumerate(model.tasks())
         if task['state'] == 'SUCCEEDED'
         and 'sha256' in task.get('result', {})
         and 'worker' in tables.last_attempt(task)
     ]
-    found: dict[int, list[int]] = {}
-    for number, place in sorted(random.Random(seed).sample(able, min(n, len(able)))):
-        found.setdefault(number, []).append(place)
-    return found
+    chosen: dict[int, list[int]] = {}
+    for number, index in sorted(random.Random(seed).sample(able, min(n, len(able)))):
+        chosen.setdefault(number, []).append(index)
+    return chosen
 
 
 def _from_queue(
@@ -120,8 +120,8 @@ def _from_queue(
     queue.ledger.follow()
     state = queue.ledger.state
     rows = []
-    for place in places:
-        task = model.task(place)
+    for index in places:
+        task = model.task(index)
         row = state.rows.get(bytes.fromhex(task['id']))
         if row is None or state.status[row] != SUCCEEDED:
             raise RecordError(
@@ -140,16 +140,16 @@ def _from_queue(
 def _from_record(
     record: Record, model: QueueModel, places: Sequence[int]
 ) -> tuple[QueueModel, set[int]]:
-    rows = {task['row']: place for place, task in enumerate(model.tasks())}
-    needed = {rows[other] for place in places for other in model.task(place).get('needs', ())}
+    rows = {task['row']: index for index, task in enumerate(model.tasks())}
+    needed = {rows[other] for index in places for other in model.task(index).get('needs', ())}
     kept = sorted(needed.union(places))
-    source = QueueModel(model.head, [model.lines[place] for place in kept])
+    source = QueueModel(model.head, [model.lines[index] for index in kept])
     if 'payload' not in model.task(kept[0]):
         raise RecordError(
             f'{record.path} holds no code and no arguments. Nothing was run. Name its queue with '
             '--queue, or record it --with-results.'
         )
-    return source, {kept.index(place) for place in places}
+    return source, {kept.index(index) for index in places}
 
 
 def _computed(
@@ -174,17 +174,17 @@ def _computed(
             check=False,
         )
         queue.ledger.follow()
-        found = []
-        for place in sorted(again):
-            task = source.task(place)
-            words = _compared(queue, task, payload(task['result']['sha256']), rtol, atol)
-            if words:
-                found.append(
+        differing = []
+        for index in sorted(again):
+            task = source.task(index)
+            text = _compared(queue, task, payload(task['result']['sha256']), rtol, atol)
+            if text:
+                differing.append(
                     f'{source.head["groups"][task["group"]]["name"]}[{task["index"]}] '
-                    f'{task["id"][:12]}: {words}'
+                    f'{task["id"][:12]}: {text}'
                 )
         queue.ledger.close()
-    return found
+    return differing
 
 
 def _compared(queue: Queue, task: Dict, then: bytes | None, rtol: float | None, atol: float) -> str:
@@ -221,18 +221,18 @@ def _difference(
     if isinstance(before, dict) and isinstance(now, dict) and before.keys() == now.keys():
         return next(
             (
-                words
+                text
                 for key in before
-                if (words := _difference(before[key], now[key], rtol, atol, f'{where}[{key!r}]'))
+                if (text := _difference(before[key], now[key], rtol, atol, f'{where}[{key!r}]'))
             ),
             '',
         )
     if isinstance(before, list | tuple) and type(before) is type(now) and len(before) == len(now):
         return next(
             (
-                words
+                text
                 for i in range(len(before))
-                if (words := _difference(before[i], now[i], rtol, atol, f'{where}[{i}]'))
+                if (text := _difference(before[i], now[i], rtol, atol, f'{where}[{i}]'))
             ),
             '',
         )

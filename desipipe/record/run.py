@@ -125,11 +125,11 @@ def run_notebook(
         import nbclient  # noqa: F401
     except ImportError:
         raise missing('nbclient') from None
-    found = nbformat.from_dict(plain)
-    inject(found, parameters)
-    chosen = range(len(found.cells)) if choose is None else choose(found)
+    result = nbformat.from_dict(plain)
+    inject(result, parameters)
+    chosen = range(len(result.cells)) if choose is None else choose(result)
     for number in chosen:
-        cell = found.cells[number]
+        cell = result.cells[number]
         if cell.cell_type == 'code':
             cell.outputs, cell.execution_count = [], None
         cell.metadata['papermill'] = {
@@ -140,7 +140,7 @@ def run_notebook(
             'status': 'pending',
         }
         cell.metadata.setdefault('tags', [])
-    found.metadata['papermill'] = {
+    result.metadata['papermill'] = {
         'default_parameters': {},
         'environment_variables': {},
         'exception': None,
@@ -154,14 +154,14 @@ def run_notebook(
     }
     if resume:
         _retry(plain, say)
-    ran = Ran(output, notebook=found, chosen=chosen)
-    write_notebook(output, found)  # whether it can be written is known before hours are spent
+    ran = Ran(output, notebook=result, chosen=chosen)
+    write_notebook(output, result)  # whether it can be written is known before hours are spent
     try:
         if chosen:
             asyncio.run(
                 execute(
                     ran,
-                    os.path.abspath(found.metadata['papermill']['input_path']),
+                    os.path.abspath(result.metadata['papermill']['input_path']),
                     folder,
                     timeout,
                     kernel,
@@ -171,14 +171,14 @@ def run_notebook(
         if not ran.interrupted:
             raise
         ran.error = f'interrupted between cells. {GOES_ON}'
-    about = found.metadata['papermill']
+    about = result.metadata['papermill']
     about['end_time'] = iso_now()
     about['duration'] = seconds_between(about['start_time'], about['end_time'])
-    for use in uses(found):
+    for use in uses(result):
         ran.spawns.setdefault(use.folder, True)
     ran.queues = list(ran.spawns)
-    found.metadata[RUN] = {'queues': ran.queues}
-    write_notebook(output, found)
+    result.metadata[RUN] = {'queues': ran.queues}
+    write_notebook(output, result)
     return ran
 
 
@@ -225,11 +225,11 @@ def script_notebook(path: str) -> Dict:
         import jupytext
     except ImportError:
         raise missing('jupytext') from None
-    found = jupytext.reads(text, fmt='py:percent')
-    found.metadata.setdefault(
+    notebook = jupytext.reads(text, fmt='py:percent')
+    notebook.metadata.setdefault(
         'kernelspec', {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
     )
-    plain: Dict = _plain(found)
+    plain: Dict = _plain(notebook)
     for number, cell in enumerate(plain['cells']):
         if 'id' in cell:
             cell['id'] = f'cell-{number:d}'  # jupytext draws lots

@@ -17,15 +17,15 @@ def queues() -> dict[str, bool]:
 
     if 'desipipe.queue.queue' not in sys.modules:
         return {}
-    found = {}
+    spawns = {}
     for item in gc.get_objects():
         if (
             type(item).__module__ == 'desipipe.queue.queue'
             and type(item).__name__ == 'Queue'
             and 'folder' in vars(item)
         ):
-            found[str(item.folder)] = bool(item.spawn)
-    return found
+            spawns[str(item.folder)] = bool(item.spawn)
+    return spawns
 
 
 def main() -> None:

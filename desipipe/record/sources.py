@@ -39,7 +39,7 @@ def uses(notebook: Mapping[str, Any]) -> list[Use]:
     -------
     uses : list of Use
     """
-    found = []
+    result = []
     for number, cell in enumerate(notebook['cells']):
         for output in cell.get('outputs', ()):
             data = output.get('data')
@@ -47,7 +47,7 @@ def uses(notebook: Mapping[str, Any]) -> list[Use]:
             if isinstance(shown, dict) and all(
                 isinstance(shown.get(key), str) for key in ('folder', 'rows')
             ):
-                found.append(
+                result.append(
                     Use(
                         number,
                         shown['folder'],
@@ -56,7 +56,7 @@ def uses(notebook: Mapping[str, Any]) -> list[Use]:
                         str(shown.get('title', '')),
                     )
                 )
-    return found
+    return result
 
 
 def source_of(cell: Mapping[str, Any]) -> str:
@@ -160,16 +160,16 @@ def compared(
         ``'unknown'``, and the app's name.
     """
     groups = model.head['groups']
-    apps = dict.fromkeys(groups[model.task(place)['group']]['app'] for place in places)
-    found = []
+    apps = dict.fromkeys(groups[model.task(index)['group']]['app'] for index in places)
+    states = []
     for number in apps:
         app = model.head['apps'][number]
         ran, now = recorded_tree(app), cell_tree(source_of(cell), app, node)
         if ran is None or now is None:
-            found.append(('unknown', app['name']))
+            states.append(('unknown', app['name']))
         else:
-            found.append(('same' if ran == now else 'changed' if now else 'other', app['name']))
-    return found
+            states.append(('same' if ran == now else 'changed' if now else 'other', app['name']))
+    return states
 
 
 def cell_notes(
@@ -177,7 +177,7 @@ def cell_notes(
 ) -> list[str]:
     """Return the notes on a cell whose tasks are not those of its present text."""
     notes = [str(entry['gone'])] if 'gone' in entry else []
-    places = [place for part in parse_rows(entry['tasks']) for place in part]
+    places = [index for part in parse_rows(entry['tasks']) for index in part]
     for how, name in compared(cell, model, places, node):
         if how == 'changed':
             notes.append(

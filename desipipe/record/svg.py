@@ -35,7 +35,7 @@ def svg_document(width: float, height: float, title: str, body: Sequence[str]) -
 def text_element(
     x: float,
     y: float,
-    words: str,
+    content: str,
     size: int = 12,
     anchor: str = 'start',
     weight: str = '',
@@ -45,7 +45,7 @@ def text_element(
     style = f' font-weight="{weight}"' if weight else ''
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" '
-        f'fill="{colour}"{style}>{escape(words)}</text>'
+        f'fill="{colour}"{style}>{escape(content)}</text>'
     )
 
 
@@ -136,19 +136,19 @@ def draw_graph(graph: Dict) -> str:
     before: dict[str, list[str]] = {}
     for edge in graph['edges']:
         before.setdefault(edge['target'], []).append(edge['source'])
-    place: dict[str, float] = {}
+    rank: dict[str, float] = {}
     for column in columns:
         # Each beside the middle of what it needs: fewer lines cross.
         middle = {
             key: (
-                sum(place.get(other, 0) for other in before[key]) / len(before[key])
+                sum(rank.get(other, 0) for other in before[key]) / len(before[key])
                 if before.get(key)
                 else float(i)
             )
             for i, key in enumerate(column)
         }
         column.sort(key=lambda key: middle[key])
-        place.update({key: float(i) for i, key in enumerate(column)})
+        rank.update({key: float(i) for i, key in enumerate(column)})
     high = max((len(column) for column in columns), default=1)
     wide, row = 170.0, 40.0 if high <= 20 else 26.0
     width, height = max(320.0, len(columns) * (wide + 60) + 20), high * row + 40
@@ -219,13 +219,13 @@ def main_state(counts: Mapping[str, int]) -> str:
 
 
 def _bar(counts: Mapping[str, int], total: int, x: float, y: float, width: float) -> list[str]:
-    found = []
+    parts = []
     for state, n in counts.items():
         if n:
             part = width * n / total
-            found.append(
+            parts.append(
                 f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(part, 1):.1f}" height="3" '
                 f'fill="{APPEARANCES[state].colour}"/>'
             )
             x += part
-    return found
+    return parts

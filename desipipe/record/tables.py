@@ -90,8 +90,8 @@ def cell_section(
     began, ended, busy = float('inf'), 0.0, 0.0
     workers: set[int] = set()
     apps: dict[int, None] = {}
-    for place in places:
-        task = model.task(place)
+    for index in places:
+        task = model.task(index)
         state = shown_state(task)
         counts[state] += 1
         apps.setdefault(model.head['groups'][task['group']]['app'])
@@ -107,8 +107,8 @@ def cell_section(
             shown.append(task)
         elif state != 'SUCCEEDED' and len(bad) < BAD:
             bad.append(task)
-    words = ', '.join(_counted(state, n) for state, n in counts.items())
-    line = f'**{plain(title)}** · {plural(len(places))}: {words}'
+    states = ', '.join(_counted(state, n) for state, n in counts.items())
+    line = f'**{plain(title)}** · {plural(len(places))}: {states}'
     if workers:
         line += (
             f' · {span(busy)} of work in {span(max(0.0, ended - began))}, on '
@@ -160,7 +160,7 @@ def cell_section(
 
 def _row(model: QueueModel, task: Dict, names: Sequence[str]) -> list[str]:
     last = last_attempt(task)
-    known = arguments(task)
+    texts = arguments(task)
     worker = model.head['workers'][last['worker']] if 'worker' in last else {}
     seconds = span(last['seconds']) if 'seconds' in last else 'by hand' if 'hand' in last else ''
     why = (
@@ -171,7 +171,7 @@ def _row(model: QueueModel, task: Dict, names: Sequence[str]) -> list[str]:
     return [
         plain(f'{model.head["groups"][task["group"]]["name"]}[{task["index"]}]'),
         state_words(shown_state(task)),
-        *[code(known.get(name, ''), 40) for name in names],
+        *[code(texts.get(name, ''), 40) for name in names],
         seconds,
         plain(worker.get('host', ''), 30),
         code(why, 60),
@@ -181,25 +181,25 @@ def _row(model: QueueModel, task: Dict, names: Sequence[str]) -> list[str]:
 
 def _app_section(model: QueueModel, number: int) -> str:
     app = model.head['apps'][number]
-    words = [
+    texts = [
         f'**{plain(app["name"])}**, code {code(app["id"][:16])}',
         fenced(app['source'] or '(its text is lost)', 'python'),
     ]
     if app['parts']:
-        words.append(
+        texts.append(
             'Made of: '
             + ', '.join(
                 f'{plain(name)} {code(digest[:8])}'
                 for name, digest in list(app['parts'].items())[:30]
             )
         )
-    for place in app['versions'][:3]:
-        found = model.head['versions'][place]
-        words.append(
+    for at in app['versions'][:3]:
+        packages = model.head['versions'][at]
+        texts.append(
             'With: '
-            + ', '.join(f'{plain(name)} {plain(value, 60)}' for name, value in found.items())
+            + ', '.join(f'{plain(name)} {plain(value, 60)}' for name, value in packages.items())
         )
-    return '\n\n'.join(words)
+    return '\n\n'.join(texts)
 
 
 def _attempts_section(model: QueueModel, tasks: Sequence[Dict]) -> list[str]:
@@ -283,11 +283,11 @@ def summary_section(
         f'{plain(", ".join(totals["hosts"][:10])) or "no host"}.',
         table(['queue', 'tasks', 'states', 'work', 'workers', 'as of'], rows, right=(1, 3, 4)),
     ]
-    for words, picture in pictures:
+    for label, picture in pictures:
         # Not an attachment: JupyterLab shows none that is SVG. Nor an output: of one that it does
         # not trust it shows the text.
         text.append(
-            f'![{words}](data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()})'
+            f'![{label}](data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()})'
         )
     text.append(_apps_table(models))
     text += _run_with(models)
@@ -329,7 +329,7 @@ def summary_section(
         )
     left = document['left_out']
     text.append(
-        folded('What was left out', '\n'.join(f'- {plain(words, 400)}' for words in left))
+        folded('What was left out', '\n'.join(f'- {plain(label, 400)}' for label in left))
         if left
         else 'Nothing was left out.'
     )

@@ -60,13 +60,13 @@ def timeline_of(models: Sequence[QueueModel], limit: int = INTERVALS) -> Dict:
     began = min(item[0] for lane in lanes.values() for item in lane)
     ended = max(item[1] for lane in lanes.values() for item in lane)
     aggregated = n > limit
-    found = []
+    rows = []
     for (number, worker), items in sorted(
         lanes.items(), key=lambda pair: (min(pair[1])[0], pair[0])
     )[:LANES]:
         about = models[number].head['workers'][worker]
         lane = _binned(items, began, max(ended, began + 1e-6)) if aggregated else _levels(items)
-        found.append(
+        rows.append(
             {
                 'name': about['name'],
                 'host': about.get('host', ''),
@@ -77,7 +77,7 @@ def timeline_of(models: Sequence[QueueModel], limit: int = INTERVALS) -> Dict:
     return {
         'began': began,
         'ended': ended,
-        'lanes': found,
+        'lanes': rows,
         'aggregated': aggregated,
         'hidden': max(0, len(lanes) - LANES),
     }
@@ -160,13 +160,13 @@ def draw_timeline(timeline: Dict) -> str:
                 top = y + tall - high
             else:
                 high, top = bar - 1.5, y + item['level'] * bar
-            words = (
+            title = (
                 f'{look.symbol} {item["label"]} {item["state"]}, '
                 f'{span(item["end"] - item["start"])}'
             )
             body.append(
                 f'<rect x="{x:.2f}" y="{top:.1f}" width="{wide:.2f}" height="{high:.1f}"'
-                f' fill="{look.colour}" fill-opacity="0.75"><title>{escape(words)}</title></rect>'
+                f' fill="{look.colour}" fill-opacity="0.75"><title>{escape(title)}</title></rect>'
             )
             if not timeline['aggregated'] and item['state'] != 'SUCCEEDED':
                 body.append(

@@ -29,7 +29,7 @@ from .verify_container import original_of
 
 def check_code(record: Record, node: Node | None) -> Iterator[Check]:
     """Check that code, its digest and the identity of apps agree."""
-    found, reasons, apps, parts = Differences(), Counter[str](), 0, 0
+    differing, reasons, apps, parts = Differences(), Counter[str](), 0, 0
     for model in record.models:
         for app in model.head['apps']:
             if 'root' not in app or 'unchecked' in app:
@@ -39,13 +39,13 @@ def check_code(record: Record, node: Node | None) -> Iterator[Check]:
                 continue
             apps += 1
             if code_identity(app['kind'], piece_of(app['root']), app['parts']).hex() != app['id']:
-                found.add(f'{app["name"]}: its parts do not give its identity')
+                differing.add(f'{app["name"]}: its parts do not give its identity')
             texts = trees(app, node)
             untold = set(app.get('untold', ()))
-            for label, words in app['pieces'].items():
-                pieces = [piece_of(word) for word in words]
+            for label, piece_words in app['pieces'].items():
+                pieces = [piece_of(word) for word in piece_words]
                 if part_digest(pieces) != app['parts'].get(label):
-                    found.add(f'{app["name"]}, {label}: its pieces do not give its digest')
+                    differing.add(f'{app["name"]}, {label}: its pieces do not give its digest')
                 elif label in untold:
                     reasons[
                         (
@@ -58,7 +58,7 @@ def check_code(record: Record, node: Node | None) -> Iterator[Check]:
                 elif pieces[0].hex() in texts:
                     parts += 1
                 else:
-                    found.add(
+                    differing.add(
                         f'{app["name"]}, {label}: the recorded source is not the code that ran'
                     )
             for label, text in _notes(app):
@@ -66,26 +66,26 @@ def check_code(record: Record, node: Node | None) -> Iterator[Check]:
                     None,
                     value_digest(short(b'=' + text.encode())).hex(),
                 ):
-                    found.add(
+                    differing.add(
                         f'{app["name"]}, {label}: the value in the recorded source is not the one '
                         'that was used'
                     )
-    if apps or found.n:
+    if apps or differing.n:
         source = f'; {plural(parts, "function")}: the source is the code that ran' if parts else ''
-        yield found.check(
+        yield differing.check(
             'code',
             f'{plural(apps, "version")} of apps: identities computed anew{source}',
             'code that differs',
         )
     elif not reasons:
         yield Check('code', NOTHING, 'the record holds no code')
-    for words, _ in reasons.most_common(NAMED):
-        yield Check('code', UNCHECKED, words)
+    for reason, _ in reasons.most_common(NAMED):
+        yield Check('code', UNCHECKED, reason)
 
 
 def check_modules(record: Record) -> Iterator[Check]:
     """Hold modules that were recorded against the functions of theirs that ran."""
-    found, n = Differences(), 0
+    differing, n = Differences(), 0
     for model in record.models:
         texts = {}
         for entry in model.head.get('modules', ()):
@@ -95,9 +95,9 @@ def check_modules(record: Record) -> Iterator[Check]:
         n += len(texts)
         for app in model.head['apps'] if texts else ():
             for name in changed_functions(app, texts):
-                found.add(f'{name} is another one in its module than {app["name"]} ran')
+                differing.add(f'{name} is another one in its module than {app["name"]} ran')
     if n:
-        yield found.check(
+        yield differing.check(
             'modules',
             f'{plural(n, "module")}: the functions of theirs that tasks used are those that ran',
             'modules that are not what ran',
@@ -106,9 +106,9 @@ def check_modules(record: Record) -> Iterator[Check]:
 
 def _notes(app: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for line in app['source'].splitlines():
-        found = re.fullmatch(r'# ((?:global|variable|module) [^:]+): (.*)', line)
-        if found and not re.search(r'[{]', found[2]):
-            yield found[1], found[2]
+        match = re.fullmatch(r'# ((?:global|variable|module) [^:]+): (.*)', line)
+        if match and not re.search(r'[{]', match[2]):
+            yield match[1], match[2]
 
 
 # Cells
@@ -118,28 +118,28 @@ def check_cells(record: Record, node: Node | None) -> Iterator[Check]:
     """Check that the text of cells is that of the tasks which they made."""
     original = original_of(record)
     digests = record.document['notebook']['cells']
-    found, unknown, same = Differences(), Differences(), 0
+    differing, unknown, same = Differences(), Differences(), 0
     if len(original) != len(digests):
-        found.add(f'{len(digests):d} cells were recorded, {len(original):d} are there')
+        differing.add(f'{len(digests):d} cells were recorded, {len(original):d} are there')
     for number, (cell, digest) in enumerate(zip(original, digests, strict=False), 1):
         if hashlib.sha256(source_of(cell).encode('utf-8', 'surrogatepass')).hexdigest() != digest:
-            found.add(f'cell {number:d} was changed after it was recorded')
+            differing.add(f'cell {number:d} was changed after it was recorded')
     for entry in record.document['cells']:
         number, model = entry['cell'], record.models[entry['queue']]
         title = entry['title'] or 'no title'
         if 'gone' in entry:
-            found.add(f'cell {number + 1:d} ({title}): {entry["gone"]}')
-        places = [place for part in parse_rows(entry['tasks']) for place in part]
+            differing.add(f'cell {number + 1:d} ({title}): {entry["gone"]}')
+        places = [index for part in parse_rows(entry['tasks']) for index in part]
         for how, name in compared(original[number], model, places, node):
             if how == 'same':
                 same += 1
             elif how == 'changed':
-                found.add(
+                differing.add(
                     f'cell {number + 1:d} ({title}) was changed after its tasks ran: its text is '
                     f'not the code that {name} ran'
                 )
             elif how == 'other':
-                found.add(
+                differing.add(
                     f'cell {number + 1:d} ({title}) shows tasks of another cell or notebook: '
                     f'nothing in it is the code of {name}'
                 )
@@ -148,8 +148,8 @@ def check_cells(record: Record, node: Node | None) -> Iterator[Check]:
                     f'cell {number + 1:d} ({title}): the code that {name} ran cannot be compared '
                     'with it'
                 )
-    if same or found.n:
-        yield found.check(
+    if same or differing.n:
+        yield differing.check(
             'cells',
             f'{plural(same, "cell")}: the text is the code that its tasks ran',
             'cells that are not what ran',
@@ -176,10 +176,10 @@ def check_cells(record: Record, node: Node | None) -> Iterator[Check]:
 
 def _claimed(record: Record) -> int:
     claimed = {
-        (entry['queue'], place)
+        (entry['queue'], index)
         for entry in record.document['cells']
         for part in parse_rows(entry['tasks'])
-        for place in part
+        for index in part
     }
     return len(claimed)
 
@@ -198,7 +198,7 @@ def check_shown(record: Record) -> Iterator[Check]:
         return
     wanted = []
     for entry in record.document['cells']:
-        places = [place for part in parse_rows(entry['tasks']) for place in part]
+        places = [index for part in parse_rows(entry['tasks']) for index in part]
         wanted.append(
             tables.cell_section(
                 record.models[entry['queue']],
@@ -208,17 +208,17 @@ def check_shown(record: Record) -> Iterator[Check]:
             )
         )
     wanted.append(tables.summary_section(record.document, record.models, described(record.models)))
-    there = [
+    tables_shown = [
         cell
         for cell in record.notebook['cells']
         if ADDED in (cell.get('metadata', {}).get('tags') or ())
     ]
-    found = Differences()
-    if len(wanted) != len(there):
-        found.add(f'{len(wanted):d} tables were recorded, {len(there):d} are there')
-    for number, (text, cell) in enumerate(zip(wanted, there, strict=False), 1):
+    differing = Differences()
+    if len(wanted) != len(tables_shown):
+        differing.add(f'{len(wanted):d} tables were recorded, {len(tables_shown):d} are there')
+    for number, (text, cell) in enumerate(zip(wanted, tables_shown, strict=False), 1):
         if source_of(cell) != text:
-            found.add(f'table {number:d} does not say what the data say')
-    yield found.check(
+            differing.add(f'table {number:d} does not say what the data say')
+    yield differing.check(
         'tables', 'tables and pictures say what the data say', 'tables and pictures that differ'
     )

@@ -32,28 +32,28 @@ def check_container(record: Record) -> Iterator[Check]:
     """Check the bytes of a record."""
     if record.is_crate:
         yield _crate(record)
-    digest, said = file_digest(record.data)
+    digest, stated = file_digest(record.data)
     content = content_digest(record.notebook)
     same = content == record.document.get('content_digest')
-    if digest and digest == said and same:
+    if digest and digest == stated and same:
         yield Check('bytes', OK, 'the file is as it was written')
     elif same:
-        words = (
+        text = (
             'the bytes of the file were changed since it was written; not what they say: another '
             'program laid it out anew, or saved its view of it'
         )
         names = _changed_parts(record)
-        yield Check('bytes', DIFFERS, words, names[:NAMED], len(names[NAMED:]))
+        yield Check('bytes', DIFFERS, text, names[:NAMED], len(names[NAMED:]))
     else:
         names = _changed_parts(record)
-        words = 'what the record says was changed since it was written: its digest is another'
-        yield Check('bytes', DIFFERS, words, names[:NAMED], len(names[NAMED:]))
+        text = 'what the record says was changed since it was written: its digest is another'
+        yield Check('bytes', DIFFERS, text, names[:NAMED], len(names[NAMED:]))
     yield from _payloads(record)
 
 
 def _payloads(record: Record) -> Iterator[Check]:
     """Compare bytes of code, arguments and results with their digests."""
-    found, n = Differences(), 0
+    damaged, n = Differences(), 0
     for document in record.document['queues']:
         for digest, text in document.get('payloads', {}).items():
             n += 1
@@ -62,9 +62,9 @@ def _payloads(record: Record) -> Iterator[Check]:
             except (TypeError, ValueError):
                 good = False
             if not good:
-                found.add(f'{document["name"]}: the bytes of {digest[:16]}… are damaged')
+                damaged.add(f'{document["name"]}: the bytes of {digest[:16]}… are damaged')
     if n:
-        yield found.check(
+        yield damaged.check(
             'payloads',
             f'{format_count(n)} payloads have the bytes that their digests say',
             'payloads that differ',
@@ -73,12 +73,12 @@ def _payloads(record: Record) -> Iterator[Check]:
 
 def _changed_parts(record: Record) -> list[str]:
     """Name the parts of a record that are not what they were when it was written."""
-    said = record.document.get('parts')
-    if not isinstance(said, dict):
+    stated = record.document.get('parts')
+    if not isinstance(stated, dict):
         return []  # of a version that wrote none
     now = part_digests(record.notebook)
-    missing = [f'{label} is missing' for label in said if label not in now]
-    return [*missing, *(label for label, digest in now.items() if said.get(label) != digest)]
+    missing = [f'{label} is missing' for label in stated if label not in now]
+    return [*missing, *(label for label, digest in now.items() if stated.get(label) != digest)]
 
 
 def original_of(record: Record) -> list[Dict]:
@@ -91,35 +91,35 @@ def original_of(record: Record) -> list[Dict]:
 
 
 def _crate(record: Record) -> Check:
-    found = Differences()
-    for words in record.problems:
-        found.add(words)
+    differing = Differences()
+    for problem in record.problems:
+        differing.add(problem)
     try:
         data = record.files[DIGESTS].data
         listed = orjson.loads(data)
-        known = {
+        listed_names = {
             str(name): (entry['size'], entry['sha256']) for name, entry in listed['files'].items()
         }
-        now, said = file_digest(data)
-        if plain_bytes(listed) != data or not now or now != said:
-            found.add(f'{DIGESTS} was changed since it was written')
+        now, stated = file_digest(data)
+        if plain_bytes(listed) != data or not now or now != stated:
+            differing.add(f'{DIGESTS} was changed since it was written')
     except (KeyError, TypeError, ValueError, AttributeError):
-        found.add(f'{DIGESTS}, the list of its files, is missing or damaged')
-        known = {}
+        differing.add(f'{DIGESTS}, the list of its files, is missing or damaged')
+        listed_names = {}
     for name, stored in record.files.items():
         if name == DIGESTS:
             continue
-        if name not in known:
-            found.add(f'{name} is not on the list of its files')
-        elif known[name] != (stored.size, stored.sha256):
-            found.add(f'{name} was changed')
-    for name in known:
+        if name not in listed_names:
+            differing.add(f'{name} is not on the list of its files')
+        elif listed_names[name] != (stored.size, stored.sha256):
+            differing.add(f'{name} was changed')
+    for name in listed_names:
         if name not in record.files:
-            found.add(f'{name} is missing')
+            differing.add(f'{name} is missing')
     for name in (METADATA, RECORD):
-        if name not in known and known:
-            found.add(f'{name} is not on the list of its files')
-    return found.check(
+        if name not in listed_names and listed_names:
+            differing.add(f'{name} is not on the list of its files')
+    return differing.check(
         'crate',
         f'all {len(record.files):d} files are as they were written',
         'files of the crate that differ',

@@ -69,17 +69,17 @@ def check_environment(record: Record) -> Iterator[Check]:
         )
     several = [name for name, values in recorded.items() if len(values) > 1 and ' ' not in name]
     here = {**provenance.versions(name for name in recorded if ' ' not in name), **_python()}
-    found = Differences()
+    differing = Differences()
     for name, values in sorted(recorded.items()):
         if name in here and here[name] not in values:
-            found.add(f'{name} {", ".join(sorted(values))} then, {here[name]} here')
+            differing.add(f'{name} {", ".join(sorted(values))} then, {here[name]} here')
         elif name not in here and ' ' not in name and name not in ('python', 'platform'):
-            found.add(f'{name} {", ".join(sorted(values))} then, not installed here')
+            differing.add(f'{name} {", ".join(sorted(values))} then, not installed here')
     for name in several:
-        found.add(
+        differing.add(
             f'{name}: tasks ran with different versions ({", ".join(sorted(recorded[name]))})'
         )
-    yield found.check(
+    yield differing.check(
         'environment',
         f'{plural(len(recorded), "version")} as they were',
         'versions that differ here from those that tasks ran with',
@@ -88,8 +88,8 @@ def check_environment(record: Record) -> Iterator[Check]:
 
 
 def _python() -> dict[str, str]:
-    known = provenance.machine()
-    return {'python': known['python'], 'platform': known['platform']}
+    facts = provenance.machine()
+    return {'python': facts['python'], 'platform': facts['platform']}
 
 
 def check_files(record: Record, tasks: Sequence[list[Dict]], root: str | None) -> Iterator[Check]:
@@ -116,7 +116,7 @@ def check_files(record: Record, tasks: Sequence[list[Dict]], root: str | None) -
             scope=BY_OPTION,
         )
         return
-    found, missing, good = Differences(), Differences(), 0
+    differing, missing, good = Differences(), Differences(), 0
     base = os.path.realpath(root)
     for path, (label, digest, size) in wanted.items():
         full = os.path.realpath(os.path.join(base, path))
@@ -127,7 +127,7 @@ def check_files(record: Record, tasks: Sequence[list[Dict]], root: str | None) -
             with open(open_named(full), 'rb') as file:
                 now_size = os.fstat(file.fileno()).st_size
                 if now_size != size:
-                    found.add(f'{path}: {now_size:,d} bytes, {size:,d} when {label} had it')
+                    differing.add(f'{path}: {now_size:,d} bytes, {size:,d} when {label} had it')
                     continue
                 now = hashlib.file_digest(file, 'sha256').hexdigest()
         except UnsafeFileError as exc:
@@ -137,10 +137,10 @@ def check_files(record: Record, tasks: Sequence[list[Dict]], root: str | None) -
             missing.add(f'{path}: {exc.strerror}')
             continue
         if now != digest:
-            found.add(f'{path} holds something else than when {label} had it')
+            differing.add(f'{path} holds something else than when {label} had it')
         else:
             good += 1
-    yield found.check(
+    yield differing.check(
         'files', f'{plural(good, "file")} as tasks read or wrote them', 'files that differ'
     )
     if missing.n:
@@ -153,32 +153,32 @@ def check_queue(
     record: Record, tasks: Sequence[list[Dict]], find: Callable[[QueueModel], Queue | None] | None
 ) -> Iterator[Check]:
     """Compare the tasks with those of their queue."""
-    for model, mine in zip(record.models, tasks, strict=True):
+    for model, lines in zip(record.models, tasks, strict=True):
         queue = find(model) if find is not None else None
         if queue is None:
-            words = (
+            text = (
                 f'{model.head["name"]}: results, code and arguments as they lie in the queue: say '
                 'which it is with --queue'
             )
-            yield Check('queue', UNCHECKED, words, scope=BY_OPTION)
+            yield Check('queue', UNCHECKED, text, scope=BY_OPTION)
             continue
-        found, more = Differences(), 0
+        differing, more = Differences(), 0
         ledger = queue.ledger
         ledger.follow()
         state = ledger.state
         if state.header.get('id') != model.head['id']:
-            found.add(f'{queue.folder} is another queue, or was cleared since')
-        for task in mine:
+            differing.add(f'{queue.folder} is another queue, or was cleared since')
+        for task in lines:
             row = state.rows.get(bytes.fromhex(task['id']))
             label = task_label(model, task)
             if row is None:
-                found.add(f'{label} is no longer in the queue')
+                differing.add(f'{label} is no longer in the queue')
                 continue
             if STATES[state.status[row]] != task['state']:
                 if task['state'] in ('WAITING', 'PENDING', 'RUNNING'):
                     more += 1
                 else:
-                    found.add(
+                    differing.add(
                         f'{label} is {STATES[state.status[row]]} in the queue, {task["state"]} in '
                         'the record'
                     )
@@ -189,12 +189,12 @@ def check_queue(
                 try:
                     data = ledger.read(ref) if ref is not None else b''
                     if hashlib.sha256(data).hexdigest() != result['sha256']:
-                        found.add(
+                        differing.add(
                             f'{label}: its result in the queue is not the one that was recorded: '
                             'it was replaced'
                         )
                 except PayloadError as exc:
-                    found.add(f'{label}: its result is lost: {exc}')
+                    differing.add(f'{label}: its result is lost: {exc}')
         for app in model.head['apps']:
             event = state.apps.get(app['id'])
             try:
@@ -203,26 +203,26 @@ def check_queue(
                     and hashlib.sha256(ledger.read(_ref(event['code']))).hexdigest()
                     != app['code']['sha256']
                 ):
-                    found.add(
+                    differing.add(
                         f'{app["name"]}: its code in the queue is not the one that was recorded'
                     )
             except PayloadError as exc:
-                found.add(f'{app["name"]}: its code is lost: {exc}')
-        words = f'{queue.name} holds the same tasks, states, code and results'
-        yield found.check(
+                differing.add(f'{app["name"]}: its code is lost: {exc}')
+        text = f'{queue.name} holds the same tasks, states, code and results'
+        yield differing.check(
             'queue',
-            words,
+            text,
             f'what differs in {queue.name}',
-            empty='' if mine else 'the record holds no task',
+            empty='' if lines else 'the record holds no task',
         )
         if more:
             yield Check('queue', NOTE, f'{plural(more)} went on since the record was made')
 
 
-def _ref(words: Sequence[Any]) -> Any:
+def _ref(members: Sequence[Any]) -> Any:
     from ..queue.events import Ref
 
-    return Ref(*words)
+    return Ref(*members)
 
 
 def never_checked() -> list[Check]:
