@@ -107,17 +107,18 @@ DIFFERENCES = (
     Difference(
         'printed',
         'what is printed and kept beside the results',
-        'local workers log to the terminal of `spawn`; `.desipipe` holds one script and one list '
-        'of versions',
-        'they log to the folder of the queue (`desipipe logs`); `.desipipe` also says which task '
-        'made each file; `repr` and messages read differently',
+        'local workers log to the terminal of `spawn`, and tasks at level INFO there; `.desipipe` '
+        'holds one script and one list of versions',
+        'they log to the folder of the queue (`desipipe logs`), and tasks to their output as the '
+        'script has set it up; `.desipipe` also says which task made each file; `repr`, tables and '
+        'messages read differently',
         'what programs print is theirs alone',
         'none, unless you parse them',
     ),
     Difference(
         'spelling',
-        'names and states that nothing has, in commands and in `queue.counts`; values of options '
-        'and file types in other spellings',
+        'names and states that nothing has, and no name after `-q`, in commands, `queue.counts` '
+        'and `set_task_state`; values of options and file types in other spellings',
         'nothing is found, exit status 0',
         'a misspelled name is told, with those that come close, exit status 2; `(0.4, 0.6)` finds '
         '`[0.4, 0.6]`, and `TEXT` `text`',
