@@ -113,6 +113,23 @@ def test_text_made_of_a_future_is_no_argument(
     assert len(queue) == 2
 
 
+def test_gather_loads_each_result_once_and_in_order(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    futures = TaskManager(queue).python_app(lambda i: [i], name='listed').map(i=range(50))
+    work(queue)
+    load, rows = queue.ledger.load_result, []
+
+    def count(row: int) -> object:
+        rows.append(row)
+        return load(row)
+
+    monkeypatch.setattr(queue.ledger, 'load_result', count)
+    results = gather([*futures, futures[0]])
+    assert rows == [*range(50), 0]
+    assert results == [[i] for i in [*range(50), 0]] and results[0] is not results[-1]
+
+
 def test_gather_returns_results_in_order(queue: Queue, capfd: pytest.CaptureFixture[str]) -> None:
     @TaskManager(queue, scheduler=dict(max_workers=2)).python_app
     def square(i: int) -> int:

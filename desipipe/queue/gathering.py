@@ -41,12 +41,16 @@ def gather(
     >>> spectra = gather(spectrum.map(i=range(40)))
     """
     futures = list(futures)
-    distinct = set(futures)
+    distinct = dict.fromkeys(futures)
+    results: dict[Future, Any] = {}
     with _bar(len(distinct), progress) as advance:
         for future in as_completed(distinct, timeout):
-            future.result(timeout=0)  # raises what the task has raised
+            results[future] = future.result(timeout=0)  # raises what the task has raised
             advance()
-    return [future.result(timeout=0) for future in futures]
+    # One that occurs more than once gives a new object each time.
+    return [
+        results.pop(future) if future in results else future.result(timeout=0) for future in futures
+    ]
 
 
 @contextmanager

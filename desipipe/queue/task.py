@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections import namedtuple
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from shlex import quote
 from typing import Any
 
@@ -510,7 +510,7 @@ def wait(
     done: set[Future] = set()
     deadline = None if timeout is None else time.monotonic() + timeout
     for batch in _arrivals(left, deadline):
-        done |= batch
+        done.update(batch)
         if return_when == concurrent.futures.FIRST_COMPLETED:
             break
         if return_when == concurrent.futures.FIRST_EXCEPTION:
@@ -520,19 +520,19 @@ def wait(
 
 
 def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Iterator[Future]:
-    """Futures in the order in which their tasks end, as :func:`concurrent.futures.as_completed`
-    does.
+    """Yield futures as their tasks end, like :func:`concurrent.futures.as_completed`.
 
     Raises
     ------
     TimeoutError
         Not all ended in ``timeout`` seconds.
     """
-    left = set(futures)
+    left = dict.fromkeys(futures)
     deadline = None if timeout is None else time.monotonic() + timeout
-    for batch in _arrivals(set(left), deadline):
-        left -= batch
-        yield from batch
+    for batch in _arrivals(left, deadline):
+        for future in batch:
+            del left[future]
+            yield future
     if left:
         reasons = (_waiter(ledger, left).reason() for ledger in {item._ledger for item in left})
         told = ''.join(f'. {reason}' for reason in reasons if reason is not None)
@@ -540,17 +540,17 @@ def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Ite
         raise TimeoutError(f'{problem}; their tasks go on, nothing is lost{told}')
 
 
-def _arrivals(left: set[Future], deadline: float | None) -> Iterator[set[Future]]:
+def _arrivals(futures: Iterable[Future], deadline: float | None) -> Iterator[list[Future]]:
     """Yield futures as their tasks end, also those of deleted tasks and queues."""
-    left = set(left)
-    every = {future._ledger for future in left}
-    waiters = {ledger: _waiter(ledger, left) for ledger in every}
+    left = dict.fromkeys(futures)  # in order: as a rule results are neighbours in a file
+    waiters = {ledger: _waiter(ledger, left) for ledger in {item._ledger for item in left}}
     while left:
         ledgers = {future._ledger for future in left}
         gone = {ledger for ledger in ledgers if not _can_follow(ledger)}
-        over = {future for future in left if future._ledger in gone or _is_over(future, False)}
+        over = [future for future in left if future._ledger in gone or _is_over(future, False)]
         if over:
-            left -= over
+            for future in over:
+                del left[future]
             yield over
             continue
         seconds = None if deadline is None else deadline - time.monotonic()
@@ -566,7 +566,7 @@ def _arrivals(left: set[Future], deadline: float | None) -> Iterator[set[Future]
                     waiters[ledger].tell()
 
 
-def _waiter(ledger: Ledger, left: set[Future]) -> Waiter:
+def _waiter(ledger: Ledger, left: Collection[Future]) -> Waiter:
     def rows() -> Iterator[int]:
         own = (future.tid for future in left if future._ledger is ledger)
         return (row for tid in own if (row := ledger.state.rows.get(tid)) is not None)
