@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 from .config import Config, Configurable
 from .errors import ConfigError
+from .machine import is_inherited, is_variable_name
 from .security.secrets import (
     HIDDEN,
     KeptSecret,
@@ -38,7 +39,6 @@ __all__ = [
 ]
 
 FAILED_COMMAND = 'failed, and was passed over'  # of the shell, as the workers' log has it
-_NAME = re.compile(r'[A-Za-z_][A-Za-z0-9_]*', re.ASCII)
 _PLAIN = re.compile(r'[A-Za-z0-9_@%+=:,./-]*', re.ASCII)
 """Values that a shell takes as they are."""
 _ENDS_WORD = frozenset(' \t\n\r;&|<>()')
@@ -139,6 +139,7 @@ class BaseEnvironment(Configurable, BaseDict):
         return {
             _check_name(name, self.label): _check_value(name, given, self.label)
             for name, given in {**self._class_variables(), **(value or {})}.items()
+            if not is_inherited(name, given)
         }
 
     @classmethod
@@ -156,10 +157,9 @@ class BaseEnvironment(Configurable, BaseDict):
         # Whichever of its names a class uses takes the place of both of its bases'.
         return next(vars(each) for each in cls.__mro__ if not vars(each).keys().isdisjoint(names))
 
-    # A dictionary of its variables
-
     def __setitem__(self, name: str, value: Any) -> None:
-        self.data[_check_name(name, self.label)] = _check_value(name, value, self.label)
+        if not is_inherited(name, value):
+            self.data[_check_name(name, self.label)] = _check_value(name, value, self.label)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Mapping) and self._texts() == {
@@ -649,10 +649,8 @@ def change_environ(
 ) -> Iterator[None]:
     """Put this process into an environment for a ``with`` block, then restore it.
 
-    What the block set is undone, too.
-
-    Folders of ``PYTHONPATH`` come first in ``sys.path`` meanwhile. The environment is that of the
-    whole process, all of its threads included.
+    What the block set is undone, too. Folders of ``PYTHONPATH`` come first in ``sys.path``
+    meanwhile. The environment is that of the whole process, all of its threads included.
 
     Parameters
     ----------
@@ -756,7 +754,7 @@ def _in_double_quotes(value: str) -> str:
 
 
 def _check_name(name: Any, label: str) -> str:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not is_variable_name(name):
         raise ConfigError(
             f'{name!r} in data of the environment {label} is no name of a variable: use letters, '
             'digits and underscores, no digit first'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TypedDict
 
@@ -149,3 +150,18 @@ def process_alive(pid: int, start_ticks: int | None = None) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     return True
+
+
+def is_variable_name(name: str) -> bool:
+    """Return True if a shell can set a variable of that name."""
+    return re.fullmatch(r'[A-Za-z_][A-Za-z0-9_]*', name, re.ASCII) is not None
+
+
+def is_inherited(name: object, value: object) -> bool:
+    """Return True for what no shell can set and this process has.
+
+    Functions that `bash` exports are such; what this process starts has them as well.
+    """
+    if not isinstance(name, str) or is_variable_name(name):
+        return False
+    return name in os.environ and os.environ[name] == value

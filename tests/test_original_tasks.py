@@ -246,3 +246,13 @@ def test_own_slurm_providers_begin_with_the_options_of_the_original() -> None:
     own = Own(time='00:10:00')
     assert (own.qos, own.account, own.to_spec()['qos']) == ('regular', 'mine', 'regular')
     assert Provider('slurm').qos is None and Provider('nersc').qos == 'regular'  # type: ignore[attr-defined]
+
+
+def test_environments_may_be_those_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('BASH_FUNC_module%%', '() {  true\n}')
+    environ = Environment(dict(os.environ))
+    environ.update(os.environ)
+    assert 'PATH' in environ and 'BASH_FUNC_module%%' not in environ
+    assert environ.to_dict(all=True)['BASH_FUNC_module%%'] == '() {  true\n}'
+    with pytest.raises(ValueError, match='no name of a variable'):
+        Environment({'BASH_FUNC_other%%': '() {  true\n}'})
