@@ -23,8 +23,9 @@ from desipipe import Queue, TaskManager
 from desipipe.errors import TaskFailedError, TaskKilledError
 from desipipe.execution import output_pipe
 from desipipe.execution.capture import Stream
+from desipipe.execution.child.output import SlotOutput
 from desipipe.execution.forked_slot import ForkedSlot
-from desipipe.execution.slot import SharedMemory, Slot
+from desipipe.execution.slot_memory import SharedMemory
 from desipipe.queue.task import Future
 
 # What each does, and what is to come of it: a result, or the kind of the failure.
@@ -335,14 +336,12 @@ def test_a_slot_that_looks_while_its_worker_reads_misses_nothing(
     worker = ForkedSlot.__new__(ForkedSlot)
     worker._shared, worker._marker = shared, b'\0mark\0'
     worker.out, worker.err = (Stream(read, b'\0mark\0', 1000) for read, _ in pipes)
-    slot = Slot.__new__(Slot)
-    slot._standard, slot._marker, slot._captured = [0, pipes[0][1], pipes[1][1]], b'\0mark\0', None
-    slot._shared, slot._drained, slot._unread = shared, shared.drains, unread
-    slot._process, slot._fflush = Mock(), Mock()
+    standard = [0, pipes[0][1], pipes[1][1]]
+    output = SlotOutput(standard, b'\0mark\0', Mock(), shared, unread)
     drain = worker.out.drain
 
     def look_and_drain() -> None:
-        looks.append(slot._end_output())
+        looks.append(output.end_task())
         drain()
 
     looks: list[Any] = []
@@ -355,9 +354,9 @@ def test_a_slot_that_looks_while_its_worker_reads_misses_nothing(
         assert worker.collect(True) == (b'first', b'')
         os.write(pipes[0][1], b'second')
         worker.drain()
-        assert slot._end_output() is True
+        assert output.end_task() is True
         assert worker.collect(True) == (b'second', b'')
-        looks = [slot._end_output() for _ in range(3) if worker.drain() is None]
+        looks = [output.end_task() for _ in range(3) if worker.drain() is None]
         assert looks[-1] is False  # and then nothing is written any more
     finally:
         shared.close()

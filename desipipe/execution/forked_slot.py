@@ -181,7 +181,7 @@ class ForkedSlot(SlotProcess):
 
     def drain(self) -> None:
         """Read the pipes."""
-        self._shared.begin_drain()  # before, never after: see Slot._end_output
+        self._shared.begin_drain()  # before, never after: see SlotOutput.end_task
         self.out.drain()
         self.err.drain()
         # Markers alone do not count: each that is read would be answered by another one.

@@ -23,8 +23,8 @@ from pipelines import COMMAND, NOTEBOOK, TIMEOUT, Cli, notebook
 
 from desipipe import Queue
 from desipipe.cells.recorded import cell_node
+from desipipe.execution.child.code import TaskGroup
 from desipipe.execution.protocol import GroupSettings
-from desipipe.execution.slot import _Known
 from desipipe.queue.events import Group
 from desipipe.record import execution as run_module
 from desipipe.record import notebook as made
@@ -255,8 +255,10 @@ def test_nothing_slow_is_imported_for_notebooks() -> None:
 )
 def test_whose_repository_is_recorded(cwd: str, path: tuple[str, ...], expected: str) -> None:
     group = Group('a', 'm', 'f', 'python', cwd=cwd, path=path)
-    known = _Known(GroupSettings(0, group, ('s', 0, 0), None, [], ('s', 0, 0), {}, True))
-    assert known.folder == expected
+    group_settings = TaskGroup(
+        GroupSettings(0, group, ('s', 0, 0), None, [], ('s', 0, 0), {}, True)
+    )
+    assert group_settings.folder == expected
 
 
 def test_unknown_parameters(cli: Cli) -> None:
