@@ -12,6 +12,7 @@ from .common import QueueDefault, Verbs, add_json, add_queue, plural
 from .differences import PAGE
 from .face import print_json
 from .findings import Finding, show_findings
+from .jupyter_checks import check_jupyter, check_quota, report_line
 from .machine_checks import (
     check_folder,
     check_node_sees,
@@ -43,7 +44,8 @@ def _declare_doctor(verbs: Verbs) -> None:
         doctor,
         'check this machine, and with -q a queue',
         (
-            'It checks locks, permissions and packages; of a queue its journal and its '
+            'It checks locks, permissions, packages, quotas, Jupyter and the Python of its '
+            'kernels; of a queue its journal and its '
             'processes; with --job, whether a node of Slurm sees the folder of the queues. '
             'Exit status 1 if something is wrong. --repair moves damaged lines of the '
             'journal aside, so that they are not reported again. '
@@ -88,11 +90,15 @@ def doctor(args: argparse.Namespace) -> int:
     findings.append(Finding('configuration', True, text))
     findings += _check_folders(folders, config)
     findings += check_programs()
+    findings += check_jupyter()
+    findings += check_quota()
     if args.job:
         for base in dict.fromkeys(folders or [config.queue_dir]):
             findings += _check_node(base)
     for folder in folders:
         findings += _check_queue(folder, config, args.repair)
+    line = report_line(config.queue_dir)
+    findings.append(Finding('report', None, 'Paste this line into an issue', line))
     return show_findings(findings, args.json)
 
 

@@ -143,7 +143,7 @@ def choose_queue(args: argparse.Namespace) -> None:
     if not folders:
         raise UnknownQueueError(
             f'There are no queues in {config.queue_dir}. Nothing was done. Make one with:\n'
-            'desipipe demo --keep ./demo'
+            'desipipe new my_project'
         )
     names = [short(folder, config) for folder in folders]
     if default is QueueDefault.NAMED or (default is QueueDefault.ONLY and len(names) > 1):

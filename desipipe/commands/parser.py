@@ -29,6 +29,7 @@ VERBS = {
     'records': 'record verify',
     'imports': 'import',
     'doctor': 'doctor',
+    'new': 'new',
     'tour': 'demo completion',
 }
 """The verbs that each module declares."""
@@ -38,6 +39,7 @@ pattern ('test*').
 
 Example:
   desipipe demo                        see it work
+  desipipe new my_project              begin with a notebook that runs
   desipipe status -q my_queue          how far is it?
   desipipe watch -q my_queue           the same, live
   desipipe retry --help                options of a verb, with an example

@@ -75,7 +75,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
                     ``trust`` ``share`` ``unshare``
         Processes:  ``spawn`` ``resize`` ``work`` ``kill``
         Records:    ``run`` ``record`` ``verify`` ``import`` ``files``
-        Help:       ``doctor`` ``demo`` ``completion``
+        Help:       ``doctor`` ``new`` ``demo`` ``completion``
         """
         import shlex
 
