@@ -53,9 +53,9 @@ INSIDE = {
         'transactions.decisions authors uses adding queue_reader payload_reader '
         'attempt_reader read_only payload_writer task_adder decider ledger app repair '
         'carried_events clearing gathered_ends compacted_tasks compact jobs output waiting '
-        'sharing arguments task conditions explain gathering future_list detached_manager '
-        'run_here overview removal task_addition acceptance folder ending queue '
-        'queue_functions location'
+        'sharing arguments stored_app task_errors task conditions explain gathering '
+        'future_list detached_manager run_here overview removal task_addition acceptance '
+        'folder ending queue queue_functions location'
     ),
     'file_manager': 'made values options template folders file history view entry catalogue',
     'execution': (

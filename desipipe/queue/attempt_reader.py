@@ -114,6 +114,24 @@ class AttemptReader(PayloadReader):
         """Return the last attempt of a task that counts; None if none has ended."""
         return next((attempt for attempt in reversed(self.attempts(row)) if attempt.counts), None)
 
+    def output_text(self, row: int, stream: str) -> str:
+        """Return what the last attempt of a task wrote, without the marks of displays.
+
+        Parameters
+        ----------
+        row : int
+        stream : str
+            ``'out'`` or ``'err'``.
+        """
+        last = self.last_attempt(row)
+        ref = getattr(last, stream) if last else None
+        text = self.read_text(ref) if ref else ''
+        if text and self.state.groups[self.state.group[row]].kind == 'cell':
+            from ..outputs.notebook import strip
+
+            return strip(text)
+        return text
+
     def files(self, ref: Ref | None) -> list[Event]:
         """Return the files that an attempt read and wrote.
 

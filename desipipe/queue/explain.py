@@ -8,7 +8,8 @@ from ..terminal import visible
 from .ends import retry_text
 from .events import DROPPED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING
 from .ledger import Ledger
-from .task import StoredApp, Task
+from .stored_app import StoredApp
+from .task import Task
 
 _MOST = 5  # tasks to name
 

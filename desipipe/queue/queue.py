@@ -39,7 +39,8 @@ from .overview import (
 from .removal import delete_task, drop_tasks, forget_tasks
 from .run_here import take_task
 from .selection import Counts, Process
-from .task import Future, StoredApp, Task
+from .stored_app import StoredApp
+from .task import Future, Task
 from .task_addition import Collected, TaskAddition, use_here
 from .uses import Use
 

@@ -20,12 +20,7 @@ from typing import Any
 from ..errors import (
     DesipipeError,
     PayloadError,
-    TaskCancelledError,
     TaskError,
-    TaskFailedError,
-    TaskKilledError,
-    TaskLostError,
-    TaskSupersededError,
     UnknownOptionError,
     close_names,
 )
@@ -36,10 +31,9 @@ from .app import App, caller
 from .arguments import filled, in_order
 from .attempt_reader import Attempt
 from .call_here import FAILED_ERRNO, call_here
-from .ends import End, retry_text
+from .ends import End
 from .events import (
     CANCELLED,
-    DROPPED,
     ENDED,
     FAILED,
     KILLED,
@@ -47,7 +41,6 @@ from .events import (
     RUNNING,
     STATES,
     SUCCEEDED,
-    UNKNOWN,
     WAITING,
     Group,
     state_code,
@@ -56,13 +49,17 @@ from .faults import PATIENCE_S, RETRY_FIRST_S, RETRY_MAX_S, passes, patiently
 from .ledger import Ledger
 from .lending import lent
 from .not_a_value import NotAValue
+from .stored_app import StoredApp
+from .task_errors import task_error
 from .waiting import Waiter
 
 logger = logging.getLogger('desipipe')
 
 
 class Future(NotAValue, TaskReference, Logged):
-    """The result of a task, now or later; also from another process, also after a restart.
+    """The result of a task, now or later.
+
+    Also in another process, also after a restart.
 
     Parameters
     ----------
@@ -124,12 +121,17 @@ class Future(NotAValue, TaskReference, Logged):
         return bool(superseded) and self._ledger.row(self.tid) in superseded
 
     def copy(self) -> Future:
-        """Return another future of the same task; what the task returns is in :meth:`result`."""
+        """Return another future of the same task.
+
+        The value that the task returns is in :meth:`result`.
+        """
         return type(self)(self._ledger, self.tid, self.item)
 
     def done(self) -> bool:
-        """Return True if the task ended, or can't run: one that it needs did not succeed, or
-        other code took its place before it began.
+        """Return True if the task ended, or can't run.
+
+        It can't where one that it needs did not succeed, or other code took its place before it
+        began.
         """
         self._ledger.follow()
         return self._over()
@@ -234,86 +236,15 @@ class Future(NotAValue, TaskReference, Logged):
                     raise
                 result = ledger.load_result(ledger.row(self.tid))
             return result[self.item] if self.item else result
-        raise self._error(row)
+        raise task_error(ledger, row)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the task and return what :meth:`result` would raise, or ``None``."""
         self._wait(timeout, None)
         row = self._ledger.row(self.tid)
-        return None if self._ledger.state.status[row] == SUCCEEDED else self._error(row)
-
-    def _error(self, row: int) -> BaseException:
-        ledger = self._ledger
-        task = Task.stored(ledger, row)
-        status = ledger.state.status[row]
-        if status in (WAITING, PENDING):
-            if row in ledger.state.superseded:
-                return TaskSupersededError(
-                    f'task {self.id[:12]} ({task.name}) has not begun, and other code took the '
-                    'place of its own, or of what it needs. It will not run. '
-                    'Run the notebook or script again, or let it run all the same with: desipipe '
-                    f'retry -q {quote(ledger.folder)} --tid {self.id[:12]}',
-                    self.id,
-                    'superseded',
-                )
-            if ledger.state.status[ledger.blocked()[row]] == DROPPED:
-                return TaskFailedError(
-                    f'task {self.id[:12]} ({task.name}) cannot run: a task that it needs was '
-                    'deleted, or its line in the journal was lost. '
-                    'Call the app of that one again, or run the notebook again. See what it needs: '
-                    f'desipipe explain -q {quote(ledger.folder)} {self.id[:12]}',
-                    self.id,
-                    'blocked',
-                )
-            other = Future(ledger, ledger.state.ids[ledger.blocked()[row]])
-            error = other._error(ledger.row(other.tid)) if other._status() in ENDED else None
-            failed = TaskFailedError(
-                f'task {self.id[:12]} ({task.name}) cannot run: it needs task {other.id[:12]} '
-                f'({other.task.name}), which is {STATES[other._status()]}. '
-                f'Let both run again with: desipipe retry -q {quote(ledger.folder)} --tid '
-                f'{other.id[:12]}',
-                self.id,
-                'blocked',
-            )
-            failed.__cause__ = error
-            return failed
-        cause = ledger.cause(row)
-        words = cause.get('text') or 'no reason is known'
-        kind = {FAILED: TaskFailedError, KILLED: TaskKilledError, UNKNOWN: TaskLostError}.get(
-            status, TaskFailedError
+        return (
+            None if self._ledger.state.status[row] == SUCCEEDED else task_error(self._ledger, row)
         )
-        if cause.get('kind') == CANCELLED:
-            kind = TaskCancelledError
-        trace = cause.get('trace')
-        err = task.err
-        message = (
-            f'task {self.id[:12]} ({task.name}) {"failed" if status == FAILED else "was ended"}: '
-            f'{words}'
-        )
-        if trace:
-            message += '\n\n' + ledger.read_text(trace).rstrip() + '\n'
-        elif err:
-            message += '\n\n' + err[-2000:].rstrip() + '\n'
-        message += (
-            f'\nIts output: desipipe logs -q {quote(ledger.folder)} {self.id[:12]}\n'
-            f'{retry_text(status)}: desipipe retry -q {quote(ledger.folder)} --tid {self.id[:12]}'
-        )
-        error = kind(message, self.id, words)
-        ref = ledger.state.result(row)
-        if status == FAILED and ref is not None and cause.get('carried'):
-            try:
-                raised = ledger.load(ref)
-            except (
-                Exception
-            ) as exc:  # its class is not there, or does not load: the words say what it was
-                error.add_note(visible(f'(the exception itself could not be loaded here: {exc})'))
-                return error
-            # SystemExit and its like are words too: raised here they would end the session that
-            # asks.
-            if isinstance(raised, Exception):
-                raised.__cause__ = error
-                return raised
-        return error
 
     def out(self, timeout: float | None = None, timestep: float | None = None) -> str:
         """Wait for the task and return what it wrote to stdout.
@@ -395,7 +326,7 @@ class Future(NotAValue, TaskReference, Logged):
 
 
 def open_future(folder: str, tid: bytes, item: str = '') -> Future:
-    """The future of the task ``tid`` of the queue in ``folder``, or of a part of its result."""
+    """Return the future of a task of the queue in ``folder``, or of a part of it."""
     return Future(Ledger(folder), tid, item)
 
 
@@ -422,7 +353,7 @@ def _has_succeeded(future: Future) -> bool:
 
 
 class _Follower:
-    """Tells when tasks of one ledger end; its thread lives as long as it is asked about some."""
+    """Tells when tasks of one ledger end; its thread lives as long as there are some."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -535,9 +466,9 @@ def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Ite
             yield future
     if left:
         reasons = (_waiter(ledger, left).reason() for ledger in {item._ledger for item in left})
-        told = ''.join(f'. {reason}' for reason in reasons if reason is not None)
+        reasons_text = ''.join(f'. {reason}' for reason in reasons if reason is not None)
         problem = f'{len(left):d} of the futures are not done after {timeout:g} s'
-        raise TimeoutError(f'{problem}; their tasks go on, nothing is lost{told}')
+        raise TimeoutError(f'{problem}; their tasks go on, nothing is lost{reasons_text}')
 
 
 def _arrivals(futures: Iterable[Future], deadline: float | None) -> Iterator[list[Future]]:
@@ -644,8 +575,9 @@ class Task(BaseClass):
         return task
 
     def update(self, **kwargs: Any) -> None:
-        """Change this object; the queue is not changed, see :meth:`.Queue.add` with
-        ``replace=True``.
+        """Change this object; the queue is not changed.
+
+        For that see :meth:`.Queue.add` with ``replace=True``.
 
         Parameters
         ----------
@@ -678,7 +610,7 @@ class Task(BaseClass):
 
     @property
     def ended(self) -> bool:
-        """Return True if this object says of itself how it ended: it has run, or was updated so."""
+        """True if this object tells how it ended: it has run, or was updated so."""
         return 'state' in self._own and state_code(self._own['state']) in ENDED
 
     def attach(self, ledger: Ledger, row: int, attempt: int) -> None:
@@ -720,8 +652,8 @@ class Task(BaseClass):
     def _own_cause(self) -> dict[str, Any]:
         """Return the cause of a failure as this object tells it."""
         errno = FAILED_ERRNO if self.errno is None else self.errno
-        words = self.err.strip().rpartition('\n')[2] or f'error {errno:d}'
-        return {'kind': 'FAILED', 'text': words[:500], 'kinds': [], 'errno': errno, 'final': True}
+        text = self.err.strip().rpartition('\n')[2] or f'error {errno:d}'
+        return {'kind': 'FAILED', 'text': text[:500], 'kinds': [], 'errno': errno, 'final': True}
 
     def clone(self, **kwargs: Any) -> Task:
         """Return an updated copy; arguments are those of :meth:`update`."""
@@ -775,8 +707,9 @@ class Task(BaseClass):
 
     @property
     def kwargs(self) -> dict[str, Any]:
-        """The arguments; those of a stored task are loaded, with futures in the place of what
-        other tasks return.
+        """The arguments by name; those of a stored task are loaded.
+
+        Futures stand in the place of what other tasks return.
         """
         if self._kwargs is None:
             ledger = self._ledger
@@ -813,8 +746,9 @@ class Task(BaseClass):
 
     @property
     def state(self) -> str:
-        """The state's name now; of a task that is in no queue WAITING if it needs others, else
-        PENDING.
+        """The state's name now.
+
+        Of a task that is in no queue WAITING if it needs others, else PENDING.
         """
         if 'state' in self._own:
             return str(self._own['state'])
@@ -827,7 +761,7 @@ class Task(BaseClass):
     def future(self) -> Future:
         """Its future."""
         if self._ledger is None:
-            raise TaskError('this task is in no queue: add it with queue.add(task)', self.id)
+            raise TaskError('This task is in no queue. Add it: queue.add(task).', self.id)
         return Future(self._ledger, self.tid)
 
     @property
@@ -865,8 +799,9 @@ class Task(BaseClass):
 
     @property
     def errno(self) -> int | None:
-        """Error number: 0 if it succeeded, the exit status of a command, the `errno` of an
-        exception, else 42; ``None`` if it has not ended.
+        """Error number; ``None`` if it has not ended.
+
+        0 if it succeeded, the exit status of a command, the `errno` of an exception, else 42.
         """
         if 'errno' in self._own:
             return None if self._own['errno'] is None else int(self._own['errno'])
@@ -879,15 +814,7 @@ class Task(BaseClass):
         )
 
     def _output(self, stream: str) -> str:
-        last = self._last
-        ref = getattr(last, stream) if last else None
-        assert self._ledger is not None or ref is None
-        text = self._ledger.read_text(ref) if ref and self._ledger else ''
-        if text and self._group.kind == 'cell':
-            from ..outputs.notebook import strip
-
-            return strip(text)
-        return text
+        return '' if self._ledger is None else self._ledger.output_text(self._row, stream)
 
     @property
     def out(self) -> str:
@@ -906,8 +833,9 @@ class Task(BaseClass):
 
     @property
     def outputs(self) -> list[dict[str, Any]]:
-        """The outputs of its last attempt, so far if it runs: see
-        :func:`desipipe.queue.output.outputs`.
+        """The outputs of its last attempt, so far if it runs.
+
+        See :func:`desipipe.queue.output.outputs`.
         """
         if self._ledger is None:
             return []
@@ -928,9 +856,11 @@ class Task(BaseClass):
 
     @property
     def files(self) -> list[dict[str, Any]]:
-        """Files that its last attempt read and wrote through the file manager: ``do`` (``'read'``,
-        ``'write'``), ``path``, ``size``, ``mtime`` (ns),
-        ``sha256``."""
+        """Files that its last attempt read and wrote through the file manager.
+
+        Dictionaries with ``do`` (``'read'``, ``'write'``), ``path``, ``size``, ``mtime`` (ns),
+        ``sha256``.
+        """
         last = self._last
         return [] if self._ledger is None or last is None else self._ledger.files(last.files)
 
@@ -970,11 +900,11 @@ class Task(BaseClass):
         return getattr(self.app, 'task_manager', None)
 
     def run(self, **overrides: Any) -> Any:
-        """Run it here and now, in this process; the queue is not changed, see :meth:`.Queue.add`
-        with ``replace=True``.
+        """Run it here and now, in this process; the queue is not changed.
 
-        What came of it is what this object says of itself then: ``state``, ``errno``, ``result``,
-        ``out``, ``err``, ``dtime``. An exception of the function is printed, and not raised.
+        For that see :meth:`.Queue.add` with ``replace=True``. This object then has its own
+        ``state``, ``errno``, ``result``, ``out``, ``err`` and ``dtime``. An exception of the
+        function is printed, and not raised.
 
         Parameters
         ----------
@@ -1003,8 +933,9 @@ class Task(BaseClass):
         return outcome.out if self.app.kind == 'bash' and not outcome.errno else outcome.result
 
     def save(self) -> str:
-        """Save the attributes that the app's ``save_attrs`` names as a JSON file in its
-        ``save_dir``.
+        """Save the attributes that the app's ``save_attrs`` names as a JSON file.
+
+        It is written to the app's ``save_dir``.
 
         Returns
         -------
@@ -1055,58 +986,7 @@ def _resolved(value: Any) -> Any:
 
 
 _OWN = ('state', 'jobid', 'errno', 'err', 'out', 'versions', 'result', 't0', 'dtime')
-"""What a task object may say of itself, whatever the queue says."""
-
-
-class StoredApp(App):
-    """The app of a stored task: its text is read without loading the code."""
-
-    def __init__(self, ledger: Ledger, row: int) -> None:
-        group = ledger.state.groups[ledger.state.group[row]]
-        self.kind = group.kind
-        self.name = group.name
-        self._ledger = ledger
-        self._mid = group.mid
-        self.index = ledger.state.index[row]
-        self.dirname = group.cwd
-        self._event = ledger.code(row)
-
-    @property
-    def task_manager(self) -> Any:
-        """The task manager whose workers run the task."""
-        return from_above('task_manager')(self._ledger, self._mid)
-
-    @property
-    def func(self) -> Callable[..., Any]:  # type: ignore[override]
-        """The function; loading it may run code of the queue's owner."""
-
-        loaded: Any = self._ledger.load(self._ledger.code_payload(self._event['app'], self._event))
-        return loaded  # type: ignore[no-any-return]
-
-    @property
-    def code(self) -> str:
-        """The source of the function and of its helpers."""
-        return self._ledger.read_text(self._event['source'])
-
-    @property
-    def filename(self) -> str | None:
-        """File that the function is defined in, which is loaded to tell; None in a notebook."""
-        path: str = self.func.__code__.co_filename
-        return path if os.path.isfile(path) else None
-
-    def loaded(self) -> App:
-        """Return an app that can be added to any queue; loading it may run code of the queue's
-        owner.
-        """
-        return App(self.func, self.kind, self.name)
-
-    @property
-    def parts(self) -> dict[str, str]:
-        """The parts of the identity: readable name, digest."""
-        import orjson
-
-        parts: dict[str, str] = orjson.loads(self._ledger.read_text(self._event['parts']))
-        return parts
+"""Properties that a task object may have of its own, whatever the queue says."""
 
 
 def relative(path: str) -> str:
