@@ -243,8 +243,10 @@ class TaskManager(BaseClass):
         return self._app('python', func, options)
 
     def bash_app(self, func: Callable[..., Any] | None = None, **options: Any) -> Any:
-        """Make tasks of commands: the function returns a list of arguments, or a string for the
-        shell. Options as for :meth:`python_app`.
+        """Make tasks of commands.
+
+        The function returns a list of arguments, or a string for the shell. Options as for
+        :meth:`python_app`.
         """
         return self._app('bash', func, options)
 
@@ -479,8 +481,9 @@ class TaskApp(AppAttributes, App):
         return self.queue.explain(self.task(*args, **kwargs))
 
     def form(self) -> Any:
-        """A form made of the signature, for a notebook: its button adds a task, or with its sweep
-        switched on the tasks of all combinations.
+        """Make a form of the signature, for a notebook.
+
+        Its button adds a task, or with its sweep switched on the tasks of all combinations.
 
         Numbers are bounded, and choices offered, where the annotations say so: ``Annotated[float,
         (0, 1)]``, ``Annotated[int, range(10)]``, ``Annotated[str, ['a', 'b']]``, ``Literal['a',
@@ -500,7 +503,7 @@ class TaskApp(AppAttributes, App):
         make = faces.get('form')
         if make is None:
             raise MissingDependencyError(
-                'a form is shown by a notebook: load its extension first, with: %load_ext desipipe'
+                'A form is shown by a notebook. Load its extension first:\n%load_ext desipipe'
             )
         return make(self)
 
@@ -548,8 +551,7 @@ class TaskApp(AppAttributes, App):
         sync: bool,
         common: Mapping[str, Any] | None,
     ) -> Sequence[Future]:
-        queue = self.queue
-        manager = self._managed()
+        queue, manager = self.queue, self._managed()
         spec = manager.to_spec()
         group = self.group(manager._mid)
         code = self.last_description  # that of the group: looked at once for all calls
@@ -592,8 +594,9 @@ class TaskApp(AppAttributes, App):
         code: Code,
         shared: Shared | None,
     ) -> tuple[list[Future], list[Batch], list[bytes]]:
-        """Pack the calls that no task of their order of call stands for; list also the tasks
-        that do.
+        """Pack the calls that no task of their order of call stands for.
+
+        List also the tasks that do.
         """
         ledger = self.queue.ledger
         futures: list[Future] = []
@@ -614,8 +617,9 @@ class TaskApp(AppAttributes, App):
         return futures, batches, reused
 
     def _uses_of(self, reused: Sequence[bytes]) -> list[Use]:
-        """List the app versions of tasks that are reused: they stay current, whatever code they
-        are of.
+        """List the app versions of tasks that are reused.
+
+        They stay current, whatever code they are of.
         """
         ledger = self.queue.ledger
         numbers = {ledger.state.group[ledger.row(tid)] for tid in reused}
@@ -649,7 +653,7 @@ class PythonApp(TaskApp):
 
 
 class BashApp(TaskApp):
-    """An app whose function returns the command that runs; see :meth:`TaskManager.bash_app`."""
+    """An app whose function returns a command; see :meth:`TaskManager.bash_app`."""
 
     default_kind = 'bash'
 
@@ -703,8 +707,9 @@ def _named(value: Any, kind: str) -> Any:
 if not TYPE_CHECKING:  # a module's `__getattr__` would hide mistyped names from type checkers
 
     def __getattr__(name: str) -> object:
-        """Import the two processes when they are first asked for: scripts that only add tasks
-        don't need them.
+        """Import the two processes when they are first asked for.
+
+        Scripts that only add tasks don't need them.
         """
         if name == 'spawn':
             from .execution.spawning import spawn
