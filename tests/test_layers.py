@@ -75,7 +75,7 @@ INSIDE = {
     ),
     'view': (
         'schema structs appearance text rows queue graph timeline output saved_displays '
-        'task_search task_context result_preview tasks bundle cell_outputs cell'
+        'task_search task_context result_preview tasks folded_outputs bundle cell_outputs cell'
     ),
     'record': (
         'embedded_data modules original_files script original_pickles original_queue privacy '

@@ -20,6 +20,7 @@ from ..screen import apply_moves
 from ..terminal import visible
 from ..utils import format_count, format_duration, plural
 from .appearance import APPEARANCES, BAD_STATES, CONDITION_APPEARANCES
+from .folded_outputs import folded_html
 from .text import (
     Line,
     badge_text,
@@ -43,10 +44,8 @@ _BAR = 20
 _TEXT = 20_000  # characters of outputs in the plain text
 # Styles hold on light and on dark: what is not a state's colour is the page's own.
 _BOX = 'border-left:3px solid {colour};padding:.1em 0 .1em .7em;font-size:inherit;line-height:1.5'
-_PRE = (
-    'margin:.2em '
-    '0;padding:0;background:transparent;color:inherit;white-space:pre-wrap;overflow-wrap:anywhere'
-)
+_PRE = 'margin:.2em 0;padding:0;background:transparent;color:inherit;white-space:pre-wrap;'
+_PRE += 'overflow-wrap:anywhere'
 _DIM = 'opacity:.7'
 
 
@@ -325,7 +324,7 @@ def as_html(summary: CellView, table: bool = False) -> str:
     body += f'<div style="{_DIM}"><small>{escape(summary["queue"])}{_as_of(summary)}</small></div>'
     style = _BOX.format(colour=CONDITION_APPEARANCES[summary['condition']].colour)
     box = f'<div style="{style}">{body}</div>'
-    shown = ''.join(map(_output_html, summary['outputs']))
+    shown = folded_html(summary['outputs'], _output_html)
     if summary['truncated']:
         shown += f'<div style="{_DIM}"><em>{escape(summary["truncated"])}</em></div>'
     shown = f'<div style="margin:.3em 0">{shown}</div>' if shown else ''

@@ -276,6 +276,17 @@ def test_deleted_and_gone(ledger: tuple[Queue, Ledger], tmp_path: Path) -> None:
         cell_summary(queue, [0])
 
 
+@pytest.mark.parametrize(('n', 'rows'), [(8, 0), (20, 20)])
+def test_outputs_of_many_tasks_are_folded(ledger: tuple[Queue, Ledger], n: int, rows: int) -> None:
+    queue, journal = ledger
+    engine.add(journal, [f'task {i}' for i in range(n)])
+    engine.begin(journal, 'w', n)
+    engine.finish(journal, 'w', engine.claim(journal, 'w', n))
+    html = as_html(cell_summary(queue, f'0-{n - 1}'))
+    assert html.count('<details><summary>') == html.count('</details>') == rows
+    assert html.count('out ') == n
+
+
 def test_outputs_are_bounded(ledger: tuple[Queue, Ledger]) -> None:
     queue, bare = ledger
     rows = engine.add(bare, range(1000))
