@@ -111,7 +111,7 @@ def cell_section(
     line = f'**{plain(title)}** · {plural(len(places))}: {states}'
     if workers:
         line += (
-            f' · {span(busy)} of work in {span(max(0.0, ended - began))}, on '
+            f' · {span(busy)} of task time within {span(max(0.0, ended - began))}, on '
             f'{plural(len(workers), "worker")} · {moment(began)}'
         )
     listed = [*shown, *bad]
@@ -135,7 +135,7 @@ def cell_section(
                     *map(plain, names[:4]),
                     'time',
                     'host',
-                    'result, or why not',
+                    'result or error',
                     'identity',
                 ],
                 rows,
@@ -149,7 +149,7 @@ def cell_section(
         )
     text.append(
         folded(
-            'How they were computed',
+            'Provenance',
             *[_app_section(model, app) for app in apps],
             *_attempts_section(model, listed),
             *_files_section(listed),
@@ -279,9 +279,9 @@ def summary_section(
         '## Record',
         f'{plural(totals["tasks"])} of {plural(len(models), "queue")}: '
         f'{counts_words(totals["counts"], sum(model.head["blocked"] for model in models))}; '
-        f'{span(totals["busy"])} of work by {plural(totals["workers"], "worker")} on '
+        f'{span(totals["busy"])} of task time by {plural(totals["workers"], "worker")} on '
         f'{plain(", ".join(totals["hosts"][:10])) or "no host"}.',
-        table(['queue', 'tasks', 'states', 'work', 'workers', 'as of'], rows, right=(1, 3, 4)),
+        table(['queue', 'tasks', 'states', 'task time', 'workers', 'as of'], rows, right=(1, 3, 4)),
     ]
     for label, picture in pictures:
         # Not an attachment: JupyterLab shows none that is SVG. Nor an output: of one that it does
@@ -322,16 +322,16 @@ def summary_section(
         )
         text.append(
             folded(
-                'What differed from the commit of the repository',
+                'Differences from the commit of the repository',
                 fenced(changes[:DIFF], 'diff'),
                 *([cut] if cut else []),
             )
         )
     left = document['left_out']
     text.append(
-        folded('What was left out', '\n'.join(f'- {plain(label, 400)}' for label in left))
+        folded('Omitted', '\n'.join(f'- {plain(label, 400)}' for label in left))
         if left
-        else 'Nothing was left out.'
+        else 'Nothing was omitted.'
     )
     text.append(
         'Check it: `desipipe verify`, and the name of this file. What that proves, and what it '
