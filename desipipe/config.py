@@ -54,7 +54,7 @@ def whole_number(value: object, what: str, least: int = 1) -> int:
     ConfigError
         If it is anything else; a truth value is not a number here.
     """
-    found = (
+    number = (
         operator.index(value)
         if isinstance(value, SupportsIndex) and not isinstance(value, bool)
         else None
@@ -64,10 +64,10 @@ def whole_number(value: object, what: str, least: int = 1) -> int:
         and (converted := _converted(value)) is not None
         and converted == int(converted)
     ):
-        found = int(converted)
-    if found is None or found < least:
+        number = int(converted)
+    if number is None or number < least:
         raise ConfigError(f'{what} must be a whole number, at least {least:d}, not {value!r}')
-    return found
+    return number
 
 
 def number(value: object, what: str, least: float = 0.0) -> float:

@@ -453,12 +453,12 @@ def _small(data: _Bundle, sizes: Mapping[str, int], is_kept: bool) -> _Bundle:
     if forms.keys() <= {'text/plain'}:
         text = str(data.get('text/plain', ''))
         text = text if len(text) <= _TEXT_LIMIT else text[:_TEXT_LIMIT] + '…'
-        words = (
+        note = (
             'too large to be shown here, kept in the queue'
             if is_kept
             else 'left out: more than can be kept of a display'
         )
-        forms = {'text/plain': f'{text}\n[desipipe: {" and ".join(left_out)} {words}]'.lstrip()}
+        forms = {'text/plain': f'{text}\n[desipipe: {" and ".join(left_out)} {note}]'.lstrip()}
     return forms
 
 

@@ -444,20 +444,20 @@ class BaseEnvironment(Configurable, BaseDict):
         if isinstance(command, KeptSecret):
             command = f'one with a secret, {command.path}'
         if self.strict:
-            words = (
+            text = (
                 'desipipe: nothing was started, because this command of the environment '
                 f'{self.label} failed: {command}; exit status'
             )
             after = ' exit $desipipe_status;'
         else:
-            words = (
+            text = (
                 f'desipipe: this command of the environment {self.label} {FAILED_COMMAND}: '
                 f'{command}; exit status'
             )
             after = ''
         # `eval`: an unfinished quotation in one command can't swallow what follows.
         return (
-            f'{run} || {{ desipipe_status=$?; printf "%s %d\n" {shlex.quote(words)} '
+            f'{run} || {{ desipipe_status=$?; printf "%s %d\n" {shlex.quote(text)} '
             f'$desipipe_status >&2;{after} }}'
         )
 
@@ -520,19 +520,19 @@ def _environment_after(script: str, label: str) -> tuple[int, str, dict[str, str
                 f'The environment {label} needs bash, but PATH has none: {os.environ.get("PATH")}'
             ) from exc
         errors.seek(0)
-        said = errors.read().decode(errors='replace').strip()
+        problems = errors.read().decode(errors='replace').strip()
         output.seek(0)
-        found = output.read()
+        printed = output.read()
     environ = {
         os.fsdecode(name): os.fsdecode(value)
-        for name, _, value in (item.partition(b'=') for item in found.split(b'\0') if item)
+        for name, _, value in (item.partition(b'=') for item in printed.split(b'\0') if item)
     }
     # These two say how deep the shells are and what they ran last.
     for name in ('_', 'SHLVL') if environ else ():
         environ.pop(name, None)
         if name in os.environ:
             environ[name] = os.environ[name]
-    return status, said, environ
+    return status, problems, environ
 
 
 def bash_env(cmd: str | Iterable[str]) -> dict[str, str]:

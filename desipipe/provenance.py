@@ -148,7 +148,7 @@ def _foreign(name: str, module: object) -> str:
 @functools.cache
 def _installed() -> dict[str, str]:
     """Versions of all distributions, by normalised name."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for entry in dict.fromkeys(sys.path):
         try:
             names = os.listdir(entry or os.curdir)
@@ -158,8 +158,8 @@ def _installed() -> dict[str, str]:
             stem, suffix = os.path.splitext(name)
             if suffix in ('.dist-info', '.egg-info') and '-' in stem:
                 distribution, version = stem.split('-')[:2]
-                found.setdefault(_normal(distribution), version)
-    return found
+                versions.setdefault(_normal(distribution), version)
+    return versions
 
 
 def _normal(name: str) -> str:

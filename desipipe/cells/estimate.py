@@ -109,10 +109,10 @@ def _length(expression: str) -> int | None:
     if not is_range or not isinstance(node, ast.Call) or node.keywords:
         return None
     try:
-        found = len(range(*map(ast.literal_eval, node.args)))
+        length = len(range(*map(ast.literal_eval, node.args)))
     except (ValueError, TypeError, SyntaxError, OverflowError):
         return None
-    return found if found <= _CALLS_MAX else None
+    return length if length <= _CALLS_MAX else None
 
 
 def _has_star(node: ast.List | ast.Tuple) -> bool:

@@ -117,7 +117,7 @@ class Listener:
             # In a file and not on the command line, which everybody on the machine can read.
             self._folder, self._name = folder, f'workers/{check_name(name)}.address'
             self.path = os.path.join(folder, self._name)
-            words = json.dumps(
+            content = json.dumps(
                 {
                     'host': socket.gethostname(),
                     'port': self.sock.getsockname()[1],
@@ -126,7 +126,7 @@ class Listener:
             )
             fd = open_file(folder, self._name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with open(fd, 'w') as file:
-                file.write(words)
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             self.address = '@' + self.path
@@ -151,9 +151,9 @@ class Listener:
         channel = Channel(sock)
         sock.settimeout(_PATIENCE)
         try:
-            theirs, mine = channel.recv(64), secrets.token_bytes(16)
-            channel.send(mine + _proof(self._token, _WORDS[0] + theirs))
-            good = hmac.compare_digest(channel.recv(64), _proof(self._token, _WORDS[1] + mine))
+            theirs, own = channel.recv(64), secrets.token_bytes(16)
+            channel.send(own + _proof(self._token, _WORDS[0] + theirs))
+            good = hmac.compare_digest(channel.recv(64), _proof(self._token, _WORDS[1] + own))
         except OSError:
             good = False
         if not good:
@@ -204,13 +204,13 @@ def connect(address: str) -> Connection:
     where = json.loads(
         read_file(os.path.dirname(folder), f'{os.path.basename(folder)}/{name}', _ADDRESS_MAX)
     )
-    token, mine = bytes.fromhex(where['token']), secrets.token_bytes(16)
+    token, own = bytes.fromhex(where['token']), secrets.token_bytes(16)
     sock = socket.create_connection((where['host'], where['port']), timeout=60.0)
     channel = Channel(sock)
-    channel.send(mine)
+    channel.send(own)
     answer = channel.recv(64)
     # What comes is unpickled: not from whoever happens to have got the port.
-    if not hmac.compare_digest(answer[16:], _proof(token, _WORDS[0] + mine)):
+    if not hmac.compare_digest(answer[16:], _proof(token, _WORDS[0] + own)):
         raise ConnectionError(
             f'The process on port {where["port"]:d} of {where["host"]} is not the worker.'
         )

@@ -102,8 +102,8 @@ class Division:
 
         Each comes with its first packet and the file of its errors.
         """
-        found, self._come[color] = self._come[color], []
-        return found
+        arrived, self._come[color] = self._come[color], []
+        return arrived
 
     def ended(self) -> int | None:
         """Exit status of the launcher, as of :func:`os.waitpid`; None while it runs."""

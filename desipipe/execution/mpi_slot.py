@@ -139,7 +139,7 @@ class MPISlot(SlotProcess):
     def receive(self) -> list[Message | Results]:
         """Packets that came; the ``done`` of a task when all ranks have said it."""
         self._accept()
-        found: list[Message | Results] = []
+        received: list[Message | Results] = []
         for sock in self._connected:
             try:
                 while True:
@@ -156,7 +156,7 @@ class MPISlot(SlotProcess):
                     elif isinstance(message, TaskDone):
                         self._done.append((self._number[sock], message))
                     else:
-                        found.append(message)
+                        received.append(message)
             except (BlockingIOError, ConnectionResetError):
                 continue
         failed = self._raised()
@@ -169,12 +169,12 @@ class MPISlot(SlotProcess):
             self._outputs = [done.output for done in reports]
             self.rank_files = [done.files for done in reports if done.files]
             memory = sum(done.memory for done in reports)
-            found.append(chosen._replace(output=True, files=b'', memory=memory))
+            received.append(chosen._replace(output=True, files=b'', memory=memory))
             self._done.clear()
             self._failed_at = 0.0
         elif failed and not self._failed_at:
             self._failed_at = time.monotonic()
-        return found
+        return received
 
     def _gone(self, rank: Connection) -> None:
         # Its launcher ends, and says how; what the rank wrote last may say why.

@@ -98,14 +98,14 @@ def _has_children() -> bool:
 def _children() -> frozenset[int] | None:
     # Those of the main thread, and of others that user code started processes from; None where the
     # kernel does not say.
-    found: set[int] = set()
+    pids: set[int] = set()
     try:
         for thread in os.listdir('/proc/self/task'):
             with open(f'/proc/self/task/{thread}/children', 'rb') as file:
-                found.update(map(int, file.read().split()))
+                pids.update(map(int, file.read().split()))
     except OSError:
         return None
-    return frozenset(found)
+    return frozenset(pids)
 
 
 class LateOutput:

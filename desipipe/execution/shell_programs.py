@@ -321,10 +321,10 @@ def find_limits(
         In the order of the text.
     commands : iterable of Command
     """
-    known = list(commands)
-    origins = Origins(text, uses, known)
+    all_commands = list(commands)
+    origins = Origins(text, uses, all_commands)
     limits: dict[str, list[Limit]] = {}
-    for command in known:
+    for command in all_commands:
         for language, use, around in _program_parts(text, uses, command, origins):
             for name in origins.values_of(use):
                 limits.setdefault(name, []).append(Limit(language, *around))
@@ -339,15 +339,15 @@ class Origins:
         self._read: set[str] = set()
         self._texts: dict[str, str] = {}
         for command in commands:
-            words = command.words
-            names = [unquoted(word.text) for word in words]
-            for word, name in zip(words, names, strict=True):
+            parts = command.words
+            names = [unquoted(word.text) for word in parts]
+            for word, name in zip(parts, names, strict=True):
                 if match := ASSIGNMENT.match(name):
                     self._assigned.setdefault(match[1], []).extend(uses[word.first : word.last])
                     self._texts[match[1]] = name[match.end() :]
-            if 'for' in names[:1] and len(words) > 1:
+            if 'for' in names[:1] and len(parts) > 1:
                 self._assigned.setdefault(names[1], []).extend(
-                    uses[words[1].first : words[-1].last]
+                    uses[parts[1].first : parts[-1].last]
                 )
             if any(name in _READERS for name in names):
                 self._read.update(names)
@@ -363,20 +363,20 @@ class Origins:
         """Return the names of the values that are, or may be, there."""
         if use.is_value:
             return {use.name}
-        found: set[str] = set()
-        known: set[str] = set()
+        values: set[str] = set()
+        seen: set[str] = set()
         names = [use.name]
         while names:
             name = names.pop()
             if name in self._read or _POSITIONAL.fullmatch(name):
                 return {ANY}
-            for other in self._assigned.get(name, ()) if name not in known else ():
+            for other in self._assigned.get(name, ()) if name not in seen else ():
                 if other.is_value:
-                    found.add(other.name)
+                    values.add(other.name)
                 else:
                     names.append(other.name)
-            known.add(name)
-        return found
+            seen.add(name)
+        return values
 
 
 def unquoted(raw: str) -> str:
@@ -393,20 +393,20 @@ def unquoted(raw: str) -> str:
 
 def _is_in_string(before: str, language: Language) -> bool:
     quote = ''
-    place = 0
-    while place < len(before):
-        letter = before[place]
+    position = 0
+    while position < len(before):
+        letter = before[position]
         if letter == '\\':
-            place += 1
+            position += 1
         elif quote:
             quote = '' if letter == quote else quote
         elif letter in language.quotes:
             quote = letter
-        elif language.comment and before.startswith(language.comment, place):
-            place = before.find('\n', place)
-            if place < 0:
+        elif language.comment and before.startswith(language.comment, position):
+            position = before.find('\n', position)
+            if position < 0:
                 return False
-        place += 1
+        position += 1
     return bool(quote)
 
 
@@ -415,11 +415,11 @@ def _program_parts(
 ) -> Iterator[tuple[Language, Use, _Around]]:
     """Yield the uses that stand in programs, with what is before them there."""
     arguments = [word for word in command.words if not word.role]
-    for place, word in enumerate(arguments):
+    for index, word in enumerate(arguments):
         language = _language_of(origins.program_of(unquoted(word.text)))
-        if language is None or not (language.name in _CLEAR_NAMES or _begins(arguments[:place])):
+        if language is None or not (language.name in _CLEAR_NAMES or _begins(arguments[:index])):
             continue
-        call = _parse_call(language, arguments[place + 1 :])
+        call = _parse_call(language, arguments[index + 1 :])
         for part in call.code:
             for use in uses[part.first : part.last]:
                 yield language, use, _around(text, part, use, command.level)
@@ -434,7 +434,7 @@ def _program_parts(
             )
         if call.reads_input:
             yield from ((language, use, around) for use, around in _input_of(text, uses, command))
-        elif _is_put_in(arguments[:place], call):
+        elif _is_put_in(arguments[:index], call):
             yield from ((language, use, _UNKNOWN) for use, _ in _input_of(text, uses, command))
 
 

@@ -53,14 +53,14 @@ def placeholders(template: str) -> dict[str, int]:
     CellError
         A value stands where it cannot be quoted.
     """
-    found: dict[str, int] = {}
+    lines: dict[str, int] = {}
 
     def note(match: re.Match[str]) -> list[str]:
-        found.setdefault(match['name'], line_of(match))
+        lines.setdefault(match['name'], line_of(match))
         return ['0']
 
     _Template(template, note).read()
-    return found
+    return lines
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
@@ -182,13 +182,13 @@ class _Template:
 
     def _note(self, begin: int, uses: int, fresh: bool) -> None:
         """Note what was read since ``begin`` as a word, or as a part of the last one."""
-        words = self._command.words
-        if fresh or not words:
-            words.append(Word(begin, self._role, uses))
+        parts = self._command.words
+        if fresh or not parts:
+            parts.append(Word(begin, self._role, uses))
             self._role = ''
-        words[-1].last = len(self._uses)
-        words[-1].end = self._at
-        words[-1].text = self._text[words[-1].start : self._at]
+        parts[-1].last = len(self._uses)
+        parts[-1].end = self._at
+        parts[-1].text = self._text[parts[-1].start : self._at]
 
     def _use(self, name: str, is_value: bool) -> None:
         self._uses.append(Use(name, is_value, self._at, self._level))
@@ -518,10 +518,10 @@ class _Template:
         word = self._match(_DELIMITER)
         if not word:
             return  # which the shell complains about
-        if place := next(
+        if unread := next(
             (item for item in _PLACE.finditer(self._text, *word.span()) if item['name']), None
         ):
-            raise refused(place, 'delimiter')
+            raise refused(unread, 'delimiter')
         bare = re.sub(
             r"""\\(.)|'([^']*)'|"([^"]*)\"""",
             lambda match: next(item for item in match.groups() if item is not None),
@@ -711,12 +711,12 @@ class CommandFailed(DesipipeError):
 
     def __init__(self, status: int, oom: bool = False) -> None:
         self.status = status
-        words = (
+        text = (
             f'exit status {status:d}'
             if status > 0
             else f'killed by signal {-status:d} ({signal_name(-status)})'
         )
-        super().__init__(f'{OOM_WORDS}, {words}' if oom else words)
+        super().__init__(f'{OOM_WORDS}, {text}' if oom else text)
 
 
 def signal_name(number: int) -> str:

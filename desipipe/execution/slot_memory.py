@@ -143,8 +143,8 @@ class SharedMemory:
         end = begin + n
 
         def column(view: memoryview) -> list[int]:
-            found: list[int] = view[begin:end].tolist()
-            return found if end <= RESULTS_MAX else found + view[: end - RESULTS_MAX].tolist()
+            results: list[int] = view[begin:end].tolist()
+            return results if end <= RESULTS_MAX else results + view[: end - RESULTS_MAX].tolist()
 
         starts, lengths = column(self._start), column(self._length)
         final = starts[-1] + lengths[-1]
@@ -156,7 +156,7 @@ class SharedMemory:
             data = b''.join(
                 [self._room[start % ROOM : start % ROOM + size] for start, size in pieces]
             )
-        found = Results(
+        results = Results(
             column(self._task),
             column(self._began),
             column(self._duration),
@@ -166,7 +166,7 @@ class SharedMemory:
         )
         numbers[6] = final & _WORD
         numbers[5] = last
-        return found
+        return results
 
     # The last report
 

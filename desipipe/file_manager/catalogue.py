@@ -100,13 +100,13 @@ class FileEntryCollection(BaseClass):
             )
 
     def _extend(self, documents: Sequence[tuple[str, Any]]) -> None:
-        known: dict[tuple[str, str], list[BaseFileEntry]] = {}
+        same_kind: dict[tuple[str, str], list[BaseFileEntry]] = {}
         for entry in self.data:
-            known.setdefault((entry.path, entry.id), []).append(entry)
+            same_kind.setdefault((entry.path, entry.id), []).append(entry)
         importing = _Imports(self.data, documents)
         for where, data in documents:
             entry = self._entry(where, data, importing)
-            alike = known.setdefault((entry.path, entry.id), [])
+            alike = same_kind.setdefault((entry.path, entry.id), [])
             if entry not in alike:
                 alike.append(entry)
                 self.data.append(entry)
@@ -157,16 +157,16 @@ class FileEntryCollection(BaseClass):
             None if given is None else {text.lower() for text in _texts(given)}
             for given in (id, filetype)
         )
-        words = None if keywords is None else [text.lower().split() for text in _texts(keywords)]
+        wanted = None if keywords is None else [text.lower().split() for text in _texts(keywords)]
         return [
-            place
-            for place, entry in enumerate(self.data)
+            index
+            for index, entry in enumerate(self.data)
             if (wanted_id is None or entry.id.lower() in wanted_id)
             and (wanted_type is None or entry.filetype.lower() in wanted_type)
             and (
-                words is None
+                wanted is None
                 or any(
-                    all(word in entry.description.lower() for word in several) for several in words
+                    all(word in entry.description.lower() for word in several) for several in wanted
                 )
             )
         ]
@@ -174,14 +174,14 @@ class FileEntryCollection(BaseClass):
     def _found(
         self, fitting: Iterable[int], ignore: bool | str | Iterable[str], options: Mapping[str, Any]
     ) -> Iterator[tuple[int, BaseFileEntry]]:
-        for place in fitting:
+        for index in fitting:
             selected = (
-                self.data[place].select(ignore=ignore, raise_error=False, **options)
+                self.data[index].select(ignore=ignore, raise_error=False, **options)
                 if options
-                else self.data[place].copy()
+                else self.data[index].copy()
             )
             if selected:
-                yield place, selected
+                yield index, selected
 
     def index(
         self,
@@ -205,10 +205,10 @@ class FileEntryCollection(BaseClass):
         index : list of int
         """
         fitting = self._fitting(id, filetype, keywords)
-        found = list(self._found(fitting, ignore, options))
-        if not found and empty_error:
+        pairs = list(self._found(fitting, ignore, options))
+        if not pairs and empty_error:
             raise self._nothing(fitting, id, filetype, keywords, ignore, options)
-        places, entries = [place for place, _ in found], [entry for _, entry in found]
+        places, entries = [index for index, _ in pairs], [entry for _, entry in pairs]
         return (places, entries) if return_entry else places
 
     def select(
@@ -286,26 +286,26 @@ class FileEntryCollection(BaseClass):
             With ``check_exists``.
         """
         fitting = self._fitting(id, filetype, keywords)
-        found = [entry for _, entry in self._found(fitting, ignore, options)]
-        if sum(map(len, found)) != 1:
+        entries = [entry for _, entry in self._found(fitting, ignore, options)]
+        if sum(map(len, entries)) != 1:
             if not raise_error:
                 return None
-            if not found:
+            if not entries:
                 raise self._nothing(fitting, id, filetype, keywords, ignore, options)
             raise not_one(
                 self.data,
-                found,
+                entries,
                 {'id': id, 'filetype': filetype, 'keywords': keywords, **options},
                 options,
             )
         if check_exists:
             try:
-                check_files(found)
+                check_files(entries)
             except FileNotFoundError:
                 if raise_error:
                     raise
                 return None
-        return next(iter(found[0]))
+        return next(iter(entries[0]))
 
     def _nothing(
         self,
@@ -326,32 +326,32 @@ class FileEntryCollection(BaseClass):
             if given is not None and not self._fitting(
                 **{'id': None, 'filetype': None, 'keywords': None, field: given}
             ):
-                known = {getattr(entry, field) for entry in self.data} - {''}
+                values = {getattr(entry, field) for entry in self.data} - {''}
                 return UnknownNameError(
                     f'no file entry has the {field} {given!r}: '
-                    f'{close_names(_texts(given)[0] if _texts(given) else "", known)}'
+                    f'{close_names(_texts(given)[0] if _texts(given) else "", values)}'
                 )
         if keywords is not None and not self._fitting(None, None, keywords):
-            words = {word for entry in self.data for word in entry.description.lower().split()}
+            terms = {word for entry in self.data for word in entry.description.lower().split()}
             asked_for = [word for text in _texts(keywords) for word in text.lower().split()]
             unknown = next(
-                (word for word in asked_for if not any(word in known for known in words)), None
+                (word for word in asked_for if not any(word in term for term in terms)), None
             )
             near = (
                 'each of these words is known, but not all of one entry'
                 if unknown is None
-                else f'{unknown!r}: {close_names(unknown, words)}'
+                else f'{unknown!r}: {close_names(unknown, terms)}'
             )
             return UnknownNameError(
                 f'no file entry has the keywords {keywords!r} in its description. {near}'
             )
         asked = {'id': id, 'filetype': filetype, 'keywords': keywords, **options}
-        entries = [self.data[place] for place in fitting]
+        entries = [self.data[index] for index in fitting]
         for name in options:
             if entries and not ignore and not any(name in entry.options for entry in entries):
-                known = {known for entry in entries for known in entry.options}
+                values = {option for entry in entries for option in entry.options}
                 return UnknownOptionError(
-                    f'no file entry has an option {name!r}: {close_names(name, known)}'
+                    f'no file entry has an option {name!r}: {close_names(name, values)}'
                 )
         if not entries:
             return UnknownNameError(
@@ -404,7 +404,7 @@ class FileEntryCollection(BaseClass):
         parts = {names: [other for other in kinds if set(other) < set(names)] for names in kinds}
         places: dict[tuple[str, ...], dict[tuple[Any, ...], int]] = {names: {} for names in kinds}
         covered: dict[tuple[str, ...], set[tuple[Any, ...]]] = {names: set() for names in kinds}
-        found: list[dict[str, Any] | None] = []
+        merged: list[dict[str, Any] | None] = []
         for entry in self.data:
             names = tuple(sorted(chosen_names(entry.options, include, exclude)))
             for options in iter_options(entry.options, include, exclude):
@@ -417,11 +417,11 @@ class FileEntryCollection(BaseClass):
                     covered[part].add(smaller)
                     if smaller in places[part]:
                         taken.append(places[part].pop(smaller))
-                for place in taken:
-                    found[place] = None
-                place = places[names][key] = min(taken, default=len(found))
-                found[place : place + 1] = [options]
-        return [options for options in found if options is not None]
+                for index in taken:
+                    merged[index] = None
+                index = places[names][key] = min(taken, default=len(merged))
+                merged[index : index + 1] = [options]
+        return [options for options in merged if options is not None]
 
     def iter(
         self,
@@ -461,14 +461,14 @@ class FileEntryCollection(BaseClass):
                 for entry in self.data
                 for part in entry._split(chosen_names(entry.options, include, exclude))
             )
-        found = [entries for entries in several if entries]
+        groups = [entries for entries in several if entries]
         if get is None:
             get = exclude is None and all(
                 len(entries) == 1
                 and all(pool is not ... and len(pool) == 1 for pool in entries[0].options.values())
-                for entries in found
+                for entries in groups
             )
-        managers = (self._with(entries) for entries in found)
+        managers = (self._with(entries) for entries in groups)
         return [manager.get() for manager in managers] if get else list(managers)
 
     def _selected(self, options: Mapping[str, Any]) -> list[BaseFileEntry]:
@@ -488,28 +488,28 @@ class FileEntryCollection(BaseClass):
         if isinstance(index, slice):
             return self._with(entry.copy() for entry in self.data[index])
         return (
-            self._with([self.data[place].copy() for place in index])
+            self._with([self.data[number].copy() for number in index])
             if isinstance(index, Iterable)
             else self.data[index]
         )
 
     def _one(self, id: str) -> BaseFileEntry:
-        found = [entry for entry in self.data if entry.id == id]
-        if len(found) != 1:
+        entries = [entry for entry in self.data if entry.id == id]
+        if len(entries) != 1:
             raise UnknownNameError(
-                f'{len(found) or "no":} file entries have the id {id!r}: '
+                f'{len(entries) or "no":} file entries have the id {id!r}: '
                 f'{close_names(id, (entry.id for entry in self.data))}'
             )
-        return found[0]
+        return entries[0]
 
     def __delitem__(self, index: Any) -> None:
         if isinstance(index, str):
             index = self.data.index(self._one(index))
         if isinstance(index, Iterable):
             gone = {
-                range(len(self.data))[place] for place in index
+                range(len(self.data))[number] for number in index
             }  # negative ones count from the end
-            self.data = [entry for place, entry in enumerate(self.data) if place not in gone]
+            self.data = [entry for number, entry in enumerate(self.data) if number not in gone]
         else:
             del self.data[index]
 
@@ -519,7 +519,7 @@ class FileEntryCollection(BaseClass):
         new = self.copy()
         for entry in other.data:
             # With its own variables: the same names may stand for other folders.
-            if not any(entry == known and entry.environ == known.environ for known in new.data):
+            if not any(entry == one and entry.environ == one.environ for one in new.data):
                 new.data.append(entry.copy())
         return new
 
@@ -700,8 +700,8 @@ class FileEntryCollection(BaseClass):
         return made.provenance_of(path)
 
     def __desipipe_content__(self, app: str) -> str:
-        found = ((place, entry.__desipipe_content__(app)) for place, entry in enumerate(self.data))
-        return '\n'.join(f'{place:d}: {content}' for place, content in found if content)
+        pairs = ((index, entry.__desipipe_content__(app)) for index, entry in enumerate(self.data))
+        return '\n'.join(f'{index:d}: {content}' for index, content in pairs if content)
 
     def __desipipe_identity__(self) -> str:
         return '\n'.join(entry.__desipipe_identity__() for entry in self.data)
@@ -792,8 +792,8 @@ class FileManager(FileEntryCollection):
         """
         if isinstance(index, str):
             return self._one(index)
-        found = self.iter()
-        return [found[place] for place in index] if is_sequence(index) else found[index]
+        managers = self.iter()
+        return [managers[number] for number in index] if is_sequence(index) else managers[index]
 
     @classmethod
     def databases(cls, keywords: str | Iterable[str] | None = None) -> list[str]:
@@ -812,9 +812,9 @@ class FileManager(FileEntryCollection):
         """
         from ..config import Config
 
-        words = None if keywords is None else [text.lower().split() for text in _texts(keywords)]
+        wanted = None if keywords is None else [text.lower().split() for text in _texts(keywords)]
         named = Config().get('file', {}).get('filename', [])
-        found = [
+        paths = [
             (path, pattern)
             for pattern in _texts(named)
             for path in sorted(glob.glob(os.path.expanduser(pattern)))
@@ -822,11 +822,11 @@ class FileManager(FileEntryCollection):
 
         def is_wanted(path: str, pattern: str) -> bool:
             texts = (path.lower(), pattern.lower())
-            return words is None or any(
-                all(any(word in text for text in texts) for word in several) for several in words
+            return wanted is None or any(
+                all(any(word in text for text in texts) for word in several) for several in wanted
             )
 
-        return [path for path, pattern in found if is_wanted(path, pattern)]
+        return [path for path, pattern in paths if is_wanted(path, pattern)]
 
 
 def variables(environ: BaseEnvironment | Mapping[str, Any] | str | None) -> dict[str, str]:
@@ -864,9 +864,9 @@ class _Imports:
     """Fields of entries that take over those of others."""
 
     def __init__(
-        self, known: Iterable[BaseFileEntry], documents: Iterable[tuple[str, Any]]
+        self, entries: Iterable[BaseFileEntry], documents: Iterable[tuple[str, Any]]
     ) -> None:
-        self._known = known
+        self._known = entries
         self._documents = documents
         self._by_id: dict[str, Any] | None = None
 
@@ -900,9 +900,9 @@ class _Imports:
             inherited = self.resolved(other, (*trail, name))
         new = fields.get('options') or {}
         for key in ('options', 'foptions'):
-            mine = fields.get(key) or {}
+            own = fields.get(key) or {}
             theirs = inherited.get(key) or {}
-            if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+            if isinstance(own, Mapping) and isinstance(theirs, Mapping):
                 # An option that is given anew brings its own texts.
                 fields[key] = {
                     **{
@@ -910,7 +910,7 @@ class _Imports:
                         for name, value in theirs.items()
                         if key == 'options' or name not in new
                     },
-                    **mine,
+                    **own,
                 }
         return {**inherited, **fields}
 
@@ -952,8 +952,8 @@ def path_replace_environ(path: str, environ: Mapping[str, Any] | None = None) ->
     environ = environ or {}
 
     def value(match: re.Match[str]) -> str:
-        found = environ.get(match[1], os.environ.get(match[1]))
-        return match[0] if found is None else str(found).replace('{', '{{').replace('}', '}}')
+        text = environ.get(match[1], os.environ.get(match[1]))
+        return match[0] if text is None else str(text).replace('{', '{{').replace('}', '}}')
 
     return re.sub(r'\$\{(\w+)\}', value, path)
 

@@ -58,7 +58,7 @@ class Status(dict[str, int]):
 
     def __init__(self, paths: Mapping[str, list[str]]) -> None:
         self.paths = dict(paths)
-        super().__init__({state: len(found) for state, found in paths.items()})
+        super().__init__({state: len(names) for state, names in paths.items()})
 
 
 class BaseFileEntry(Fields):
@@ -181,10 +181,10 @@ class BaseFileEntry(Fields):
         file : BaseFile
         """
         file = self._file_cls.__new__(self._file_cls)
-        known = file.__dict__
-        known.update(self.__dict__)
-        known['options'] = options
-        known['foptions'] = dict(options) if foptions is None else foptions
+        state = file.__dict__
+        state.update(self.__dict__)
+        state['options'] = options
+        state['foptions'] = dict(options) if foptions is None else foptions
         return file
 
     def __iter__(self) -> Iterator[BaseFile]:
@@ -192,10 +192,10 @@ class BaseFileEntry(Fields):
         pools = [values_of(self.options[name]) for name in names]
         if any(self.foptions[name] is not self.options[name] for name in names):
             texts = [values_of(self.foptions[name]) for name in names]
-            for values, words in zip(product(pools), product(texts), strict=True):
+            for values, shown_as in zip(product(pools), product(texts), strict=True):
                 yield self._get_file(
                     dict(zip(names, values, strict=True)),
-                    foptions=dict(zip(names, words, strict=True)),
+                    foptions=dict(zip(names, shown_as, strict=True)),
                 )
         elif type(self)._get_file is not BaseFileEntry._get_file:
             for values in product(pools):
@@ -206,8 +206,8 @@ class BaseFileEntry(Fields):
             new = cls.__new__
             for values in product(pools):
                 file = new(cls)
-                file.__dict__ = known = common.copy()
-                known['options'] = known['foptions'] = dict(zip(names, values))  # noqa: B905 (`strict` would cost a fifth of it all)
+                file.__dict__ = state = common.copy()
+                state['options'] = state['foptions'] = dict(zip(names, values))  # noqa: B905 (`strict` would cost a fifth of it all)
                 yield file
 
     def __len__(self) -> int:
@@ -243,7 +243,7 @@ class BaseFileEntry(Fields):
             first -= 1
             size *= len(texts[first])
         parts = self._template(self.path).parts
-        known: list[dict[int, str]] = [{} for _ in parts]
+        caches: list[dict[int, str]] = [{} for _ in parts]
         for outside in product(texts[:first]):
             outer = dict(zip(names[:first], outside, strict=True))
             places = product([range(len(pool)) for pool in texts[first:]])
@@ -251,8 +251,8 @@ class BaseFileEntry(Fields):
                 inner = dict(zip(names[first:], zip(*block, strict=True), strict=True))
                 try:
                     columns = [
-                        self._column(part, words, outer, inner, len(block))
-                        for part, words in zip(parts, known, strict=True)
+                        self._column(part, cache, outer, inner, len(block))
+                        for part, cache in zip(parts, caches, strict=True)
                     ]
                 except ConfigError as exc:
                     raise ConfigError(f'{self._label()}: the path {self.path} {exc}.') from exc
@@ -261,7 +261,7 @@ class BaseFileEntry(Fields):
     def _column(
         self,
         part: Part,
-        known: dict[int, str],
+        cache: dict[int, str],
         outer: dict[str, Any],
         inner: dict[str, tuple[int, ...]],
         number: int,
@@ -270,24 +270,22 @@ class BaseFileEntry(Fields):
 
         It takes values of the outer options, and positions of those of the inner ones.
         """
-        mine = [name for name in part.names if name in inner]
-        if not mine:
+        own = [name for name in part.names if name in inner]
+        if not own:
             return itertools.repeat(part.fill(outer, self.environ), number)
-        pools = [values_of(self.foptions[name]) for name in mine]
-        if len(mine) == 1:
-            (name,), (pool,) = mine, pools
+        pools = [values_of(self.foptions[name]) for name in own]
+        if len(own) == 1:
+            (name,), (pool,) = own, pools
             if len(part.names) > 1 or len(pool) > 16 * _MOST:
-                known.clear()  # it depends on the outer options, too; or it would be many
-            for place in set(inner[name]).difference(known):
-                known[place] = part.fill({**outer, name: pool[place]}, self.environ)
-            return map(known.__getitem__, inner[name])
-        several = zip(*(inner[name] for name in mine), strict=True)
+                cache.clear()  # it depends on the outer options, too; or it would be many
+            for index in set(inner[name]).difference(cache):
+                cache[index] = part.fill({**outer, name: pool[index]}, self.environ)
+            return map(cache.__getitem__, inner[name])
+        several = zip(*(inner[name] for name in own), strict=True)
         options = (
             {
                 **outer,
-                **{
-                    name: pool[place] for name, pool, place in zip(mine, pools, places, strict=True)
-                },
+                **{name: pool[index] for name, pool, index in zip(own, pools, places, strict=True)},
             }
             for places in several
         )
@@ -402,9 +400,9 @@ class BaseFileEntry(Fields):
                 new.options[name] = new.foptions[name] = values
                 continue
             places = choose(wanted, pool)
-            new.options[name] = [pool[place] for place in places]
+            new.options[name] = [pool[index] for index in places]
             new.foptions[name] = (
-                new.options[name] if texts is pool else [texts[place] for place in places]
+                new.options[name] if texts is pool else [texts[index] for index in places]
             )
         return new
 
@@ -456,11 +454,11 @@ class BaseFileEntry(Fields):
         -------
         options : list of dict
         """
-        found = iter_options(self.options, include, exclude)
+        combinations = iter_options(self.options, include, exclude)
         return (
-            list(zip(found, iter_options(self.foptions, include, exclude), strict=True))
+            list(zip(combinations, iter_options(self.foptions, include, exclude), strict=True))
             if return_foptions
-            else list(found)
+            else list(combinations)
         )
 
     def iter(
@@ -490,7 +488,7 @@ class BaseFileEntry(Fields):
         pools, texts = (
             [values_of(pools[name]) for name in names] for pools in (self.options, self.foptions)
         )
-        for values, words in zip(product(pools), product(texts), strict=True):
+        for values, shown_as in zip(product(pools), product(texts), strict=True):
             new = self.copy()
             new.options = {
                 **self.options,
@@ -503,7 +501,7 @@ class BaseFileEntry(Fields):
                 **self.foptions,
                 **{
                     name: [word] if word is not Ellipsis else word
-                    for name, word in zip(names, words, strict=True)
+                    for name, word in zip(names, shown_as, strict=True)
                 },
             }
             yield new
@@ -526,16 +524,16 @@ class BaseFileEntry(Fields):
         return self._identity()
 
     def __desipipe_content__(self, app: str) -> str:
-        found = ((place, made.content_for(path, app)) for place, path in enumerate(self.paths()))
-        return '\n'.join(f'{place:d} {digest}' for place, digest in found if digest)
+        digests = ((index, made.content_for(path, app)) for index, path in enumerate(self.paths()))
+        return '\n'.join(f'{index:d} {digest}' for index, digest in digests if digest)
 
     def __repr__(self) -> str:
-        known = {
+        members = {
             name: value
             for name, value in self.to_dict().items()
             if name not in ('options', 'foptions') and value not in ('', None)
         }
-        lines = [f'{name}: {value}' for name, value in known.items()]
+        lines = [f'{name}: {value}' for name, value in members.items()]
         if self.options:
             lines += [
                 'options:',
@@ -603,26 +601,26 @@ def existence(entries: Iterable[BaseFileEntry], return_type: str = 'dict') -> An
     """See :meth:`BaseFileEntry.exists`."""
     if return_type not in ('dict', 'str'):
         raise ConfigError(f"There is no return_type {return_type!r}: use 'dict' or 'str'.")
-    found = Existence({True: [], False: []})
-    there, missing, stat = found[True].append, found[False].append, os.stat
+    result = Existence({True: [], False: []})
+    existing, missing, stat = result[True].append, result[False].append, os.stat
     for entry in entries:
         for path in entry.paths():
             try:
                 regular = stat(path).st_mode & 0o170000 == 0o100000
             except (OSError, ValueError):  # not there, or not to be looked at
                 regular = False
-            (there if regular else missing)(path)
-    return found if return_type == 'dict' else found.text()
+            (existing if regular else missing)(path)
+    return result if return_type == 'dict' else result.text()
 
 
 def status(entries: Iterable[BaseFileEntry]) -> Status:
     """See :meth:`BaseFileEntry.status`."""
-    found: dict[str, list[str]] = {'missing': [], 'stale': [], 'current': []}
+    by_state: dict[str, list[str]] = {'missing': [], 'stale': [], 'current': []}
     look = made.Look()
     for entry in entries:
         for path in entry.paths():
-            found[made.state_of(path, look)].append(path)
-    return Status(found)
+            by_state[made.state_of(path, look)].append(path)
+    return Status(by_state)
 
 
 def check_files(entries: Iterable[BaseFileEntry]) -> None:
@@ -655,7 +653,7 @@ def not_one(
     options : dict
         The options among it.
     """
-    words = (
+    label = (
         ', '.join(f'{name}={value!r}' for name, value in asked.items() if value is not None)
         or 'nothing'
     )
@@ -671,7 +669,7 @@ def not_one(
             ]
             free += [f'{name} ({values_text(pools[0])})'] if pools else []
         return UnknownNameError(
-            f'{count:,d} files match {words}, where one was asked for. Narrow it down by: '
+            f'{count:,d} files match {label}, where one was asked for. Narrow it down by: '
             f'{"; ".join(free) or "fewer entries that are alike"}'
         )
     near = []
@@ -684,9 +682,9 @@ def not_one(
         if pools and not any(choose(value, pool) for pool in pools):
             near.append(
                 f'{name}={value!r}: '
-                f'{close_names(str(value), [str(known) for pool in pools for known in pool[:1000]])}'  # noqa: E501
+                f'{close_names(str(value), [str(one) for pool in pools for one in pool[:1000]])}'
             )
     return UnknownNameError(
-        f'no file matches {words}. '
+        f'no file matches {label}. '
         f'{"; ".join(near) or "Each value is known, but not together: leave some out."}'
     )

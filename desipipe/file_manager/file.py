@@ -147,11 +147,11 @@ class Fields(BaseClass):
         raise NotImplementedError
 
     def _label(self, given: Mapping[str, Any] | None = None) -> str:
-        known = {**self.__dict__, **(given or {})}
+        fields = {**self.__dict__, **(given or {})}
         kind = type(self).__name__
         id, path = (
             value if isinstance(value, str) else ''
-            for value in (known.get('id'), known.get('path'))
+            for value in (fields.get('id'), fields.get('path'))
         )
         return f'{kind} {id!r}' if id else f'{kind} of {path}' if path else kind
 
@@ -194,11 +194,11 @@ class Fields(BaseClass):
 
     def _filled(self, path: str, options: Mapping[str, Any], inside: bool = True) -> str:
         """A path with placeholders, filled."""
-        found = self._template(path)
+        template = self._template(path)
         try:
-            text = found.fill(options, self.environ)
+            text = template.fill(options, self.environ)
         except ConfigError as exc:
-            missing = next((name for name in sorted(found.names) if name not in options), None)
+            missing = next((name for name in sorted(template.names) if name not in options), None)
             if missing is not None:
                 raise self._unknown_placeholder(path, missing, options) from exc
             raise ConfigError(f'{self._label()}: the path {path} {exc}.') from exc
@@ -283,13 +283,13 @@ class BaseFile(Fields, os.PathLike[str]):
         if self.root:
             path = self._inside(path)
         if '*' in path:
-            found = sorted(glob.glob(path))
-            if len(found) > 1:
+            paths = sorted(glob.glob(path))
+            if len(paths) > 1:
                 raise ConfigError(
-                    f'{self._label()}: {len(found):d} files match {path}, where one is meant: '
-                    f'{", ".join(found[:5])}'
+                    f'{self._label()}: {len(paths):d} files match {path}, where one is meant: '
+                    f'{", ".join(paths[:5])}'
                 )
-            return found[0] if found else path
+            return paths[0] if paths else path
         return path
 
     __str__ = __fspath__
@@ -516,7 +516,7 @@ class BaseFile(Fields, os.PathLike[str]):
         return made.content_for(self.filepath, app)
 
     def __repr__(self) -> str:
-        known = {
+        members = {
             name: value
             for name, value in self.to_dict().items()
             if name not in ('path', 'foptions', 'link') and value not in ('', None, {})
@@ -525,7 +525,7 @@ class BaseFile(Fields, os.PathLike[str]):
             path = self.filepath
         except ConfigError as exc:  # a repr that raises hides what one is looking for
             path = f'{self.path} ({exc})'
-        return f'{type(self).__name__}({path!r}{"".join(f", {name}={value!r}" for name, value in known.items())})'  # noqa: E501
+        return f'{type(self).__name__}({path!r}{"".join(f", {name}={value!r}" for name, value in members.items())})'  # noqa: E501
 
 
 def _mapping(label: str, name: str, value: Any) -> dict[str, Any]:

@@ -51,61 +51,61 @@ def attempts(ledger: Ledger) -> list[Attempt]:
 
 
 def _attempts(ledger: Ledger) -> Iterator[Attempt]:
-    found: list[tuple[End, str]] = []
+    pairs: list[tuple[End, str]] = []
     for offset, line, _ in ledger.journal.scan():
         if _MARK not in line:
             continue
         event = decode_event(line, offset)
         if event is not None and event['e'] == 'end':
-            found += (
-                (end_at(event, int(place)), event['w'])
-                for place, extra in event.get('x', {}).items()
+            pairs += (
+                (end_at(event, int(index)), event['w'])
+                for index, extra in event.get('x', {}).items()
                 if 'files' in extra
             )
     ids = ledger.state.ids
-    for end, worker in sorted(found, key=lambda pair: pair[0].began + 1e-6 * pair[0].duration):
+    for end, worker in sorted(pairs, key=lambda pair: pair[0].began + 1e-6 * pair[0].duration):
         if end.row < len(ids) and ledger.state.rows.get(ids[end.row]) == end.row:
             yield _attempt(ledger, end, worker)
 
 
 def _attempt(ledger: Ledger, end: End, worker: str) -> Attempt:
-    found: dict[str, dict[str, Content]] = {'read': {}, 'write': {}}
+    files: dict[str, dict[str, Content]] = {'read': {}, 'write': {}}
     before: dict[str, int] = {}
     generation = ledger.journal.header['gen']
     try:
         for line in ledger.files(end.files):
-            found[line['do']][line['path']] = Content(line['size'], line['mtime'], line['sha256'])
+            files[line['do']][line['path']] = Content(line['size'], line['mtime'], line['sha256'])
             if 'of' in line:
                 before[line['path']] = line['of']
     except PayloadError:
         ledger.follow()
         if ledger.journal.header['gen'] != generation:
             raise  # compaction put it elsewhere: all is looked at again
-    return Attempt(end.row, end, worker, found['read'], found['write'], before)
+    return Attempt(end.row, end, worker, files['read'], files['write'], before)
 
 
 class _History(Look):
     """The origins of files, as the journal tells them."""
 
-    def __init__(self, found: list[Attempt]) -> None:
+    def __init__(self, attempts: list[Attempt]) -> None:
         super().__init__()
         self._of = {
             (name, content.sha256): attempt
-            for attempt in found
+            for attempt in attempts
             for name, content in attempt.written.items()
         }  # of several, the last one
 
-    def made_of(self, path: str, known: Content) -> list[Source]:
+    def made_of(self, path: str, content: Content) -> list[Source]:
         """See :class:`Look`."""
-        attempt = self._of.get((path, known.sha256))
+        attempt = self._of.get((path, content.sha256))
         return [] if attempt is None else sources(attempt, path)
 
 
 def sources(attempt: Attempt, path: str) -> list[Source]:
     """Return what an attempt had read when it wrote a file, without that file itself."""
     return [
-        (name, known)
-        for name, known in islice(attempt.read.items(), attempt.before.get(path))
+        (name, content)
+        for name, content in islice(attempt.read.items(), attempt.before.get(path))
         if name != path
     ]
 
@@ -136,14 +136,14 @@ def file_summaries(ledger: Ledger, path: str | None = None) -> list[dict[str, An
     wanted = None if path is None else os.path.realpath(path)
     makers: dict[str, tuple[Attempt, Content]] = {}
     readers: dict[str, dict[int, Content]] = {}
-    known = attempts(ledger)
-    for attempt in known:
+    attempts_read = attempts(ledger)
+    for attempt in attempts_read:
         for name, content in attempt.read.items():
             readers.setdefault(name, {})[attempt.row] = content
         for name, content in attempt.written.items():
             makers[name] = (attempt, content)
-    look = _History(known)
-    found = []
+    look = _History(attempts_read)
+    summaries = []
     for name in sorted(makers.keys() | readers.keys()):
         if wanted is not None and name != wanted and not name.startswith(os.path.join(wanted, '')):
             continue
@@ -159,7 +159,7 @@ def file_summaries(ledger: Ledger, path: str | None = None) -> list[dict[str, An
             state = 'input'
         else:
             state = 'changed' if not now else 'stale' if changed else 'current'
-        found.append(
+        summaries.append(
             {
                 'path': name,
                 'state': state,
@@ -170,7 +170,7 @@ def file_summaries(ledger: Ledger, path: str | None = None) -> list[dict[str, An
                 'readers': [_label(ledger, row) for row in readers.get(name, ())],
             }
         )
-    return found
+    return summaries
 
 
 def _input(look: Look, path: str, was: Content) -> dict[str, Any]:

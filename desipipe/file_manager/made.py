@@ -80,9 +80,9 @@ def content(path: str) -> Content | None:
         try:
             with open(files.open_named(path), 'rb') as file:
                 before = _signature(os.fstat(file.fileno()))
-                known = _digests.get(path)
-                if known is not None and known[0] == before:
-                    return Content(before[0], before[1], known[1])
+                cached = _digests.get(path)
+                if cached is not None and cached[0] == before:
+                    return Content(before[0], before[1], cached[1])
                 digest = hashlib.file_digest(file, 'sha256').hexdigest()
                 after = _signature(os.fstat(file.fileno()))
         except (FileNotFoundError, NotADirectoryError, UnsafeFileError):
@@ -99,13 +99,13 @@ def _signature(status: os.stat_result) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
 
 
-def unchanged(path: str, known: Content) -> bool | None:
+def unchanged(path: str, old: Content) -> bool | None:
     """Return True if a file has its old content; read it if its time differs.
 
     Parameters
     ----------
     path : str
-    known : Content
+    old : Content
 
     Returns
     -------
@@ -114,14 +114,14 @@ def unchanged(path: str, known: Content) -> bool | None:
     """
     try:
         status = os.stat(path)
-        if status.st_size != known.size:
+        if status.st_size != old.size:
             return False
-        if status.st_mtime_ns == known.mtime:
+        if status.st_mtime_ns == old.mtime:
             return True
         now = content(path)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
-    return None if now is None else now.sha256 == known.sha256
+    return None if now is None else now.sha256 == old.sha256
 
 
 def quick_content(path: str) -> Content | None:
@@ -165,13 +165,13 @@ def note_read(path: str, actual: str) -> None:
         return
     # Later versions of what the task itself wrote are not what it was made of.
     if path not in making.written:
-        found = (
+        read = (
             quick_content(path)
             if actual == path or os.path.realpath(actual) == path
             else content(actual)
         )
-        if found is not None:
-            making.read[path] = found
+        if read is not None:
+            making.read[path] = read
 
 
 def note_written(path: str) -> None:
@@ -182,16 +182,16 @@ def note_written(path: str) -> None:
     path = os.path.realpath(path)
     if not _can_be_told(path):
         return
-    found = content(path)
-    if found is None:
+    written = content(path)
+    if written is None:
         return  # someone removed it
-    making.written[path], making.before[path] = found, len(making.read)
+    making.written[path], making.before[path] = written, len(making.read)
     folder = os.path.dirname(path)
     try:
         files.make_folder(
             folder, FOLDER, 0o775
         )  # as the user's mask says, and never for all to write
-        _append(folder, making, path, found, _write_script(folder, making))
+        _append(folder, making, path, written, _write_script(folder, making))
         _save_attrs(folder, making)
     except OSError as exc:
         # The file is saved, and the journal will say who made it. To fail the task now would lose
@@ -208,10 +208,10 @@ def note_joint(making: Making) -> None:
 
     Each process has noted what it read itself.
     """
-    for path, found in making.written.items():
+    for path, written in making.written.items():
         folder = os.path.dirname(path)
         with suppress(OSError):  # each of them has said so
-            _append(folder, making, path, found, _newest_versions(folder, making))
+            _append(folder, making, path, written, _newest_versions(folder, making))
 
 
 def _can_be_told(path: str) -> bool:
@@ -228,10 +228,10 @@ def _can_be_told(path: str) -> bool:
     return True
 
 
-def _append(folder: str, making: Making, file: str, found: Content, versions: str) -> None:
+def _append(folder: str, making: Making, file: str, written: Content, versions: str) -> None:
     line: dict[str, Any] = {
         'file': os.path.basename(file),
-        **found._asdict(),
+        **written._asdict(),
         'time': time.time(),
         'task': making.tid,
         'attempt': making.attempt,
@@ -242,7 +242,7 @@ def _append(folder: str, making: Making, file: str, found: Content, versions: st
         'user': username(),
         'host': socket.gethostname(),
     }
-    read = {name: list(known) for name, known in dict(making.read).items() if name != file}
+    read = {name: list(about) for name, about in dict(making.read).items() if name != file}
     name = f'{_word(line["host"])}-{_word(line["user"])}.jsonl'
     path = os.path.join(folder, FOLDER, name)
     fd = files.open_file(folder, f'{FOLDER}/{name}', os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o664)
@@ -250,13 +250,13 @@ def _append(folder: str, making: Making, file: str, found: Content, versions: st
         fcntl.flock(fd, fcntl.LOCK_EX)
         # What a task has read is said once in a file, by the first line after it: a thousand files
         # made of a thousand need two thousand lines' space.
-        told = _told.setdefault((path, line['task'], line['attempt']), set())
-        line['in'] = [[name, *known] for name, known in read.items() if name not in told]
+        noted = _told.setdefault((path, line['task'], line['attempt']), set())
+        line['in'] = [[name, *about] for name, about in read.items() if name not in noted]
         # A line that was cut by a crash or a full disk ends here, and is passed over by readers.
         data = b'\n' + orjson.dumps(line) + b'\n'
         if os.write(fd, data) < len(data):
             raise OSError(28, 'No space left on device', path)
-        told.update(read)
+        noted.update(read)
     finally:
         os.close(fd)  # and with it the lock
     while len(_told) > 16:
@@ -268,8 +268,8 @@ _told: dict[tuple[str, str, int], set[str]] = {}
 
 def _write_script(folder: str, making: Making) -> str:
     """Write script and versions of an app if missing; return the versions' digest."""
-    found = provenance.snapshot(making.folder, making.environ)
-    text = ''.join(f'{name}={value}\n' for name, value in found.items()).encode(
+    versions = provenance.snapshot(making.folder, making.environ)
+    text = ''.join(f'{name}={value}\n' for name, value in versions.items()).encode(
         errors='backslashreplace'
     )
     digest = hashlib.sha256(text).hexdigest()[:16]
@@ -301,16 +301,16 @@ def _write_script(folder: str, making: Making) -> str:
 
 def _save_attrs(folder: str, making: Making) -> None:
     """Save what ``save_attrs`` and ``save_dir`` ask for, once per process and version."""
-    attrs, place, cwd = making.saved
-    if place:
-        folder = os.path.abspath(place)
+    attrs, target_dir, cwd = making.saved
+    if target_dir:
+        folder = os.path.abspath(target_dir)
         os.makedirs(folder, exist_ok=True)
         files.make_folder(folder, FOLDER, 0o775)
         _write_script(folder, making)
     if 'cwd' not in attrs or (folder, making.app, cwd) in _copied:
         return
     target = os.path.join(folder, FOLDER)
-    passed = {os.path.realpath(target), os.path.realpath(place)}
+    passed = {os.path.realpath(target), os.path.realpath(target_dir)}
 
     def ignore(parent: str, names: list[str]) -> list[str]:
         # Queues, and what is saved beside other files, are no part of the script.
@@ -391,22 +391,22 @@ class Look:
         Each has all that its task had read until then as ``read``.
         """
         folder, name = os.path.split(path)
-        known = self._folders.get(folder)
-        if known is None:
-            known = self._folders[folder] = _notes(folder).lines()
-        return known.get(name, [])
+        notes = self._folders.get(folder)
+        if notes is None:
+            notes = self._folders[folder] = _notes(folder).lines()
+        return notes.get(name, [])
 
-    def same(self, path: str, known: Content) -> bool | None:
+    def same(self, path: str, old: Content) -> bool | None:
         """See :func:`unchanged`."""
-        if (path, known) not in self._same:
-            self._same[path, known] = unchanged(path, known)
-        return self._same[path, known]
+        if (path, old) not in self._same:
+            self._same[path, old] = unchanged(path, old)
+        return self._same[path, old]
 
-    def made_of(self, path: str, known: Content) -> list[Source]:
+    def made_of(self, path: str, old: Content) -> list[Source]:
         """Return what a file was made from when it had this content."""
         line, same = _fitting(path, self.records(path))
-        if line is None or not same or line['sha256'] != known.sha256:
-            line = _last([line for line in self.records(path) if line['sha256'] == known.sha256])
+        if line is None or not same or line['sha256'] != old.sha256:
+            line = _last([line for line in self.records(path) if line['sha256'] == old.sha256])
         return [] if line is None else _inputs(line)
 
     def above(self, source: Source) -> list[Source]:
@@ -426,24 +426,24 @@ class Look:
         start = [source for source in inputs if source[0] != path]
         seen = dict.fromkeys(start)
         names: dict[str, int] = {path: 1}
-        found = []
+        sources = []
         todo = list(seen)
         for source in todo:  # which grows meanwhile
             if source in self._clean:
                 continue
             names[source[0]] = names.get(source[0], 0) + 1
             if self.same(*source) is False:
-                found.append(source)
+                sources.append(source)
                 continue
             more = [other for other in self.above(source) if other not in seen]
             seen.update(dict.fromkeys(more))
             todo += more
-        if not found:
+        if not sources:
             self._clean.update(seen)
         return list(
             dict.fromkeys(
                 source[0]
-                for source in found
+                for source in sources
                 if source[0] != path and (names[source[0]] == 1 or self._reaches(start, source))
             )
         )
@@ -496,14 +496,14 @@ class _List:
         for text in filter(None, texts):
             try:
                 line = orjson.loads(text)
-                mine = self._read.setdefault((line['task'], line['attempt']), {})
-                mine.update(
+                read = self._read.setdefault((line['task'], line['attempt']), {})
+                read.update(
                     {
                         str(name): Content(int(size), int(mtime), str(digest))
                         for name, size, mtime, digest in line['in']
                     }
                 )
-                line['read'], line['count'] = mine, len(mine)
+                line['read'], line['count'] = read, len(read)
                 if not all(isinstance(line[name], kind) for name, kind in _LINE.items()):
                     continue
             except (ValueError, KeyError, TypeError):
@@ -524,7 +524,7 @@ class _Notes:
 
     def _sizes(self) -> dict[str, os.stat_result]:
         try:
-            found = {
+            sizes = {
                 name: status
                 for name, status in files.list_files(self._folder, FOLDER)
                 if name.endswith('.jsonl')
@@ -532,7 +532,7 @@ class _Notes:
         except (FileNotFoundError, NotADirectoryError, PermissionError, UnsafeFileError):
             return {}
         return {
-            name: status for name, status in sorted(found.items()) if stat.S_ISREG(status.st_mode)
+            name: status for name, status in sorted(sizes.items()) if stat.S_ISREG(status.st_mode)
         }
 
     def unread(self) -> int:
@@ -545,11 +545,11 @@ class _Notes:
     def lines(self) -> dict[str, list[dict[str, Any]]]:
         """By the names of files, oldest first."""
         sizes = self._sizes()
-        for name, known in self._lists.items():
+        for name, each in self._lists.items():
             if (
                 name not in sizes
-                or sizes[name].st_ino != known.inode
-                or sizes[name].st_size < known.offset
+                or sizes[name].st_ino != each.inode
+                or sizes[name].st_size < each.offset
             ):
                 self._lists, self._found = (
                     {},
@@ -557,10 +557,10 @@ class _Notes:
                 )  # someone removed it, or put another one in its place
                 break
         for name, size in sizes.items():
-            known = self._lists.setdefault(name, _List(size.st_ino))
-            if size.st_size == known.offset:
+            each = self._lists.setdefault(name, _List(size.st_ino))
+            if size.st_size == each.offset:
                 continue
-            for line in known.more(os.path.join(self._folder, FOLDER, name)):
+            for line in each.more(os.path.join(self._folder, FOLDER, name)):
                 lines = self._found.setdefault(line['file'], [])
                 lines.append(line)
                 if len(lines) > 1 and lines[-2]['time'] > line['time']:
@@ -572,12 +572,12 @@ _folders: dict[str, _Notes] = {}
 
 
 def _notes(folder: str) -> _Notes:
-    known = _folders.get(folder)
-    if known is None:
+    notes = _folders.get(folder)
+    if notes is None:
         while len(_folders) >= 64:
             _folders.pop(next(iter(_folders)))
-        known = _folders[folder] = _Notes(folder)
-    return known
+        notes = _folders[folder] = _Notes(folder)
+    return notes
 
 
 @dataclass(frozen=True)
@@ -659,7 +659,7 @@ class Provenance:
                 else 'is there; no task is known to have made it'
             )
             return '\n  '.join(lines)
-        words = {
+        text = {
             'missing': 'missing: it was made, and is gone',
             'stale': (
                 f'stale: {", ".join(self.changed[:3])}{" and others" * (len(self.changed) > 3)}, '
@@ -668,10 +668,10 @@ class Provenance:
             'current': 'current: as the task wrote it, and so is all it was made of',
         }[self.state]
         if self.same is False:
-            words = 'changed: something else than the task wrote is in it now'
+            text = 'changed: something else than the task wrote is in it now'
         elif self.state == 'current' and any(item.same is None for item in self.inputs):
-            words = 'current: as the task wrote it; not all it was made of is still there'
-        lines.append(words)
+            text = 'current: as the task wrote it; not all it was made of is still there'
+        lines.append(text)
         when = time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(self.time))
         lines.append(
             f'made by {self.app}, task {self.task[:12]}, attempt {self.attempt:d}, on {self.host} '
@@ -697,10 +697,10 @@ class Provenance:
 
 
 def _mark(item: Input) -> str:
-    words = (
+    parts = (
         ['changed'] * (item.same is False) + ['gone'] * (item.same is None) + ['stale'] * item.stale
     )
-    return f' ({", ".join(words)})' if words else ''
+    return f' ({", ".join(parts)})' if parts else ''
 
 
 def provenance_of(path: str | os.PathLike[str]) -> Provenance:
@@ -724,11 +724,11 @@ def provenance_of(path: str | os.PathLike[str]) -> Provenance:
     inputs = tuple(
         Input(
             name,
-            known,
-            now := look.same(name, known),
-            now is not False and bool(look.changed(name, look.above((name, known)))),
+            old,
+            now := look.same(name, old),
+            now is not False and bool(look.changed(name, look.above((name, old)))),
         )
-        for name, known in sources
+        for name, old in sources
     )
     changed = tuple(look.changed(path, sources))
     folder = os.path.dirname(path)
@@ -773,14 +773,14 @@ def content_for(path: str, app: str) -> str:
     line, same = _fitting(path, Look().records(path))
     if line is not None and same:
         return '' if line['app'] == app else str(line['sha256'])
-    found = content(path)
-    return '' if found is None else found.sha256
+    now = content(path)
+    return '' if now is None else now.sha256
 
 
 def _inputs(line: dict[str, Any]) -> list[Source]:
     return [
-        (name, known)
-        for number, (name, known) in enumerate(line['read'].items())
+        (name, old)
+        for number, (name, old) in enumerate(line['read'].items())
         if number < line['count']
     ]
 

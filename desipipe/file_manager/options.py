@@ -78,9 +78,9 @@ def position(value: Any, pool: Sequence[Any]) -> int | None:
     if len(pool) > _LINEAR:
         table = _table(pool)
         try:
-            found = table.get(value)
-            if found is not None and found < len(pool) and pool[found] == value:
-                return found
+            index = table.get(value)
+            if index is not None and index < len(pool) and pool[index] == value:
+                return index
         except TypeError:  # not hashable
             pass
     try:
@@ -93,8 +93,8 @@ def _table(pool: Sequence[Any]) -> dict[Any, int]:
     # The list is kept with its table, so that no other gets its number; and it is looked at again
     # before what the table says is used.
     assert isinstance(pool, list)
-    known = _tables.get(id(pool))
-    if known is None:
+    cached = _tables.get(id(pool))
+    if cached is None:
         table: dict[Any, int] = {}
         try:
             table.update(
@@ -102,10 +102,10 @@ def _table(pool: Sequence[Any]) -> dict[Any, int]:
             )  # of equal ones, the first
         except TypeError:
             table.clear()
-        known = _tables[id(pool)] = (pool, table)
+        cached = _tables[id(pool)] = (pool, table)
         while len(_tables) > 64:
             _tables.popitem(last=False)
-    return known[1]
+    return cached[1]
 
 
 def _converted(value: Any, pool: Sequence[Any]) -> Any:
@@ -158,18 +158,18 @@ def choose(values: Any, pool: Sequence[Any]) -> list[int]:
         whole = (
             freeze(values) if isinstance(values, list | tuple) and len(values) <= ITEMS else None
         )
-        found = position(whole, pool) if whole is not None else None
-        if found is not None:
-            return [found]
+        index = position(whole, pool) if whole is not None else None
+        if index is not None:
+            return [index]
         wanted = values
     positions = []
     for value in wanted:
         value = freeze(value)
-        found = position(value, pool)
-        if found is None and (converted := _converted(value, pool)) is not None:
-            found = position(converted, pool)
-        if found is not None:
-            positions.append(found)
+        index = position(value, pool)
+        if index is None and (converted := _converted(value, pool)) is not None:
+            index = position(converted, pool)
+        if index is not None:
+            positions.append(index)
     return positions
 
 
@@ -194,8 +194,8 @@ def in_options(values: Any, options: Any, return_index: bool = False) -> Any:
         return (pool, ...) if return_index else pool
     pool = options if isinstance(options, list | range) else [freeze(value) for value in options]
     positions = choose(values, pool)
-    found = [pool[place] for place in positions]
-    return (found, positions) if return_index else found
+    selected = [pool[index] for index in positions]
+    return (selected, positions) if return_index else selected
 
 
 def as_names(names: str | Iterable[str] | None) -> list[str] | None:
@@ -259,8 +259,8 @@ def iter_options(
         [[...] if isinstance(pool, EllipsisType) else range(len(pool)) for pool in pools]
     )
     for values in product([values_of(pool) for pool in pools]):
-        found = dict(zip(names, values, strict=True))
-        yield (found, next(places)) if yield_index else found
+        chosen = dict(zip(names, values, strict=True))
+        yield (chosen, next(places)) if yield_index else chosen
 
 
 def common_options(
@@ -288,13 +288,16 @@ def common_options(
             }
         else:
             for name, pool in options.items():
-                known = common.get(name, [])
-                if isinstance(known, EllipsisType) or isinstance(pool, EllipsisType):
+                common_values = common.get(name, [])
+                if isinstance(common_values, EllipsisType) or isinstance(pool, EllipsisType):
                     common[name] = ...
                 else:
                     common[name] = (
-                        [*known, *(value for value in pool if position(value, known) is None)]
-                        if known
+                        [
+                            *common_values,
+                            *(value for value in pool if position(value, common_values) is None),
+                        ]
+                        if common_values
                         else pool
                     )
     return common

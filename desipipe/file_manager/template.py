@@ -111,18 +111,18 @@ class Template:
         ConfigError
             If a variable is missing, or the values do not fit.
         """
-        known = self._format
-        if known is None and self._formats is not None:
+        pattern = self._format
+        if pattern is None and self._formats is not None:
             values = tuple(
                 [
                     environ[name] if name in environ else os.environ.get(name)
                     for name in self.variables
                 ]
             )
-            known = self._formats.get(values) or self._as_format(values, environ)
-        if known is not None:
+            pattern = self._formats.get(values) or self._as_format(values, environ)
+        if pattern is not None:
             try:
-                text = known.format_map(options)
+                text = pattern.format_map(options)
             except Exception:  # the words for it are found below
                 text = ''
             if text and 'Ellipsis' not in text:
@@ -286,9 +286,9 @@ def _unfit(
             return ConfigError(
                 f'takes any value of the option {name}: say which, with select({name}=...)'
             )
-    words = str(exc) if not isinstance(exc, KeyError) else f'there is no {exc}'
+    reason = str(exc) if not isinstance(exc, KeyError) else f'there is no {exc}'
     return ConfigError(
-        f'cannot be filled with {given}: {words or type(exc).__name__}, in the placeholder '
+        f'cannot be filled with {given}: {reason or type(exc).__name__}, in the placeholder '
         f'{{{text}}}. Change the format or the value'
     )
 
@@ -315,9 +315,9 @@ def _parsed(text: str) -> list[Part]:
     except ConfigError:
         raise
     except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
-        words = exc.msg if isinstance(exc, SyntaxError) else str(exc) or 'it is nested too deeply'
+        reason = exc.msg if isinstance(exc, SyntaxError) else str(exc) or 'it is nested too deeply'
         raise ConfigError(
-            f'cannot be read: {words}. Placeholders are written as in an f-string; write {{{{ and '
+            f'cannot be read: {reason}. Placeholders are written as in an f-string; write {{{{ and '
             f'}}}} for braces'
         ) from exc
 
@@ -390,9 +390,9 @@ def _check(node: ast.expr) -> None:
             raise _refused(node, f'it holds {type(inner).__name__}')
 
 
-def _refused(node: ast.expr, words: str) -> ConfigError:
+def _refused(node: ast.expr, reason: str) -> ConfigError:
     return ConfigError(
-        f'is not evaluated: {words}, in the placeholder {{{ast.unparse(node)[:200]}}}. {_ALLOWED}'
+        f'is not evaluated: {reason}, in the placeholder {{{ast.unparse(node)[:200]}}}. {_ALLOWED}'
     )
 
 

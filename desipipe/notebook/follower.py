@@ -334,15 +334,15 @@ class Follower:
             displays, f'this display is no longer updated: {type(exc).__name__}: {exc}'
         )
 
-    def _last_words(self, displays: Iterable[Display], words: str) -> None:
+    def _last_words(self, displays: Iterable[Display], reason: str) -> None:
         with self._guard:
             for display in displays:
                 if self._displays.pop(display.id, None) is None:
                     continue
                 try:
-                    display.gone(words)
+                    display.gone(reason)
                 except Exception:
                     logger.debug(
-                        'a display of %s could not be told: %s', self.folder, words, exc_info=True
+                        'a display of %s could not be told: %s', self.folder, reason, exc_info=True
                     )
                 display.over.set()

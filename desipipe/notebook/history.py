@@ -138,17 +138,17 @@ class History:
         self.follow()
         stale: set[int] = set()
         end = time.perf_counter() + _LOOK_MAX_S
-        for place, ran in self._displays.items():
+        for cell, ran in self._displays.items():
             reason = self._reason(ran, stale)
             badge: BadgeView | None = None
             if reason:
                 badge = {'state': 'stale', 'reason': reason}
             elif touched.intersection(ran.sources) and time.perf_counter() < end:
-                self._values[place] = self._changed_value(ran)
-            if badge is None and self._values.get(place):
+                self._values[cell] = self._changed_value(ran)
+            if badge is None and self._values.get(cell):
                 badge = {
                     'state': 'stale',
-                    'reason': self._values[place],
+                    'reason': self._values[cell],
                     'by': 'value',
                 }
             if badge is not None:

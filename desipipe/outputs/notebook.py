@@ -63,12 +63,12 @@ def _tokens(text: str, begins: bool = True) -> Iterator[tuple[str, str]]:
         match = 0
         if (begins or i) and (rest := (_REST_AFTER_CUT if i else _REST).match(part)):
             match = rest.end()
-        for found in _MARK.finditer(part, match):
-            if found.start() > match:
-                yield 'text', part[match : found.start()]
-            if found[1] is not None:
-                yield 'mark', found[1]
-            match = found.end()
+        for mark in _MARK.finditer(part, match):
+            if mark.start() > match:
+                yield 'text', part[match : mark.start()]
+            if mark[1] is not None:
+                yield 'mark', mark[1]
+            match = mark.end()
         last = part[match:]
         last = last[: len(last) - _begun(last)]
         if last:

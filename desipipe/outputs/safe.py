@@ -84,8 +84,8 @@ def _safe_display(data: Mapping[str, Any], user: str) -> Output:
     text = next((visible(joined(value)[:_TEXT_MAX])[:_TEXT_MAX] for value in texts if value), '')
     if hidden:
         command = '' if user == UNNAMED else f' To show it: desipipe trust {user}'
-        words = f'[{", ".join(hidden)} of {user}, who is not trusted: shown as text.{command}]'
-        text = f'{text}\n{words}'.lstrip()
+        note = f'[{", ".join(hidden)} of {user}, who is not trusted: shown as text.{command}]'
+        text = f'{text}\n{note}'.lstrip()
     metadata = {'desipipe': {'untrusted': user}} if hidden and user != UNNAMED else {}
     return {
         'output_type': 'display_data',

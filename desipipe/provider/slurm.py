@@ -727,12 +727,12 @@ class SlurmProvider(BaseProvider):
 
     def _words(self, why: str, reason: str) -> str:
         value = getattr(self, why, None) or self.kwargs.get(why)
-        words = f'{why} {value!r}' if value else 'the job'
+        subject = f'{why} {value!r}' if value else 'the job'
         valid = choices(why)
         hint = f'; here it may be: {", ".join(valid)}' if valid else ''
         if not value and (variable := ignored_variable(why)):
             hint += f'; {variable} of the shell does not count, give {why}= to the provider'
-        return f'Slurm refused {words}: {reason}{hint}'
+        return f'Slurm refused {subject}: {reason}{hint}'
 
     # Looking
 

@@ -251,12 +251,12 @@ class App(BaseClass):
 
     def share(self, arguments: Mapping[str, Any]) -> Shared:
         """Prepare the arguments that many calls have in common."""
-        found = [(name, *self._piece(name, value)) for name, value in arguments.items()]
-        pieces = [(name, encoded) for name, encoded, _ in found]
+        encoded_items = [(name, *self._piece(name, value)) for name, value in arguments.items()]
+        pieces = [(name, encoded) for name, encoded, _ in encoded_items]
         return Shared(
             task_identity(b'', pieces).hex(),
             pieces,
-            [word for _, _, word in found],
+            [word for _, _, word in encoded_items],
             *dumps_arguments(arguments),
         )
 
@@ -275,16 +275,16 @@ class App(BaseClass):
             The task's identity: the same whether arguments are shared or not.
         """
         pieces = list(shared.pieces) if shared else []
-        words = list(shared.words) if shared else []
+        texts = list(shared.words) if shared else []
         for name, value in arguments.items():
             encoded, word = self._piece(name, value)
             pieces.append((name, encoded))
-            words.append(word)
+            texts.append(word)
         tid = task_identity(digest, pieces)
         payload, requires = dumps_arguments(arguments)
         if shared and shared.requires:
             requires = list(dict.fromkeys([*shared.requires, *requires]))
-        batch.append(tid, b'{' + b','.join(words) + b'}', payload, requires)
+        batch.append(tid, b'{' + b','.join(texts) + b'}', payload, requires)
         return tid
 
     def pack_all(
@@ -309,13 +309,13 @@ class App(BaseClass):
                 self.pack(batch, arguments, digest, shared)
             return
         encoded: dict[str, list[bytes]] = {}
-        words = []
+        rows = []
         for name, column in columns.items():
             encoded[name], texts = self._pieces_of(name, column, kinds[name])
-            words.append(texts)
+            rows.append(texts)
         texts = (
-            [b'{' + b','.join(row) + b'}' for row in zip(*words, strict=True)]
-            if words
+            [b'{' + b','.join(row) + b'}' for row in zip(*rows, strict=True)]
+            if rows
             else [b'{}'] * len(calls)
         )
         pickles = [pickle.dumps(arguments, 5) for arguments in calls]
@@ -356,11 +356,11 @@ class App(BaseClass):
         return self._encode(name, value)
 
     def _encode(self, name: str, value: Any) -> tuple[bytes, bytes]:
-        encoded, words = encode(value, name), text(value)
+        encoded, shown = encode(value, name), text(value)
         if self.inputs == 'content' and (contents := list(_contents(value, self.name))):
             encoded = encode((encoded, contents), name)
-            words += f' holding #{encoded.hex()[-16:]}'
-        return encoded, orjson.dumps(name) + b':' + orjson.dumps(words)
+            shown += f' holding #{encoded.hex()[-16:]}'
+        return encoded, orjson.dumps(name) + b':' + orjson.dumps(shown)
 
     def versions(self) -> dict[str, str]:
         """Return versions of the packages the function uses in this process, if Python."""
@@ -417,9 +417,9 @@ def _contents(value: Any, app: str) -> Iterator[str]:
     """
     content = getattr(type(value), '__desipipe_content__', None)
     if content is not None:
-        found = content(value, app)
-        if found:
-            yield found
+        digest = content(value, app)
+        if digest:
+            yield digest
     elif type(value) is dict:
         for item in value.items():
             yield from _contents(item, app)
@@ -440,8 +440,8 @@ def _check_inputs(value: Any) -> str:
 
 
 def _check_options(options: dict[str, Any]) -> dict[str, Any]:
-    found = dict(options)
-    timeout = found.get('timeout')
+    checked = dict(options)
+    timeout = checked.get('timeout')
     if timeout is not None and (
         isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0
     ):
@@ -449,7 +449,7 @@ def _check_options(options: dict[str, Any]) -> dict[str, Any]:
             f'The option timeout is {timeout!r}. Give a positive number of seconds, or omit it.'
         )
     for key in ('retries', 'priority'):
-        value = found.get(key, 0)
+        value = checked.get(key, 0)
         if (
             isinstance(value, bool)
             or not isinstance(value, int)
@@ -460,17 +460,17 @@ def _check_options(options: dict[str, Any]) -> dict[str, Any]:
                 f'number{" of at least 0" if key == "retries" else ""}'
             )
     for key in ('retry_on', 'save_attrs'):
-        value = found.get(key)
+        value = checked.get(key)
         if value is not None:
             values = (value,) if isinstance(value, str | type) else tuple(value)
-            found[key] = tuple(
+            checked[key] = tuple(
                 item.__name__ if isinstance(item, type) else str(item) for item in values
             )
-    if found.get('save_attrs') == ():
-        found['save_attrs'] = provenance.SAVED_NOTHING
-    if found.get('save_dir'):
-        found['save_dir'] = os.path.abspath(os.fspath(found['save_dir']))
-    return {key: value for key, value in found.items() if value is not None}
+    if checked.get('save_attrs') == ():
+        checked['save_attrs'] = provenance.SAVED_NOTHING
+    if checked.get('save_dir'):
+        checked['save_dir'] = os.path.abspath(os.fspath(checked['save_dir']))
+    return {key: value for key, value in checked.items() if value is not None}
 
 
 _known_path: tuple[list[str], tuple[str, ...]] = ([], ())

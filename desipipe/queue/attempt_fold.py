@@ -244,12 +244,12 @@ class AttemptFold(RequirementFold):
 
     def _drained(self, event: Event, i: int, row: int, offset: int) -> bool:
         # Whether an attempt of a task that was cleared ended by this.
-        known = self._draining_row(row)
-        if known is None or self.attempt[row] != event['n'][i]:
+        draining = self._draining_row(row)
+        if draining is None or self.attempt[row] != event['n'][i]:
             return False
         states, segment = event['s'], event['ref'][3 * i]
         succeeded = (states if isinstance(states, int) else states[i]) == SUCCEEDED
-        self._stop_draining(known, succeeded)
+        self._stop_draining(draining, succeeded)
         if succeeded:
             self.ended_at[row] = offset
             if segment >= 0:
@@ -277,9 +277,9 @@ class AttemptFold(RequirementFold):
             elif (
                 self.draining
                 and self.attempt[row] == n
-                and (known := self._draining_row(row)) is not None
+                and (draining := self._draining_row(row)) is not None
             ):
-                self._stop_draining(known, False)
+                self._stop_draining(draining, False)
 
     def _again(self, row: int, state: int, cause: Event) -> bool:
         # Whether a failed attempt is followed by another one by itself. Part of the fold, so that

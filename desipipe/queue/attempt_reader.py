@@ -75,7 +75,7 @@ class AttemptReader(PayloadReader):
         return self.again(lambda: self._attempts(row))
 
     def _attempts(self, row: int) -> list[Attempt]:
-        found: list[Attempt] = []
+        attempts: list[Attempt] = []
         for offset in self.state.attempts_at(row):
             event = self.journal.event_at(offset)
             if event['e'] != EventKind.END or not event['w']:
@@ -86,7 +86,7 @@ class AttemptReader(PayloadReader):
             # can count.
             ends = [end_at(event, i) for i, other in enumerate(event['rows']) if other == row]
             last = max((end.attempt for end in ends), default=0)
-            found += (
+            attempts += (
                 Attempt(
                     end.attempt,
                     end.state,
@@ -108,7 +108,7 @@ class AttemptReader(PayloadReader):
             )
         # A late report of an attempt comes after what had ended it, also in a journal that was
         # compacted.
-        return sorted(found, key=lambda attempt: (attempt.number, not attempt.counts))
+        return sorted(attempts, key=lambda attempt: (attempt.number, not attempt.counts))
 
     def last_attempt(self, row: int) -> Attempt | None:
         """Return the last attempt of a task that counts; None if none has ended."""

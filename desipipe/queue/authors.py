@@ -122,37 +122,37 @@ class Claims:
                 or status.st_mode & _OTHERS_WRITE
             ):
                 return False
-            known = self._files.setdefault((name, status.st_ino), _File(status.st_uid))
-            if known.uid != status.st_uid or status.st_size <= known.offset:
+            file = self._files.setdefault((name, status.st_ino), _File(status.st_uid))
+            if file.uid != status.st_uid or status.st_size <= file.offset:
                 return False
-            return self._read_lines(fd, known)
+            return self._read_lines(fd, file)
         finally:
             os.close(fd)
 
-    def _read_lines(self, fd: int, known: _File) -> bool:
-        before, rest = known.offset, b''
-        position = known.offset
+    def _read_lines(self, fd: int, file: _File) -> bool:
+        before, rest = file.offset, b''
+        position = file.offset
         while data := os.pread(fd, _CHUNK, position):
             position += len(data)
             data = rest + data
             cut = data.rfind(b'\n') + 1
             for line in data[:cut].splitlines():
-                self._take(line, known)
-            known.offset += cut
+                self._take(line, file)
+            file.offset += cut
             rest = data[cut:]
             if len(rest) > _LINE_MAX:
                 break
-        return known.offset > before
+        return file.offset > before
 
-    def _take(self, line: bytes, known: _File) -> None:
+    def _take(self, line: bytes, file: _File) -> None:
         try:
             claim = orjson.loads(line)
             kind = claim['k']
-            if not known.checked:
-                known.checked = True
-                known.is_of_queue = kind == 'queue' and claim['id'] == self.identity
-            elif known.is_of_queue:
-                self._note(kind, claim, known.uid)
+            if not file.checked:
+                file.checked = True
+                file.is_of_queue = kind == 'queue' and claim['id'] == self.identity
+            elif file.is_of_queue:
+                self._note(kind, claim, file.uid)
         except _UNREADABLE:
             return  # what its author wrote by hand says nothing
 
@@ -172,10 +172,10 @@ class Claims:
             for i, (tid, offset, length) in enumerate(
                 zip(claim['ids'], claim['offsets'], claim['lengths'], strict=True)
             ):
-                found = Claim(
+                made = Claim(
                     uid, claim['group'], Ref(claim['segment'], offset, length), requires.get(i, ())
                 )
-                self.tasks.setdefault(bytes.fromhex(tid), []).append(found)
+                self.tasks.setdefault(bytes.fromhex(tid), []).append(made)
 
 
 class ClaimsWriter:

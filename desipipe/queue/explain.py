@@ -29,7 +29,7 @@ def explain(ledger: Ledger, task: Task) -> str:
     """
     ledger.follow()
     row = ledger.state.rows.get(task.tid)
-    said = (
+    lines = (
         [
             (
                 f'{task.name} {task.id[:12]} would be computed: no task of the queue has this code '
@@ -40,8 +40,8 @@ def explain(ledger: Ledger, task: Task) -> str:
         else [_state(ledger, row)]
     )
     if row in ledger.state.superseded and ledger.state.status[row] not in (WAITING, PENDING):
-        said.append(f'It is superseded, and does not count: {_why_superseded(ledger, row)}.')
-    return visible('\n'.join(said + _nearest(ledger, task, row)))
+        lines.append(f'It is superseded, and does not count: {_why_superseded(ledger, row)}.')
+    return visible('\n'.join(lines + _nearest(ledger, task, row)))
 
 
 def _one_line(text: object) -> str:
@@ -127,12 +127,12 @@ def _pending(ledger: Ledger, row: int) -> str:
     workers = [worker for worker in state.alive.values() if worker.mid in (None, group.mid)]
     if not workers:
         if state.manager is None:
-            said = (
+            message = (
                 state.last_manager.get('says', '')
                 if state.last_manager.get('of') in ('', group.mid)
                 else ''
             )
-            last = f'The last manager said: {_one_line(said)}. ' if said else ''
+            last = f'The last manager said: {_one_line(message)}. ' if message else ''
             return f'no worker of its task manager is running. {last}{ledger.how_to_start()}'
         says = state.manager.get('says')
         return _one_line(says or 'the manager has yet to start a worker for its task manager') + '.'
@@ -151,15 +151,15 @@ def _nearest(ledger: Ledger, task: Task, row: int | None) -> list[str]:
     ]
     if not others:
         return ['No other task of this app is known.'] if row is None else []
-    mine = task.arguments
+    own = task.arguments
     # Same arguments first, then the fewest differences; of those, the newest.
     scored = [
-        (sum(mine.get(key) != value for key, value in ledger.arguments(other).items()), -other)
+        (sum(own.get(key) != value for key, value in ledger.arguments(other).items()), -other)
         for other in others[-2000:]
     ]
     differing, other = min(scored)
     other = -other
-    found = [
+    lines = [
         f'The nearest known task is {_label(ledger, other)}, {STATES[state.status_shown(other)]}.'
     ]
     app = task.app
@@ -168,16 +168,16 @@ def _nearest(ledger: Ledger, task: Task, row: int | None) -> list[str]:
     for key in sorted(parts.keys() | theirs.keys()):
         if parts.get(key) != theirs.get(key):
             what = 'is new' if key not in theirs else 'is gone' if key not in parts else 'differs'
-            found.append('  ' + _one_line(f'{key} {what}'))
+            lines.append('  ' + _one_line(f'{key} {what}'))
     if differing:
-        known = ledger.arguments(other)
-        for key in sorted(mine.keys() | known.keys()):
-            if mine.get(key) != known.get(key):
-                values = f'{mine.get(key, "(none)")}, there {known.get(key, "(none)")}'
-                found.append('  ' + _one_line(f'argument {key}: {values}'))
-    if len(found) > 1 and state.status[other] == SUCCEEDED and not differing:
-        found.append(
+        compared = ledger.arguments(other)
+        for key in sorted(own.keys() | compared.keys()):
+            if own.get(key) != compared.get(key):
+                values = f'{own.get(key, "(none)")}, there {compared.get(key, "(none)")}'
+                lines.append('  ' + _one_line(f'argument {key}: {values}'))
+    if len(lines) > 1 and state.status[other] == SUCCEEDED and not differing:
+        lines.append(
             f'If its result is as good for the new code: desipipe accept -q {quote(ledger.folder)} '
             f'{state.ids[other].hex()[:12]} {task.id[:12]}'
         )
-    return found
+    return lines

@@ -74,7 +74,7 @@ def withdraw_jobs(
     ledger.check_use()
     state = ledger.state
     busy = {worker.job for worker in state.alive.values()}
-    found, errors = [], []
+    cancelled, errors = [], []
     for mid, spec in list(state.managers.items()):
         if mids is not None and mid not in mids:
             continue
@@ -93,11 +93,11 @@ def withdraw_jobs(
         ledger.check_manager(mid)
         name = jobs_name(queue, str(ledger.journal.header['id']), mid)
         try:
-            found += Provider(spec['provider']).withdraw(
+            cancelled += Provider(spec['provider']).withdraw(
                 name, [noted_job(jobid, job) for jobid, job in own.items()], names
             )
         except (DesipipeError, OSError) as exc:
             errors.append(str(exc))
             continue
         ledger.note_jobs(mid, [(jobid, 0, 'ended', '', '', None) for jobid in own], names)
-    return Withdrawn(found, errors)
+    return Withdrawn(cancelled, errors)

@@ -140,12 +140,12 @@ class Ledger(Decider):
 
         Such reports are late, and only history. The caller holds the lock.
         """
-        there: dict[str, bool] = {}
+        exists: dict[str, bool] = {}
 
         def kept(ref: Ref | None) -> Ref | None:
-            if ref is not None and ref.segment not in there:
-                there[ref.segment] = os.path.exists(segment_path(self.folder, ref.segment))
-            return ref if ref is None or there[ref.segment] else None
+            if ref is not None and ref.segment not in exists:
+                exists[ref.segment] = os.path.exists(segment_path(self.folder, ref.segment))
+            return ref if ref is None or exists[ref.segment] else None
 
         for end in ends:
             end.result, end.out, end.err, end.files = map(
@@ -296,10 +296,10 @@ def find_mid(state: State, text: str) -> str:
     UnknownTaskError
         None, or several.
     """
-    found = [mid for mid in state.managers if mid.startswith(text)]
-    if len(found) != 1:
+    mids = [mid for mid in state.managers if mid.startswith(text)]
+    if len(mids) != 1:
         raise UnknownTaskError(
-            f'{"no" if not found else "more than one"} task manager {text!r}: '
+            f'{"no" if not mids else "more than one"} task manager {text!r}: '
             f'{close_names(text, state.managers)}'
         )
-    return found[0]
+    return mids[0]

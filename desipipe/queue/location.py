@@ -59,13 +59,13 @@ def find_one(name: str, config: Config) -> str:
     """
     from ..errors import UnknownQueueError
 
-    found = find_folders([name], config)
-    if len(found) > 1:
+    folders = find_folders([name], config)
+    if len(folders) > 1:
         raise UnknownQueueError(
-            f'{len(found):d} queues fit {name!r}, where one is meant. List them with: desipipe '
+            f'{len(folders):d} queues fit {name!r}, where one is meant. List them with: desipipe '
             f'queues {name!r}'
         )
-    return found[0]
+    return folders[0]
 
 
 def find_folders(names: Sequence[str], config: Config) -> list[str]:
@@ -87,14 +87,14 @@ def find_folders(names: Sequence[str], config: Config) -> list[str]:
 
     folders: dict[str, None] = {}
     for name in names:
-        found = (
+        matching = (
             find_queues(name, config=config) if is_pattern(name) else [find_folder(name, config)]
         )
-        if not found:
+        if not matching:
             raise UnknownQueueError(
                 f'No queue fits {name!r}. Nothing was done. List queues with: desipipe queues'
             )
-        folders.update(dict.fromkeys(found))
+        folders.update(dict.fromkeys(matching))
     return list(folders)
 
 
@@ -186,9 +186,9 @@ def check_names(queue: Queue, names: Iterable[str] | None) -> None:
 
     if names:
         queue.ledger.follow()
-        known = {group.name for group in queue.ledger.state.groups}
+        existing = {group.name for group in queue.ledger.state.groups}
         for name in names:
-            if name not in known:
+            if name not in existing:
                 raise UnknownTaskError(
-                    f'No task of this queue is named {name!r}: {close_names(name, known)}'
+                    f'No task of this queue is named {name!r}: {close_names(name, existing)}'
                 )

@@ -121,12 +121,12 @@ class LiveReader:
 
     def read_all(self) -> list[Piece]:
         """Return what came since the last call; of very much, a part."""
-        found: list[Piece] = []
+        pieces_read: list[Piece] = []
         size = 0
         while size < _SO_FAR_MAX and (pieces := self.read()):
-            found += pieces
+            pieces_read += pieces
             size += sum(len(piece.data) for piece in pieces)
-        return found
+        return pieces_read
 
     def _read(self, fd: int) -> list[Piece] | None:
         header = _read_header(fd)
@@ -157,23 +157,23 @@ class LiveReader:
         return pieces
 
     def _split(self, data: bytes) -> Iterator[tuple[str, bytes]]:
-        place = 0
-        while place < len(data):
+        position = 0
+        while position < len(data):
             if self._left:
-                piece = data[place : place + self._left]
+                piece = data[position : position + self._left]
                 self._left -= len(piece)
                 self._position += len(piece)
-                place += len(piece)
+                position += len(piece)
                 yield self._stream, piece
                 continue
-            if place + _FRAME.size > len(data):
+            if position + _FRAME.size > len(data):
                 return  # its worker is about to write the rest
-            kind, self._left = _FRAME.unpack_from(data, place)
+            kind, self._left = _FRAME.unpack_from(data, position)
             if kind not in (b'o', b'e'):
                 self._left = 0
                 return  # not what a worker writes: nothing behind it is read
             self._stream = kind.decode()
-            place += _FRAME.size
+            position += _FRAME.size
             self._position += _FRAME.size
 
 
@@ -231,11 +231,11 @@ def written_by(ledger: Ledger, row: int, attempt: int) -> Written:
     """Return what an attempt wrote that ended; nothing if there is no such attempt."""
 
     def look() -> Written:
-        found = next((one for one in ledger.attempts(row) if one.number == attempt), None)
-        if found is None:
+        ended = next((one for one in ledger.attempts(row) if one.number == attempt), None)
+        if ended is None:
             return Written(attempt, f'{attempt:d}-kept', b'', b'')
         out, err = (
-            b'' if ref is None else bytes(ledger.read(ref)) for ref in (found.out, found.err)
+            b'' if ref is None else bytes(ledger.read(ref)) for ref in (ended.out, ended.err)
         )
         return Written(attempt, f'{attempt:d}-kept', out, err)
 
@@ -265,16 +265,16 @@ def _outputs(ledger: Ledger, row: int, user: str) -> list[Output]:
     now = written(ledger, row)
     # Movements of a cursor can cost any time and memory: those of users who are not trusted are
     # only shown.
-    found = split(
+    parts = split(
         now.out.decode(errors='replace'), now.err.decode(errors='replace'), moves=not user
     )
     if ledger.state.status[row] in (FAILED, KILLED, UNKNOWN):
-        found.append(ledger.again(lambda: _error(ledger, row)))
-    return found
+        parts.append(ledger.again(lambda: _error(ledger, row)))
+    return parts
 
 
-def _safe(found: list[Output], user: str) -> list[Output]:
-    return [safe_output(output, user) for output in found] if user else found
+def _safe(parts: list[Output], user: str) -> list[Output]:
+    return [safe_output(output, user) for output in parts] if user else parts
 
 
 def untrusted_writer(ledger: Ledger, row: int) -> str:
@@ -357,8 +357,8 @@ def _whole(ledger: Ledger, output: Output, kept: Sequence[Ref]) -> Output:
     number = kept_number(output)
     if not 0 <= number < len(kept):
         return output
-    found: Any = orjson.loads(bytes(ledger.read(kept[number])))
-    return {**output, 'data': found['data'], 'metadata': found['metadata']}
+    kept_display: Any = orjson.loads(bytes(ledger.read(kept[number])))
+    return {**output, 'data': kept_display['data'], 'metadata': kept_display['metadata']}
 
 
 def kept_number(output: Output) -> int:
@@ -383,9 +383,9 @@ def _error(ledger: Ledger, row: int) -> Output:
         with contextlib.suppress(PayloadError):  # the code is lost; the traceback is not
             trace = mark_failing_lines(trace, ledger.read_text(ledger.code(row)['source']))
         # The words begin with the class, qualified by its module where that is not a builtin's.
-        name, (head, _, words) = cause['kind'], text.partition(': ')
+        name, (head, _, detail) = cause['kind'], text.partition(': ')
         text = (
-            words
+            detail
             if head.rpartition('.')[2] == name
             else ''
             if text.rpartition('.')[2] == name

@@ -154,11 +154,11 @@ class PayloadReader(QueueReader):
     def code_payload(self, app: str, event: Event) -> Ref:
         """Return where the pickled code of an app's version is, of a user who is trusted."""
         authors = self.authors
-        found = None if authors is None else authors.trusted_ref(authors.claims.codes.get(app))
-        if found is None:
+        ref = None if authors is None else authors.trusted_ref(authors.claims.codes.get(app))
+        if ref is None:
             return Ref(*event['code'])
-        self._vouched.add(found)
-        return found
+        self._vouched.add(ref)
+        return ref
 
     def _trusted_call(self, row: int) -> Call | None:
         """Return the payloads of a task of a group's queue; None in other queues.
@@ -318,10 +318,10 @@ class PayloadReader(QueueReader):
             call = self._trusted_call(row)
             segment, offset, length = self.state.args(row) if call is None else call.args
             size = TEXT.size + TEXT.unpack(self._read_to_use(Ref(segment, offset, TEXT.size)))[0]
-            found = Ref(segment, offset + size, length - size)
+            ref = Ref(segment, offset + size, length - size)
             if call is not None:
-                self._vouched.add(found)
-            return found
+                self._vouched.add(ref)
+            return ref
 
         return self.again(look)
 

@@ -108,11 +108,11 @@ class PayloadWriter(AttemptReader):
                 own.add(event['id'])
                 claims.append(shared_claim(event['id'], event['ref']))
         for batch in batches:
-            group, place = batch.group, written.get(id(batch))
-            if place is None and self._is_claimed(batch):
+            group, where = batch.group, written.get(id(batch))
+            if where is None and self._is_claimed(batch):
                 continue
             claims.append(
-                task_claims(group, batch.ids, place or self._write_arguments(batch), batch.requires)
+                task_claims(group, batch.ids, where or self._write_arguments(batch), batch.requires)
             )
             if (
                 group.app not in own
@@ -154,9 +154,9 @@ class PayloadWriter(AttemptReader):
                 for i, row in enumerate(rows)
                 if row in state.requires
             }
-            place = segment, [ref.offset for ref in refs], [ref.length for ref in refs]
+            where = segment, [ref.offset for ref in refs], [ref.length for ref in refs]
             claims.append(
-                task_claims(state.groups[number], [state.ids[row] for row in rows], place, needs)
+                task_claims(state.groups[number], [state.ids[row] for row in rows], where, needs)
             )
         results: list[Ref] = []
         for row in state.rows.values():

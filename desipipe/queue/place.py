@@ -53,9 +53,11 @@ class _Cells:
     def keep(self, cell: str | None, text: str | None) -> None:
         """Keep which names the text of a cell binds."""
         if cell:
-            found = _BINDING.findall(text or '')
+            bindings_found = _BINDING.findall(text or '')
             self._names[cell] = frozenset(
-                name.strip() for one, several in found for name in (one or several).split(',')
+                name.strip()
+                for one, several in bindings_found
+                for name in (one or several).split(',')
             )
 
     def binding(self, name: str) -> int:
@@ -148,7 +150,7 @@ def bindings(labels: Iterable[str]) -> dict[str, str]:
     labels : iterable of str
         Of parts of an identity: ``'global NAME'``, ``'module MODULE.NAME'``.
     """
-    found = {}
+    digests = {}
     for label in labels:
         kind, _, name = label.partition(' ')
         if kind == 'global' and name.isidentifier():
@@ -160,10 +162,10 @@ def bindings(labels: Iterable[str]) -> dict[str, str]:
             continue
         statements = _binding_statements(name, texts)
         if statements:
-            found[label] = blake2b(
+            digests[label] = blake2b(
                 '\n'.join(statements).encode('utf-8', 'surrogatepass'), digest_size=4
             ).hexdigest()
-    return found
+    return digests
 
 
 def _main_texts() -> list[str]:
@@ -188,7 +190,7 @@ def _binding_statements(name: str, texts: list[str]) -> list[str]:
 
     There are none if the value was given from outside.
     """
-    found: dict[str, None] = {}
+    result: dict[str, None] = {}
     todo, looked = [name], set[str]()
     while todo:
         name = todo.pop()
@@ -200,11 +202,11 @@ def _binding_statements(name: str, texts: list[str]) -> list[str]:
             if statements and text.startswith(_INJECTED):
                 return []
             if statements:
-                for words, read in statements:
-                    found[words] = None
+                for statement, read in statements:
+                    result[statement] = None
                     todo += read
                 break
-    return list(found)
+    return list(result)
 
 
 @lru_cache(256)
@@ -220,7 +222,7 @@ def _bound_names(text: str) -> dict[str, list[tuple[str, list[str]]]]:
         tree = ast.parse('\n'.join(lines))
     except (SyntaxError, ValueError):
         return {}
-    found: dict[str, list[tuple[str, list[str]]]] = {}
+    by_name: dict[str, list[tuple[str, list[str]]]] = {}
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             stored = {node.name}
@@ -236,10 +238,10 @@ def _bound_names(text: str) -> dict[str, list[tuple[str, list[str]]]]:
                 for item in ast.walk(node)
                 if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Load)
             ]
-            words = ast.dump(node)
+            statement = ast.dump(node)
             for name in stored:
-                found.setdefault(name, []).append((words, read))
-    return found
+                by_name.setdefault(name, []).append((statement, read))
+    return by_name
 
 
 def is_gone(file: str, cell: str) -> bool:
@@ -247,7 +249,7 @@ def is_gone(file: str, cell: str) -> bool:
     try:
         with open(file, encoding='utf-8') as stream:
             notebook = json.load(stream)
-        found = {item.get('id') for item in notebook['cells']}
+        ids = {item.get('id') for item in notebook['cells']}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False  # no notebook, or not readable from here: then nothing is known of its cells
-    return cell not in found
+    return cell not in ids

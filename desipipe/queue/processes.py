@@ -201,9 +201,9 @@ class ProcessFold:
         }
 
     def _mark(self, event: Event, offset: int) -> None:
-        told: Event = {key: event[key] for key in ('job', 't0') if key in event}
+        mark: Event = {key: event[key] for key in ('job', 't0') if key in event}
         for row in event['rows']:
-            self.marks[row] = {**self.marks.get(row, {}), **told}
+            self.marks[row] = {**self.marks.get(row, {}), **mark}
 
     def _process(self, event: Event, offset: int) -> None:
         self.processes[event['pid'], event['provider']] = event

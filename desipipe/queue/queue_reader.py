@@ -183,18 +183,18 @@ class QueueReader:
             if len(text) < 4:
                 raise ValueError
             stem = bytes.fromhex(text[: len(text) // 2 * 2])
-            found = [
+            ids = [
                 row
                 for tid, row in self.state.rows.items()
                 if tid.startswith(stem) and tid.hex().startswith(text)
             ]
         except (ValueError, KeyError):
-            found = []
-        if len(found) == 1:
-            return found[0]
-        if found:
+            ids = []
+        if len(ids) == 1:
+            return ids[0]
+        if ids:
             raise UnknownTaskError(
-                f'{len(found):d} tasks begin with {text!r}: type more of the id. List them with: '
+                f'{len(ids):d} tasks begin with {text!r}: type more of the id. List them with: '
                 f'desipipe tasks -q {quote(self.folder)}'
             )
         raise UnknownTaskError(

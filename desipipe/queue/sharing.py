@@ -157,9 +157,9 @@ def unshare_queue(ledger: Ledger) -> list[str]:
     others = set()
     for below in ((), *((name,) for name in files.SUBFOLDERS)):
         owners = {
-            found.st_uid
-            for _, found in files.list_files(ledger.folder, *below)
-            if not stat.S_ISDIR(found.st_mode)
+            entry.st_uid
+            for _, entry in files.list_files(ledger.folder, *below)
+            if not stat.S_ISDIR(entry.st_mode)
         }
         others |= {username(uid) for uid in owners if uid != os.geteuid()}
     for path, is_folder in files.own_files(ledger.folder):
@@ -205,14 +205,14 @@ def check_owner(ledger: Ledger, verb: str) -> None:
 def unreachable(folder: str, gid: int) -> str:
     """Return the first folder on a queue's path that a group may not pass; '' if none."""
     above = os.path.dirname(os.path.realpath(folder))
-    found = ''
+    closed = ''
     while True:
         status = os.stat(above)
         passes = status.st_mode & (stat.S_IXGRP if status.st_gid == gid else stat.S_IXOTH)
         if not passes:
-            found = above
+            closed = above
         if above == os.path.dirname(above):
-            return found
+            return closed
         above = os.path.dirname(above)
 
 

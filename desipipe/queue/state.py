@@ -99,10 +99,10 @@ class State(TaskFold):
         if rows and (rows[0] < 0 or (len(rows) > 1 and min(rows) < 0)):
             raise RefusedEvent('A row of an event is negative.')
         if rows and max(rows) >= len(self.status):
-            known = self.lost_rows
+            lost = self.lost_rows
             self._fill(max(rows) + 1, offset)
             if kind in ('drop', 'drain'):
-                self.lost_rows = known  # these were no tasks any more
+                self.lost_rows = lost  # these were no tasks any more
         fold(event, offset)
 
     def check(self, event: Event) -> None:
@@ -139,22 +139,22 @@ class State(TaskFold):
                     'reason': '',
                     'node': worker.host,
                 }
-        elif (known := self.workers.get(event['w'])) is not None:
-            known.ended = event.get('why', '')
-            known.kind = event.get('kind', '')
-            self.alive.pop(known.name, None)
-            for row in sorted(known.rows):
+        elif (former := self.workers.get(event['w'])) is not None:
+            former.ended = event.get('why', '')
+            former.kind = event.get('kind', '')
+            self.alive.pop(former.name, None)
+            for row in sorted(former.rows):
                 self._lose(row, offset)
-            for row in list(known.draining):
+            for row in list(former.draining):
                 if (drained := self._draining_row(row)) is not None:
                     self._stop_draining(drained, False)
             if (
-                known.kind == 'requeued'
-                and known.job in self.jobs
-                and all(worker.job != known.job for worker in self.alive.values())
+                former.kind == 'requeued'
+                and former.job in self.jobs
+                and all(worker.job != former.job for worker in self.alive.values())
             ):
-                self.jobs[known.job] = {
-                    **self.jobs[known.job],
+                self.jobs[former.job] = {
+                    **self.jobs[former.job],
                     'state': 'pending',
                     'reason': '',
                     'node': '',
@@ -247,9 +247,9 @@ class State(TaskFold):
 
     def blocked(self) -> dict[int, int]:
         """Return the rows that can't run before a retry, each with the row that causes it."""
-        found: dict[int, int] = {}
+        causes: dict[int, int] = {}
         if not self.total(FAILED, KILLED, UNKNOWN) and not len(self.status) > len(self.rows):
-            return found
+            return causes
         stack = [
             (row, row)
             for row in self.dependants
@@ -260,12 +260,12 @@ class State(TaskFold):
             for other in self.dependants_of(row):
                 if (
                     self.status[other] == WAITING
-                    and other not in found
+                    and other not in causes
                     and other not in self.superseded
                 ):
-                    found[other] = cause
+                    causes[other] = cause
                     stack.append((other, cause))
-        return found
+        return causes
 
     def attempts_at(self, row: int) -> list[int]:
         """Offsets of the events that ended the attempts of ``row``, oldest first."""

@@ -65,15 +65,15 @@ class TaskAdder(PayloadWriter):
             todo = self._unknown(batches)
             if not todo and self.follow():
                 todo = self._unknown(batches)
-            known = (
+            is_known = (
                 not todo
                 and not self._assigned(batches)
                 and not self._code_events(batches, uses, reused)
             )
-            if known and self.is_group_queue:
+            if is_known and self.is_group_queue:
                 self._renew_writers()
                 self._claim(batches, {}, (), codes)
-            if known and then is None and not self._severed(batches):
+            if is_known and then is None and not self._severed(batches):
                 note_uses(uses)
                 return 0
             generation = ''
@@ -134,7 +134,7 @@ class TaskAdder(PayloadWriter):
     def _assigned(self, batches: Sequence[Batch]) -> dict[Group, list[int]]:
         """Return rows that are added again with other options, and did not succeed yet."""
         state = self.state
-        found: dict[Group, list[int]] = {}
+        by_group: dict[Group, list[int]] = {}
         for batch in batches:
             rows = [
                 row
@@ -154,8 +154,8 @@ class TaskAdder(PayloadWriter):
                         else state.groups[number]._replace(**options)
                     )
                 if groups[number] != state.groups[number]:
-                    found.setdefault(groups[number], []).append(row)
-        return found
+                    by_group.setdefault(groups[number], []).append(row)
+        return by_group
 
     def _severed(self, batches: Sequence[Batch]) -> dict[int, list[bytes]]:
         """Return the rows of known tasks that need missing tasks, with these.
@@ -165,13 +165,13 @@ class TaskAdder(PayloadWriter):
         state = self.state
         if not state.severed:
             return {}
-        found: dict[int, list[bytes]] = {}
+        needed: dict[int, list[bytes]] = {}
         for batch in batches:
             for i, needs in batch.requires.items():
                 row = state.rows.get(batch.ids[i])
                 if row is not None and not state.severed.isdisjoint(state.requires.get(row, ())):
-                    found[row] = needs
-        return found
+                    needed[row] = needs
+        return needed
 
     def _add_events(
         self,
@@ -184,7 +184,7 @@ class TaskAdder(PayloadWriter):
         addition = Addition(self.state, self.folder, managers, time.time())
         addition.add_references(references)
         addition.assign(self._assigned(all_batches))
-        for batch, place in zip(batches, written, strict=True):
-            addition.add(batch, place, len(batches) == 1)
+        for batch, where in zip(batches, written, strict=True):
+            addition.add(batch, where, len(batches) == 1)
         addition.finish(self._severed(all_batches))
         return addition.events, addition.added

@@ -199,18 +199,18 @@ class TaskColumns(ProcessFold):
             ranges += (first, first + n)
 
     def _depend(self, required: int, row: int) -> None:
-        known = self.dependants.get(required)
-        if known is None:
+        rows = self.dependants.get(required)
+        if rows is None:
             self.dependants[required] = row
-        elif isinstance(known, int):
-            self.dependants[required] = [known, row]
+        elif isinstance(rows, int):
+            self.dependants[required] = [rows, row]
         else:
-            known.append(row)
+            rows.append(row)
 
     def dependants_of(self, row: int) -> list[int]:
         """The rows that need ``row``."""
-        known = self.dependants.get(row)
-        return [] if known is None else [known] if isinstance(known, int) else known
+        rows = self.dependants.get(row)
+        return [] if rows is None else [rows] if isinstance(rows, int) else rows
 
     def _pending(self, group: Group) -> RowQueue:
         queues = self.pending.setdefault(group.mid, {})
@@ -236,7 +236,7 @@ class TaskColumns(ProcessFold):
         """Yield the rows to claim next, in order of priority, then of their coming."""
         # A row that left PENDING and came back (cancelled and retried, claimed and given back)
         # stands in its queue twice: it is given once, where it stands first.
-        found: set[int] = set()
+        seen: set[int] = set()
         status, superseded = self.status, self.superseded
         for mid in mids:
             for queue in self.pending.get(mid, {}).values():
@@ -244,8 +244,8 @@ class TaskColumns(ProcessFold):
                 # comes back.
                 queue.drop_while(lambda row: status[row] != PENDING or row in superseded)
                 for row in queue:
-                    if status[row] == PENDING and row not in superseded and row not in found:
-                        found.add(row)
+                    if status[row] == PENDING and row not in superseded and row not in seen:
+                        seen.add(row)
                         yield row
 
     def _counts_of(self, row: int) -> list[int]:
@@ -276,7 +276,7 @@ class TaskColumns(ProcessFold):
         bounds = [0, *compress(count(1), is_gap), len(rows)]
         if 4 * len(bounds) > len(rows) + 8:
             return None  # they are scattered: one by one takes less
-        found = []
+        ranges = []
         for begin, end in pairwise(bounds):
             first, last = rows[begin], rows[end - 1] + 1
             groups = self.group[first:last]
@@ -285,16 +285,18 @@ class TaskColumns(ProcessFold):
                 or groups.count(groups[0]) != last - first
             ):
                 return None
-            found.append((first, last))
-        return found
+            ranges.append((first, last))
+        return ranges
 
     def _draining_row(self, row: int) -> Draining | None:
-        known = self.draining.get(self.ids[row])
-        return known if known is not None and known.row == row and not known.done else None
+        draining = self.draining.get(self.ids[row])
+        return (
+            draining if draining is not None and draining.row == row and not draining.done else None
+        )
 
-    def _stop_draining(self, known: Draining, done: bool) -> None:
-        known.done = done
-        if known.worker is not None:
-            known.worker.draining.discard(known.row)
+    def _stop_draining(self, draining: Draining, done: bool) -> None:
+        draining.done = done
+        if draining.worker is not None:
+            draining.worker.draining.discard(draining.row)
         if not done:
-            del self.draining[self.ids[known.row]]
+            del self.draining[self.ids[draining.row]]

@@ -44,9 +44,9 @@ class TaskFold(AttemptFold):
         if not isinstance(offsets, int) and len(offsets) != n:
             raise ValueError(f'{n:d} tasks have {len(offsets):d} offsets.')
         self.ids.extend(packed)
-        known = len(self.rows)
+        n_before = len(self.rows)
         self._index_rows(packed, first)
-        if len(self.rows) != known + n:  # some were lost, were added again, and were recovered
+        if len(self.rows) != n_before + n:  # some were lost, were added again, and were recovered
             wanted = set(split_ids(packed))
             before = [
                 row for row, tid in zip(range(first), self.ids, strict=False) if tid in wanted
@@ -123,10 +123,10 @@ class TaskFold(AttemptFold):
 
     def _revive(self, event: Event, offset: int) -> None:
         row, number = event['row'], event['g']
-        known = self.draining.get(self.ids[row]) if row < len(self.ids) else None
+        draining = self.draining.get(self.ids[row]) if row < len(self.ids) else None
         if (
-            known is None
-            or known.row != row
+            draining is None
+            or draining.row != row
             or number >= len(self.groups)
             or self.groups[number] is LOST_GROUP
         ):
@@ -141,20 +141,20 @@ class TaskFold(AttemptFold):
             event['len'],
         )
         self._require(row, event.get('req', ()))
-        state = SUCCEEDED if known.done else RUNNING
+        state = SUCCEEDED if draining.done else RUNNING
         self.status[row] = state
         self.severed.discard(row)
         self.severed_ids.pop(tid, None)
         self.counts[self.groups[number].mid][state] += 1
         self._note_rows(number, row, 1)
         self._inherit(number, (row,))
-        if known.done:
+        if draining.done:
             self._met(row)
         else:
-            self.running[row], self.started[row] = known.worker, known.started
-            if known.worker is not None:
-                known.worker.draining.discard(row)
-                known.worker.rows[row] = None
+            self.running[row], self.started[row] = draining.worker, draining.started
+            if draining.worker is not None:
+                draining.worker.draining.discard(row)
+                draining.worker.rows[row] = None
 
     def _segments(self, event: Event, offset: int) -> None:
         self.kept_segments.update(event['names'])

@@ -61,8 +61,8 @@ def make_use(
     """
     if task:
         return Use(queue, CHILD + task, Place(task), app, kind, code)
-    place = current_place()
-    return None if place is None else Use(queue, f'{place.file}:{name}', place, app, kind, code)
+    where = current_place()
+    return None if where is None else Use(queue, f'{where.file}:{name}', where, app, kind, code)
 
 
 def code_events(state: State, uses: Iterable[Use]) -> list[CodeEvent]:
@@ -88,34 +88,38 @@ def note_uses(uses: Iterable[Use]) -> None:
 
 def _renamed(state: State, use: Use) -> Iterator[CodeEvent]:
     """Supersede what the same cell of the notebook was before under another name."""
-    place = use.place
-    if use.kind != 'cell' or not place.cell:
+    where = use.place
+    if use.kind != 'cell' or not where.cell:
         return
     for key, versions in state.code_versions.places.items():
-        if key == use.key or not key.startswith(f'{place.file}:'):
+        if key == use.key or not key.startswith(f'{where.file}:'):
             continue
         for version in versions.values():
             kind = state.apps.get(version.app, {}).get('kind')
             seen = _seen.get((use.queue, key, version.app))
             if (
                 version.current
-                and version.cell == place.cell
+                and version.cell == where.cell
                 and kind == 'cell'
-                and (seen is None or seen.run != place.run)
+                and (seen is None or seen.run != where.run)
             ):
                 yield code_event(key, version._replace(current=False, needed=False))
 
 
 def _event(state: State, use: Use, now: set[tuple[str, str]]) -> CodeEvent | None:
     here = state.code_versions.places.get(use.key, {})
-    known = here.get(use.app)
-    if known is not None and known.current and not any(version.needed for version in here.values()):
+    current = here.get(use.app)
+    if (
+        current is not None
+        and current.current
+        and not any(version.needed for version in here.values())
+    ):
         return None
     if use.code is not None:
         statements = {} if use.key.startswith(CHILD) else bindings(use.code.parts)
         version = Version(use.app, use.place.cell, {**statements, **definitions(use.code)})
-    elif known is not None:
-        version = known._replace(current=True, needed=False)
+    elif current is not None:
+        version = current._replace(current=True, needed=False)
     else:
         return None
     others = [
@@ -123,13 +127,13 @@ def _event(state: State, use: Use, now: set[tuple[str, str]]) -> CodeEvent | Non
         for other in here.values()
         if other.current and other.app != use.app and (use.key, other.app) not in now
     ]
-    if known is not None and not known.current and (use.queue, use.key, use.app) in _seen:
+    if current is not None and not current.current and (use.queue, use.key, use.app) in _seen:
         # This process had the version before. What it has never seen is of a later run of other
         # code, whose tasks must not wait for this one.
         others = [other for other in others if (use.queue, use.key, other.app) in _seen]
         version = version._replace(needed=True)
     over = [other.app for other in others if _is_replaced(use, version, other)]
-    if known == version and not over:
+    if current == version and not over:
         return None
     return code_event(use.key, version, over)
 
@@ -138,20 +142,20 @@ def _is_replaced(use: Use, version: Version, other: Version) -> bool:
     """Return True if ``version`` replaced ``other`` in its notebook or script."""
     if use.key.startswith(CHILD):
         return False
-    place = use.place
+    where = use.place
     seen = _seen.get((use.queue, use.key, other.app))
-    if seen is not None and (seen.run == place.run or not (place.cell or place.alone)):
+    if seen is not None and (seen.run == where.run or not (where.cell or where.alone)):
         # one run of a script or cell has both; or two cells, which nothing tells from one that ran
         # twice
         return False
     if use.kind == 'cell':
-        if seen is not None and not place.cell:
+        if seen is not None and not where.cell:
             return False
         if (
             other.cell
-            and place.cell
-            and other.cell != place.cell
-            and not is_gone(place.file, other.cell)
+            and where.cell
+            and other.cell != where.cell
+            and not is_gone(where.file, other.cell)
         ):
             return False
         return bool(_changed(version, other)) or _code_names(version) != _code_names(other)
@@ -159,7 +163,7 @@ def _is_replaced(use: Use, version: Version, other: Version) -> bool:
     named = [name for name in changed if _LAMBDA not in name]
     if named:
         return seen is None or not all(cells.binding(_short(name)) > 1 for name in named)
-    return bool(changed) and (seen is None or bool(place.cell and seen.cell == place.cell))
+    return bool(changed) and (seen is None or bool(where.cell and seen.cell == where.cell))
 
 
 def _changed(version: Version, other: Version) -> list[str]:

@@ -66,8 +66,8 @@ class Versions:
         """Return versions that are current at a place, or that current ones added."""
         reached: set[str] = set()
         todo: list[str] = []
-        for place, versions in self.places.items():
-            if not place.startswith(CHILD) or place[len(CHILD) :] not in self._known:
+        for key, versions in self.places.items():
+            if not key.startswith(CHILD) or key[len(CHILD) :] not in self._known:
                 todo += (app for app, version in versions.items() if version.current)
         while todo:
             app = todo.pop()

@@ -94,15 +94,15 @@ def _pending_reason(ledger: Ledger, row: int, observer: Observer) -> Reason | No
     if ledger.use_error() is None and not ledger.may_run(row) and ledger.authors is not None:
         text, _, command = str(ledger.authors.refusal(state, row)).rpartition('\n')
         return Reason(text or command, command if text else '')
-    said = state.said.get(mid) or state.said.get('', '')
+    message = state.said.get(mid) or state.said.get('', '')
     if not _has_manager(ledger, observer):
         text = 'No worker and no manager is running'
-        if said:
-            text += f'. The last manager said: {said}'
-        return Reason(text, ledger.how_to_start(), not said)
-    if said:
+        if message:
+            text += f'. The last manager said: {message}'
+        return Reason(text, ledger.how_to_start(), not message)
+    if message:
         command = f'See what goes on with: desipipe status -q {quote(ledger.folder)}'
-        return Reason(said[:1].upper() + said[1:], command)
+        return Reason(message[:1].upper() + message[1:], command)
     jobs = [job for job in list(state.jobs.values()) if job['mid'] == mid]
     if not jobs or any(job['state'] != 'pending' for job in jobs):
         return None
@@ -173,8 +173,8 @@ class Waiter:
             if status == PENDING and key in seen:
                 continue
             seen.add(key)
-            if found := waiting_reason(self._ledger, row, self._observer):
-                return found
+            if reason := waiting_reason(self._ledger, row, self._observer):
+                return reason
         return None
 
     def tell(self) -> None:
@@ -186,8 +186,8 @@ class Waiter:
         reason = self.reason()
         if reason is None or (reason.is_absence and now - self._began < NOBODY_S):
             return
-        told: set[str] = self._ledger.__dict__.setdefault('_told', set())
+        keys_told: set[str] = self._ledger.__dict__.setdefault('_told', set())
         key = re.sub(r'\d+(\.\d+)?', '#', reason.text)  # times and numbers of tries change
-        if key not in told and sys.stderr is not None:
-            told.add(key)
+        if key not in keys_told and sys.stderr is not None:
+            keys_told.add(key)
             print(visible(f'desipipe: {reason}', lines=False), file=sys.stderr, flush=True)

@@ -195,14 +195,14 @@ def known_values(environ: Mapping[str, Any], names: Iterable[str] = ()) -> list[
         Secrets whose names don't tell.
     """
     declared = frozenset([*names, *environ.get(VARIABLE, '').split()])
-    found = {
+    values = {
         value
         for name, value in environ.items()
         if isinstance(value, str)
         and len(value) >= _SHORTEST
         and (name in declared or _is_inherited_secret(name, value))
     }
-    return sorted(found, key=len, reverse=True)
+    return sorted(values, key=len, reverse=True)
 
 
 def _is_inherited_secret(name: str, value: str) -> bool:

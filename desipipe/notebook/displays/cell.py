@@ -136,11 +136,11 @@ class Handle(Display):
             for row, worker in view.queue.ledger.state.running.items()
         )
 
-    def gone(self, words: str) -> None:
+    def gone(self, reason: str) -> None:
         """Display why the tasks are gone, beside their last known state."""
         if self.summary is not None:
             gone = self.summary.copy()
-            gone['time'], gone['gone'] = time.time(), words
+            gone['time'], gone['gone'] = time.time(), reason
             self.publish(gone)
 
     def __repr__(self) -> str:

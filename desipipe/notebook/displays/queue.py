@@ -118,9 +118,9 @@ class Shown(Display):
         self.shown = data['text/plain']
         return super().put(data, update)
 
-    def gone(self, words: str, update: bool = True) -> None:
+    def gone(self, reason: str, update: bool = True) -> None:
         """Display that it is gone."""
-        text = f'– {self.title}: {words}'
+        text = f'– {self.title}: {reason}'
         # Nothing live any more: the front end has nobody to ask.
         self.put({'text/plain': text, 'text/html': f'<div>{html.escape(text)}</div>'}, update)
 
