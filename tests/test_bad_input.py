@@ -338,7 +338,7 @@ def test_unknown_options_of_apps_and_task_managers(queue: Queue) -> None:
         ):
             tm.python_app(square, **{name: 3})
     with refused(
-        UnknownOptionError, 'nonsense', 'queue, environ, scheduler, provider', near=queue.folder
+        UnknownOptionError, 'nonsense', 'environ, provider, queue, scheduler', near=queue.folder
     ):
         tm.clone(nonsense=1)
     for options in (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from desipipe import Queue, TaskManager
-from desipipe.errors import UnknownOptionError
+from desipipe.errors import PermissionDeniedError, UnknownOptionError
 
 
 @pytest.fixture(scope='module')
@@ -75,6 +75,16 @@ def test_arguments_of_calls_are_suggested(queue: Queue) -> None:
     with pytest.raises(TypeError, match="it takes no argument 'sed': did you mean seed?"):
         app(sed=3)
     assert len(queue) == 0
+
+
+@pytest.mark.parametrize('below', ['', 'deeper'])
+def test_file_in_place_of_the_base_folder_is_named(tmp_path: Path, below: str) -> None:
+    (tmp_path / 'file').touch()
+    base = tmp_path / 'file' / below
+    with pytest.raises(PermissionDeniedError) as caught:
+        Queue('mocks', base_dir=base)
+    assert f'{base} cannot be made or used as a folder' in str(caught.value)
+    assert 'Nothing was created. Choose another folder with base_dir=' in str(caught.value)
 
 
 def test_states_are_suggested(queue: Queue) -> None:

@@ -46,6 +46,7 @@ _STILL_OPEN = (
     errno.EEXIST,
 )  # of folders whose files have other names while they are open
 _REMOVE_PAUSES = (0.05, 0.2, 0.5, 1.0)  # s; what wakes by the deletion closes its files within that
+_NO_FOLDER = (errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ENOENT, errno.ELOOP)
 
 
 # Opening
@@ -185,10 +186,10 @@ def _make_folders(parent: str, temporary: str, is_shared: bool) -> None:
             'created. Choose another folder with base_dir= or DESIPIPE_QUEUE_DIR.'
         ) from None
     except OSError as exc:
-        if exc.errno == errno.EROFS:
+        if exc.errno in _NO_FOLDER:
             raise PermissionDeniedError(
-                f'{parent} is on a read-only filesystem. Nothing was created. Choose another '
-                'folder with base_dir= or DESIPIPE_QUEUE_DIR.'
+                f'{parent} cannot be made or used as a folder: {exc.strerror}, {exc.filename}. '
+                'Nothing was created. Choose another folder with base_dir= or DESIPIPE_QUEUE_DIR.'
             ) from None
         raise disk_full(exc, parent) from exc
 
