@@ -11,6 +11,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from shlex import quote
 from typing import Any
 
 import orjson
@@ -108,8 +109,8 @@ def check(record: Record, model: QueueModel) -> None:
     for digest in wanted:
         if record.payload(digest) is None:
             raise RecordError(
-                f'{record.path}: the bytes of {digest[:16]}… are missing, or damaged: nothing was '
-                f'made. Check with: desipipe verify {record.path}'
+                f'In {record.path}, the bytes of {digest[:16]}… are missing, or damaged. Nothing '
+                f'was made. Check with:\ndesipipe verify {quote(record.path)}'
             )
 
 
