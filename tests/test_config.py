@@ -900,7 +900,7 @@ def test_no_such_process(pid: int) -> None:
 
 def test_process_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on other systems, and where `/proc` hides the processes of other users."""
-    monkeypatch.setattr(provenance, '_stat', lambda pid: None)
+    monkeypatch.setattr('desipipe.machine._stat', lambda pid: None)
     assert provenance.process_alive(os.getpid(), 12345)
     assert provenance.process_start(os.getpid()) is None
     with subprocess.Popen(['true']) as process:

@@ -100,10 +100,10 @@ def damage():
 
 async def ask():
     from desipipe.server.queues import Hub
-    from desipipe.server.routes import LOOKS, ORDERS
+    from desipipe.server.routes import QUERIES, ORDERS
     hub = Hub(os.getcwd())
     values = {'queue': 'audited', 'tid': 'save[0]', 'rows': '0-3'}
-    for route in LOOKS:
+    for route in QUERIES:
         await route.answer(hub, {name: values[name] for name in route.required})
     await asyncio.gather(*(route.answer(hub, {'queue': 'audited'}) for route in ORDERS if route.path in ('actions/pause', 'actions/resume')))
     await hub.close()

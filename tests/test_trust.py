@@ -398,7 +398,7 @@ def ask_all(table: Any, theirs: str) -> dict[str, tuple[str, str]]:
 
 
 def test_looking_routes_write_and_run_nothing(theirs: str, routes: Any) -> None:
-    said, before, after = as_victim(theirs, lambda: ask_all(routes.LOOKS, theirs))
+    said, before, after = as_victim(theirs, lambda: ask_all(routes.QUERIES, theirs))
     assert before == after and not ran(theirs).exists()
     assert {kind for kind, _ in said.values()} == {'answer'}, said
     assert (

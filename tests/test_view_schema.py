@@ -50,7 +50,7 @@ def test_names_are_those_of_the_engine() -> None:
 
 
 @pytest.mark.parametrize(
-    'route', [*routes.LOOKS, *cell_routes.TEXTS], ids=lambda route: str(route.path)
+    'route', [*routes.QUERIES, *cell_routes.TEXTS], ids=lambda route: str(route.path)
 )
 def test_route_asks_and_answers_what_its_function_takes(route: routes.Route) -> None:
     hints = typing.get_type_hints(route.answer, include_extras=True)

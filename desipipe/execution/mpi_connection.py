@@ -17,7 +17,7 @@ import time
 from ..store.files import check_name, open_file, read_file, remove
 
 _LENGTH = struct.Struct('<I')
-_MOST = 1 << 20  # bytes of a packet
+_PACKET_BYTES_MAX = 1 << 20  # bytes of a packet
 RANK_OUTPUT = 16 * 1024  # bytes of each stream that a rank keeps
 _PATIENCE = 5.0  # s for the other side to prove who it is
 _LINGER = 1.0  # s for a rank to end by itself when its worker has gone
@@ -57,7 +57,7 @@ class Channel:
         while True:
             if len(self._buffer) >= _LENGTH.size:
                 length = _LENGTH.unpack_from(self._buffer)[0]
-                if length > _MOST:
+                if length > _PACKET_BYTES_MAX:
                     return b''
                 end = _LENGTH.size + length
                 if len(self._buffer) >= end:

@@ -34,7 +34,7 @@ from .template import Part
 from .values import freeze, shown
 
 _BLOCK = 256  # paths to be made at once, at least if there are as many
-_MOST = 4096
+_BLOCK_FILES = 4096
 _registry: dict[str, type[BaseFileEntry]] = {}
 
 
@@ -247,7 +247,7 @@ class BaseFileEntry(Fields):
         for outside in product(texts[:first]):
             outer = dict(zip(names[:first], outside, strict=True))
             places = product([range(len(pool)) for pool in texts[first:]])
-            while block := list(itertools.islice(places, _MOST)):
+            while block := list(itertools.islice(places, _BLOCK_FILES)):
                 inner = dict(zip(names[first:], zip(*block, strict=True), strict=True))
                 try:
                     columns = [
@@ -276,7 +276,7 @@ class BaseFileEntry(Fields):
         pools = [values_of(self.foptions[name]) for name in own]
         if len(own) == 1:
             (name,), (pool,) = own, pools
-            if len(part.names) > 1 or len(pool) > 16 * _MOST:
+            if len(part.names) > 1 or len(pool) > 16 * _BLOCK_FILES:
                 cache.clear()  # it depends on the outer options, too; or it would be many
             for index in set(inner[name]).difference(cache):
                 cache[index] = part.fill({**outer, name: pool[index]}, self.environ)

@@ -10,7 +10,7 @@ from typing import Any
 from .options import values_text
 
 LONG = 20  # rows, above which there is a field to filter them
-MOST = 500  # rows that are shown
+SHOWN_ROWS_MAX = 500  # rows that are shown
 
 # The filter is an attribute, not a script: it comes and goes with the table. Where a notebook is
 # not trusted it does nothing.
@@ -23,7 +23,7 @@ _FILTER = (
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], total: int) -> str:
-    shown = list(islice(rows, MOST))
+    shown = list(islice(rows, SHOWN_ROWS_MAX))
     head = ''.join(f'<th style="text-align: left">{html.escape(column)}</th>' for column in columns)
     body = ''.join(
         '<tr>'

@@ -11,7 +11,7 @@ from .ledger import Ledger
 from .stored_app import StoredApp
 from .task import Task
 
-_MOST = 5  # tasks to name
+_NAMED_TASKS_MAX = 5  # tasks to name
 
 
 def explain(ledger: Ledger, task: Task) -> str:
@@ -108,11 +108,11 @@ def _state(ledger: Ledger, row: int) -> str:
         states = (*STATES, 'not there')
         names = ', '.join(
             f'{_label(ledger, other)} ({states[state.status_shown(other)]})'
-            for other in needs[:_MOST]
+            for other in needs[:_NAMED_TASKS_MAX]
         )
         return (
             f'{label} waits for {len(needs):d} of {len(state.requires.get(row, ())):d} tasks that '
-            f'it needs: {names}{", …" if len(needs) > _MOST else ""}.'
+            f'it needs: {names}{", …" if len(needs) > _NAMED_TASKS_MAX else ""}.'
         )
     return f'{label} is PENDING: ' + _pending(ledger, row)
 

@@ -100,11 +100,7 @@ def part_digests(notebook: Mapping[str, Any]) -> dict[str, str]:
             'id': 'the id',
         }
         parts.update(
-            {
-                f'{words} of cell {number:d}': cell[key]
-                for key, words in names.items()
-                if key in cell
-            }
+            {f'{term} of cell {number:d}': cell[key] for key, term in names.items() if key in cell}
         )
         parts[f'the execution count and tags of cell {number:d}'] = [
             cell.get('execution_count'),

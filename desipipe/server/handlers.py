@@ -28,7 +28,7 @@ from .cell_routes import TEXTS
 from .openapi import describe, schema_of
 from .pages import Page, failure
 from .queues import BusyError, Hub
-from .routes import EVENTS, LOOKS, ORDERS, Route
+from .routes import EVENTS, ORDERS, QUERIES, Route
 from .schemas import JsonSchema
 
 Asked = dict[str, Any]
@@ -359,7 +359,7 @@ def handlers(hub: Hub) -> list[tuple[str, type[Handler], dict[str, object]]]:
                 OrderHandler if route.write else LookHandler,
                 {'hub': hub, 'route': route},
             )
-            for route in (*LOOKS, *ORDERS)
+            for route in (*QUERIES, *ORDERS)
         ),
         *((f'{root}/{route.path}', TextHandler, {'hub': hub, 'route': route}) for route in TEXTS),
         (f'{root}/events', EventsHandler, {'hub': hub}),

@@ -6,7 +6,7 @@ import functools
 
 from ..view.schema import Failure
 from .cell_routes import TEXTS
-from .routes import EVENTS, LOOKS, ORDERS, Route
+from .routes import EVENTS, ORDERS, QUERIES, Route
 from .schemas import JsonSchema, answer_schema, request_schema
 
 _ERRORS = {
@@ -34,7 +34,7 @@ _SECURITY = {
 
 @functools.cache
 def _schema(path: str) -> JsonSchema:
-    route = next(route for route in (*LOOKS, *TEXTS, *ORDERS, EVENTS) if route.path == path)
+    route = next(route for route in (*QUERIES, *TEXTS, *ORDERS, EVENTS) if route.path == path)
     return {**request_schema(route.request), **route.rules}
 
 
@@ -57,7 +57,7 @@ def describe(root: str, version: str) -> JsonSchema:
     error = answer_schema(Failure, named)
     paths = {
         f'/{route.path}': {'post' if _is_posted(route) else 'get': _operation(route, error, named)}
-        for route in (*LOOKS, *TEXTS, *ORDERS, EVENTS)
+        for route in (*QUERIES, *TEXTS, *ORDERS, EVENTS)
     }
     return {
         'openapi': '3.1.0',

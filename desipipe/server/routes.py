@@ -75,7 +75,7 @@ class Route(NamedTuple):
 
 _ANY_CONDITION = {'anyOf': [{'required': [name]} for name in ('rows', 'tids', 'states', 'names')]}
 
-LOOKS = (
+QUERIES = (
     Route(
         'queues',
         'Queues that there are, each with what a list shows of it',

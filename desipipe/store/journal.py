@@ -61,7 +61,7 @@ _CROWDED_FROM = 1 << 20  # bytes; in a longer line
 _CROWDED_BYTES = 8  # there are more bytes than this to each list or object
 _UNFOLDABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _CHUNK = 16 << 20
-_LOOKS = (
+_RETRY_PAUSES_S = (
     0.01,
     0.05,
     0.1,
@@ -784,7 +784,7 @@ class Journal:
         # Whether what does not pass its check is there to stay. Who reads without the lock may have
         # read the torn tail of a dead writer, and then what the next one put in its place; and on a
         # network filesystem the parts of a batch arrive in any order, with a hole between them.
-        for pause in _LOOKS if self.shared else (0.0,):
+        for pause in _RETRY_PAUSES_S if self.shared else (0.0,):
             if pause:
                 time.sleep(pause)
             with io.FileIO(self._open(os.O_RDONLY)) as file:
@@ -1034,7 +1034,7 @@ class Journal:
 
     def _stands(self, fd: int, data: bytes) -> bool:
         written = os.pread(fd, len(data), self.offset)
-        for pause in _LOOKS:
+        for pause in _RETRY_PAUSES_S:
             if len(written) == len(data):
                 break
             # As in `_read`: what was written through a descriptor, another one reads sooner.

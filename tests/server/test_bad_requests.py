@@ -23,10 +23,10 @@ from desipipe.queue.adding import Batch
 from desipipe.serialize import Code, Payload
 from desipipe.server import queues as hubs
 from desipipe.server.handlers import BadRequest, check
-from desipipe.server.routes import LOOKS, ORDERS
+from desipipe.server.routes import ORDERS, QUERIES
 
 Follow = Callable[..., Any]
-GETS = [route.path for route in LOOKS] + ['events', 'openapi.json', 'nothing']
+GETS = [route.path for route in QUERIES] + ['events', 'openapi.json', 'nothing']
 POSTS = [route.path for route in ORDERS]
 BODY = json.dumps({'queue': 'demo', 'max_workers': 1})
 
@@ -204,7 +204,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(
-    'path', [route.path for route in LOOKS if 'queue' in route.required] + POSTS
+    'path', [route.path for route in QUERIES if 'queue' in route.required] + POSTS
 )
 async def test_no_queue_outside(ask: Ask, queue: Queue, path: str) -> None:
     for name in OUTSIDE:
@@ -469,7 +469,7 @@ async def test_nothing_is_unpickled(ask: Ask, follow: Follow, queue: Queue, tmp_
     rows = f'0-{len(ledger.state.status) - 1}'
     async with follow('demo') as stream:
         await stream.next()
-        for path in (route.path for route in LOOKS):
+        for path in (route.path for route in QUERIES):
             for row in range(4):
                 for which in ('out', 'err'):
                     assert (

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Made = tuple['Mime', bool]
 """A bundle of MIME types, and whether it is the last one."""
 
-_MOST = 8  # of one queue that are kept up to date; older ones stay as they were
+_FOLLOWED_MAX = 8  # of one queue that are kept up to date; older ones stay as they were
 _TICK = 5.0  # s between two looks at the time that is left, while something runs
 _VALUE = 1_000_000  # bytes of a result that is loaded to be shown
 
@@ -102,7 +102,7 @@ class Shown(Display):
         self.follow()
         assert self.follower is not None
         for old in [other for other in self.follower.displays() if isinstance(other, Shown)][
-            :-_MOST
+            :-_FOLLOWED_MAX
         ]:
             old.drop()
 
