@@ -17,7 +17,6 @@ from .errors import (
     close_names,
 )
 from .layers import Layers, yaml_parser
-from .settings.option_owners import owners_text
 from .utils import BaseClass, BaseDict, is_sequence, mkdir, username
 
 __all__ = [
@@ -598,11 +597,12 @@ class Configurable(BaseClass):
     _registry = _Registry()
 
     def __init__(self, **options: Any) -> None:
-        for option in options:
-            if option not in self.defaults:
-                near = _valid('options', option, self.defaults) + owners_text(type(self), option)
-                message = f'The {self.kind} {self.label} has no option {option!r}; {near}'
-                raise UnknownOptionError(message)
+        for option in [name for name in options if name not in self.defaults]:
+            from .settings.option_owners import owners_text
+
+            near = _valid('options', option, self.defaults) + owners_text(type(self), option)
+            message = f'The {self.kind} {self.label} has no option {option!r}; {near}'
+            raise UnknownOptionError(message)
         for option, default in self.defaults.items():
             setattr(self, option, self.check(option, options.get(option, default)))
 

@@ -591,8 +591,8 @@ def test_what_a_message_says_can_be_typed(tmp_path: Path) -> None:
     future = bad()
     shell('work', '-q', 'q')
     said = shell('explain', '-q', 'q', 'bad').out
-    assert ': ValueError: It is so. It is not computed again' in said
-    command = said.splitlines()[0].partition('by itself: ')[2]
+    assert ': ValueError: It is so. Correct the code, and run its cell' in said
+    command = said.splitlines()[0].partition('run the task again: ')[2]
     assert shlex.split(command)[:4] == ['desipipe', 'retry', '-q', queue.folder]
     shell(*shlex.split(command)[1:])
     assert future.state == 'PENDING'
