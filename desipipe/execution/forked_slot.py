@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from ..queue.events import CauseKind
 from . import limits
 from .capture import OUTPUT_WAIT, Stream
 from .mpi_connection import Connection
@@ -87,7 +88,8 @@ class ForkedSlot(SlotProcess):
             for fd in fds:
                 os.close(fd)
             self.kill(
-                'descriptors', 'the worker had no file descriptors left for the output of this slot'
+                CauseKind.DESCRIPTORS,
+                'the worker had no file descriptors left for the output of this slot',
             )
             return []
         old = [

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from ..queue.events import CauseKind
 from .capture import OUTPUT_WAIT
 from .mpi_connection import Connection, Listener, receive
 from .mpi_slot import RANKS_WAIT, MPISlot, text_of
@@ -188,15 +189,15 @@ class SplitSlot(MPISlot):
         if raised is not None:
             self._last_of(raised)
         elif self.division.culprit == self.color:
-            self.kill('exit', self._lost)
+            self.kill(CauseKind.EXIT, self._lost)
         elif self.division.ended() is not None or (
             self.division.given and now - self._lost_at > OUTPUT_WAIT
         ):
-            self.kill('neighbour', NEIGHBOUR_FAILED)
+            self.kill(CauseKind.NEIGHBOUR, NEIGHBOUR_FAILED)
         elif (
             now - self._lost_at > OUTPUT_WAIT
         ):  # the launcher lives, and with it the others: it was this one alone
-            self.kill('exit', self._lost)
+            self.kill(CauseKind.EXIT, self._lost)
 
     def collect(self, marked: bool | None | tuple[bytes, ...]) -> tuple[bytes, bytes]:
         """Return the output of the slot's first rank, and the errors of the failed one."""
@@ -232,9 +233,9 @@ class SplitSlot(MPISlot):
     def _why(self) -> tuple[str, str]:
         if (raised := self._raised()) is not None:
             self._last_of(raised)
-            return 'rank', text_of(raised)
+            return CauseKind.RANK, text_of(raised)
         if self.division.culprit not in (-1, self.color):
-            return 'neighbour', NEIGHBOUR_FAILED
+            return CauseKind.NEIGHBOUR, NEIGHBOUR_FAILED
         return super()._why()
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from ..queue.events import CauseKind
 from .capture import OUTPUT_WAIT
 from .mpi_connection import Connection, Listener, receive, taken
 from .protocol import (
@@ -197,7 +198,7 @@ class MPISlot(SlotProcess):
     def _check(self, size: int) -> None:
         if size != self._wanted():
             self.kill(
-                'mpi',
+                CauseKind.MPI,
                 f'the launcher gave an MPI communicator of {size:d} '
                 f'process{"es" if size > 1 else ""} instead of {self._wanted():d} '
                 '(mpiexec of another MPI than that of mpi4py?): see the provider option mpiexec',
@@ -207,7 +208,7 @@ class MPISlot(SlotProcess):
         """End the slot when its ranks do not come, or wait for one that has raised."""
         if not self.ready and now - self.started > MPI_WAIT:
             self.kill(
-                'mpi',
+                CauseKind.MPI,
                 f'only {len(self._connected):d} of {self._ranks:d} MPI processes came within '
                 f'{MPI_WAIT:.0f} s: see the provider option mpiexec',
             )
@@ -222,7 +223,7 @@ class MPISlot(SlotProcess):
         if isinstance(raised.output, tuple):
             self.out.write(raised.output[0])
             self.err.write(raised.output[1])
-        self.kill('rank', text_of(raised))
+        self.kill(CauseKind.RANK, text_of(raised))
 
     def collect(self, marked: bool | None | tuple[bytes, ...]) -> tuple[bytes, bytes]:
         """Return what rank 0 wrote, and what the failed rank wrote to stderr."""
@@ -269,7 +270,7 @@ class MPISlot(SlotProcess):
             os.WEXITSTATUS(self.reaped or 0) in (signal.SIGKILL, 128 + signal.SIGKILL)
             and self._oom.explain()
         ):
-            return 'oom', OOM_WORDS
+            return CauseKind.OOM, OOM_WORDS
         return super()._why()
 
     def close(self) -> None:

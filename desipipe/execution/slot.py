@@ -182,7 +182,7 @@ def main(argv: list[str] | None = None, comm: Any = None) -> None:
 
 
 def world() -> Any:
-    """The communicator of all MPI processes.
+    """Return the communicator of all MPI processes.
 
     Raises
     ------
@@ -192,8 +192,8 @@ def world() -> Any:
         from mpi4py import MPI
     except ImportError:
         raise MissingDependencyError(
-            'tasks with mpiprocs_per_worker > 1 need mpi4py where they run: pip install '
-            '"desipipe[mpi]" (or the mpi4py of your MPI)'
+            'Tasks with mpiprocs_per_worker > 1 need mpi4py where they run. Install it, or the '
+            'mpi4py of your MPI: pip install "desipipe[mpi]"'
         ) from None
     return MPI.COMM_WORLD
 

@@ -7,6 +7,7 @@ import signal
 import time
 from typing import NamedTuple
 
+from ..queue.events import CauseKind
 from .sent_tasks import Sent
 from .shell_template import OOM_WORDS, oom_kills, signal_name
 
@@ -59,12 +60,12 @@ def exit_cause(status: int, kills: OutOfMemoryKills) -> tuple[str, str]:
     """Return the kind and text of the cause of a task whose process ended so."""
     if not os.WIFSIGNALED(status):
         text = 'its process ended in the middle (os._exit?) with exit status '
-        return 'exit', f'{text}{os.WEXITSTATUS(status):d}'
+        return CauseKind.EXIT, f'{text}{os.WEXITSTATUS(status):d}'
     number = os.WTERMSIG(status)
     if number == signal.SIGKILL and kills.explain():
-        return 'oom', OOM_WORDS
+        return CauseKind.OOM, OOM_WORDS
     if number == signal.SIGKILL:
-        return 'signal', 'killed by signal 9 (SIGKILL), from outside of desipipe'
+        return CauseKind.SIGNAL, 'killed by signal 9 (SIGKILL), from outside of desipipe'
     name = signal_name(number)
     fault = _FAULTS.get(signal.Signals(number), 'killed') if name.startswith('SIG') else 'killed'
-    return 'signal', f'{fault}: signal {number:d} ({name})'
+    return CauseKind.SIGNAL, f'{fault}: signal {number:d} ({name})'

@@ -83,18 +83,16 @@ class Worker:
         name: str | Iterable[str] | None = None,
         copy_output: Iterable[str] = (),
     ) -> None:
-        only: frozenset[int] | None = None
-        if tid is not None or name is not None:
-            only = frozenset(queue.select(tid=tid, name=name))
+        only = None if tid is None and name is None else queue.select(tid=tid, name=name)
         process_values()  # of the environment of now, for the slots too
         self.name = writer_name()
         queue.ledger.check_use()
         ledger = self.ledger = Ledger(queue.folder, None, queue.ledger.trusts, self.name)
         modes = check_mode(mode)
-        settings = self._settings = WorkerSettings(
+        self._settings = WorkerSettings(
             self.name,
             None if mid is None else find_mid(ledger.state, mid),
-            only,
+            None if only is None else frozenset(only),
             jobid or f'local:{os.getpid():d}',
             slots,
             modes,
@@ -102,12 +100,16 @@ class Worker:
             linger,
             0 if Mode.NO_OUT in modes else int(queue.config['output_limit']),
         )
+        self._sync_interval = float(queue.config['sync_interval'])
+        self._next_sync = self._next_copy = 0.0
+        self._take_duties(division, copy_output)
+
+    def _take_duties(self, division: Division | None, copy_output: Iterable[str]) -> None:
+        ledger, settings = self.ledger, self._settings
         provider = find_provider(ledger, settings.mid)
         launcher = SlotLauncher(ledger, self.name, settings.output_limit, provider, division)
         if settings.follows_output:
-            launcher.copy_output(copy_output, share=slots > 1)
-        self._sync_interval = float(queue.config['sync_interval'])
-        self._next_sync = self._next_copy = 0.0
+            launcher.copy_output(copy_output, share=settings.slots > 1)
         duties = Duties(ledger, settings, provider, launcher)
         self._faults, self._patience, self._pool = duties.faults, duties.patience, duties.pool
         self._pace, self._heartbeat, self._orders = duties.pace, duties.heartbeat, duties.orders
@@ -159,14 +161,8 @@ class Worker:
         ledger, here = self.ledger, machine()
         self._watcher = ledger.watcher()
         self._heartbeat.begin()
-        info = dict(
-            mid=self._settings.mid,
-            host=here['host'],
-            pid=here['pid'],
-            slots=self._pool.slots,
-            job=self._settings.jobid,
-            python=here['python'],
-        )
+        info = dict(mid=self._settings.mid, slots=self._pool.slots, job=self._settings.jobid)
+        info |= {key: here[key] for key in ('host', 'pid', 'python')}
         if ledger.is_group_queue:
             info['user'] = username()
         patiently(lambda: ledger.begin_worker(self.name, **info), START_PATIENCE_S)

@@ -133,6 +133,10 @@ class CauseKind(StrEnum):
     """Someone cancelled the job of its worker."""
     CODE = 'code'
     """Its code or arguments cannot be read."""
+    DESCRIPTORS = 'descriptors'
+    """Its worker has no file descriptors left."""
+    END = 'end'
+    """Its slot is no longer needed."""
     ERROR = 'error'
     EXIT = 'exit'
     """Its process ended in the middle."""
@@ -144,6 +148,10 @@ class CauseKind(StrEnum):
     """The launcher of its MPI processes failed."""
     NEIGHBOUR = 'neighbour'
     """The launcher ended its MPI processes because of another task."""
+    OOM = 'oom'
+    """The kernel killed it for want of memory."""
+    RANK = 'rank'
+    """One of its MPI processes raised."""
     REQUEUED = 'requeued'
     """Its job went back to the queue of the batch system."""
     SIGNAL = 'signal'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from ...queue.events import PENDING, RUNNING, SUCCEEDED, WAITING
+from ...queue.events import PENDING, RUNNING, SUCCEEDED, WAITING, CauseKind
 from ...queue.ledger import Ledger
 from .choice import TaskChoice
 from .held import HeldTasks
@@ -99,5 +99,5 @@ class NestedTasks:
         for process in pool.processes:
             is_idle = not process.sent and process not in pool.telling
             if extra > 0 and is_idle and now - process.since > LENT_IDLE_S:
-                process.kill('end', 'no longer needed')
+                process.kill(CauseKind.END, 'no longer needed')
                 extra -= 1

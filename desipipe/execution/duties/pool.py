@@ -7,6 +7,7 @@ import selectors
 import time
 from collections.abc import Callable, Iterator
 
+from ...queue.events import CauseKind
 from .. import limits
 from ..mpi_slot import MPISlot
 from ..output_pipe import LateOutput
@@ -139,7 +140,7 @@ class SlotPool:
 
     def close(self) -> None:
         """End all slots."""
-        self.kill('end', 'the worker ended')
+        self.kill(CauseKind.END, 'the worker ended')
         deadline = time.monotonic() + KILL_WAIT_S
         for process in self.processes:
             while not process.reap() and time.monotonic() < deadline:
