@@ -272,7 +272,7 @@ NOT_FOR_LOOKING = {
     *('desipipe.provenance', 'desipipe.provider', 'desipipe.scheduler', 'desipipe.serialize'),
     *('desipipe.queue.authors', 'desipipe.queue.compact', 'desipipe.queue.ledger'),
     *('desipipe.queue.queue', 'desipipe.queue.task', 'desipipe.queue.transactions'),
-    *('desipipe.security.secrets', 'desipipe.settings', 'desipipe.store.probe'),
+    *('desipipe.security.secrets', 'desipipe.settings.carried', 'desipipe.store.probe'),
     *('desipipe.store.watch', 'desipipe.task_manager', 'desipipe.view.cell', 'rich'),
 }
 
