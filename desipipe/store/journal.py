@@ -519,7 +519,7 @@ class Journal:
 
     def _gone(self) -> QueueGoneError:
         return QueueGoneError(
-            f'the queue in {self.folder} is gone (was it deleted?); nothing was recreated. List '
+            f'The queue in {self.folder} is gone (was it deleted?). Nothing was recreated. List '
             'what is there with: desipipe queues'
         )
 
