@@ -1049,7 +1049,7 @@ def test_a_result_that_does_not_come_back(queue: Queue, tm: TaskManager) -> None
     with pytest.raises(
         ResultError,
         match=(
-            f'task {future.id[:12]} \\(odd\\) succeeded .* cannot be loaded here: TypeError: '
+            f'Task {future.id[:12]} \\(odd\\) succeeded .* cannot be loaded here: TypeError: '
             '.*missing 1 required'
         ),
     ) as info:
