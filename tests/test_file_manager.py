@@ -301,12 +301,12 @@ def test_large_entries_are_not_laid_out() -> None:
         (
             'path: a\noptions: {x: [{a: {b: {c: {d: {e: 1}}}}}]}',
             ConfigError,
-            "option 'x' holds a value with dictionaries more than 4 deep",
+            "option 'x' cannot be used. It holds a value with dictionaries more than 4 deep",
         ),
         (
             'path: a\noptions: {x: [[[[[[1]]]]]]}',
             ConfigError,
-            "option 'x' holds a value with lists more than 4 deep",
+            "option 'x' cannot be used. It holds a value with lists more than 4 deep",
         ),
         (
             'path: a\noptions: {x: [&a [1, 2], &b [*a, *a]'
@@ -320,12 +320,12 @@ def test_large_entries_are_not_laid_out() -> None:
         (
             'path: a\noptions: {x: range(a)}',
             ConfigError,
-            "option 'x' is 'range(a)': range takes one to three whole numbers",
+            "option 'x' cannot be used. It is 'range(a)': range takes one to three whole numbers.",
         ),
         (
             'path: a\noptions: {x: "range(1, 2, 0)"}',
             ConfigError,
-            "option 'x' is range(1, 2, 0): range() arg 3 must not be zero",
+            "option 'x' cannot be used. It is range(1, 2, 0): range() arg 3 must not be zero.",
         ),
         (
             'path: !!python/object/apply:os.system ["touch hacked"]',
@@ -500,8 +500,8 @@ def test_placeholders_are_checked_when_read() -> None:
     with pytest.raises(
         ConfigError,
         match=(
-            r'reads the attribute \.__class__, in the placeholder \{i\.__class__\}. Allowed are '
-            r'options'
+            r'cannot be used\. The placeholder \{i\.__class__\} is not evaluated: it reads the '
+            r'attribute \.__class__\. Allowed are options'
         ),
     ):
         BaseFileEntry('a_{i.__class__}', options={'i': [1]})
@@ -510,10 +510,12 @@ def test_placeholders_are_checked_when_read() -> None:
 
 
 def test_format_that_does_not_fit() -> None:
-    with pytest.raises(ConfigError, match=r"cannot be filled with \{'i': 'a'\}"):
+    with pytest.raises(
+        ConfigError, match=r"\{i:d\} cannot be filled with \{'i': 'a'\}: .*\. Change"
+    ):
         BaseFileEntry('a_{i:d}', options={'i': ['a']}).filepaths  # noqa: B018
     with pytest.raises(
-        ConfigError, match=r'takes any value of the option i: say which, with select\(i=...\)'
+        ConfigError, match=r'It takes any value of the option i: choose one with select\(i=...\)\.'
     ):
         BaseFileEntry('a_{i}', options={'i': ...}).filepaths  # noqa: B018
 
@@ -1291,5 +1293,5 @@ def test_dictionaries_are_values(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match='dictionaries more than'):
         FileManager([{'path': 'a', 'options': {'x': [{0: {0: {0: {0: {0: 1}}}}}]}}])
-    with pytest.raises(ConfigError, match='no value is'):
+    with pytest.raises(ConfigError, match=r'but \{1, 2\} is none of these\.'):
         FileManager([{'path': 'a', 'options': {'x': [{0: {1, 2}}]}}])

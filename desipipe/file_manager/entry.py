@@ -31,7 +31,7 @@ from .options import (
     values_text,
 )
 from .template import Part
-from .values import freeze, shown
+from .values import freeze, shown, unusable
 
 _BLOCK = 256  # paths to be made at once, at least if there are as many
 _BLOCK_FILES = 4096
@@ -134,7 +134,7 @@ class BaseFileEntry(Fields):
                 try:
                     options[name], text = make_pool(values)
                 except ConfigError as exc:
-                    raise ConfigError(f'{self._label(given)}: option {name!r} {exc}.') from exc
+                    raise unusable(f'{self._label(given)}: option {name!r}', exc) from exc
                 texts[name] = options[name] if text is None else text
         if 'foptions' in given:
             texts = dict(texts)
@@ -148,7 +148,7 @@ class BaseFileEntry(Fields):
                         else make_pool(values)[0]
                     )
                 except ConfigError as exc:
-                    raise ConfigError(f'{self._label(given)}: foptions of {name!r} {exc}.') from exc
+                    raise unusable(f'{self._label(given)}: foptions of {name!r}', exc) from exc
                 number = len(values_of(options[name]))
                 if (
                     isinstance(text, EllipsisType) != isinstance(options[name], EllipsisType)
@@ -255,7 +255,7 @@ class BaseFileEntry(Fields):
                         for part, cache in zip(parts, caches, strict=True)
                     ]
                 except ConfigError as exc:
-                    raise ConfigError(f'{self._label()}: the path {self.path} {exc}.') from exc
+                    raise unusable(f'{self._label()}: the path {self.path}', exc) from exc
                 yield from map(''.join, zip(*columns, strict=True))
 
     def _column(

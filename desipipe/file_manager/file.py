@@ -17,7 +17,7 @@ from . import made
 from .folders import moved
 from .made import Provenance
 from .template import Template, template
-from .values import shown
+from .values import shown, unusable
 
 
 class Fields(BaseClass):
@@ -190,7 +190,7 @@ class Fields(BaseClass):
         try:
             return template(path)
         except ConfigError as exc:
-            raise ConfigError(f'{self._label()}: the path {path!r:.500} {exc}.') from exc
+            raise unusable(f'{self._label()}: the path {path!r:.500}', exc) from exc
 
     def _filled(self, path: str, options: Mapping[str, Any], inside: bool = True) -> str:
         """A path with placeholders, filled."""
@@ -201,7 +201,7 @@ class Fields(BaseClass):
             missing = next((name for name in sorted(template.names) if name not in options), None)
             if missing is not None:
                 raise self._unknown_placeholder(path, missing, options) from exc
-            raise ConfigError(f'{self._label()}: the path {path} {exc}.') from exc
+            raise unusable(f'{self._label()}: the path {path}', exc) from exc
         return self._inside(text) if inside and self.root else text
 
     def _unknown_placeholder(self, path: str, name: str, options: Mapping[str, Any]) -> ConfigError:

@@ -38,7 +38,7 @@ def make_pool(values: Any) -> tuple[Pool, Pool | None]:
     Raises
     ------
     ConfigError
-        Without the words where it stands.
+        Says what is wrong, not of which option.
     """
     if isinstance(values, Mapping):
         return [freeze(value) for value in values], [freeze(text) for text in values.values()]
@@ -52,8 +52,8 @@ def make_pool(values: Any) -> tuple[Pool, Pool | None]:
             if match is not None:
                 return range(*(int(number) for number in match.groups() if number)), None
         except ValueError as exc:  # a step of zero
-            raise ConfigError(f'is {values}: {exc}') from exc
-        raise ConfigError(f'is {values!r:.200}: range takes one to three whole numbers')
+            raise ConfigError(f'It is {values}: {exc}.') from exc
+        raise ConfigError(f'It is {values!r:.200}: range takes one to three whole numbers.')
     if type(values).__module__ == 'numpy' and hasattr(values, 'tolist'):
         values = values.tolist()
     pool = [freeze(value) for value in values] if isinstance(values, list) else [freeze(values)]

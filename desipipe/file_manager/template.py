@@ -54,7 +54,7 @@ METHODS = frozenset(
 )
 _ALLOWED = (
     'Allowed are options, numbers and texts, indices, arithmetic, comparisons, `a if test else b`, '
-    'and methods of texts such as .lower()'
+    'and methods of texts such as .lower().'
 )
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
@@ -69,7 +69,7 @@ class Template:
     Raises
     ------
     ConfigError
-        If it can't be read, or holds more than is allowed; without the words where it stands.
+        If it can't be read, or holds more than is allowed; says what is wrong, not in which path.
     """
 
     __slots__ = ('_format', '_formats', 'names', 'parts', 'text', 'variables')
@@ -123,7 +123,7 @@ class Template:
         if pattern is not None:
             try:
                 text = pattern.format_map(options)
-            except Exception:  # the words for it are found below
+            except Exception:  # the parts tell below what is wrong
                 text = ''
             if text and 'Ellipsis' not in text:
                 return text
@@ -173,8 +173,8 @@ class _Variable(Part):
             value = os.environ.get(self.variable)
         if value is None:
             raise ConfigError(
-                f'needs the variable {self.variable} of the environment, which is not set; no file '
-                'was looked up. '
+                f'It needs the variable {self.variable} of the environment, which is not set; no '
+                'file was looked up. '
                 f'Type: export {self.variable}=... or FileManager(..., '
                 f'environ={{{self.variable!r}: ...}})'
             )
@@ -284,12 +284,12 @@ def _unfit(
     for name in sorted(names):
         if given.get(name, '') is Ellipsis:
             return ConfigError(
-                f'takes any value of the option {name}: say which, with select({name}=...)'
+                f'It takes any value of the option {name}: choose one with select({name}=...).'
             )
     reason = str(exc) if not isinstance(exc, KeyError) else f'there is no {exc}'
     return ConfigError(
-        f'cannot be filled with {given}: {reason or type(exc).__name__}, in the placeholder '
-        f'{{{text}}}. Change the format or the value'
+        f'The placeholder {{{text}}} cannot be filled with {given}: '
+        f'{(reason or type(exc).__name__).rstrip(".")}. Change the format or the value.'
     )
 
 
@@ -299,7 +299,7 @@ def _unfit(
 
 def _parsed(text: str) -> list[Part]:
     if len(text) > LONGEST:
-        raise ConfigError(f'is {len(text):,d} characters long; {LONGEST:,d} are allowed')
+        raise ConfigError(f'It is {len(text):,d} characters long; {LONGEST:,d} are allowed.')
     if '{' not in text and '}' not in text:
         return [Part(text)]
     # Either kind of quotes that does not end the literal early; the text itself is never code, only
@@ -309,7 +309,7 @@ def _parsed(text: str) -> list[Part]:
         None,
     )
     if quote is None:
-        raise ConfigError('holds three quotes in a row, or both kinds at its end: use fewer')
+        raise ConfigError('It holds three quotes in a row, or both kinds at its end. Use fewer.')
     try:
         return template_of(ast.parse(f'rf{quote}{text}{quote}', mode='eval').body)
     except ConfigError:
@@ -317,8 +317,8 @@ def _parsed(text: str) -> list[Part]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
         reason = exc.msg if isinstance(exc, SyntaxError) else str(exc) or 'it is nested too deeply'
         raise ConfigError(
-            f'cannot be read: {reason}. Placeholders are written as in an f-string; write {{{{ and '
-            f'}}}} for braces'
+            f'It cannot be read: {reason.rstrip(".")}. Placeholders are written as in an f-string; '
+            'write {{ and }} for braces.'
         ) from exc
 
 
@@ -392,7 +392,7 @@ def _check(node: ast.expr) -> None:
 
 def _refused(node: ast.expr, reason: str) -> ConfigError:
     return ConfigError(
-        f'is not evaluated: {reason}, in the placeholder {{{ast.unparse(node)[:200]}}}. {_ALLOWED}'
+        f'The placeholder {{{ast.unparse(node)[:200]}}} is not evaluated: {reason}. {_ALLOWED}'
     )
 
 
@@ -400,7 +400,7 @@ def _check_spec(spec: str) -> None:
     # Widths of four digits would make texts of any length out of a short path.
     if re.search(r'\d{4}', spec):
         raise ConfigError(
-            f'cannot be filled: the format {spec[:100]!r} asks for more than 999 characters'
+            f'It cannot be filled: the format {spec[:100]!r} asks for more than 999 characters.'
         )
 
 
@@ -441,11 +441,11 @@ def _evaluator() -> SimpleEval:
         text = value(node.func.value)
         if type(text) is not str or node.func.attr not in METHODS:
             raise TypeError(
-                f'.{node.func.attr}() is a method of texts, not of {type(text).__name__}'
+                f'.{node.func.attr}() is a method of texts, not of {type(text).__name__}.'
             )
         arguments = [value(argument) for argument in node.args]
         if any(isinstance(argument, int) and argument > LONGEST for argument in arguments):
-            raise ValueError(f'.{node.func.attr}() with a number above {LONGEST:,d}')
+            raise ValueError(f'.{node.func.attr}() is called with a number above {LONGEST:,d}.')
         return getattr(text, node.func.attr)(*arguments)
 
     handlers: dict[type[ast.AST], Callable[[Any], Any]] = {
@@ -471,7 +471,7 @@ def _bounded(value: Any) -> Any:
     if isinstance(value, str | list | tuple | dict):
         _weigh(value, LONGEST)
     elif isinstance(value, int) and value.bit_length() > _BITS:
-        raise ValueError(f'it becomes a number of more than {_BITS:d} bits')
+        raise ValueError(f'It becomes a number of more than {_BITS:d} bits.')
     return value
 
 
@@ -480,7 +480,7 @@ def _weigh(value: Any, left: int) -> int:
     # out.
     left -= len(value) if isinstance(value, str) else 1
     if left < 0:
-        raise ValueError(f'it becomes longer than {LONGEST:,d}')
+        raise ValueError(f'It becomes longer than {LONGEST:,d}.')
     if isinstance(value, list | tuple):
         for item in value:
             left = _weigh(item, left)
@@ -497,17 +497,17 @@ def _times(a: Any, b: Any) -> Any:
             and isinstance(number, int)
             and len(sequence) * number > LONGEST
         ):
-            raise ValueError(f'it becomes longer than {LONGEST:,d}')
+            raise ValueError(f'It becomes longer than {LONGEST:,d}.')
     return a * b
 
 
 def _power(a: Any, b: Any) -> Any:
     if isinstance(a, int) and isinstance(b, int) and a.bit_length() * b > _BITS:
-        raise ValueError(f'the power {a:d} ** {b:d} has more than {_BITS:d} bits')
+        raise ValueError(f'The power {a:d} ** {b:d} has more than {_BITS:d} bits.')
     return a**b
 
 
 def _modulo(a: Any, b: Any) -> Any:
     if isinstance(a, str | bytes):
-        raise TypeError('texts are formatted by {option:format}, not by %')
+        raise TypeError('Texts are formatted by {option:format}, not by %.')
     return operator.mod(a, b)

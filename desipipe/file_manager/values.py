@@ -21,6 +21,11 @@ def shown(value: Any) -> str:
     return reprlib.repr(value)
 
 
+def unusable(subject: str, reason: ConfigError) -> ConfigError:
+    """Return the error for a path or a value, with what is wrong with it."""
+    return ConfigError(f'{subject} cannot be used. {reason}')
+
+
 class DictValue(dict[Any, Any]):
     """A dictionary that is one value of an option, such as limits of multipoles.
 
@@ -88,8 +93,8 @@ def _frozen(value: Any, depth: int, left: list[int]) -> Any:
         left[0] -= len(value)
         if depth == 0 or left[0] < 0:
             raise ConfigError(
-                f'holds a value with lists more than {_DEEPEST:d} deep, or more than {ITEMS:,d} '
-                'items'
+                f'It holds a value with lists more than {_DEEPEST:d} deep, or more than {ITEMS:,d} '
+                'items.'
             )
         items = (_frozen(item, depth - 1, left) for item in value)
         return ListValue(items) if isinstance(value, list) else tuple(items)
@@ -97,8 +102,8 @@ def _frozen(value: Any, depth: int, left: list[int]) -> Any:
         left[0] -= len(value)
         if depth == 0 or left[0] < 0:
             raise ConfigError(
-                f'holds a value with dictionaries more than {_DEEPEST:d} deep, or more than '
-                f'{ITEMS:,d} items'
+                f'It holds a value with dictionaries more than {_DEEPEST:d} deep, or more than '
+                f'{ITEMS:,d} items.'
             )
         for key, item in value.items():
             _frozen(key, 1, left)
@@ -106,8 +111,8 @@ def _frozen(value: Any, depth: int, left: list[int]) -> Any:
         return DictValue(value)
     if isinstance(value, set | frozenset):
         raise ConfigError(
-            'can be a value, a list of values, range(...), ..., or a dictionary of values and '
-            f'their texts, but no value is {shown(value)}'
+            'It can be a value, a list of values, range(...), ..., or a dictionary of values and '
+            f'their texts, but {shown(value)} is none of these.'
         )
     if type(value).__module__ == 'numpy' and hasattr(value, 'tolist'):
         value = value.tolist()
