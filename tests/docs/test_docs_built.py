@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -113,6 +114,30 @@ def test_old_addresses_lead_to_pages(html: Path) -> None:
     for old, new in MOVED.items():
         assert (html / f'{new}.html').exists(), new
         assert f'/{Path(new).name}.html' in (html / f'{old}.html').read_text()
+
+
+@pytest.mark.slow
+def test_cheat_sheet_prints_on_one_page(html: Path, tmp_path: Path) -> None:
+    browser = shutil.which('chromium') or shutil.which('google-chrome')
+    if browser is None:
+        pytest.skip('needs Chromium, which prints the page')
+    options = [
+        '--headless',
+        '--no-sandbox',
+        '--disable-gpu',
+        f'--user-data-dir={tmp_path / "user"}',
+    ]
+    printed = tmp_path / 'sheet.pdf'
+    page = html / 'reference/cheat_sheet.html'
+    subprocess.run(
+        [browser, *options, f'--print-to-pdf={printed}', page.as_uri()],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    pdf = printed.read_bytes()
+    assert re.findall(rb'/Count (\d+)', pdf) == [b'1']
+    assert b'/MediaBox [0 0 594.95' in pdf
 
 
 def test_pages_are_in_the_table_of_contents() -> None:
