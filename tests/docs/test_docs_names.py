@@ -188,7 +188,7 @@ def test_environment_variables_are_documented() -> None:
 
 def test_settings_are_documented() -> None:
     assert undocumented('reference/configuration.md', set(_KEYS)) == set()
-    assert undocumented('howto/slurm.md', set(Provider('slurm').defaults)) == set()
+    assert undocumented('reference/slurm.md', set(Provider('slurm').defaults)) == set()
 
 
 def strings() -> Iterator[str]:
