@@ -35,7 +35,7 @@ from .queue.uses import Use
 from .scheduler import BaseScheduler, Scheduler, get_scheduler
 from .serialize import Code
 from .serialize.function_source import deserialize_function, serialize_function
-from .settings.option_owners import refuse
+from .settings.option_owners import of_object, refuse
 from .utils import BaseClass, faces, trim_memory
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ __all__ = [
 ]
 
 _PART = 1 << 14  # calls that are bound and packed at once
-# bytes: what is the same in all calls of a sweep is stored once from this size on; to look
-# elsewhere for less costs more than it saves
+# bytes: what all calls of a sweep share is stored once from this size on
 SHARED_FROM = 1024
 
 
@@ -116,6 +115,7 @@ class VarType:
 
 task_states, queue_states, var_types = TaskState.ALL, QueueState.ALL, VarType.ALL
 _SETTINGS = ('queue', 'environ', 'scheduler', 'provider')
+_of_object = of_object("tm = TaskManager(Queue('my_queue', create=True))")
 
 
 class TaskManager(BaseClass):
@@ -219,6 +219,7 @@ class TaskManager(BaseClass):
         self.to_spec()
         return self._mid
 
+    @_of_object
     def python_app(self, func: Callable[..., Any] | None = None, **options: Any) -> Any:
         """Make tasks of the calls of a Python function.
 
@@ -242,18 +243,17 @@ class TaskManager(BaseClass):
         """
         return self._app('python', func, options)
 
+    @_of_object
     def bash_app(self, func: Callable[..., Any] | None = None, **options: Any) -> Any:
         """Make tasks of commands.
 
-        The function returns a list of arguments, or a string for the shell. Options as for
-        :meth:`python_app`.
+        The function returns a list, or a string for the shell. Options as for :meth:`python_app`.
         """
         return self._app('bash', func, options)
 
     def _app(self, kind: str, func: Callable[..., Any] | None, options: dict[str, Any]) -> Any:
-        if func is None:
-            return lambda func: _APPS[kind](func, self, kind=kind, **options)
-        return _APPS[kind](func, self, kind=kind, **options)
+        make: Any = functools.partial(_APPS[kind], task_manager=self, kind=kind, **options)
+        return make if func is None else make(func)
 
     def spawn(self, cmd: str, ntasks: int | None = None) -> Any:
         """Start a command with the provider, as often as the scheduler says.

@@ -86,7 +86,7 @@ def test_counts_and_states(queue: Queue) -> None:
         7,
     ]
     assert queue.select(state=['PENDING', 'RUNNING']) == list(range(TASKS))
-    with pytest.raises(TimeoutError, match='is PENDING after .* 6 tasks are pending, 2 running'):
+    with pytest.raises(TimeoutError, match='is PENDING after .* 6 tasks pending, 2 running'):
         futures(queue)[3].result(timeout=0.01)
 
 

@@ -14,7 +14,6 @@ import threading
 import time
 from collections import namedtuple
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
-from shlex import quote
 from typing import Any
 
 from ..errors import (
@@ -26,7 +25,7 @@ from ..errors import (
 )
 from ..serialize import TaskReference, TaskReferences, dumps, loads
 from ..terminal import visible
-from ..utils import BaseClass, Logged, from_above
+from ..utils import BaseClass, Logged, from_above, plural
 from .app import App, caller
 from .arguments import filled, in_order
 from .attempt_reader import Attempt
@@ -50,7 +49,7 @@ from .ledger import Ledger
 from .lending import lent
 from .not_a_value import NotAValue
 from .stored_app import StoredApp
-from .task_errors import task_error
+from .task_errors import still_waiting_text, task_error
 from .waiting import Waiter
 
 logger = logging.getLogger('desipipe')
@@ -176,16 +175,9 @@ class Future(NotAValue, TaskReference, Logged):
         waiter = Waiter(self._ledger, lambda: [self._ledger.row(self.tid)])
         if waiter.wait(self._over, timeout, timestep):
             return
-        (counts, _), reason = self._ledger.state.counts_shown(), waiter.reason()
-        about = [
-            f'task {self.id[:12]} ({self.task.name}) is {self.state}',
-            f' after {timeout:g} s; it goes on, nothing is lost. ',
-            f'{counts["PENDING"]:d} tasks are pending, {counts["RUNNING"]:d} running. ',
-            '' if reason is None else f'{reason}\n',
-            'See why with: desipipe explain ',
-            f'-q {quote(self._ledger.folder)} {self.id[:12]}',
-        ]
-        raise TimeoutError(''.join(about))
+        raise TimeoutError(
+            still_waiting_text(self._ledger, self._row(), f'after {timeout:g} s', waiter.reason())
+        )
 
     def result(self, timeout: float | None = None, timestep: float | None = None) -> Any:
         """Wait for the task and return what it returned.
@@ -289,7 +281,11 @@ class Future(NotAValue, TaskReference, Logged):
         if self.done():
             return self.result()
         _follower(self._ledger).add(self, on_end)
-        yield from over
+        try:
+            yield from over
+        except asyncio.CancelledError as exc:  # as by `asyncio.wait_for`, which has no text
+            exc.add_note(still_waiting_text(self._ledger, self._row(), 'as the wait ends'))
+            raise
         return self.result()
 
     def _advice(self) -> str:
@@ -467,8 +463,10 @@ def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Ite
     if left:
         reasons = (_waiter(ledger, left).reason() for ledger in {item._ledger for item in left})
         reasons_text = ''.join(f'. {reason}' for reason in reasons if reason is not None)
-        problem = f'{len(left):d} of the futures are not done after {timeout:g} s'
-        raise TimeoutError(f'{problem}; their tasks go on, nothing is lost{reasons_text}')
+        raise TimeoutError(
+            f'{plural(len(left), "future")} not done after {timeout:g} s; the tasks go on, '
+            f'nothing is lost{reasons_text}'
+        )
 
 
 def _arrivals(futures: Iterable[Future], deadline: float | None) -> Iterator[list[Future]]:

@@ -14,6 +14,7 @@ from ..errors import (
     TaskSupersededError,
 )
 from ..terminal import visible
+from ..utils import plural
 from .ends import retry_text
 from .events import CANCELLED, DROPPED, ENDED, FAILED, KILLED, PENDING, STATES, UNKNOWN, WAITING
 from .ledger import Ledger
@@ -50,6 +51,28 @@ def task_error(ledger: Ledger, row: int) -> BaseException:
             raised.__cause__ = error
             return raised
     return error
+
+
+def still_waiting_text(ledger: Ledger, row: int, when: str, reason: object = None) -> str:
+    """Return that a task goes on while the wait for it ended, and how to see why.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    row : int
+    when : str
+        As in 'after 3 s'.
+    reason : object, default=None
+        Why the task does not go on; its text is a sentence.
+    """
+    counts, _ = ledger.state.counts_shown()
+    pending, running = counts['PENDING'], counts['RUNNING']
+    about = '' if reason is None else f'{reason}\n'
+    return visible(
+        f'Task {_title(ledger, row)} is {STATES[ledger.state.status_shown(row)]} {when}; it goes '
+        f'on, nothing is lost. {plural(pending)} pending, {running:,d} running. {about}'
+        f'See why with: desipipe explain -q {quote(ledger.folder)} {_short_id(ledger, row)}'
+    )
 
 
 def _title(ledger: Ledger, row: int) -> str:

@@ -1,15 +1,18 @@
-"""Find whose option it is that was given to something else."""
+"""Find whose option or method it is that was used on something else."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import UnknownNameError, UnknownOptionError, close_names
 
 if TYPE_CHECKING:
     from inspect import Signature
+
+Method = TypeVar('Method', bound=Callable[..., Any])
 
 
 def owners(root: Any, option: str) -> list[str]:
@@ -93,3 +96,30 @@ def unknown_argument(signature: Signature, names: Iterable[str]) -> str:
     if unknown is None or any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
         return ''
     return f'it takes no argument {unknown!r}: {close_names(unknown, parameters)}'
+
+
+def of_object(made: str) -> Callable[[Method], Method]:
+    """Make a method refuse to be used on its class.
+
+    Parameters
+    ----------
+    made : str
+        An assignment that makes an object of the class, for the message.
+    """
+    variable = made.partition(' ')[0]
+
+    def decorate(method: Method) -> Method:
+        owner, name = method.__qualname__.split('.')
+
+        @functools.wraps(method)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            if not args or all(base.__name__ != owner for base in type(args[0]).__mro__):
+                raise TypeError(
+                    f'{owner}.{name} was used on the class, not on an object of it. Nothing was '
+                    f'added. Make one, then write {variable}.{name}:\n{made}'
+                )
+            return method(*args, **kwargs)
+
+        return cast('Method', checked)
+
+    return decorate

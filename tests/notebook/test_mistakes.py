@@ -1,0 +1,56 @@
+"""Mistakes of beginners in a kernel: the message says what happened, and what to type."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from kernels import Kernel
+
+APP = """
+import asyncio
+from desipipe import *
+tm = TaskManager(Queue('mistakes', create=True))
+@tm.python_app
+def slow(x): return x
+future = slow(1)
+"""
+EXPLAIN = r'it goes on, nothing is lost\. (.*\n)*.*See why with: desipipe explain -q \S+ \w{12}'
+CASES = {
+    'an app of the class': (
+        '@TaskManager.python_app\ndef f(x): return x',
+        r'TaskManager\.python_app was used on the class.*\. Nothing was added\..*\n'
+        r"tm = TaskManager\(Queue\('my_queue', create=True\)\)",
+    ),
+    'an app of the class, called': (
+        '@TaskManager.bash_app()\ndef f(x): return x',
+        r'TaskManager\.bash_app was used on the class',
+    ),
+    'time out': ('future.result(timeout=0.01)', rf'is PENDING after 0\.01 s; {EXPLAIN}'),
+    'time out of asyncio': ('await asyncio.wait_for(future, 0.01)', EXPLAIN),
+    'time out of gather': (
+        'gather([future], timeout=0.01)',
+        r'1 future not done after 0\.01 s; the tasks go on, nothing is lost\..*desipipe spawn',
+    ),
+}
+
+
+def printed(kernel: Kernel, code: str) -> str:
+    """Run a cell and return all that its outputs say, without colours."""
+    cell = kernel.start(code)
+    kernel.wait_for(lambda: cell.idle, f'the end of {code!r}')
+    raised = ['\n'.join(error['traceback']) for error in cell.errors]
+    shown = [str(bundle['text/plain']) for bundle in cell.bundles]
+    return re.sub(r'\x1b\[[\d;]*m', '', '\n'.join([cell.text, *shown, cell.err, *raised]))
+
+
+@pytest.fixture(scope='module')
+def kernel(shared: Kernel) -> Kernel:
+    shared(APP)
+    return shared
+
+
+@pytest.mark.parametrize(('code', 'message'), CASES.values(), ids=CASES)
+def test_message_says_what_to_do(kernel: Kernel, code: str, message: str) -> None:
+    text = printed(kernel, code)
+    assert re.search(message, text), text
