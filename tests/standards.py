@@ -13,7 +13,7 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -113,8 +113,9 @@ def _attribute_docstrings(tree: ast.Module) -> Iterator[str]:
 def messages(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
     """Yield how many messages of exceptions have no capital letter or no full stop."""
     count = 0
+    raised = {node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Raise) and (call := _message_call(node.exc)):
+        if call := _message_call(node, raised):
             pieces = _pieces(call.args[0])
             if pieces:
                 # A command to type ends a message without a full stop, and so may a value.
@@ -128,16 +129,18 @@ def messages(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
         yield '', count
 
 
-def _message_call(node: ast.expr | None) -> ast.Call | None:
+def _message_call(node: ast.AST, raised: Set[ast.expr | None]) -> ast.Call | None:
     """Return the call of an exception whose text is ours, and a whole sentence.
 
+    What is raised is one by its capital letter, what is returned or kept by the end of its name.
     Functions that make exceptions take pieces of sentences, argparse puts the argument in front,
     and an AttributeError has Python's text.
     """
     if not isinstance(node, ast.Call) or not node.args:
         return None
     name = ast.unparse(node.func).rpartition('.')[2]
-    return node if name[:1].isupper() and name not in NO_SENTENCES else None
+    is_exception = name[:1].isupper() and (node in raised or name.endswith('Error'))
+    return node if is_exception and name not in NO_SENTENCES else None
 
 
 def _pieces(node: ast.expr) -> list[str]:
@@ -152,6 +155,8 @@ def _pieces(node: ast.expr) -> list[str]:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         left, right = _pieces(node.left), _pieces(node.right)
         return [*(left or ['']), *(right or [''])] if left or right else []
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return _pieces(node.func.value) if node.func.attr in ('strip', 'format') else []
     return []
 
 

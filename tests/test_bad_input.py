@@ -412,7 +412,7 @@ def test_a_filesystem_without_locks(
         ):
             Queue('other')
         with refused(
-            LockingError, queue.folder, 'nothing was written', 'desipipe doctor', near=queue.folder
+            LockingError, queue.folder, 'Nothing was written', 'desipipe doctor', near=queue.folder
         ):
             queue.pause()
     with monkeypatch.context() as patch:

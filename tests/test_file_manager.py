@@ -109,11 +109,11 @@ def test_get(fm: FileManager, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('asked', 'error', 'words'),
     [
-        ({'id': 'powr'}, UnknownNameError, "no file entry has the id 'powr': did you mean power?"),
+        ({'id': 'powr'}, UnknownNameError, "No file entry has the id 'powr': did you mean power?"),
         (
             {'id': 'power', 'tracr': 'LRG'},
             UnknownOptionError,
-            "no file entry has an option 'tracr': did you mean tracer?",
+            "No file entry has an option 'tracr': did you mean tracer?",
         ),
         ({'id': 'power', 'zmin': 0.8}, UnknownOptionError, 'known: i, region, tracer'),
         (
@@ -759,17 +759,17 @@ def test_selecting_as_in_the_original(lognormal: FileManager) -> None:
         (
             {'id': 'catlog'},
             UnknownNameError,
-            "no file entry has the id 'catlog': did you mean catalog",
+            "No file entry has the id 'catlog': did you mean catalog",
         ),
         (
             {'filetype': 'powr'},
             UnknownNameError,
-            "no file entry has the filetype 'powr': did you mean power?",
+            "No file entry has the filetype 'powr': did you mean power?",
         ),
         (
             {'trcer': 'LRG'},
             UnknownOptionError,
-            "no file entry has an option 'trcer': did you mean tracer?",
+            "No file entry has an option 'trcer': did you mean tracer?",
         ),
         ({'tracer': 'LRGG'}, UnknownNameError, "tracer='LRGG': did you mean LRG?"),
         (
@@ -783,17 +783,17 @@ def test_selecting_as_in_the_original(lognormal: FileManager) -> None:
         (
             {'keywords': ['some spectra', 'power some']},
             UnknownNameError,
-            'each of these words is known, but not all of one entry',
+            'Each of these words is known, but not all of one entry.',
         ),
         (
             {'id': 3},
             UnknownNameError,
-            'no file entry has the id 3: known: catalog, catalog_correlation, catalog_power',
+            'No file entry has the id 3: known: catalog, catalog_correlation, catalog_power',
         ),
         (
             {'id': 'catalog', 'filetype': 'power'},
             UnknownNameError,
-            "no file entry has id, filetype and keywords together: id='catalog', filetype='power'",
+            "No file entry has id, filetype and keywords together: id='catalog', filetype='power'",
         ),
     ],
 )
@@ -808,7 +808,7 @@ def test_nothing_selected_says_why(
         with pytest.raises(error) as caught:
             choose()
         assert words in str(caught.value)
-    with pytest.raises(UnknownNameError, match='there are no file entries'):
+    with pytest.raises(UnknownNameError, match='There are no file entries'):
         FileManager().get('a')
 
 

@@ -68,7 +68,7 @@ def test_a_worker_on_a_full_disk_keeps_its_results_until_there_is_space(
         ballast = fill(small)
         (tmp_path / 'go').touch()
         assert worker.stderr is not None
-        while 'no space or quota left' not in (line := worker.stderr.readline()):
+        while 'No space or quota left' not in (line := worker.stderr.readline()):
             assert line, 'the worker ended'
         assert worker.poll() is None
         ballast.unlink()

@@ -436,7 +436,7 @@ def test_what_may_not_be_read_or_written_says_so(tmp_path: Path, shared: bool) -
     try:
         reader, seen = journal(folder)
         assert seen.values == [1]
-        with pytest.raises(PermissionDeniedError, match='no permission to write'):
+        with pytest.raises(PermissionDeniedError, match='No permission to write'):
             append(reader, 2)
     finally:
         os.seteuid(0)
@@ -748,7 +748,7 @@ def test_a_lock_that_is_lost_each_time_is_an_error(shared: str) -> None:
         raw(shared, line_at_end(shared, others[-1]))
         return [note('mine')]
 
-    with pytest.raises(LockLostError, match='lost 5 times.*nothing was written'):
+    with pytest.raises(LockLostError, match='lost 5 times.*Nothing was written'):
         writer.write(decide)
     assert journal(shared)[1].values == others
     append(writer, 'later')

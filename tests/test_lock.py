@@ -330,7 +330,7 @@ def test_no_permission(path: str, kind: str, tmp_path: Path) -> None:
     assert filelock.StrictSoftFileLock  # imported now: someone else may not see where it lies
     os.seteuid(65534)
     try:
-        with pytest.raises(PermissionDeniedError, match='nothing was written'):
+        with pytest.raises(PermissionDeniedError, match='Nothing was written'):
             lock.acquire()
     finally:
         os.seteuid(0)
@@ -347,11 +347,11 @@ def test_a_filesystem_that_refuses(path: str, number: int, monkeypatch: pytest.M
 
     with monkeypatch.context() as patch:
         patch.setattr(fcntl, 'flock', flock)
-        with pytest.raises(LockingError, match='could not lock') as info:
+        with pytest.raises(LockingError, match='Cannot lock') as info:
             lock.acquire()
     assert (
         path in str(info.value)
-        and 'nothing was written' in str(info.value)
+        and 'Nothing was written' in str(info.value)
         and 'desipipe doctor' in str(info.value)
     )
     with lock:

@@ -668,7 +668,7 @@ def test_cut_payloads(value: Any) -> None:
 
 def test_other_bytes() -> None:
     for data in (b'', b'\x00' * 64, b'PK\x03\x04' * 20, b'\x80', b'\x80\x05garbage.'):
-        with pytest.raises(PayloadError, match=f'these {len(data):d} bytes are no payload'):
+        with pytest.raises(PayloadError, match=f'These {len(data):d} bytes are no payload'):
             loads(data)
 
 

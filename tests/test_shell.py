@@ -139,23 +139,23 @@ def test_a_number_is_no_file_descriptor(tmp_path: Path) -> None:
         (
             'echo\nx=`echo {p}`',
             (
-                'line 3 of the cell: {p} stands within backticks, where no value can be quoted '
-                'safely; write $(...) instead'
+                'Line 3 of the cell: {p} stands within backticks, where no value can be quoted '
+                'safely. Nothing was added. Write $(...) instead'
             ),
         ),
-        ('echo "`echo {p}`"', 'write $(...) instead of backticks'),
-        ('echo ${x:-{p}}', 'assign it first, as in value={p}, and write $value'),
-        ('echo "${x:-"{p}"}"', 'assign it first'),
-        ('echo ${x[{p}]}', 'assign it first'),
+        ('echo "`echo {p}`"', 'Write $(...) instead of backticks.'),
+        ('echo ${x:-{p}}', 'Assign it first, as in value={p}, and write $value.'),
+        ('echo "${x:-"{p}"}"', 'Assign it first'),
+        ('echo ${x[{p}]}', 'Assign it first'),
         ('cat <<{p}\nx\n', 'in the word that ends a heredoc'),
-        ('echo \\{p}', 'write {{p}} for the braces'),
+        ('echo \\{p}', 'or write {{p}} for the braces'),
         ('cat <<EOF\n$(cat <<"X"\n{p}\nX\n)\nEOF', 'printf %s {p}'),
         ('cat <<EOF\n{p}\n EOF', 'whose last line is missing'),
         ('echo $((echo a) | cat) {p}', 'with a blank between'),
     ],
 )
 def test_where_no_value_can_stand(template: str, words: str) -> None:
-    with pytest.raises(CellError, match='nothing was added') as info:
+    with pytest.raises(CellError, match='Nothing was added') as info:
         placeholders(template)
     assert words in str(info.value)
 

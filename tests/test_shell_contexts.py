@@ -291,7 +291,7 @@ def test_values_in_programs_are_numbers_names_or_plain_text(
 def test_a_refused_value_of_a_program_is_told_another_way() -> None:
     with pytest.raises(CellError) as info:
         fill('echo\nawk "BEGIN {{ print {x} }}"', {'x': 'a b'})
-    assert "line 3 of the cell: {x} is 'a b'" in str(info.value)
+    assert "Line 3 of the cell: {x} is 'a b'" in str(info.value)
     assert str(info.value).endswith('Pass it as a variable: awk -v x={x}')
 
 
@@ -299,7 +299,7 @@ def test_what_a_value_may_not_hold_is_said() -> None:
     with pytest.raises(
         CellError,
         match=(
-            r'line 3 of the cell: \{n\} is .a\[\$\(x\)\].; .* expanded once more.*must not have '
+            r'Line 3 of the cell: \{n\} is .a\[\$\(x\)\].\. .* expanded once more.*must not have '
             r'\$, ` or <\(\. Nothing was run'
         ),
     ):

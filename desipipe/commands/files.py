@@ -94,7 +94,7 @@ def _unknown(path: str, summaries: list[dict[str, Any]], queue: str) -> Exceptio
 
     near = close_names(os.path.realpath(path), [file['path'] for file in summaries])
     return UnknownNameError(
-        f'no task of this queue has read or written {path} through the file manager (list files '
+        f'No task of this queue has read or written {path} through the file manager (list files '
         f'with: desipipe files {queue}): {near}'
     )
 

@@ -9,32 +9,34 @@ from .shell_contexts import Allowed
 from .shell_options import OptionLimit
 from .shell_programs import Limit
 
-REFUSED = {
+REFUSED = {  # where the placeholder is, and what to write instead
     'backticks': (
-        'stands within backticks, where no value can be quoted safely; write $(...) instead of '
-        'backticks'
+        'stands within backticks, where no value can be quoted safely',
+        'Write $(...) instead of backticks.',
     ),
     'parameter': (
-        'stands within ${{...}}, where text is read as code; assign it first, as in '
-        'value={{{name}}}, and write $value'
+        'stands within ${{...}}, where text is read as code',
+        'Assign it first, as in value={{{name}}}, and write $value.',
     ),
     'delimiter': (
-        'is in the word that ends a heredoc, which has to be the same in all tasks; write a word'
+        'is in the word that ends a heredoc, which has to be the same in all tasks',
+        'Write a word.',
     ),
     'backslash': (
-        'follows a backslash; take the backslash away, or write {{{{{name}}}}} for the braces '
-        'themselves'
+        'follows a backslash',
+        'Take the backslash away, or write {{{{{name}}}}} for the braces themselves.',
     ),
     'nested': (
-        'stands in a quoted heredoc that itself stands in a heredoc; print the inner text with: '
-        'printf %s {{{name}}}'
+        'stands in a quoted heredoc that itself stands in a heredoc',
+        'Print the inner text with: printf %s {{{name}}}',
     ),
     'parentheses': (
-        'follows two parentheses that may be arithmetic or not; write them with a blank between: '
-        '$( (...) ) or ( (...) )'
+        'follows two parentheses that may be arithmetic or not',
+        'Write them with a blank between: $( (...) ) or ( (...) )',
     ),
     'heredoc': (
-        'stands in, or after, a heredoc whose last line is missing; end it with a line of its own'
+        'stands in, or after, a heredoc whose last line is missing',
+        'End it with a line of its own.',
     ),
 }
 
@@ -46,9 +48,9 @@ def line_of(match: re.Match[str]) -> int:
 
 def refused(match: re.Match[str], kind: str) -> CellError:
     """Return the error for a value in a place where none can be quoted."""
+    where, instead = (text.format(name=match['name']) for text in REFUSED[kind])
     return CellError(
-        f'line {line_of(match):d} of the cell: {match[0]} '
-        f'{REFUSED[kind].format(name=match["name"])}; nothing was added'
+        f'Line {line_of(match):d} of the cell: {match[0]} {where}. Nothing was added. {instead}'
     )
 
 
@@ -65,9 +67,9 @@ def held(match: re.Match[str], text: str, limit: Allowed) -> CellError:
         else 'must not have $, ` or <('
     )
     return CellError(
-        f'line {line_of(match):d} of the cell: {match[0]} is {text!r:.80}; in this cell there '
+        f'Line {line_of(match):d} of the cell: {match[0]} is {text!r:.80}. In this cell there '
         f'are places where {why}, so that a value '
-        f'{what}. Nothing was run. Put those places and this value into two cells'
+        f'{what}. Nothing was run. Put those places and this value into two cells.'
     )
 
 
@@ -75,7 +77,7 @@ def beyond(match: re.Match[str], text: str, limit: Limit) -> CellError:
     """Return the error for a value that is no data in a program."""
     language, name = limit.language, match['name']
     return CellError(
-        f'line {line_of(match):d} of the cell: {match[0]} is {text!r:.80}, and gets into '
+        f'Line {line_of(match):d} of the cell: {match[0]} is {text!r:.80}, and gets into '
         f'{limit.place}, which would not take it as it is. '
         f'Nothing was run. {language.advice.format(name=name)}'
     )
@@ -84,6 +86,6 @@ def beyond(match: re.Match[str], text: str, limit: Limit) -> CellError:
 def is_option(match: re.Match[str], text: str, limit: OptionLimit) -> CellError:
     """Return the error for a value that a program would take for an option."""
     return CellError(
-        f'line {line_of(match):d} of the cell: {match[0]} is {text!r:.80}, which {limit.program} '
+        f'Line {line_of(match):d} of the cell: {match[0]} is {text!r:.80}, which {limit.program} '
         f'would take as an option. Nothing was run. {limit.advice(match["name"])}'
     )

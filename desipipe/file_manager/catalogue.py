@@ -319,7 +319,7 @@ class FileEntryCollection(BaseClass):
         """Why nothing is left."""
         if not self.data:
             return UnknownNameError(
-                'there are no file entries: nothing can be found. Add a data base: '
+                'There are no file entries: nothing can be found. Add a data base: '
                 'FileManager(path)'
             )
         for field, given in (('id', id), ('filetype', filetype)):
@@ -328,7 +328,7 @@ class FileEntryCollection(BaseClass):
             ):
                 values = {getattr(entry, field) for entry in self.data} - {''}
                 return UnknownNameError(
-                    f'no file entry has the {field} {given!r}: '
+                    f'No file entry has the {field} {given!r}: '
                     f'{close_names(_texts(given)[0] if _texts(given) else "", values)}'
                 )
         if keywords is not None and not self._fitting(None, None, keywords):
@@ -338,12 +338,12 @@ class FileEntryCollection(BaseClass):
                 (word for word in asked_for if not any(word in term for term in terms)), None
             )
             near = (
-                'each of these words is known, but not all of one entry'
+                'Each of these words is known, but not all of one entry.'
                 if unknown is None
                 else f'{unknown!r}: {close_names(unknown, terms)}'
             )
             return UnknownNameError(
-                f'no file entry has the keywords {keywords!r} in its description. {near}'
+                f'No file entry has the keywords {keywords!r} in its description. {near}'
             )
         asked = {'id': id, 'filetype': filetype, 'keywords': keywords, **options}
         entries = [self.data[index] for index in fitting]
@@ -351,11 +351,11 @@ class FileEntryCollection(BaseClass):
             if entries and not ignore and not any(name in entry.options for entry in entries):
                 values = {option for entry in entries for option in entry.options}
                 return UnknownOptionError(
-                    f'no file entry has an option {name!r}: {close_names(name, values)}'
+                    f'No file entry has an option {name!r}: {close_names(name, values)}'
                 )
         if not entries:
             return UnknownNameError(
-                'no file entry has id, filetype and keywords together: '
+                'No file entry has id, filetype and keywords together: '
                 f'{", ".join(f"{k}={v!r}" for k, v in asked.items() if v is not None)}'
             )
         passed = () if isinstance(ignore, bool) else _texts(ignore)

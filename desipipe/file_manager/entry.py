@@ -685,6 +685,6 @@ def not_one(
                 f'{close_names(str(value), [str(one) for pool in pools for one in pool[:1000]])}'
             )
     return UnknownNameError(
-        f'no file matches {label}. '
+        f'No file matches {label}. '
         f'{"; ".join(near) or "Each value is known, but not together: leave some out."}'
     )

@@ -699,8 +699,8 @@ class SlurmProvider(BaseProvider):
     def _doubt(self, name: str, count: int, workers: int, text: str) -> LaunchError:
         self._expect(name, count * workers, workers)
         return LaunchError(
-            f'{text}: the job may have been submitted all the same. It is looked for by its name '
-            'before another one is submitted; the tasks wait',
+            f'{text}. The job may have been submitted all the same: it is looked for by its name '
+            'before another one is submitted, and the tasks wait.',
             later=True,
         )
 
@@ -717,7 +717,7 @@ class SlurmProvider(BaseProvider):
     def _refused(self, why: str, reason: str, script: str) -> LaunchError:
         if why in ('array', 'limit', 'away'):
             return LaunchError(
-                f'Slurm did not accept a job now: {reason}. The tasks wait; trying again',
+                f'Slurm did not accept a job now: {reason}. The tasks wait. Trying again.',
                 later=True,
             )
         return LaunchError(

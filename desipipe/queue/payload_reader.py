@@ -307,7 +307,7 @@ class PayloadReader(QueueReader):
 
     def _damaged_payload(self, what: str, ref: Ref) -> PayloadError:
         return PayloadError(
-            f'the {what} at byte {ref.offset:d} of segment {ref.segment} of {self.folder} are '
+            f'The {what} at byte {ref.offset:d} of segment {ref.segment} of {self.folder} are '
             f'damaged. Check with: desipipe doctor -q {quote(self.folder)}'
         )
 

@@ -80,7 +80,7 @@ def read_bytes(path: str) -> bytes:
         if size > RECORD_BYTES_MAX:
             raise RecordError(
                 f'{path} has {format_bytes(size)}: more than the {format_bytes(RECORD_BYTES_MAX)} '
-                'that are read at most; it was not opened'
+                'that are read at most. It was not opened.'
             )
         return file.read(size)
 
@@ -91,10 +91,10 @@ def open_record(path: str) -> BinaryIO:
         return open(open_named(path), 'rb')
     except (FileNotFoundError, NotADirectoryError):
         near = _near(path)
-        raise RecordError(f'there is no file {path}: nothing was read. {near}'.strip()) from None
+        raise RecordError(f'There is no file {path}. Nothing was read. {near}'.strip()) from None
     except UnsafeFileError as exc:
         if os.path.isdir(path):
-            raise RecordError(f'{path} is a folder, not a notebook: nothing was read') from None
+            raise RecordError(f'{path} is a folder, not a notebook. Nothing was read.') from None
         raise RecordError(
             f'{exc} Nothing was read. Save what comes from it to a file first.'
         ) from None

@@ -283,7 +283,7 @@ def _split(view: memoryview) -> tuple[bytes | memoryview, _Buffers | None, int]:
 
 def _damaged(data: bytes | memoryview, why: str) -> PayloadError:
     return PayloadError(
-        f'these {len(data):d} bytes are no payload, or not all of one ({why}): the value cannot be '
+        f'These {len(data):d} bytes are no payload, or not all of one ({why}): the value cannot be '
         'read. Check with: desipipe doctor'
     )
 

@@ -918,9 +918,9 @@ class Journal:
 
     def _lock_lost(self) -> LockLostError:
         return LockLostError(
-            f'the lock of the queue in {self.folder} was lost {_TRIES:d} times in a row while it '
-            'was held (is the network cut?); nothing was written. '
-            'Repeat the last step when the filesystem is back'
+            f'The lock of the queue in {self.folder} was lost {_TRIES:d} times in a row while it '
+            'was held (is the network cut?). Nothing was written. '
+            'Repeat the last step when the filesystem is back.'
         )
 
     def _write_locked(self, decide: Decide) -> bool:

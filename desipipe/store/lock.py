@@ -281,19 +281,19 @@ class QueueLock:
     def _gone(self) -> QueueGoneError:
         folder = os.path.dirname(self.path)
         return QueueGoneError(
-            f'the queue in {folder} is gone (was it deleted?); nothing was written. List what is '
-            'there with: desipipe queues'
+            f'The queue in {folder} is gone (was it deleted?). Nothing was written. List queues '
+            'with: desipipe queues'
         )
 
     def _refused(self, exc: OSError) -> OSError:
         folder = os.path.dirname(self.path)
         if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return PermissionDeniedError(
-                f'no permission to write to the queue in {folder} ({exc.strerror}); nothing was '
+                f'No permission to write to the queue in {folder} ({exc.strerror}). Nothing was '
                 'written. Look at the mount and the modes with: desipipe doctor'
             )
         return LockingError(
-            f'could not lock {self.path} ({exc.strerror}); nothing was written. Check the '
+            f'Cannot lock {self.path} ({exc.strerror}). Nothing was written. Check the '
             f'filesystem with: desipipe doctor -q {quote(folder)}'
         )
 

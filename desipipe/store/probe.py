@@ -273,8 +273,8 @@ def _expect(folder: str, child: subprocess.Popen[str], word: str) -> None:
 
 def _broken(folder: str, why: str) -> LockingError:
     return LockingError(
-        f'the filesystem of {folder} has no working locks: {why}. No queue was created: it would '
+        f'The filesystem of {folder} has no working locks: {why}. No queue was created: it would '
         'lose tasks. '
         'Choose another folder (Queue(base_dir=...) or DESIPIPE_QUEUE_DIR), or DESIPIPE_LOCK=soft '
-        '(slower) if there is no other'
+        '(slower) if there is no other.'
     )

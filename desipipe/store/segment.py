@@ -49,15 +49,15 @@ def disk_full(exc: OSError, path: str) -> OSError:
     """Convert an OSError to :class:`DiskFullError` or :class:`PermissionDeniedError`."""
     if exc.errno in _NOT_ALLOWED:
         return PermissionDeniedError(
-            f'no permission to write to {path} ({exc.strerror}): nothing was added or changed. '
+            f'No permission to write to {path} ({exc.strerror}). Nothing was added or changed. '
             'Look at the mount and the modes with: desipipe doctor'
         )
     if exc.errno not in _NO_SPACE:
         return exc
     return DiskFullError(
-        f'no space or quota left for {path} ({exc.strerror}): what was being added is not in the '
-        'queue, everything before it is intact. '
-        'Free some space (desipipe compact may help) and repeat the last step'
+        f'No space or quota left for {path} ({exc.strerror}). What was being added is not in the '
+        'queue; everything before it is intact. '
+        'Free some space (desipipe compact may help) and repeat the last step.'
     )
 
 

@@ -433,7 +433,7 @@ def test_cells_for_the_shell(notebook: Notebook) -> None:
         ('%%desipipe\nfrom nosuchmodule import *\nx = y', 'cannot be imported here'),
         (
             '%%desipipe --bash\nx=`echo {size}`',
-            'line 2 of the cell: {size} stands within backticks',
+            'Line 2 of the cell: {size} stands within backticks',
         ),
         ('%desipipe use ./q/nb --provider slurmm', 'did you mean slurm'),
         ('%desipipe use ./q/nb --provider local --timme 3', 'timme'),

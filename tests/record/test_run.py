@@ -391,7 +391,7 @@ def test_without_waiting(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ('words', 'said'),
     [
-        (['missing.ipynb'], 'there is no file missing.ipynb'),
+        (['missing.ipynb'], 'There is no file missing.ipynb. Nothing was read.'),
         (['a.ipynb', '-o', 'a.ipynb'], 'is the notebook itself'),
         (
             ['a.ipynb', '-o', 'mine.ipynb'],

@@ -827,7 +827,7 @@ def test_what_is_no_record(tmp_path: Path, data: bytes, words: str) -> None:
 
 def test_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / 'pipeline.ipynb').write_text('{}')
-    with pytest.raises(RecordError, match=r'there is no file .*Did you mean pipeline.ipynb'):
+    with pytest.raises(RecordError, match=r'There is no file .*Did you mean pipeline.ipynb'):
         read_record(str(tmp_path / 'pipelin.ipynb'))
     (tmp_path / 'a link').symlink_to('/etc')  # as there are in many folders
     with pytest.raises(RecordError, match=r'holds no pipeline.record.ipynb'):
