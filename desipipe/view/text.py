@@ -276,10 +276,19 @@ def advice(
     if summary['condition'] == 'paused':
         steps.append(('Resume', f'desipipe resume {where}'))
     if look:
-        steps += [*look, ('Retry failed tasks', f'desipipe retry {where} {_RETRY}')]
+        steps += [*look, (_retry_text(summary, causes), f'desipipe retry {where} {_RETRY}')]
     if damaged:
         steps.append(('Move damaged lines aside', f'desipipe doctor {where} --repair'))
     return steps
+
+
+def _retry_text(summary: Facts, causes: Sequence[CauseView]) -> str:
+    """Return when to retry: code that raised does so again, until it is corrected."""
+    if summary['counts']['FAILED'] or any(cause['state'] == 'FAILED' for cause in causes):
+        return (
+            'Correct the code and run its cell or script again; if the cause was elsewhere, retry'
+        )
+    return 'Retry tasks that were killed or lost'
 
 
 def _look_advice(

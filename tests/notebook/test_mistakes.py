@@ -14,8 +14,14 @@ tm = TaskManager(Queue('mistakes', create=True))
 @tm.python_app
 def slow(x): return x
 future = slow(1)
+%load_ext desipipe
+%desipipe use cells --workers 1
 """
 EXPLAIN = r'it goes on, nothing is lost\. (.*\n)*.*See why with: desipipe explain -q \S+ \w{12}'
+CORRECT = (
+    r'→ Correct the code and run its cell or script again; if the cause was elsewhere, retry: '
+    r'%desipipe retry'
+)
 CASES = {
     'an app of the class': (
         '@TaskManager.python_app\ndef f(x): return x',
@@ -31,6 +37,11 @@ CASES = {
     'time out of gather': (
         'gather([future], timeout=0.01)',
         r'1 future not done after 0\.01 s; the tasks go on, nothing is lost\..*desipipe spawn',
+    ),
+    'code that raises': ('%%desipipe --wait\ny = 1\nraise ValueError(y)', CORRECT),
+    'code that is killed': (
+        '%%desipipe --wait --timeout 0.1\nimport time\ntime.sleep(60)\nz = 1',
+        '→ Retry tasks that were killed or lost: %desipipe retry',
     ),
 }
 
