@@ -55,6 +55,7 @@ class Structs(Directive):
             '',
             nodes.title('', '', nodes.literal('', struct.__name__)),
             ids=[nodes.make_id(struct.__name__)],
+            names=[nodes.fully_normalize_name(struct.__name__)],
         )
         self.state.document.note_explicit_target(section)
         section += nodes.paragraph('', summary(struct))
