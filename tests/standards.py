@@ -34,6 +34,7 @@ FUNCTIONS = re.compile('_?(heed|obey|settle|bury|judge|stillborn|victim)')
 FIRST_WORDS = re.compile(
     r'(What|Whether|Who|Of|Let|Say|As)\b'
 )  # they only promise a noun or a verb
+LOGGED = ('info', 'warning', 'error', 'exception')
 NO_SENTENCES = ('AttributeError', 'ArgumentTypeError')
 MODULES = {*('live', 'shows', 'reach', 'made', 'find', 'look', 'words', 'printed', 'bits', 'tour')}
 
@@ -111,7 +112,7 @@ def _attribute_docstrings(tree: ast.Module) -> Iterator[str]:
 
 
 def messages(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """Yield how many messages of exceptions have no capital letter or no full stop."""
+    """Yield how many messages of errors and logs have no capital letter or no full stop."""
     count = 0
     raised = {node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise)}
     for node in ast.walk(tree):
@@ -119,7 +120,7 @@ def messages(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
             pieces = _pieces(call.args[0])
             if pieces:
                 # A command to type ends a message without a full stop, and so may a value.
-                text = '\0'.join(pieces)
+                text = re.sub('%[sdrg]', '\0', '\0'.join(pieces))
                 last = re.split('[.?!] ', text)[-1]
                 ends = text.endswith(('.', '?', '!', ':', ')', '\0')) or bool(
                     re.search(':\\s', last)
@@ -134,11 +135,13 @@ def _message_call(node: ast.AST, raised: Set[ast.expr | None]) -> ast.Call | Non
 
     What is raised is one by its capital letter, what is returned or kept by the end of its name.
     Functions that make exceptions take pieces of sentences, argparse puts the argument in front,
-    and an AttributeError has Python's text.
+    and an AttributeError has Python's text. What is logged is a message, too.
     """
     if not isinstance(node, ast.Call) or not node.args:
         return None
-    name = ast.unparse(node.func).rpartition('.')[2]
+    owner, _, name = ast.unparse(node.func).rpartition('.')
+    if owner == 'logger' and name in LOGGED:
+        return node
     is_exception = name[:1].isupper() and (node in raised or name.endswith('Error'))
     return node if is_exception and name not in NO_SENTENCES else None
 

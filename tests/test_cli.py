@@ -872,7 +872,7 @@ def test_spawn_in_the_background(shell: Shell) -> None:
 def test_spawn_in_the_foreground(shell: Shell) -> None:
     shell('add', '-q', 'q', '--create', '--', 'true')
     said = shell('spawn', '-q', 'q', '--max-workers', '1', '--mode', 'no_stream')
-    assert said.out == '' and 'managing' in said.err and 'nothing left to do' in said.err
+    assert said.out == '' and 'Managing' in said.err and 'nothing left to do' in said.err
     assert shell('status', '-q', 'q', '--json').json['condition'] == 'done'
 
 

@@ -410,7 +410,7 @@ def test_output_that_comes_just_before_new_pipes_is_logged(
         assert [late.fd for late in old] == [read for read, _ in pipes[:2]]
         for word in ('late-out', 'late-err'):
             assert (
-                f'slot w-0: a process that an earlier task left behind printed: {word}'
+                f'Slot w-0: a process that an earlier task left behind printed: {word}'
                 in caplog.text
             )
         assert not worker.out.pending and not worker.err.pending

@@ -19,7 +19,7 @@ from desipipe.queue.waiting import waiting_reason
 from desipipe.store.lease import Lease
 
 BROKEN = (
-    'a worker of task manager {mid} died at once: trying again in 2 s. No module named desipipe'
+    'A worker of task manager {mid} died at once: trying again in 2 s. No module named desipipe'
 )
 
 

@@ -39,7 +39,7 @@ class Cancelling:
 
     def withdraw(self, pool: Pool, job: Job) -> None:
         """Cancel a job that has not begun and is no longer needed."""
-        logger.info('job %s is no longer needed', job.jobid)
+        logger.info('Job %s is no longer needed.', job.jobid)
         pool.withdrawn.add(job.jobid)
         # Noted first: it may begin just now, and its worker must know that nobody has cancelled
         # what it took.
@@ -65,7 +65,7 @@ class Cancelling:
         while not self.is_done:
             if time.monotonic() > deadline:
                 logger.error(
-                    'the batch system could not be told to cancel all jobs. Cancel what is left: '
+                    'The batch system could not be told to cancel all jobs. Cancel what is left: '
                     'desipipe kill -q %s',
                     quote(self._ledger.folder),
                 )

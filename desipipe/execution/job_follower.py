@@ -102,14 +102,14 @@ class JobFollower:
             self._messages.say(
                 Topic.TROUBLE,
                 pool.mid,
-                f'the batch system does not answer: {trouble}. Jobs that run go on, nothing is '
-                'lost; waiting',
+                f'The batch system does not answer: {trouble.rstrip(".")}. Jobs that run go on, '
+                'nothing is lost. Waiting.',
             )
         elif self._messages.retract(Topic.TROUBLE, pool.mid):
-            logger.info('the batch system answers again')
+            logger.info('The batch system answers again.')
         for job in pool.jobs.values():
             if job.state == 'pending' and (text := pool.provider.hopeless(job)):
-                text = f'job {job.jobid} waits for ever ({job.reason}): {text}'
+                text = f'Job {job.jobid} waits for ever ({job.reason}): {text}'
                 self._messages.say(Topic.HOPELESS, pool.mid, text, pool.mid)
                 return
         self._messages.retract(Topic.HOPELESS, pool.mid)
@@ -129,7 +129,7 @@ class JobFollower:
 
     def _end_batch_job(self, pool: Pool, job: Job, now: float) -> bool:
         """End the workers of a batch job; return True if none began, as launches fail."""
-        logger.info('job %s ended: %s', job.jobid, job.reason)
+        logger.info('Job %s ended: %s', job.jobid, job.reason)
         workers = self._ledger.state.workers.values()
         has_begun = any(worker.job == job.jobid for worker in workers)
         is_withdrawn = job.jobid in pool.withdrawn
@@ -143,7 +143,7 @@ class JobFollower:
             self._messages.say(
                 Topic.CANCELLED,
                 pool.mid,
-                f'job {job.jobid} was cancelled before it began: tasks that wait get another one '
+                f'Job {job.jobid} was cancelled before it began: tasks that wait get another one '
                 f'in {RESUBMIT_AFTER_S:g} s. To stop that: desipipe pause',
             )
         return job.fate in ('completed', 'failed', 'launch', 'oom')
@@ -155,7 +155,7 @@ class JobFollower:
         for name in self._ledger.end_lost_workers(self._observer, leave=self._is_left):
             self._silent.pop(name, None)
             logger.warning(
-                'worker %s vanished; what it ran is UNKNOWN, or runs again as its retries say', name
+                'Worker %s vanished. What it ran is UNKNOWN, or runs again if it has retries.', name
             )
 
     def _is_left(self, name: str) -> bool:
@@ -198,7 +198,7 @@ class JobFollower:
             return (KILLED if job.fate in ('walltime', 'oom', 'cancelled') else UNKNOWN), cause
 
         self._ledger.end_workers(names, why, cause_of)
-        logger.warning('job %s: %s. Its workers %s are gone', job.jobid, text, ', '.join(names))
+        logger.warning('Job %s: %s. Its workers are gone: %s', job.jobid, text, ', '.join(names))
 
 
 def _shown(job: Job) -> tuple[str, str, str, float | None]:

@@ -23,7 +23,7 @@ from .manager_end import NOTHING_LEFT, TAKEN_OVER, ManagerEnd, is_work_left
 from .manager_messages import Messages
 from .pool import job_row
 from .pools import Pools
-from .queue_faults import QueueFaults, QueueLostError
+from .queue_faults import QueueFaults, QueueLostError, sentence
 from .scaling import Scaling
 from .takeover import Takeover
 from .worker import check_mode
@@ -128,7 +128,7 @@ class Manager:
         handlers |= {number: signal.signal(number, signal.SIG_IGN) for number in IGNORED_SIGNALS}
         self._unsuccessful = ledger.state.total(FAILED, KILLED, UNKNOWN)
         watcher = ledger.watcher()
-        logger.info('managing %s', ledger.folder)
+        logger.info('Managing %s', ledger.folder)
         try:
             why = self._manage(lease, watcher)
         except QueueGoneError as exc:
@@ -140,7 +140,7 @@ class Manager:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             _close(lease)
-        logger.info('manager of %s ends: %s', ledger.folder, why)
+        logger.info('Manager of %s ends: %s', ledger.folder, why)
 
     def _begin(self) -> None:
         self.ledger.follow()
@@ -153,7 +153,7 @@ class Manager:
         # The line in which it began is not there: damaged, or an older journal was put in its
         # place, which knows less of the jobs too.
         logger.warning(
-            'the journal of %s does not know this manager: it says again that it is there',
+            'The journal of %s does not know this manager: it is registered again.',
             self.ledger.folder,
         )
         self._begin()
@@ -293,7 +293,7 @@ class Manager:
             except (OSError, DesipipeError) as exc:
                 if isinstance(exc, ManagerRunningError) or self._faults.is_final(exc):
                     raise
-                logger.warning('%s. Trying again', exc)
+                logger.warning('%s Trying again.', sentence(exc))
                 time.sleep(pause)
         return step()
 
@@ -303,7 +303,7 @@ def _close(lease: Lease) -> None:
         lease.close()
     except OSError as exc:
         logger.warning(
-            'the lease of this manager could not be taken away (%s): others see that the process '
-            'is gone',
+            'The lease of this manager could not be removed (%s). Others see that the process '
+            'is gone.',
             exc,
         )

@@ -13,6 +13,7 @@ from .cancelling import Cancelling
 from .job_follower import JobFollower
 from .pool import job_row
 from .pools import Pools
+from .queue_faults import sentence
 
 logger = logging.getLogger('desipipe')
 
@@ -140,7 +141,7 @@ class ManagerEnd:
         except QueueGoneError:
             raise
         except (OSError, DesipipeError) as exc:
-            logger.warning('%s. What the next manager has to do is in the journal', exc)
+            logger.warning('%s What the next manager has to do is in the journal.', sentence(exc))
 
     def _wait_for_workers(self) -> None:
         ledger = self._ledger

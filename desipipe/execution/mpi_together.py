@@ -81,7 +81,7 @@ def _run_and_exit(run: Callable[[Division], None], division: Division) -> None:
         run(division)
         status = 0
     except BaseException:
-        logger.exception('the worker of these MPI processes ends')
+        logger.exception('The worker of these MPI processes ends.')
     finally:
         os._exit(status)
 

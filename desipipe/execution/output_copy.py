@@ -38,7 +38,7 @@ class Output:
                 data = data[os.write(self._fd, data) :]
         except OSError as exc:
             self._silent_until = time.monotonic() + PAUSE_AFTER_ERROR_S
-            logger.warning('what tasks print is not copied for a while: %s', exc.strerror)
+            logger.warning('What tasks print is not copied for a while: %s', exc.strerror)
 
 
 class StreamCopy:

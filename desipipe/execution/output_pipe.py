@@ -143,7 +143,7 @@ class LateOutput:
         text = data[: self._room].decode(errors='replace').rstrip()
         self._room -= len(data)
         logger.info(
-            'slot %s: a process that an earlier task left behind printed: %s', self._slot, text
+            'Slot %s: a process that an earlier task left behind printed: %s', self._slot, text
         )
 
     def close(self) -> None:

@@ -22,6 +22,11 @@ TEXT_MAX = 200  # characters of a reason
 GONE_PAUSES_S: Sequence[float] = (0.05, 0.1, 0.2, 0.4, 0.4)
 
 
+def sentence(reason: object) -> str:
+    """Return the words of an exception with one full stop, so that more can follow."""
+    return f'{reason}'.rstrip('.') + '.'
+
+
 class QueueLostError(QueueGoneError):
     """The queue was cleared, or another process declared this process dead."""
 
@@ -84,7 +89,7 @@ class QueueFaults:
     def passed(self, action: str) -> None:
         """Note that ``action`` worked."""
         if self._failed and self._failed.pop(action, None) is not None:
-            logger.warning('%s works again', action)
+            logger.warning('%s works again.', action)
             if not self._failed:
                 self.since = 0.0
 
@@ -103,7 +108,7 @@ class QueueFaults:
         pause = min(BACKOFF_FIRST_S * 2 ** min(failures - 1, 20), BACKOFF_MAX_S)
         text = f'{action} failed: {printable(_reason(exc))}'
         if failures == 1 or text[:TEXT_MAX] != self._failed[action][2]:
-            logger.error('%s. Nothing is lost, it is tried again', text)
+            logger.error('%s Nothing is lost, it is tried again.', sentence(text))
         self._failed[action] = (failures, now + pause, text[:TEXT_MAX])
         self.since = self.since or now
 

@@ -108,7 +108,7 @@ class Scaling:
         except QueueGoneError:
             raise
         except (DesipipeError, OSError) as exc:
-            self._refuse(pool, f'no worker can be started for task manager {pool.mid}: {exc}', now)
+            self._refuse(pool, f'No worker can be started for task manager {pool.mid}: {exc}', now)
         else:
             pool.refused.reset()
             self._messages.retract(Topic.REFUSED, pool.mid)
@@ -133,7 +133,7 @@ class Scaling:
             if pool.provider.batch:
                 pool.unnoted[job.jobid] = job
             logger.info(
-                'started %s with %d slots for task manager %s', job.jobid, job.slots, pool.mid
+                'Started %s with %d slots for task manager %s.', job.jobid, job.slots, pool.mid
             )
 
     # Less

@@ -19,6 +19,7 @@ from ..queue.queue_functions import get_queue
 from ..store.files import read_file
 from ..store.lease import gone, read_lease
 from .manager import TIMESTEP, Manager
+from .queue_faults import sentence
 from .takeover import running_error
 from .worker import check_mode
 
@@ -111,7 +112,7 @@ def _serve(queue: Queue, timeout: float | None, *options: Any) -> None:
             return
         except ManagerRunningError as exc:
             if not is_told:
-                logger.warning('%s. Waiting until nothing is left', exc)
+                logger.warning('%s Waiting until nothing is left.', sentence(exc))
             is_told = True
         if not manager.takeover.wait_for_other(deadline):
             return

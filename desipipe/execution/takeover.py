@@ -103,7 +103,7 @@ class Takeover:
         if is_gone is False:
             raise running_error(ledger, other)
         logger.info(
-            'a manager was started on %s (process %d): waiting up to %g s for a sign of life',
+            'A manager was started on %s (process %d): waiting up to %g s for a sign of life.',
             other['host'],
             other['pid'],
             self._lease_s,

@@ -140,7 +140,7 @@ class Worker:
                 self._pool.kill(CauseKind.GONE, 'the queue was deleted or cleared')
                 raise
             logger.info(
-                'the queue in %s was deleted: what runs may end, its results are dropped',
+                'The queue in %s was deleted: what runs may end, its results are dropped.',
                 self.ledger.folder,
             )
             self._drain()
@@ -265,10 +265,10 @@ class Worker:
             self._heartbeat.close()
             ledger.close()
         except QueueGoneError:
-            logger.info('the queue is gone')
+            logger.info('The queue is gone.')
         except (OSError, DesipipeError) as exc:
             # Others find the worker gone by its heartbeat.
-            logger.error('the end of this worker could not be written down: %s', exc)
+            logger.error('The end of this worker could not be recorded: %s', exc)
 
 
 def work(

@@ -109,7 +109,7 @@ class WorkerReview:
             self._messages.say(
                 Topic.DIED,
                 pool.mid,
-                f'a worker of task manager {pool.mid} died at once ({reason}): trying again in '
+                f'A worker of task manager {pool.mid} died at once ({reason}): trying again in '
                 f'{pause:g} s. Its last words: {text}',
                 pool.mid,
             )

@@ -329,7 +329,7 @@ class Follower:
         )
 
     def _failed(self, displays: Iterable[Display], exc: Exception) -> None:
-        logger.error('displays of %s are no longer updated', self.folder, exc_info=exc)
+        logger.error('Displays of %s are no longer updated.', self.folder, exc_info=exc)
         self._last_words(
             displays, f'this display is no longer updated: {type(exc).__name__}: {exc}'
         )

@@ -330,7 +330,7 @@ def _call_back(func: Callable[[Future], object], future: Future) -> None:
     try:
         func(future)
     except BaseException:  # also what would end the thread that others wait for
-        logger.exception('a callback of %r raised', future)
+        logger.exception('A callback of %r raised an exception.', future)
 
 
 def _is_over(future: Future, follow: bool = True) -> bool:

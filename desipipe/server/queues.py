@@ -476,7 +476,7 @@ class Followed:
                 for name in names:
                     page.tell_trouble(name, self.folder, exc)
             if not isinstance(exc, DesipipeError | OSError):
-                logger.exception('looking at the queue in %s', self.folder, exc_info=exc)
+                logger.exception('Cannot read the queue in %s', self.folder, exc_info=exc)
 
     def _news(self, queue: Queue) -> QueueLine | None:
         ledger = queue.ledger

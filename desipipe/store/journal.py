@@ -1160,7 +1160,7 @@ class Journal:
             except OSError as exc:
                 # Said here, since nobody waits for it; tried again with the next write, at exit,
                 # and where someone asks to sync.
-                logger.error('what was written to %s is not on disk yet: %s', self.folder, exc)
+                logger.error('What was written to %s is not on disk yet: %s', self.folder, exc)
                 self._syncer = None
                 return
             self._syncer = None

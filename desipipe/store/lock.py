@@ -428,7 +428,7 @@ class QueueLock:
                 from ..logs import logger
 
                 logger.warning(
-                    'the lock of %s was held by process %d, which is gone: it is freed',
+                    'The lock of %s was held by process %d, which is gone. It is freed.',
                     self.path,
                     claim.pid,
                 )

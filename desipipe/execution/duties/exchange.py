@@ -141,7 +141,7 @@ class Exchange:
             self._held.give_back_all()
             self.exchange(0)
         except (OSError, DesipipeError) as exc:
-            logger.error('what was computed could not be reported: %s', exc)
+            logger.error('What was computed could not be reported: %s', exc)
 
     def _save_attributes(self, rows: list[int]) -> None:
         """Write the files that ``save_attrs`` asks for of tasks that succeeded."""
@@ -163,5 +163,5 @@ class Exchange:
             task.save()
         except (OSError, DesipipeError) as exc:
             logger.error(
-                'what save_attrs asks for of task %s could not be saved: %s', task.id[:12], exc
+                'What save_attrs asks for of task %s could not be saved: %s', task.id[:12], exc
             )

@@ -37,7 +37,7 @@ def joint_files(ledger: Ledger, task: Sent, process: SlotProcess) -> bytes | Pla
         ]
     except (PayloadError, OSError) as exc:
         logger.error(
-            'which files task %s read and wrote is known in part only: %s', making.tid[:12], exc
+            'Some of the files that task %s read and wrote are not known: %s', making.tid[:12], exc
         )
     else:
         if any(making.read.keys() - read.keys() for read in ranks):
