@@ -147,6 +147,7 @@ def find_task(queue: Queue, text: str) -> str:
         except UnknownTaskError:
             rows = queue.select(name=text) or queue.select(name=text, superseded=True)
             if not rows:
+                _refuse_queue(queue, text)
                 raise
             if len(rows) > 1:
                 raise UnknownTaskError(
@@ -162,6 +163,19 @@ def find_task(queue: Queue, text: str) -> str:
                 f'There is no task {text}. List them with: {listing(queue, indexed[1])}'
             )
     return ledger.state.ids[rows[-1]].hex()
+
+
+def _refuse_queue(queue: Queue, text: str) -> None:
+    """Raise if what was typed as a task is the name of a queue beside this one."""
+    from ..errors import UnknownTaskError
+    from .names import SUFFIX
+
+    folder = os.path.join(os.path.dirname(queue.folder), text + SUFFIX)
+    if os.path.isdir(folder):
+        raise UnknownTaskError(
+            f'{text!r} is a queue, and no task of queue {queue.name}. Nothing was done. Write '
+            f'before the tasks: {type_queue(folder, queue.config)}'
+        )
 
 
 def find_tasks(queue: Queue, texts: Iterable[str] | None) -> list[str] | None:
@@ -189,6 +203,9 @@ def check_names(queue: Queue, names: Iterable[str] | None) -> None:
         existing = {group.name for group in queue.ledger.state.groups}
         for name in names:
             if name not in existing:
+                near = close_names(name, existing)
                 raise UnknownTaskError(
-                    f'No task of this queue is named {name!r}: {close_names(name, existing)}'
+                    f'No task of this queue is named {name!r}: {near}'
+                    f'{"" if near.endswith("?") else "."} Nothing was done. List tasks with: '
+                    f'desipipe tasks {type_queue(queue.folder, queue.config)}'
                 )
