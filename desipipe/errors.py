@@ -171,6 +171,9 @@ class SweepError(DesipipeError, ValueError, TypeError):
 class CellError(DesipipeError):
     """A cell of a notebook can't become a task as it is."""
 
+    missing = ''
+    """The name that the notebook does not have, if that is it."""
+
 
 class RecordError(DesipipeError, ValueError):
     """A notebook, record or crate that can't be read or made; nothing was written."""

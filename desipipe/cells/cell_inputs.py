@@ -137,11 +137,25 @@ def _check_kernel_only(name: str, value: Any, line: int) -> None:
 
 
 def _missing(name: str, line: int, namespace: Mapping[str, Any]) -> CellError:
-    near = close_names(name, [key for key in namespace if not key.startswith('_')], 3)
-    return CellError(
+    near = close_names(name, _own_names(namespace), 3)
+    error = CellError(
         f'Line {line:d} of the cell reads {name!r}, which does not exist. Nothing was added. '
-        f'Assign it in a cell above, or sweep it with --for {name}=... ({near}).'
+        f'Assign it in a cell above, and run that, or sweep it with --for {name}=... ({near}).'
     )
+    error.missing = name
+    return error
+
+
+def _own_names(namespace: Mapping[str, Any]) -> list[str]:
+    """Return the names that cells have bound, without those that IPython gives to all."""
+    histories = {id(namespace.get('_ih')), id(namespace.get('_oh'))}  # `In` and `Out`
+    return [
+        name
+        for name, value in namespace.items()
+        if not name.startswith('_')
+        and id(value) not in histories
+        and not hasattr(builtins, name)  # such as `exit` and `open`, of which a kernel has its own
+    ]
 
 
 def share_variables(

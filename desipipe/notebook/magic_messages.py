@@ -13,14 +13,42 @@ if TYPE_CHECKING:
 @contextmanager
 def plainly() -> Iterator[None]:
     """Show errors of desipipe by their message; the cells below do not run."""
-    from ..errors import DesipipeError
+    from ..errors import DesipipeError, QueueGoneError
 
     try:
         yield
     except DesipipeError as exc:
         from .verb_output import CommandError
 
-        raise CommandError(str(exc)) from None
+        more = ''
+        if isinstance(exc, QueueGoneError):
+            more = (
+                '\nThe results that it held are gone with it. Choose a queue, and run the cells '
+                'again:\n%desipipe use my_queue --workers 4'
+            )
+        raise CommandError(f'{exc}{more}') from None
+
+
+@contextmanager
+def telling_of_tasks(manager: TaskManager) -> Iterator[None]:
+    """Tell of a name that the notebook lacks whether tasks of the queue have it.
+
+    So it is where the kernel was started anew.
+    """
+    from ..errors import CellError
+
+    try:
+        yield
+    except CellError as exc:
+        if exc.missing and manager.queue is not None:
+            ledger = manager.queue.ledger
+            ledger.follow()
+            if any(group.name == exc.missing for group in ledger.state.groups):
+                raise CellError(
+                    f'{exc} Queue {manager.queue.name} has tasks of that name: if the kernel was '
+                    'restarted, run their cell again. Results are kept; nothing is computed twice.'
+                ) from None
+        raise
 
 
 def tell(manager: TaskManager) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
-from .magic_messages import plainly, tell, tell_plan
+from .magic_messages import plainly, tell, tell_plan, telling_of_tasks
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -116,7 +116,8 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             ranges = {
                 name: self._evaluate(name, expression) for name, expression in args.sweeps.items()
             }
-            made = self._make(line, cell, args)
+            with telling_of_tasks(manager):
+                made = self._make(line, cell, args)
             self._submit(args, manager, made, ranges, self._record(line, cell))
 
     def _note_cell(self, result: Any) -> None:

@@ -14,6 +14,9 @@ tm = TaskManager(Queue('mistakes', create=True))
 @tm.python_app
 def slow(x): return x
 future = slow(1)
+gone_tm = TaskManager(Queue('gone', create=True))
+gone = gone_tm.python_app(slow.func)(1)
+gone.queue.delete()
 %load_ext desipipe
 %desipipe use cells --workers 1
 """
@@ -39,6 +42,39 @@ CASES = {
         r'1 future not done after 0\.01 s; the tasks go on, nothing is lost\..*desipipe spawn',
     ),
     'code that raises': ('%%desipipe --wait\ny = 1\nraise ValueError(y)', CORRECT),
+    'a name that is nowhere': (
+        '%%desipipe --out z\nz = slowly + 1',
+        r"reads 'slowly', which does not exist\. Nothing was added\. Assign it in a cell above, and "
+        r'run that, .* \(did you mean slow\?\)\.$',
+    ),
+    'a name that is nowhere, and none like it': (
+        '%%desipipe --out z\nz = mu',
+        r'\(known: (?!In|Out)\w+, \w+, \w+ and \d+ more\)\.$',
+    ),
+    'a name that the kernel had before it was restarted': (
+        '%%desipipe --out z\nz = kept + 1',
+        r'Queue cells has tasks of that name: if the kernel was restarted, run their cell again\. '
+        r'Results are kept; nothing is computed twice\.',
+    ),
+    'a cell for a queue that was deleted': (
+        '%%desipipe --tm gone_tm\nz = 1',
+        r'The queue in \S+gone\.queue is gone \(was it deleted\?\)\. Nothing was [^.]+\.\s+([^.]*\s)?'
+        r'The results that it held are gone with it\..*\n%desipipe use my_queue',
+    ),
+    'a future of a queue that was deleted': (
+        'gone',
+        r'^<Future \w+ \(QueueGoneError\)>\. The queue in \S+ is gone \(was it deleted\?\)\.',
+    ),
+    'a queue as a task': (
+        "%desipipe forget mistakes 'slow[0]'",
+        r"'mistakes' is a queue, and no task of queue cells\. Nothing was done\. Write before the "
+        r'tasks: -q mistakes$',
+    ),
+    'a task that is not there': (
+        "%desipipe forget 'sloww[0]'",
+        r"No task of this queue is named 'sloww': .* Nothing was done\. List tasks with: "
+        r'%desipipe tasks -q cells$',
+    ),
     'code that is killed': (
         '%%desipipe --wait --timeout 0.1\nimport time\ntime.sleep(60)\nz = 1',
         '→ Retry tasks that were killed or lost: %desipipe retry',
@@ -57,7 +93,8 @@ def printed(kernel: Kernel, code: str) -> str:
 
 @pytest.fixture(scope='module')
 def kernel(shared: Kernel) -> Kernel:
-    shared(APP)
+    for code in (APP, '%%desipipe\nkept = 1', 'del kept'):
+        shared(code)
     return shared
 
 

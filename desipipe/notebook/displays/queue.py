@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...commands.tables import queue_lines
-from ...errors import DesipipeError, MissingDependencyError
+from ...errors import DesipipeError, MissingDependencyError, QueueGoneError
 from ...queue.events import SUCCEEDED
 from ...queue.ledger import Ledger
 from ...queue.location import type_queue
@@ -284,7 +284,11 @@ def show_future(future: Future) -> None:
     future : Future
     """
     ledger = future._ledger
-    ledger.follow()
+    try:
+        ledger.follow()
+    except QueueGoneError as exc:
+        print(f'{future!r}. {exc}')
+        return
     if future.tid not in ledger.state.rows:  # within `with queue.batch()`
         print(repr(future))
         return
