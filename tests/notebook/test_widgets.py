@@ -144,7 +144,7 @@ def test_what_the_live_display_needs_is_there(front: Front) -> None:
 def test_a_deleted_queue_says_so(front: Front) -> None:
     ran = front('queue')
     front('%desipipe delete --force')
-    front.wait_for(lambda: ran.displays[0]['text/plain'].startswith('– mine: the queue in '))
+    front.wait_for(lambda: ran.displays[0]['text/plain'].startswith('– mine: The queue in '))
     assert 'deleted' in ran.shown
     assert MIME not in ran.displays[0]  # nobody to ask
     front.wait_for(
