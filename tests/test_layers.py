@@ -94,7 +94,7 @@ INSIDE = {
         'logs script_source migrate processes kill listing_options listings tables findings '
         'machine_checks jupyter_checks journal_checks process_checks queue_checks doctor files '
         'show queue_list following '
-        'tasks times notebooks records imports new_project new tour parser'
+        'tasks times notebooks records imports new_project new first_steps parser'
     ),
     'notebook': (
         'commands displays exporter publishing liveness follower displays.cell dry_run '

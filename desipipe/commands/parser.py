@@ -30,7 +30,7 @@ VERBS = {
     'imports': 'import',
     'doctor': 'doctor',
     'new': 'new',
-    'tour': 'demo completion',
+    'first_steps': 'demo completion',
 }
 """The verbs that each module declares."""
 _EPILOG = """QUEUE is the name of a queue in your queue folder, user/name for that of another user,
