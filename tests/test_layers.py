@@ -57,7 +57,7 @@ INSIDE = {
         'future_list detached_manager run_here overview removal task_addition acceptance '
         'folder ending queue queue_functions location'
     ),
-    'file_manager': 'made values options template folders file history view entry catalogue',
+    'file_manager': 'file_provenance values options template folders file history view entry catalogue',
     'execution': (
         'backoff last_words figures limits mpi_connection output_copy output_pipe '
         'queue_faults failure_notes shell_contexts shell_programs shell_options '

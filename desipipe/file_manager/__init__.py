@@ -21,17 +21,21 @@ placeholder may be.
 
 from __future__ import annotations
 
+import sys
+
 from ..environment import get_environ
 from ..io import get_filetype
 from ..utils import BaseClass
+from . import file_provenance
 from .catalogue import FileEntryCollection, FileManager, path_replace_environ, yaml_parser
 from .entry import BaseFileEntry, get_file_entry
 from .file import BaseFile
 from .file import Fields as BaseMutableClass
-from .made import Provenance
+from .file_provenance import Provenance
 from .options import common_options, in_options, iter_options
 
 JointMetaClass = type(BaseFile)
+sys.modules[f'{__name__}.made'] = file_provenance  # its name in pickles of provenances before
 
 __all__ = [
     'BaseClass',

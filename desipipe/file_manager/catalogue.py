@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Self
 from .. import io
 from ..errors import ConfigError, UnknownNameError, UnknownOptionError, close_names
 from ..utils import BaseClass, is_sequence
-from . import made
+from . import file_provenance
 from .entry import BaseFileEntry, Status, check_files, existence, get_file_entry, not_one, status
 from .file import Fields
+from .file_provenance import Provenance
 from .folders import base_folder, unreadable
-from .made import Provenance
 from .options import Pool, as_lists, chosen_names, common_options, iter_options
 from .values import freeze, shown
 
@@ -697,7 +697,7 @@ class FileEntryCollection(BaseClass):
         -------
         provenance : Provenance
         """
-        return made.provenance_of(path)
+        return file_provenance.provenance_of(path)
 
     def __desipipe_content__(self, app: str) -> str:
         pairs = ((index, entry.__desipipe_content__(app)) for index, entry in enumerate(self.data))

@@ -16,7 +16,7 @@ from ..errors import (
     UnknownOptionError,
     close_names,
 )
-from . import made
+from . import file_provenance
 from .file import BaseFile, Fields, _mapping
 from .folders import moved
 from .options import (
@@ -524,8 +524,8 @@ class BaseFileEntry(Fields):
         return self._identity()
 
     def __desipipe_content__(self, app: str) -> str:
-        digests = ((index, made.content_for(path, app)) for index, path in enumerate(self.paths()))
-        return '\n'.join(f'{index:d} {digest}' for index, digest in digests if digest)
+        digests = (file_provenance.content_for(path, app) for path in self.paths())
+        return '\n'.join(f'{index:d} {digest}' for index, digest in enumerate(digests) if digest)
 
     def __repr__(self) -> str:
         members = {
@@ -616,10 +616,10 @@ def existence(entries: Iterable[BaseFileEntry], return_type: str = 'dict') -> An
 def status(entries: Iterable[BaseFileEntry]) -> Status:
     """See :meth:`BaseFileEntry.status`."""
     by_state: dict[str, list[str]] = {'missing': [], 'stale': [], 'current': []}
-    look = made.Look()
+    look = file_provenance.Look()
     for entry in entries:
         for path in entry.paths():
-            by_state[made.state_of(path, look)].append(path)
+            by_state[file_provenance.state_of(path, look)].append(path)
     return Status(by_state)
 
 

@@ -13,9 +13,9 @@ from .. import io
 from ..errors import ConfigError, MissingFileError, UnknownOptionError, close_names
 from ..serialize import encode
 from ..utils import BaseClass, copytree
-from . import made
+from . import file_provenance
+from .file_provenance import Provenance
 from .folders import moved
-from .made import Provenance
 from .template import Template, template
 from .values import shown, unusable
 
@@ -344,7 +344,7 @@ class BaseFile(Fields, os.PathLike[str]):
         path, actual = self.filepath, self.filepathro
         self.log_info('Loading %s', actual)
         data = io.load(actual, *args, filetype=self.filetype, **kwargs)
-        made.note_read(path, actual)
+        file_provenance.note_read(path, actual)
         return data
 
     save_attrs: Callable[[str], str | None] | None
@@ -371,7 +371,7 @@ class BaseFile(Fields, os.PathLike[str]):
         self._save_attributes(path)
         saved = io.save(path, *args, filetype=self.filetype, **kwargs)
         self.log_info('Saved %s', path)
-        made.note_written(path)
+        file_provenance.note_written(path)
         return saved
 
     def _save_attributes(self, path: str) -> None:
@@ -422,14 +422,14 @@ class BaseFile(Fields, os.PathLike[str]):
 
     def provenance(self) -> Provenance:
         """Return what made the file, from what, and if that still holds."""
-        return made.provenance_of(self.filepath)
+        return file_provenance.provenance_of(self.filepath)
 
     def status(self) -> str:
         """Return ``'missing'``, ``'stale'`` or ``'current'``.
 
         A file is stale when what it was made of, directly or not, has another content now.
         """
-        return made.state_of(self.filepath)
+        return file_provenance.state_of(self.filepath)
 
     # As of paths
 
@@ -513,7 +513,7 @@ class BaseFile(Fields, os.PathLike[str]):
         return self._identity()
 
     def __desipipe_content__(self, app: str) -> str:
-        return made.content_for(self.filepath, app)
+        return file_provenance.content_for(self.filepath, app)
 
     def __repr__(self) -> str:
         members = {

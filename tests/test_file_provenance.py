@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import yaml
 
 from desipipe import FileManager, Queue, TaskManager, provenance, work
 from desipipe.errors import UnknownOptionError
-from desipipe.file_manager import BaseFile, BaseFileEntry, made
+from desipipe.file_manager import BaseFile, BaseFileEntry, file_provenance
 from desipipe.file_manager.history import file_summaries
 from desipipe.view.queue import task_detail
 
@@ -272,11 +273,11 @@ def test_long_chains_and_many_files_are_looked_at_once(tmp_path: Path) -> None:
     known = {}
     for i in range(2001):
         (tmp_path / f'{i}').write_text(f'{i}')
-        known[i] = made.content(f'{tmp_path}/{i}')
+        known[i] = file_provenance.content(f'{tmp_path}/{i}')
     asked: list[str] = []
 
-    class Counting(made.Look):
-        def made_of(self, path: str, content: provenance.Content) -> list[made.Source]:
+    class Counting(file_provenance.Look):
+        def made_of(self, path: str, content: provenance.Content) -> list[file_provenance.Source]:
             asked.append(path)
             i = int(os.path.basename(path))
             return [(f'{tmp_path}/{j}', known[j]) for j in (i - 1, i - 2) if j >= 0 and known[j]]  # type: ignore[misc]
@@ -478,14 +479,14 @@ def test_notes_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         return file
 
     seen: list[str] = []
-    more = made._List.more
+    more = file_provenance._List.more
 
-    def counted(self: made._List, path: str) -> Any:
+    def counted(self: file_provenance._List, path: str) -> Any:
         for line in more(self, path):
             seen.append(line['file'])
             yield line
 
-    monkeypatch.setattr(made._List, 'more', counted)
+    monkeypatch.setattr(file_provenance._List, 'more', counted)
     BaseFile(f'{tmp_path}/raw.txt').save('raw')
     files = [save(i) for i in range(50)]
     assert seen == []
@@ -720,3 +721,9 @@ def test_writers_of_one_host_do_not_mix_lines(tmp_path: Path) -> None:
     found = [json.loads(line) for line in lines.read_text().splitlines() if line]
     assert len(found) == 200
     assert {line['file'] for line in found} == {f'{n}_{i}.txt' for n in range(4) for i in range(50)}
+
+
+def test_pickles_of_the_former_module_load() -> None:
+    origin = file_provenance.Provenance('a', 'missing')
+    former = pickle.dumps(origin, 0).replace(b'.file_provenance', b'.made')
+    assert b'.made' in former and pickle.loads(former) == origin
