@@ -18,7 +18,7 @@ class Finding(NamedTuple):
     """``None``: good to know."""
     words: str
     fix: str = ''
-    """What to type."""
+    """Command to type; may be empty."""
 
 
 def show_findings(findings: list[Finding], as_json: bool) -> int:

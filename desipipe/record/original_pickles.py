@@ -328,14 +328,14 @@ class Deferred:
         The pickle of the task.
     part : str
         ``'result'``, or the name of an argument.
-    words : str
+    text : str
         What is absent, for people.
     """
 
-    def __init__(self, data: bytes, part: str, words: str) -> None:
+    def __init__(self, data: bytes, part: str, text: str) -> None:
         self.data = data
         self.part = part
-        self.words = words
+        self.text = text
 
     def __reduce__(self) -> tuple[Any, ...]:
         return load_deferred, (self.data, self.part)
@@ -344,7 +344,7 @@ class Deferred:
         return f'{self.part} {hashlib.blake2b(self.data, digest_size=16).hexdigest()}'
 
     def __repr__(self) -> str:
-        return f'<{self.words}>'
+        return f'<{self.text}>'
 
 
 def load_deferred(data: bytes, part: str) -> object:
