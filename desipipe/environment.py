@@ -386,7 +386,7 @@ class BaseEnvironment(Configurable, BaseDict):
         sep : str, default='\\n'
             What stands between two lines.
         all : bool, default=True
-            Whether to include the commands.
+            True to include the commands.
 
         Returns
         -------

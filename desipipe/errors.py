@@ -117,7 +117,7 @@ class LaunchError(DesipipeError):
     message : str
         What was refused, and what to type next.
     later : bool, default=False
-        Whether it may accept the same later.
+        True if it may accept the same later.
     """
 
     def __init__(self, message: str, later: bool = False) -> None:

@@ -23,7 +23,7 @@ class Machine(TypedDict):
     pid: int
     """Number of the process."""
     start: int | None
-    """When it began, in clock ticks since boot; with ``pid`` it names one process for ever.
+    """Start, in clock ticks since boot; with ``pid`` it names one process for ever.
 
     None where there is no ``/proc``.
     """

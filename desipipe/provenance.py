@@ -282,7 +282,7 @@ class SavedAttrs(NamedTuple):
     attrs: tuple[str, ...] = SAVED
     """Members of :data:`SAVED_WITH_FILES`."""
     folder: str = ''
-    """Where; by default beside each file."""
+    """Folder; by default beside each file."""
     cwd: str = ''
     """Folder of the call, for ``'cwd'``."""
 
@@ -352,7 +352,7 @@ class Making:
         self.written: dict[str, Content] = {}
         """Files that were saved."""
         self.before: dict[str, int] = {}
-        """How many had been loaded when each of these was saved; not told of one: it is not
+        """Number that had been loaded when each of these was saved; not told of one: it is not
         known.
         """
 

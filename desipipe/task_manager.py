@@ -520,7 +520,7 @@ class TaskApp(AppAttributes, App):
         calls : sequence of dict
             As :meth:`~desipipe.queue.app.App.bind` makes them.
         sync : bool, default=False
-            Whether to be on disk when this returns.
+            True if it is on disk when this returns.
         common : mapping, default=None
             Those of the arguments that are the same in all calls: what is large among them is
             stored once.

@@ -42,9 +42,9 @@ def visible(text: str, lines: bool = True, colours: bool = False) -> str:
     ----------
     text : str
     lines : bool, default=True
-        Whether the text may have tabs and newlines; else these are shown too.
+        True if the text may have tabs and newlines; else these are shown too.
     colours : bool, default=False
-        Whether colours (SGR sequences) stay, but for concealed text. Only for output of a user's
+        True if colours (SGR sequences) stay, but for concealed text. Only for output of a user's
         own tasks.
 
     Returns
@@ -158,7 +158,7 @@ class VisibleText:
         ----------
         data : bytes
         last : bool, default=False
-            Whether nothing follows: what was held back is returned too, and colours end.
+            True if nothing follows: what was held back is returned too, and colours end.
         """
         text = self._held + self._decoder.decode(data, last)
         cut = None if last else _CUT_COLOUR.search(text)

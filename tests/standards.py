@@ -34,6 +34,8 @@ FUNCTIONS = re.compile('_?(heed|obey|settle|bury|judge|stillborn|victim)')
 FIRST_WORDS = re.compile(
     r'(What|Whether|Who|Of|Let|Say|As)\b'
 )  # they only promise a noun or a verb
+QUESTIONS = re.compile(r'(When|Where|How|Why|Which|Whose)\b')  # an attribute is what it holds
+PARAMETER = re.compile(r'^[\w*, ]+ : .*\n +Whether\b', re.MULTILINE)
 LOGGED = ('info', 'warning', 'error', 'exception')
 NO_SENTENCES = ('AttributeError', 'ArgumentTypeError')
 MODULES = {*('live', 'shows', 'reach', 'made', 'find', 'look', 'words', 'printed', 'bits', 'tour')}
@@ -86,8 +88,12 @@ def names(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 
 def docstrings(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """Yield how many docstrings have no first sentence of their own, or promise one only."""
-    count = sum(bool(FIRST_WORDS.match(text)) for text in _attribute_docstrings(tree))
+    """Yield how many docstrings have no first sentence of their own, or promise one only.
+
+    Attributes and parameters are described by noun phrases, booleans by what True means.
+    """
+    texts = list(_attribute_docstrings(tree))
+    count = sum(bool(FIRST_WORDS.match(text) or QUESTIONS.match(text)) for text in texts)
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, Definition)):
             text = ast.get_docstring(node)
@@ -96,6 +102,7 @@ def docstrings(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
                 good = first.endswith('.') and len(first) <= DOCSTRING_LINE
                 good = good and not FIRST_WORDS.match(first)
                 count += not good or bool(rest and rest[0].strip())
+                count += len(PARAMETER.findall(text))
     if count:
         yield '', count
 

@@ -118,6 +118,8 @@ def test_standards_see_what_exceeds_a_bound(tmp_path: Path) -> None:
     body = '\n'.join(f'    x{number} = {number}' for number in range(41))
     (tmp_path / 'made.py').write_text(
         f'"""Two lines\nof summary."""\n\n\ndef long(said):\n{body}\n\n\nMOST = 3\n"""What there is."""\n'
+        'SIZE = 3\n"""How much there is."""\n\n\n'
+        'def ask(size):\n    """Ask.\n\n    size : bool\n        Whether it counts.\n    """\n\n\n'
         "if long: raise ValueError('no capital')\n"
         "if long: raise ValueError(f'{long} is short. Try: long', MOST)\n"
         "logger.info('%s is neither', long)\n"
@@ -129,7 +131,7 @@ def test_standards_see_what_exceeds_a_bound(tmp_path: Path) -> None:
         'classes': {},
         'modules': {},
         'names': {'made.py': 3},
-        'docstrings': {'made.py': 2},
+        'docstrings': {'made.py': 4},
         'messages': {'made.py': 3},
     }
     lists = {
@@ -138,7 +140,7 @@ def test_standards_see_what_exceeds_a_bound(tmp_path: Path) -> None:
     }
     assert standards.defects(figures, lists) == [
         'functions: made.py:long: 42, 41 before',
-        'docstrings: made.py: 2',
+        'docstrings: made.py: 4',
         'messages: made.py: 3',
     ]
     lists = {'exceptions': {'functions': {'made.py:gone': 'why'}}, 'debts': figures}

@@ -92,7 +92,7 @@ class CellText:
     statements: tuple[Statement, ...] = ()
     task: TaskCell | None = None
     error: str = ''
-    """Why its text is not Python; empty if it is, or if it is for something else."""
+    """Reason that its text is not Python; empty if it is, or if it is for something else."""
 
 
 @lru_cache(maxsize=2048)

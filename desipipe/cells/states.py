@@ -45,7 +45,7 @@ class Ran:
     bad: int = 0
     """Tasks that did not succeed, or wait for one that did not."""
     problem: str = ''
-    """Why nothing is known of them; empty if something is."""
+    """Reason that nothing is known of them; empty if something is."""
 
 
 @dataclass(frozen=True, slots=True)

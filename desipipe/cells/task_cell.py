@@ -43,7 +43,7 @@ class TaskCell:
     is_paired: bool = False
     is_skipped: bool = False
     error: str = ''
-    """Why it cannot run; empty if it can."""
+    """Reason that it cannot run; empty if it can."""
 
 
 def read_task_cell(text: str) -> TaskCell:

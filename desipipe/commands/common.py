@@ -171,7 +171,7 @@ def add_queue(
     ----------
     parser : argparse.ArgumentParser
     several : bool, default=False
-        Whether several queues may be named.
+        True if several queues may be named.
     default : QueueDefault, default=QueueDefault.ONLY
         The queue that is meant where none is named.
     """
@@ -257,9 +257,9 @@ def open_all(args: argparse.Namespace, spawn: bool = False, use: bool = False) -
     ----------
     args : argparse.Namespace
     spawn : bool, default=False
-        Whether workers are started for what is added.
+        True if workers are started for what is added.
     use : bool, default=False
-        Whether the queues are to be used: before the first one is, all are found to be of users
+        True if the queues are to be used: before the first one is, all are found to be of users
         who are trusted, and before anything else is said.
 
     Raises

@@ -11,7 +11,7 @@ QUEUE = 'demo'
 """Name of its queue, which is in the folder of the script."""
 
 TASKS = 22
-"""How many tasks it has."""
+"""Number of its tasks."""
 
 SCRIPT = """\
 from desipipe import Queue, TaskManager

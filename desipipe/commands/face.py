@@ -62,7 +62,7 @@ def json_text(value: Any, line: bool = False) -> str:
     ----------
     value : object
     line : bool, default=False
-        Whether it is one line.
+        True if it is one line.
     """
     import orjson
 

@@ -33,7 +33,7 @@ class Column(NamedTuple):
     key: str
     title: str
     form: Callable[[Any], str] = str
-    """How people read it; in a pipe it is as it is."""
+    """Conversion for people; in a pipe it is as it is."""
     right: bool = False
     style: Callable[[Any], str] | None = None
     fit: Fit = Fit.WHOLE

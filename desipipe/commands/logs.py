@@ -37,7 +37,7 @@ class Output:
         Where to. What would act on a terminal is shown; colours stay on a terminal, if the queue is
         the user's own.
     raw : bool, default=False
-        Whether to write the bytes as they are.
+        True to write the bytes as they are.
     """
 
     def __init__(

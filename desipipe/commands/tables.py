@@ -85,9 +85,9 @@ def queue_lines(
     where : str
         ``-q QUEUE`` as one types it.
     bar : bool, default=True
-        Whether to draw one.
+        True to draw a bar.
     advise : bool, default=True
-        Whether to say what to type.
+        True to say what to type.
     width : int, default=0
         Cells of a line. Names are then cut in the middle, and reasons and commands that have no
         place stand on lines of their own. 0: lines of any length.

@@ -25,7 +25,7 @@ class Backoff:
         self.most = most
         self.failures = 0
         self.due = -math.inf
-        """When to try again, on the caller's clock."""
+        """Time of the next try, on the caller's clock."""
         self.failed_at = -math.inf
 
     def fail(self, now: float, began: float = math.inf) -> float | None:

@@ -84,7 +84,7 @@ class ManagerEnd:
         ----------
         why : str
         is_ordered : bool
-            Whether it was told to end, or its time is over: then jobs that run are withdrawn too.
+            True if it was told to end, or its time is over: then jobs that run are withdrawn too.
         """
         state = self._ledger.state
         if state.manager is None or state.manager['w'] != self._name:

@@ -73,7 +73,7 @@ class Messages:
         mid : str, default=''
             The task manager that shows it; by default all do.
         final : bool, default=False
-            Whether its tasks wait until a person does something about it.
+            True if its tasks wait until a person does something about it.
         """
         message, key = Message(text, mid, final), (topic, subject)
         if self._messages.get(key) == message:

@@ -103,7 +103,7 @@ class Listener:
     name : str
         Of the slot.
     remote : bool
-        Whether ranks may come from other machines.
+        True if ranks may come from other machines.
     most : int
         How many may come at once.
     """

@@ -43,7 +43,7 @@ class Division:
     splits : int
         Slots.
     remote : bool
-        Whether ranks may be on other nodes.
+        True if ranks may be on other nodes.
     """
 
     def __init__(

@@ -45,7 +45,7 @@ class MPISlot(SlotProcess):
     ranks : int
         How many to expect.
     remote : bool, default=False
-        Whether they may be on other nodes.
+        True if they may be on other nodes.
     """
 
     ahead = 1

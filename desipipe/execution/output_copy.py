@@ -121,7 +121,7 @@ class SlotCopies:
     streams : iterable of str
         Of ``'out'``, ``'err'``.
     several : bool
-        Whether other slots write to the same files.
+        True if other slots write to the same files.
     limit : int
         Bytes of a task and stream that are copied.
     """

@@ -56,7 +56,7 @@ class Packet(NamedTuple):
     rows: Sequence[int]
     attempts: Sequence[int]
     segment: str
-    """Where the arguments of all of them are."""
+    """Position of the arguments of all of them."""
     offsets: Sequence[int]
     lengths: Sequence[int]
     tids: Sequence[bytes]

@@ -52,7 +52,7 @@ class Use(NamedTuple):
     at: int
     """Offset in the text."""
     level: int
-    """How many substitutions it stands in."""
+    """Number of substitutions around it."""
 
 
 class Word:

@@ -706,7 +706,7 @@ class CommandFailed(DesipipeError):
     status : int
         Exit status; that of a signal is negative.
     oom : bool, default=False
-        Whether the kernel killed something for want of memory meanwhile.
+        True if the kernel killed something for want of memory meanwhile.
     """
 
     def __init__(self, status: int, oom: bool = False) -> None:

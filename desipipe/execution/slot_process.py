@@ -46,7 +46,7 @@ class SlotProcess(abc.ABC):
     name : str
         Of the slot: worker's name and a number.
     trusts : callable
-        Whether payloads of a user (by id) may be loaded.
+        Gives True if payloads of a user (by id) may be loaded.
     limit : int
         Bytes of each output stream to keep of a task.
     """

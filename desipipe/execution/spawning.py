@@ -58,7 +58,7 @@ def spawn(
     max_workers : int, default=None
         The most tasks at once for each task manager, whatever its scheduler says.
     spawn : bool, default=False
-        Whether to do it in a detached process, and to return at once.
+        True to do it in a detached process, and to return at once.
     linger : float, default=None
         Seconds to stay when nothing is left: by default 0, and for a detached process what the
         configuration says.

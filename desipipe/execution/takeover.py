@@ -48,7 +48,7 @@ class Takeover:
     lease_s : float
         Seconds without a sign of life after which another one is dead.
     is_limited : bool
-        Whether this one has a limit of its own for the number of tasks at once.
+        True if this one has a limit of its own for the number of tasks at once.
     """
 
     def __init__(

@@ -198,7 +198,7 @@ class FileEntryCollection(BaseClass):
         Parameters
         ----------
         return_entry : bool, default=False
-            Whether to return what is selected of them, too.
+            True to return what is selected of them, too.
 
         Returns
         -------
@@ -230,7 +230,7 @@ class FileEntryCollection(BaseClass):
             Words that the description must hold, in any order, in capitals or not; of several
             texts, the words of one of them.
         empty_error : bool, default=False
-            Whether it is an error if nothing is left.
+            True to raise an error if nothing is left.
         ignore : bool, str, list, default=False
             ``True``: entries that do not have some of the options are kept as if these were not
             asked for. Names: the same, and these options are not asked for of any entry.
@@ -268,7 +268,7 @@ class FileEntryCollection(BaseClass):
         id, filetype, keywords, ignore, **options
             As of `select`.
         check_exists : bool, default=False
-            Whether it must be there.
+            True if the file must exist.
         raise_error : bool, default=True
             If ``False``, ``None`` is returned where there would be an error.
 
@@ -618,7 +618,7 @@ class FileEntryCollection(BaseClass):
         fn : str, PathLike
             A YAML file; it is replaced as a whole.
         replace_environ : bool, default=False
-            Whether to write the values of ``${NAME}`` instead of the names.
+            True to write the values of ``${NAME}`` instead of the names.
 
         Raises
         ------

@@ -349,7 +349,7 @@ class BaseFileEntry(Fields):
             ``True``: options that the entry does not have are passed over. Names: the same, and
             these options are passed over, too.
         check_exists : bool, default=False
-            Whether all files must be there.
+            True if all files must exist.
         raise_error : bool, default=True
             If ``False``, ``None`` is returned where there would be an error.
         **options
@@ -448,7 +448,7 @@ class BaseFileEntry(Fields):
         include, exclude : str, list, default=None
             Names of options to go through, or to leave out.
         return_foptions : bool, default=False
-            Whether to return pairs: options, and what stands for them in the path.
+            True to return pairs: options, and what stands for them in the path.
 
         Returns
         -------

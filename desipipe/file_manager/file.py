@@ -348,9 +348,9 @@ class BaseFile(Fields, os.PathLike[str]):
         return data
 
     save_attrs: Callable[[str], str | None] | None
-    """Where it is set: called with a temporary folder before the file is saved; what it writes
-    there is moved beside the file, or
-    into the folder that it returns."""
+    """Function, where it is set: called with a temporary folder before the file is saved; what it
+    writes there is moved beside the file, or into the folder that it returns.
+    """
 
     def save(self, *args: Any, **kwargs: Any) -> Any:
         """Write the file, whole or not at all; see :func:`desipipe.io.save`.

@@ -612,7 +612,7 @@ class Provenance:
     queue: str = ''
     """Folder of the queue."""
     time: float = 0.0
-    """When it was saved, seconds since the epoch."""
+    """Time at which it was saved, seconds since the epoch."""
     user: str = ''
     host: str = ''
     content: Content | None = None
@@ -620,7 +620,7 @@ class Provenance:
     code: str = ''
     """Identity of the app version."""
     script: str = ''
-    """Where the app's source is kept."""
+    """Name under which the app's source is kept."""
     versions: dict[str, str] = field(default_factory=dict)
     """See :func:`desipipe.provenance.snapshot`."""
     inputs: tuple[Input, ...] = ()

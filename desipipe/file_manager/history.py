@@ -30,8 +30,8 @@ class Attempt(NamedTuple):
     read: dict[str, Content]
     written: dict[str, Content]
     before: dict[str, int]
-    """How many of those that it read each of these was made of: the first so many; all, if it is
-    not said.
+    """Number of those that it read which each of these was made of: the first so many; all, if
+    it is not said.
     """
 
 

@@ -183,7 +183,7 @@ def in_options(values: Any, options: Any, return_index: bool = False) -> Any:
     options : list, range or Ellipsis
         Those of the option.
     return_index : bool, default=False
-        Whether to return their positions too (``...`` if any value will do).
+        True to return their positions too (``...`` if any value will do).
 
     Returns
     -------
@@ -272,7 +272,7 @@ def common_options(
     ----------
     list_options : list of dict
     intersection : bool, default=True
-        Whether to keep only the options, and the values, that all have; else all.
+        True to keep only the options, and the values, that all have; else all.
 
     Returns
     -------

@@ -65,7 +65,7 @@ class Display(ABC):
         self.queue = queue
         self.id = f'desipipe-{uuid.uuid4().hex}'
         self.publisher, self.live = shell_publisher()
-        """Where to publish, kept as a cell with ``%%capture`` puts another one there; and
+        """Place to publish at, kept as a cell with ``%%capture`` puts another one there; and
         whether what was displayed can be replaced.
         """
         cell, self.run = current_cell()
@@ -78,9 +78,9 @@ class Display(ABC):
         self.dirty = True
         """True if there may be something new."""
         self.due = 0.0
-        """When it may be updated next, on the monotonic clock."""
+        """Time of its next update at the earliest, on the monotonic clock."""
         self.again = math.inf
-        """When to look again though nothing happened."""
+        """Time of the next look, though nothing happened."""
 
     @abstractmethod
     def update(self, view: View) -> tuple[int, bool]:

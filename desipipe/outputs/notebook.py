@@ -138,7 +138,7 @@ def split(out: str, err: str, moves: bool = True) -> list[Output]:
     out, err : str
         What was captured of its stdout and stderr, or what there is so far.
     moves : bool, default=True
-        Whether to apply what moves a terminal's cursor.
+        True to apply what moves a terminal's cursor.
 
     Returns
     -------

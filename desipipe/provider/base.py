@@ -226,7 +226,7 @@ class BaseProvider(Configurable, OriginalInterface):
         jobs : iterable of Job
             Jobs that had not ended when they were last heard of.
         look : bool, default=False
-            Whether there may be others of that name.
+            True if there may be others of that name.
         submissions : mapping, default=None
             Slots of submissions of which nobody knows whether the batch system took them, by their
             names.
@@ -321,9 +321,9 @@ class BaseProvider(Configurable, OriginalInterface):
         Parameters
         ----------
         first : bool
-            Whether it was the first of its slot: then it had about all the time there is.
+            True if it was the first of its slot: then it had about all the time there is.
         again : bool, default=False
-            Whether the mode is ``'retry_at_timeout'``.
+            True if the mode is ``'retry_at_timeout'``.
 
         Returns
         -------

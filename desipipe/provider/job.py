@@ -19,7 +19,7 @@ class Job:
     state: Literal['pending', 'running', 'ended']
     """State: waiting for a machine, running, or ended."""
     reason: str = ''
-    """Why it waits, or how it ended, in words."""
+    """Reason that it waits, or end, in words."""
     exitcode: int | None = None
     """Exit status of its process, negative for the signal that killed it; None while there is
     none.
@@ -29,7 +29,7 @@ class Job:
     fate: str = ''
     """Fate, one of :data:`FATES`; empty until it has ended, or if its exit status says all."""
     ends: float | None = None
-    """When it reaches its time limit, in seconds since the epoch; None if never, or unknown."""
+    """Time of its time limit, in seconds since the epoch; None if it has none, or it is unknown."""
     cluster: str = ''
     """Name of the cluster it was submitted to, where there are several; empty for the one of
     this machine.

@@ -118,7 +118,7 @@ class SlurmProvider(BaseProvider):
         Signal that Slurm sends to workers, and how many seconds before the time limit. From then on
         nothing begins that may take longer, and running tasks are told by SIGUSR1.
     killed_at_timeout : bool, default=None
-        Whether what runs at the time limit is KILLED (True) or begins again in another job (False).
+        True if what runs at the time limit is KILLED, False if it begins again in another job.
         None: KILLED if it was the first of its slot, as more time than that it will not get.
     stop_after : int, default=None
         Number of tasks after which a slot ends.

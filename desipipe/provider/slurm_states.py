@@ -88,10 +88,10 @@ class Row(NamedTuple):
     state: str
     """Long name, in capitals, without ``by 1000`` or ``+``."""
     reason: str = ''
-    """Why it waits, or why it ended, in Slurm's word."""
+    """Reason that it waits or ended, in Slurm's word."""
     node: str = ''
     ends: float | None = None
-    """When it ends or ended, seconds since the epoch; None where Slurm does not know."""
+    """Time of its end, seconds since the epoch; None where Slurm does not know."""
     name: str = ''
     exitcode: int | None = None
     """Exit status, negative for a signal."""
@@ -320,7 +320,7 @@ def fate(row: Row, began: bool = True) -> tuple[str, str]:
     row : Row
         In one of the states :data:`ENDED`.
     began : bool, default=True
-        Whether a worker of it ever said that it began.
+        True if a worker of it ever said that it began.
 
     Returns
     -------

@@ -24,7 +24,7 @@ def clear(ledger: Ledger, carry: bool) -> None:
     ----------
     ledger : Ledger
     carry : bool
-        Whether workers, the manager and jobs that live go on in the new generation. What runs then
+        True if workers, the manager and jobs that live go on in the new generation. What runs then
         ends by itself; its result is dropped, or taken if the same task is added again. As long as
         any of them lives, numbers of rows and groups are not given again.
     """

@@ -123,7 +123,7 @@ class RowIndex(MutableMapping[bytes, int]):
         self._keys = array('Q')
         self._rows = array('I')
         self._starts = array('I', bytes(4 * ((1 << 16) + 1)))
-        """Where the keys of each first 16 bits begin."""
+        """Positions where the keys of each first 16 bits begin."""
         self._n_gone = 0
         self._recent: dict[bytes, int] = dict(rows)
         self._sort()

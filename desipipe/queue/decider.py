@@ -250,7 +250,7 @@ class Decider(TaskAdder):
             Given the state, returns names of workers.
         how : StopLevel
         manager : bool
-            Whether to ask the manager too.
+            True to ask the manager too.
 
         Returns
         -------

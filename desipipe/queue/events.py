@@ -197,7 +197,7 @@ class Group(NamedTuple):
     timeout: float | None = None
     """Seconds that one attempt may take."""
     retries: int = 0
-    """How often a failed attempt is followed by another."""
+    """Number of times that a failed attempt is followed by another."""
     retry_on: tuple[str, ...] = ()
     """Exception names and states that are retried; empty: all."""
     priority: int = 0

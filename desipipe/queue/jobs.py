@@ -19,7 +19,7 @@ class Withdrawn(NamedTuple):
     jobids: list[str]
     """Identities of the jobs that were cancelled."""
     errors: list[str]
-    """Why others were not, one message a task manager."""
+    """Reasons that others were not, one message a task manager."""
 
 
 def jobs_name(queue: str, identity: str, mid: str) -> str:

@@ -220,7 +220,7 @@ class Ledger(Decider):
             The caller's own name, if it is a worker. Then workers in jobs of a batch system are
             left to the manager, if there is one: it knows more of them.
         leave : callable, default=None
-            Whether to leave a worker that is dead (by name) for now, as someone may say why.
+            Gives True to leave a worker that is dead (by name) for now, as someone may say why.
 
         Returns
         -------

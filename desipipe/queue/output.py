@@ -184,7 +184,7 @@ class Written(NamedTuple):
     """
 
     attempt: int
-    """Whose output it is; 0 if none is known."""
+    """Number of the attempt that printed it; 0 if none is known."""
     part: str
     """Tells texts apart of which one is not the beginning of the other."""
     out: bytes

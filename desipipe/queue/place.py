@@ -33,7 +33,7 @@ class Place(NamedTuple):
     cell: str = ''
     """Identity of the notebook's cell, where the front end tells it."""
     run: str = ''
-    """Which execution of the cell, or of the script, this is."""
+    """Number of this execution of the cell, or of the script."""
     alone: bool = False
     """True where a new definition takes the place of an old one although cells have no
     identities: in a terminal.

@@ -40,7 +40,7 @@ class Worker:
         self.kind = ''
         """Fate of its job, where it was known when it ended."""
         self.stop: str | None = None
-        """How it was asked to end."""
+        """Way it was asked to end."""
         self.rows: dict[int, None] = {}
         """Rows that it has claimed, in this order: the first are in its slots, the others run next.
         """

@@ -63,7 +63,7 @@ class Queue(BaseClass):
         ``True``: it must be new; ``False``: it must exist; ``None``: it is created when it does not
         exist.
     spawn : bool, default=False
-        Whether to start a detached manager process with the first task.
+        True to start a detached manager process with the first task.
     config : Config, default=None
     group : str, default=None
         Name of a group that shares the queue, which is made for it; one that exists must be shared
@@ -257,7 +257,7 @@ class Queue(BaseClass):
         Parameters
         ----------
         spawn : bool, default=None
-            Whether to start a manager; by default as the queue was opened.
+            True to start a manager; by default as the queue was opened.
         """
         self.ledger.pause(False)
         if self.spawn if spawn is None else spawn:
@@ -497,7 +497,7 @@ class Queue(BaseClass):
         jobid, mid : str or iterable of str, default=None
             Only workers of these jobs, of these task managers.
         manager : bool, default=None
-            Whether the manager ends too; by default when all workers do.
+            True if the manager ends too; by default when all workers do.
         provider : str, BaseProvider, default=None
             Only workers of providers of this name.
 
@@ -567,7 +567,7 @@ class Queue(BaseClass):
         Parameters
         ----------
         kill : bool, default=True
-            Whether to end the workers and the manager first. If not, they go on with what is added
+            True to end the workers and the manager first. If not, they go on with what is added
             from now on, and tasks that run end by themselves: their results are dropped, or taken
             if the same task is added again.
         """
@@ -588,7 +588,7 @@ class Queue(BaseClass):
         Parameters
         ----------
         kill : bool, default=True
-            Whether to end the workers and the manager first. If not, tasks that run end by
+            True to end the workers and the manager first. If not, tasks that run end by
             themselves, and their workers end then.
         """
         if not os.path.isdir(self.folder):

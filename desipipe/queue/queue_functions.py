@@ -154,7 +154,7 @@ def retry(
     state : str or iterable of str, default='KILLED'
         Of the tasks; those of ``tid=`` run again whatever state they ended in.
     spawn : bool, default=False
-        Whether to start detached managers.
+        True to start detached managers.
     **kwargs
         As for :meth:`Queue.retry`.
 

@@ -44,7 +44,7 @@ class QueueReader:
     sync_interval : float or None, default=0.2
         As for :class:`~desipipe.store.journal.Journal`.
     trusts : callable, default=None
-        Whether a user (by id) is trusted: whether what they wrote may be loaded. By default as
+        Gives True if a user (by id) is trusted: what they wrote may be loaded. By default as
         configured.
     name : str, default=None
         This process's name as a writer.

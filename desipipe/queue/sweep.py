@@ -93,7 +93,7 @@ def sweep_calls(
     pair : bool
         Pair all ranges instead.
     cell : bool, default=False
-        Whether the sweep is that of a cell, where each value must be a range.
+        True if the sweep is that of a cell, where each value must be a range.
 
     Returns
     -------

@@ -48,7 +48,7 @@ class TaskAdder(PayloadWriter):
         managers : dict
             Task managers by identity.
         sync : bool, default=False
-            Whether to be on disk when this returns.
+            True if it is on disk when this returns.
         uses : sequence of Use, default=()
             Where the app versions are used: other code that was used there before is superseded.
         reused : sequence of bytes, default=()

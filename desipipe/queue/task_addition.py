@@ -99,7 +99,7 @@ class TaskAddition:
     ----------
     ledger : Ledger
     replace : bool
-        Whether those that ended run again.
+        True if those that ended run again.
     task_manager : TaskManager, default=None
         Whose workers run them; by default that of their app.
     """

@@ -92,8 +92,8 @@ class TaskColumns(ProcessFold):
         """
         self.draining: dict[bytes, Draining] = {}
         self.lost_rows = 0
-        """How many tasks are known by their numbers only, since the lines that added them were
-        lost.
+        """Number of tasks that are known by their numbers only, since the lines that added them
+        were lost.
         """
         self.lost_ends: dict[int, list[int]] = {}
         """Rows whose attempts ended in lines that were lost, by the offset of the event by which
@@ -110,7 +110,7 @@ class TaskColumns(ProcessFold):
         self.stale = 0
         self.retried = 0
         self.assigned = 0
-        """How often tasks were given to other groups."""
+        """Number of times that tasks were given to other groups."""
 
     def segment_number(self, name: str) -> int:
         """The number by which columns refer to the segment ``name``."""

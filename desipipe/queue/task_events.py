@@ -83,7 +83,7 @@ class AddEvent(TypedDict):
     """Identities one after the other, hexadecimal."""
     seg: str
     off: int | list[int]
-    """Where the arguments are; one number where they follow each other without a gap."""
+    """Positions of the arguments; one number where they follow each other without a gap."""
     len: list[int]
     t: float
     req: NotRequired[Sequence[tuple[int, list[int]]]]
@@ -162,7 +162,7 @@ class EndEvent(TypedDict):
     n: list[int]
     t: float
     t0: float
-    """When the first of them did."""
+    """Time at which the first of them did."""
     b: list[int]
     """Microseconds after ``t0`` at which each did."""
     d: list[int]

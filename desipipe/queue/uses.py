@@ -33,7 +33,7 @@ class Use(NamedTuple):
 
 
 _seen: dict[tuple[str, str, str], Place] = {}
-"""Where this process used app versions last, by queue, place and version."""
+"""Place where this process used app versions last, by queue, place and version."""
 
 
 def make_use(

@@ -47,7 +47,7 @@ class Check:
     details: list[str] = field(default_factory=list)
     """Differences, item by item, as far as they are named."""
     more: int = 0
-    """How many are not named."""
+    """Number of those not named."""
     scope: str = OF_RECORD
     """Kind of what cannot be checked: ``'record'``, ``'option'`` or ``'never'``."""
 
@@ -68,7 +68,7 @@ class Check:
         Parameters
         ----------
         strict : bool, default=False
-            Whether what was not asked for counts, too.
+            True if what was not asked for counts, too.
         """
         return self.status == UNCHECKED and (
             self.scope == OF_RECORD or (strict and self.scope == BY_OPTION)
@@ -112,7 +112,7 @@ def exit_status(checks: Sequence[Check], strict: bool = False) -> int:
     ----------
     checks : sequence of Check
     strict : bool, default=False
-        Whether all that was not checked counts as a difference: also what was not asked for, but
+        True if all that was not checked counts as a difference: also what was not asked for, but
         not what no record can show.
 
     Returns

@@ -14,7 +14,7 @@ from .pieces import VERSION
 Dict = dict[str, Any]
 
 KEY = 'desipipe_record'
-"""Where a notebook's metadata hold the record."""
+"""Key of the record in a notebook's metadata."""
 ADDED = 'desipipe-record'
 """Tag of the cells that a record adds."""
 RECORD = 'pipeline.record.ipynb'

@@ -58,7 +58,7 @@ def make_queues(
     name : str, default=None
         What to call the queue; by default as it was. Of several, each gets its own name after it.
     results : bool, default=False
-        Whether to take the results; else everything is to be computed anew.
+        True to take the results; else everything is to be computed anew.
 
     Yields
     ------
@@ -132,7 +132,7 @@ def fill(
     payload : callable
         Gives the bytes of a digest.
     results : bool, default=True
-        Whether those that succeeded have their results.
+        True if those that succeeded have their results.
     again : collection of int, default=None
         Places of tasks that are to be computed in any case; the others then need nothing, as they
         are only there to be needed.

@@ -87,9 +87,9 @@ def read_queue(
     node : callable, default=None
         For cells of notebooks, see :data:`Node`.
     payloads : bool, default=False
-        Whether to keep the bytes of code, arguments, results and outputs, too.
+        True to keep the bytes of code, arguments, results and outputs, too.
     closed : bool, default=True
-        Whether what the tasks need is read, too.
+        True if what the tasks need is read, too.
 
     Returns
     -------

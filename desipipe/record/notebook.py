@@ -77,9 +77,9 @@ def make_record(  # noqa: C901
     node : callable, default=None
         See :data:`~desipipe.record.model.Node`.
     payloads : bool, default=False
-        Whether to keep the bytes of code, arguments, results and outputs, too.
+        True to keep the bytes of code, arguments, results and outputs, too.
     every : bool, default=False
-        Whether to record all tasks of the queues, also those that are no cell's or superseded.
+        True to record all tasks of the queues, also those that are no cell's or superseded.
     open_queue : callable, default=None
         Opens a queue by its folder.
 

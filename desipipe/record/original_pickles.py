@@ -81,7 +81,7 @@ class _Reader(pickle.Unpickler):
         self._future = future
         self._foreign = foreign
         self.absent: dict[str, str] = {}
-        """Why it is absent, by the name of each class that is."""
+        """Reason that it is absent, by the name of each class that is."""
 
     def persistent_load(self, pid: Any) -> Any:
         """See :meth:`pickle.Unpickler.persistent_load`."""
@@ -171,7 +171,7 @@ class Content(NamedTuple):
 
     task: Stored
     problem: str
-    """Why its own objects could not be loaded; empty if they were."""
+    """Reason that its own objects could not be loaded; empty if they were."""
 
 
 def read_task(data: bytes, future: Callable[[str], object]) -> Content:

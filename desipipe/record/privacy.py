@@ -50,7 +50,7 @@ class Privacy:
         self.root = os.path.abspath(root)
         self.keep = frozenset(keep)
         self.left: Counter[str] = Counter()
-        """How often something of a kind was left out."""
+        """Number of times that something of a kind was left out."""
         self.notes: dict[str, None] = {}
         """Notes for the user, each once."""
         self._root = self.root.rstrip('/') + '/'

@@ -53,7 +53,7 @@ def rerun(
     rtol, atol : float
         Tolerances for floating-point numbers; ``rtol=None``: they must be equal to the last bit.
     trust : bool, default=False
-        Whether code that the record brings along may run.
+        True if code that the record brings along may run.
 
     Returns
     -------

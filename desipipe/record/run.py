@@ -70,7 +70,7 @@ def run_notebook(
     output : str, default=None
         Where to write; by default ``NAME.out.ipynb`` beside it, or, to resume, the notebook itself.
     resume : bool, default=False
-        Whether to go on with a notebook that was written here: its parameters are taken, and tasks
+        True to go on with a notebook that was written here: its parameters are taken, and tasks
         that did not succeed are retried. All cells are executed: what is done is taken from the
         queue.
     timeout : float, default=None

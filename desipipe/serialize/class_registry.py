@@ -38,7 +38,7 @@ class ClassRecord:
     cls : type
     key : str
     is_made : bool
-        Whether it was made here from a payload; otherwise it is this program's own.
+        True if it was made here from a payload; otherwise it is this program's own.
     memory : object
         What tells whether the key of a class of this program's own still holds.
     """

@@ -283,7 +283,7 @@ class Anatomy(NamedTuple):
     digest: bytes
     """Digest, as in :class:`Code`."""
     root: bytes
-    """How the function itself is referred to."""
+    """Reference to the function itself."""
     parts: dict[str, str]
     """Parts, as in :class:`Code`."""
     pieces: dict[str, list[bytes]]

@@ -120,7 +120,7 @@ class Pickler(pickle.Pickler):
     buffer_callback : callable, default=None
         See :class:`pickle.Pickler`.
     references : bool, default=False
-        Whether references to tasks are replaced by their identity (see :func:`~.plain.reference`)
+        True if references to tasks are replaced by their identity (see :func:`~.plain.reference`)
         and collected in ``tids``.
     statics : mapping, default=None
         Modules that functions import when they run, where the caller has read them already.

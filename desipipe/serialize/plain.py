@@ -115,7 +115,7 @@ def plain_text(value: Any, references: bool = True, depth: int = _DEPTH) -> str:
     ----------
     value : object
     references : bool, default=True
-        Whether references to tasks are plain too.
+        True if references to tasks are plain too.
     depth : int
         How many levels of containers to enter.
 

@@ -49,9 +49,9 @@ def tree(node: ast.AST, decorators: bool = True, defaults: bool = True) -> bytes
     ----------
     node : ast.AST
     decorators : bool, default=True
-        Whether the decorators of ``node`` itself count.
+        True if the decorators of ``node`` itself count.
     defaults : bool, default=True
-        Whether the default values of the arguments of ``node`` itself count.
+        True if the default values of the arguments of ``node`` itself count.
 
     Returns
     -------

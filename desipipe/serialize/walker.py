@@ -99,9 +99,9 @@ class Walker:
     name : str, default=''
         How errors call what is walked; empty for a task's function.
     references : bool, default=True
-        Whether references to tasks may be there; in what functions use they never may.
+        True if references to tasks may be there; in what functions use they never may.
     alone : bool, default=False
-        Whether this walker only compares: it takes no pains to find equal copies of functions.
+        True if this walker only compares: it takes no pains to find equal copies of functions.
     """
 
     def __init__(self, name: str = '', references: bool = True, alone: bool = False) -> None:

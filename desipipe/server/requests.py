@@ -94,9 +94,9 @@ class TasksRequest(QueueRequest):
     rows: NotRequired[Rows]
     first: NotRequired[First]
     offset: NotRequired[Annotated[int, {'minimum': 0, 'maximum': 1_000_000_000, 'default': 0}]]
-    """How many to pass over"""
+    """Number to pass over"""
     limit: NotRequired[Annotated[int, {'minimum': 1, 'maximum': TASKS_MAX, 'default': 100}]]
-    """How many at most"""
+    """Number at most"""
 
 
 class TaskRequest(QueueRequest):
@@ -121,7 +121,7 @@ class DisplayRequest(TaskRequest):
     """One of the displays of a task."""
 
     number: NotRequired[Annotated[int, {'minimum': 0, 'maximum': 100_000, 'default': 0}]]
-    """Which one, from 0"""
+    """Index, from 0"""
 
 
 class CellRequest(QueueRequest):

@@ -77,7 +77,7 @@ class StateKeeper:
             Compare everything; else only what a short task is most likely to change, since a
             comparison takes as long as such a task.
         wrote : bool, default=True
-            Whether the task wrote something, which may have been a warning.
+            True if the task wrote something, which may have been a warning.
         """
         if thorough or 'matplotlib' in self._own or not self._looks_same():
             self._restore_all()

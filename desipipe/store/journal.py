@@ -182,22 +182,22 @@ class Unplaced(NamedTuple):
     """The bytes that do not count since the last line that does."""
 
     offset: int
-    """Where that line ended, in the file."""
+    """End of that line, in the file."""
     end: int
-    """Where it ended, in the places that lines name; they differ behind bytes that were inserted
+    """Its end, in the places that lines name; they differ behind bytes that were inserted
     or removed.
     """
     damaged: bool
     """True if some of it is damaged; else it is late."""
     late_end: int
-    """Where the last late line would have ended, or -1."""
+    """Position where the last late line would have ended, or -1."""
 
 
 class Piece(NamedTuple):
     """A part of a damaged line."""
 
     offset: int
-    """Where it begins in the file."""
+    """Its beginning in the file."""
     data: bytes
     event: Event | None
     """``None`` where it is not whole."""
@@ -559,7 +559,7 @@ class Journal:
         Returns
         -------
         change : bool
-            Whether there was anything.
+            True if there were new events.
 
         Raises
         ------
@@ -884,7 +884,7 @@ class Journal:
             none. It may be called again when the lock was lost meanwhile, and must change nothing
             itself.
         sync : bool, default=False
-            Whether to be on disk when this returns, instead of within the sync interval.
+            True if it is on disk when this returns, instead of within the sync interval.
 
         Raises
         ------

@@ -53,7 +53,7 @@ class Lease:
     name : str
         The worker's name, or ``'manager'``.
     shared : bool
-        Whether other hosts look: then each beat is flushed.
+        True if other hosts look: then each beat is flushed.
     """
 
     def __init__(self, folder: str, name: str, shared: bool, **info: object) -> None:

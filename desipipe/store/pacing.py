@@ -23,7 +23,7 @@ def exchange_spacing_s(n_workers: int, shared: bool) -> float:
     n_workers : int
         Number of workers of the queue that live.
     shared : bool
-        Whether the filesystem is one of several hosts.
+        True if the filesystem is one of several hosts.
     """
     return _spacing(n_workers, shared, EXCHANGE_OPERATIONS, _EXCHANGE_SHARE)
 

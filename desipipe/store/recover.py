@@ -18,10 +18,10 @@ class Kept(NamedTuple):
     """A line that counts."""
 
     at: int
-    """Where its writer put it."""
+    """Position at which its writer put it."""
     end: int
     offset: int
-    """Where it stands."""
+    """Position at which it stands."""
     event: Event
     damaged: int
     """Bytes of damage between the line before it and this one."""

@@ -44,7 +44,7 @@ class Watcher:
     folder : str
         The queue's folder; a change of any file directly in it wakes.
     shared : bool
-        Whether other hosts may write too: their changes raise no event here, so that looking now
+        True if other hosts may write too: their changes raise no event here, so that looking now
         and then is needed.
     """
 
@@ -83,7 +83,7 @@ class Watcher:
         Returns
         -------
         woken : bool
-            Whether a change of this host woke us.
+            True if a change of this host woke us.
         """
         seconds = self.interval if timeout is None else max(0.0, min(self.interval, timeout))
         if self._fd < 0:

@@ -57,7 +57,7 @@ def bundle(summary: CellView, table: bool = False) -> Mime:
     summary : CellView
         Of :func:`~desipipe.view.cell.cell_summary`.
     table : bool, default=False
-        Whether to add a table of the counts, where nothing is live.
+        True to add a table of the counts, where nothing is live.
 
     Returns
     -------

@@ -501,11 +501,11 @@ def cell_summary(
     title : str, default=''
         The cell's name.
     cached : bool, default=False
-        Whether all results were there already when the cell was run.
+        True if all results were there already when the cell was run.
     observer : Observer, default=None
         See :func:`~desipipe.view.queue.is_alive`.
     outputs : bool, default=True
-        Whether to tell what the tasks printed and drew.
+        True to tell what the tasks printed and drew.
     limit : int, default=1000000
         Bytes of outputs, at most.
 

@@ -148,10 +148,10 @@ class JobView(TypedDict):
     slots: Count
     state: JobState
     reason: str
-    """Why it waits, in the batch system's own word."""
+    """Reason that it waits, in the batch system's own word."""
     node: str
     ends: float | None
-    """When it reaches its time limit."""
+    """Time at which it reaches its time limit."""
     workers: list[str]
     """Names of the workers in it."""
     running: Count
@@ -175,7 +175,7 @@ class JobGroup(TypedDict):
     running: Count
     """Number of tasks in their slots."""
     ends: list[float] | None
-    """When the first and when the last of them reaches its time limit."""
+    """Times at which the first and the last of them reach their time limit."""
 
 
 class DamageView(TypedDict):
@@ -213,7 +213,7 @@ class QueueFacts(OwnershipView):
     name: str
     folder: str
     time: float
-    """When this was so."""
+    """Time at which this was so."""
     state: Literal['PAUSED', 'ACTIVE']
     condition: Condition
     total: Count
@@ -262,7 +262,7 @@ class UnreadableQueue(TypedDict):
     folder: str
     condition: Literal['unreadable']
     error: str
-    """Why."""
+    """Reason that it cannot be read."""
 
 
 class QueueSummary(QueueFacts):
@@ -300,7 +300,7 @@ class TaskSummary(RelativeView):
     mid: str
     """Identity of its task manager."""
     attempt: Count
-    """How often it began."""
+    """Number of times that it began."""
     worker: str
     host: str
     job: str
@@ -310,11 +310,11 @@ class TaskSummary(RelativeView):
     memory: int | None
     """The most resident memory of its process, in bytes."""
     cause: str
-    """Why it did not succeed."""
+    """Reason that it did not succeed."""
     user: NotRequired[str]
     """User who added it, in a queue that a group shares."""
     ran_by: NotRequired[str]
-    """Whose worker ran it, in a queue that a group shares."""
+    """User whose worker ran it, in a queue that a group shares."""
 
 
 class TaskRow(TaskSummary):
@@ -341,7 +341,7 @@ class AttemptView(TypedDict):
     worker: str
     host: str
     user: NotRequired[str]
-    """Whose worker ran it, in a queue that a group shares."""
+    """User whose worker ran it, in a queue that a group shares."""
     job: str
     began: float | None
     duration: float | None
@@ -430,7 +430,7 @@ class TaskView(TaskDetail, BesideView):
     preview: str
     """Its result in few words; empty where that can't be told."""
     path: str | None
-    """How the server shows its folder; None: not at all."""
+    """Path by which the server shows its folder; None: not at all."""
     line: int | None
     """The line of its code that failed, from 1 on."""
 
@@ -452,7 +452,7 @@ class DurationsView(TypedDict):
 
     name: str
     ran_by: NotRequired[str]
-    """Whose workers ran them, in a queue that a group shares."""
+    """Users whose workers ran them, in a queue that a group shares."""
     n: Count
     mean: float
     median: float
@@ -469,7 +469,7 @@ class OutputPiece(TypedDict):
 
     text: str
     offset: Count
-    """Where the next piece begins."""
+    """Position where the next piece begins."""
     part: str
     """Names the text that the offset is in: live or kept, of which attempt."""
     fresh: bool
@@ -479,7 +479,7 @@ class OutputPiece(TypedDict):
     over: bool
     """True if nothing will be added."""
     attempt: Count
-    """Whose output it is; 0 if none has begun."""
+    """Number of the attempt that printed it; 0 if none has begun."""
 
 
 class DisplayView(TypedDict):
@@ -567,7 +567,7 @@ class CellTimes(TypedDict):
     began: float | None
     ended: float | None
     computed: float | None
-    """When the last task ended."""
+    """Time at which the last task ended."""
 
 
 class CellView(CellTimes):
@@ -609,7 +609,7 @@ class CellView(CellTimes):
     gone: str
     """Fate of the tasks where they no longer exist; or empty."""
     refused: str
-    """Why no worker comes before someone does something about it; or empty."""
+    """Reason that no worker comes before someone does something about it; or empty."""
     untrusted: str
     """Name of the owner of the queue if they are not trusted; else empty."""
     advice: list[list[str]]
@@ -727,7 +727,7 @@ class AttemptInterval(TaskLabel):
     """None: it runs."""
     state: TaskState
     level: Count
-    """Which of the attempts at once; below the height of the lane."""
+    """Index among the attempts at once; below the height of the lane."""
 
 
 class CountedInterval(TypedDict):
@@ -738,7 +738,7 @@ class CountedInterval(TypedDict):
     count: Count
     counts: Counts
     busy: float
-    """How many ran at once, on average."""
+    """Average number that ran at once."""
 
 
 class LaneView(TypedDict):
@@ -749,7 +749,7 @@ class LaneView(TypedDict):
     job: str
     slots: Count
     height: Count
-    """How many ran at once."""
+    """Number that ran at once."""
     intervals: list[AttemptInterval] | list[CountedInterval]
 
 

@@ -31,7 +31,7 @@ class SlotPayloads:
     name : str
         For the slot's segment.
     trusts : callable
-        Whether payloads of a user (by id) may be loaded.
+        Gives True if payloads of a user (by id) may be loaded.
     """
 
     def __init__(self, folder: str, name: str, trusts: Callable[[int], bool]) -> None:

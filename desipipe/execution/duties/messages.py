@@ -41,7 +41,7 @@ class SlotMessages:
     notes : Notes
     stopping : Stopping
     stops_at_error : bool
-        Whether the worker ends when a task failed.
+        True if the worker ends when a task failed.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ class SlotEnds:
     provider : BaseProvider or None
         Of the worker's task manager.
     retries_at_timeout : bool
-        Whether tasks that the worker's end has killed run again.
+        True if tasks that the worker's end has killed run again.
     pool, held, report, packets, messages, stopping, job_end
         Of the worker.
     """

@@ -41,7 +41,7 @@ class Stopping:
         self._held = held
         self.level: StopLevel | None = None
         self.cause: Cause | None = None
-        """Why the worker ends; None if nothing is left to do."""
+        """Reason that the worker ends; None if nothing is left to do."""
         self.fate = ''
         """Fate of the worker's job, of :data:`.FATES`, where it is known."""
         self.since = 0.0

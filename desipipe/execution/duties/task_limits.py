@@ -22,7 +22,7 @@ class TaskLimits:
     pool, held, durations, messages
         Of the worker.
     follows_output : bool
-        Whether output is copied to where others can follow it.
+        True if output is copied to where others can follow it.
     """
 
     def __init__(

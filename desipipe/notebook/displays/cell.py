@@ -47,7 +47,7 @@ class Handle(Display):
         The tasks' rows, in the order in which they are shown.
     title : str
     cached : bool
-        Whether all results were there already.
+        True if all results were there already.
     recorded : Recorded, default=None
         What the cell ran with.
     """
@@ -180,7 +180,7 @@ def show(
     title : str, default=''
         The cell's name.
     cached : bool, default=False
-        Whether all results were there already.
+        True if all results were there already.
     recorded : Recorded, default=None
         What the cell ran with.
 
@@ -221,7 +221,7 @@ def wait(handle: Handle) -> bool:
     Returns
     -------
     over : bool
-        Whether nothing is left to do: else the wait was interrupted, or no worker will come
+        True if nothing is left to do: else the wait was interrupted, or no worker will come
         (``handle.summary['refused']``).
     """
     try:

@@ -129,10 +129,10 @@ export interface IJobView {
   mid: string;
   slots: number;
   state: JobState;
-  /** Why it waits, in the batch system's own word. */
+  /** Reason that it waits, in the batch system's own word. */
   reason: string;
   node: string;
-  /** When it reaches its time limit. */
+  /** Time at which it reaches its time limit. */
   ends: number | null;
   /** Names of the workers in it. */
   workers: string[];
@@ -155,7 +155,7 @@ export interface IJobGroup {
   nodes: number;
   /** Number of tasks in their slots. */
   running: number;
-  /** When the first and when the last of them reaches its time limit. */
+  /** Times at which the first and the last of them reach their time limit. */
   ends: number[] | null;
 }
 
@@ -189,7 +189,7 @@ export interface IOwnershipView {
 export interface IQueueFacts extends IOwnershipView {
   name: string;
   folder: string;
-  /** When this was so. */
+  /** Time at which this was so. */
   time: number;
   state: 'PAUSED' | 'ACTIVE';
   condition: Condition;
@@ -235,7 +235,7 @@ export interface IUnreadableQueue {
   queue: string;
   folder: string;
   condition: 'unreadable';
-  /** Why. */
+  /** Reason that it cannot be read. */
   error: string;
 }
 
@@ -267,7 +267,7 @@ export interface ITaskSummary extends IRelativeView {
   claimed: boolean;
   /** Identity of its task manager. */
   mid: string;
-  /** How often it began. */
+  /** Number of times that it began. */
   attempt: number;
   worker: string;
   host: string;
@@ -277,11 +277,11 @@ export interface ITaskSummary extends IRelativeView {
   duration: number | null;
   /** The most resident memory of its process, in bytes. */
   memory: number | null;
-  /** Why it did not succeed. */
+  /** Reason that it did not succeed. */
   cause: string;
   /** User who added it, in a queue that a group shares. */
   user?: string;
-  /** Whose worker ran it, in a queue that a group shares. */
+  /** User whose worker ran it, in a queue that a group shares. */
   ran_by?: string;
 }
 
@@ -305,7 +305,7 @@ export interface IAttemptView {
   state: TaskState;
   worker: string;
   host: string;
-  /** Whose worker ran it, in a queue that a group shares. */
+  /** User whose worker ran it, in a queue that a group shares. */
   user?: string;
   job: string;
   began: number | null;
@@ -389,7 +389,7 @@ export interface ITaskView extends ITaskDetail, IBesideView {
   row: number;
   /** Its result in few words; empty where that can't be told. */
   preview: string;
-  /** How the server shows its folder; None: not at all. */
+  /** Path by which the server shows its folder; None: not at all. */
   path: string | null;
   /** The line of its code that failed, from 1 on. */
   line: number | null;
@@ -409,7 +409,7 @@ export interface IAppView {
 /** Durations of the tasks of an app that succeeded. */
 export interface IDurationsView {
   name: string;
-  /** Whose workers ran them, in a queue that a group shares. */
+  /** Users whose workers ran them, in a queue that a group shares. */
   ran_by?: string;
   n: number;
   mean: number;
@@ -422,7 +422,7 @@ export interface IDurationsView {
 /** A piece of what a task printed. */
 export interface IOutputPiece {
   text: string;
-  /** Where the next piece begins. */
+  /** Position where the next piece begins. */
   offset: number;
   /** Names the text that the offset is in: live or kept, of which attempt. */
   part: string;
@@ -432,7 +432,7 @@ export interface IOutputPiece {
   more: boolean;
   /** True if nothing will be added. */
   over: boolean;
-  /** Whose output it is; 0 if none has begun. */
+  /** Number of the attempt that printed it; 0 if none has begun. */
   attempt: number;
 }
 
@@ -504,7 +504,7 @@ export interface ICellTimes {
   elapsed: number | null;
   began: number | null;
   ended: number | null;
-  /** When the last task ended. */
+  /** Time at which the last task ended. */
   computed: number | null;
 }
 
@@ -545,7 +545,7 @@ export interface ICellView extends ICellTimes {
   truncated: string;
   /** Fate of the tasks where they no longer exist; or empty. */
   gone: string;
-  /** Why no worker comes before someone does something about it; or empty. */
+  /** Reason that no worker comes before someone does something about it; or empty. */
   refused: string;
   /** Name of the owner of the queue if they are not trusted; else empty. */
   untrusted: string;
@@ -649,7 +649,7 @@ export interface IAttemptInterval extends ITaskLabel {
   /** None: it runs. */
   end: number | null;
   state: TaskState;
-  /** Which of the attempts at once; below the height of the lane. */
+  /** Index among the attempts at once; below the height of the lane. */
   level: number;
 }
 
@@ -659,7 +659,7 @@ export interface ICountedInterval {
   end: number;
   count: number;
   counts: Counts;
-  /** How many ran at once, on average. */
+  /** Average number that ran at once. */
   busy: number;
 }
 
@@ -669,7 +669,7 @@ export interface ILaneView {
   host: string;
   job: string;
   slots: number;
-  /** How many ran at once. */
+  /** Number that ran at once. */
   height: number;
   intervals: Either<IAttemptInterval, ICountedInterval>[];
 }
