@@ -154,7 +154,8 @@ def _own_names(namespace: Mapping[str, Any]) -> list[str]:
         for name, value in namespace.items()
         if not name.startswith('_')
         and id(value) not in histories
-        and not hasattr(builtins, name)  # such as `exit` and `open`, of which a kernel has its own
+        and not hasattr(builtins, name)  # such as `open`, of which a kernel has its own
+        and not type(value).__module__.startswith(('IPython.', 'ipykernel.'))
     ]
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..cells.function import Cell
+    from ..queue.queue import Queue
     from ..task_manager import TaskApp, TaskManager
 
 
@@ -30,25 +33,72 @@ def plainly() -> Iterator[None]:
 
 
 @contextmanager
-def telling_of_tasks(manager: TaskManager) -> Iterator[None]:
-    """Tell of a name that the notebook lacks whether tasks of the queue have it.
+def telling_of_names(queue: Queue | None, local: Mapping[str, str]) -> Iterator[None]:
+    """Add to an error about a name that the notebook lacks what is known of it.
 
-    So it is where the kernel was started anew.
+    Parameters
+    ----------
+    queue, local
+        As for :func:`name_hint`.
     """
     from ..errors import CellError
 
     try:
         yield
     except CellError as exc:
-        if exc.missing and manager.queue is not None:
-            ledger = manager.queue.ledger
-            ledger.follow()
-            if any(group.name == exc.missing for group in ledger.state.groups):
-                raise CellError(
-                    f'{exc} Queue {manager.queue.name} has tasks of that name: if the kernel was '
-                    'restarted, run their cell again. Results are kept; nothing is computed twice.'
-                ) from None
+        if hint := exc.missing and name_hint(exc.missing, queue, local):
+            raise CellError(f'{exc} {hint}') from None
         raise
+
+
+def name_hint(name: str, queue: Queue | None, local: Mapping[str, str]) -> str:
+    """Return how the notebook gets a name that it lacks.
+
+    It is empty if no task has to do with the name.
+
+    Parameters
+    ----------
+    name : str
+    queue : Queue, optional
+        That of the notebook, whose tasks are named after the outputs of their cells.
+    local : mapping
+        Names that stayed in workers, with what to do to have them in the notebook.
+    """
+    if name in local:
+        return (
+            f'A task bound {name!r} in its worker, where it stayed. To have it here, {local[name]}'
+        )
+    if queue is not None:
+        queue.ledger.follow()
+        if any(group.name == name for group in queue.ledger.state.groups):
+            return (
+                f'Queue {queue.name} has tasks named {name!r}: if the kernel was restarted, run '
+                'their cell again. Results are kept; nothing is computed twice.'
+            )
+    return ''
+
+
+def local_names(made: Cell) -> dict[str, str]:
+    """Return the names that a cell binds in its worker only, for `name_hint`."""
+    code = made.func.__code__
+    bound = {*code.co_varnames, *code.co_cellvars} - {*made.outputs, *made.inputs, *made.imports}
+    return {
+        **dict.fromkeys(made.imports, 'import it in a cell without %%desipipe, too.'),
+        **{name: f'run its cell with: --out {" ".join([*made.outputs, name])}' for name in bound},
+    }
+
+
+def tell_name_error(error: object, queue: Queue | None, local: Mapping[str, str]) -> None:
+    """Print below a NameError how the notebook gets the name from tasks."""
+    from ..errors import QueueGoneError
+
+    if isinstance(error, NameError) and error.name:
+        try:
+            hint = name_hint(error.name, queue, local)
+        except QueueGoneError as exc:
+            hint = str(exc)
+        if hint:
+            print(f'desipipe: {hint}', file=sys.stderr)
 
 
 def tell(manager: TaskManager) -> None:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
-from .magic_messages import plainly, tell, tell_plan, telling_of_tasks
+from .magic_messages import (
+    local_names,
+    plainly,
+    tell,
+    tell_name_error,
+    tell_plan,
+    telling_of_names,
+)
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -39,6 +46,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         ] = {}  # what outputs were before, by name of the function and of the output
         self._history: History | None = None
         self._cell_ids: dict[int, str] = {}
+        self._local: dict[str, str] = {}  # names that stayed in workers, see `name_hint`
         shell.events.register('post_run_cell', self._note_cell)
         self._forget = _complete(shell, self)
 
@@ -116,12 +124,13 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             ranges = {
                 name: self._evaluate(name, expression) for name, expression in args.sweeps.items()
             }
-            with telling_of_tasks(manager):
+            with telling_of_names(manager.queue, self._local):
                 made = self._make(line, cell, args)
             self._submit(args, manager, made, ranges, self._record(line, cell))
 
     def _note_cell(self, result: Any) -> None:
-        """Keep which cell of the notebook ran: an event of IPython."""
+        """Keep which cell of the notebook ran, and explain names it lacks."""
+        tell_name_error(result.error_in_exec, self.queue, self._local)
         cell = getattr(result.info, 'cell_id', None)
         if cell and result.info.store_history:
             self._cell_ids[len(self.shell.history_manager.input_hist_raw) - 1] = cell
@@ -252,6 +261,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             return
         futures = app.add(arguments, common=made.inputs)
         self.imported.update(made.imports)
+        self._local.update(local_names(made))
         self.kept.update({(made.func.__name__, name): value for name, value in made.kept.items()})
         self.shell.push(_outputs(made, futures, bool(ranges)), interactive=True)
         self._show(args, app, futures, recorded)

@@ -53,9 +53,21 @@ CASES = {
     ),
     'a name that the kernel had before it was restarted': (
         '%%desipipe --out z\nz = kept + 1',
-        r'Queue cells has tasks of that name: if the kernel was restarted, run their cell again\. '
+        r"Queue cells has tasks named 'kept': if"
+        r' the kernel was restarted, run their cell again\. '
         r'Results are kept; nothing is computed twice\.',
     ),
+    'a name of before the restart, in a cell that is no task': (
+        'print(kept)',
+        r"NameError: .*\n*desipipe: Queue cells has tasks named 'kept': if the kernel was restarted",
+    ),
+    'a name that a cell assigns and does not put out': (
+        'print(inner)',
+        r"A task bound 'inner' in its worker, where it stayed\. To have it here, run its cell with: "
+        r'--out kept inner$',
+    ),
+    'a module that a task imports': ('zlib.crc32', r'import it in a cell without %%desipipe, too'),
+    'a name that no task has': ('nowhere', r"^(?![\s\S]*desipipe:)[\s\S]*'nowhere' is not defined"),
     'a cell for a queue that was deleted': (
         '%%desipipe --tm gone_tm\nz = 1',
         r'The queue in \S+gone\.queue is gone \(was it deleted\?\)\. Nothing was [^.]+\.\s+([^.]*\s)?'
@@ -88,12 +100,12 @@ def printed(kernel: Kernel, code: str) -> str:
     kernel.wait_for(lambda: cell.idle, f'the end of {code!r}')
     raised = ['\n'.join(error['traceback']) for error in cell.errors]
     shown = [str(bundle['text/plain']) for bundle in cell.bundles]
-    return re.sub(r'\x1b\[[\d;]*m', '', '\n'.join([cell.text, *shown, cell.err, *raised]))
+    return re.sub(r'\x1b\[[\d;]*m', '', '\n'.join([cell.text, *shown, *raised, cell.err]).strip())
 
 
 @pytest.fixture(scope='module')
 def kernel(shared: Kernel) -> Kernel:
-    for code in (APP, '%%desipipe\nkept = 1', 'del kept'):
+    for code in (APP, '%%desipipe\nimport zlib\ninner = 1\nkept = 1', 'del kept'):
         shared(code)
     return shared
 
