@@ -128,9 +128,9 @@ class TaskManager(BaseClass):
     environ : Environment, str or dict, default=None
         Environment of the workers.
     scheduler : Scheduler, str or dict, default=None
-        How many workers at once, e.g. ``dict(max_workers=4)``.
+        Number of workers at once, and how it follows the tasks, e.g. ``dict(max_workers=4)``.
     provider : Provider, str or dict, default=None
-        Where workers come from, e.g. ``dict(provider='local')``.
+        Origin of workers, e.g. ``dict(provider='local')``.
     """
 
     def __init__(

@@ -177,7 +177,7 @@ class VisibleStream:
     Parameters
     ----------
     stream : text stream
-        Where to.
+        Stream to write to.
     """
 
     def __init__(self, stream: Any) -> None:

@@ -283,7 +283,7 @@ def format_count(n: int) -> str:
     Parameters
     ----------
     n : int
-        How many.
+        Their number.
 
     Returns
     -------
@@ -312,7 +312,7 @@ def plural(n: int, word: str = 'task') -> str:
     Parameters
     ----------
     n : int
-        How many.
+        Their number.
     word : str, default='task'
         Of what.
 

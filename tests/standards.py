@@ -35,7 +35,9 @@ FIRST_WORDS = re.compile(
     r'(What|Whether|Who|Of|Let|Say|As)\b'
 )  # they only promise a noun or a verb
 QUESTIONS = re.compile(r'(When|Where|How|Why|Which|Whose)\b')  # an attribute is what it holds
-PARAMETER = re.compile(r'^[\w*, ]+ : .*\n +Whether\b', re.MULTILINE)
+PARAMETER = re.compile(
+    r'^[\w*, ]+ : .*\n +(Whether|When|Where|How|Why|Which|Whose|Who)\b', re.MULTILINE
+)
 LOGGED = ('info', 'warning', 'error', 'exception')
 NO_SENTENCES = ('AttributeError', 'ArgumentTypeError')
 MODULES = {*('live', 'shows', 'reach', 'made', 'find', 'look', 'words', 'printed', 'bits', 'tour')}

@@ -72,7 +72,7 @@ def read_cells(notebook: Mapping[str, Any], queues: Queues | None = None) -> lis
     notebook : dict
         As in its file.
     queues : Queues, default=None
-        Where to look what has become of their tasks; by default nowhere.
+        Queues to look for their tasks in; by default none.
     """
     cells = []
     for cell in notebook['cells']:

@@ -30,7 +30,7 @@ def find_reach(values: Iterable[Any], namespace: Mapping[str, Any]) -> Reach:
     Parameters
     ----------
     values : iterable
-        Where to begin; what is not the notebook's own is passed over.
+        Values to begin with; what is not the notebook's own is passed over.
     namespace : mapping
         The notebook's variables.
 

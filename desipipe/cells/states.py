@@ -110,7 +110,7 @@ class Notebook:
         Parameters
         ----------
         look : callable, default=None
-            Where there is a kernel: see :data:`Look`.
+            Look at a kernel, where there is one: see :data:`Look`.
         """
         states: dict[int, CellState] = {}
         for number, reads in self.reads.items():

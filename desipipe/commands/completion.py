@@ -90,7 +90,7 @@ def candidates(
     parser : argparse.ArgumentParser
         That of all verbs.
     queue : Queue, default=None
-        Whose tasks are meant where no ``-q`` says otherwise.
+        Queue whose tasks are meant where no ``-q`` says otherwise.
     """
     verbs = Verbs.of(parser)
     if len(arguments) == 1:

@@ -34,7 +34,7 @@ class Output:
     streams : str
         ``'o'``, ``'e'``, or ``'oe'``: standard output, standard error, or both.
     file : binary file
-        Where to. What would act on a terminal is shown; colours stay on a terminal, if the queue is
+        Target. What would act on a terminal is shown; colours stay on a terminal, if the queue is
         the user's own.
     raw : bool, default=False
         True to write the bytes as they are.

@@ -36,7 +36,7 @@ class Backoff:
         now : float
             Seconds, on a monotonic clock.
         began : float, default=inf
-            When the try began. Of tries that began before the last failure none counts: they are
+            Start of the try. Of tries that began before the last failure none counts: they are
             part of the same one.
 
         Returns

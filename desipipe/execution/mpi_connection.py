@@ -105,7 +105,7 @@ class Listener:
     remote : bool
         True if ranks may come from other machines.
     most : int
-        How many may come at once.
+        Number that may come at once.
     """
 
     def __init__(self, folder: str, name: str, remote: bool, most: int) -> None:

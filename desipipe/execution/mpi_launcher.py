@@ -133,7 +133,7 @@ class SplitSlot(MPISlot):
     folder, name, trusts, limit
         As for :class:`SlotProcess`.
     division : Division
-        Whose next communicator it takes.
+        Division whose next communicator it takes.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ class MPISlot(SlotProcess):
     command : callable
         Turns the command line of a rank into that of the launcher.
     ranks : int
-        How many to expect.
+        Number to expect.
     remote : bool, default=False
         True if they may be on other nodes.
     """

@@ -84,7 +84,7 @@ class Command:
     Parameters
     ----------
     level : int
-        How many substitutions it stands in.
+        Number of substitutions around it.
     first : int
         Number of uses before it.
     source : Command, default=None

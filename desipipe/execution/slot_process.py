@@ -130,7 +130,7 @@ class SlotProcess(abc.ABC):
             Makes the settings of their group, which are sent first if the slot does not know
             them.
         store : callable
-            Where to put a packet that is too large for the socket.
+            Function that stores a packet too large for the socket.
 
         Returns
         -------

@@ -52,11 +52,11 @@ class Worker:
     ----------
     queue : Queue
     slots : int, default=1
-        How many tasks at once.
+        Number of tasks at once.
     mid : str, default=None
         Only tasks of this task manager.
     jobid : str, default=''
-        How the provider calls what this process is part of.
+        Name that the provider has for what this process is part of.
     timeout : float, default=None
         Seconds after which to end, like a walltime.
     linger : float, default=0
@@ -311,7 +311,7 @@ def work(
     timestep : default=None
         Not needed: kept for callers of the original. Output is followed at once.
     slots : int, default=1
-        How many tasks at once.
+        Number of tasks at once.
     jobid : str, default=''
         Identifier of the job this process is part of.
     timeout : float, default=None

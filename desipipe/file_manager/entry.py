@@ -474,7 +474,7 @@ class BaseFileEntry(Fields):
         Returns
         -------
         files : list of BaseFile
-            Where options are left out, those of the others only: a path that needs the rest is
+            Those of the other options only, where some are left out: a path that needs the rest is
             asked for by ``file.clone(options=...)``.
         """
         names = chosen_names(self.options, include, exclude)

@@ -155,7 +155,7 @@ def note_read(path: str, actual: str) -> None:
     path : str
         Its name.
     actual : str
-        Where it was read: the same, or a mirror of it.
+        Path that was read: the same, or a mirror of it.
     """
     making = provenance.making
     if making is None:

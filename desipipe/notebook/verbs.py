@@ -49,7 +49,7 @@ def run(argv: Sequence[str], shell: InteractiveShell, queue: Queue | None) -> ob
     argv : sequence of str
         Verb and options, as the words of a command line; none: help is shown.
     shell : InteractiveShell
-        Whose variables may be named.
+        Shell whose variables may be named.
     queue : Queue or None
         That of the notebook, for verbs without ``-q``.
 

@@ -43,7 +43,7 @@ def safe_output(output: Mapping[str, Any], user: str) -> Output:
     output : dict
         As in nbformat 4.
     user : str
-        Who wrote it, and is not trusted.
+        User who wrote it, and is not trusted.
 
     Returns
     -------

@@ -58,7 +58,7 @@ class BaseProvider(Configurable, OriginalInterface):
     mpiprocs_per_worker : int, default=1
         Number of MPI processes that run a task together; with 1, tasks run without `mpiexec`.
     mpiexec : str, default='mpiexec -np {mpiprocs:d} {cmd}'
-        How a command is run by several MPI processes: a template, or a program, with options of its
+        Command run by several MPI processes: a template, or a program, with options of its
         own if need be, that takes ``-n``.
     environ : Environment, default=None
         Environment of commands that are started by calling the provider; a task manager has its

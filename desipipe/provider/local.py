@@ -33,7 +33,7 @@ class LocalProvider(BaseProvider):
     mpiprocs_per_worker : int, default=1
         Number of MPI processes that run a task together.
     mpiexec : str, default='mpiexec -np {mpiprocs:d} {cmd}'
-        How a command is run by several MPI processes, see :class:`.BaseProvider`.
+        Launcher of several MPI processes, see :class:`.BaseProvider`.
     stop_after : int, default=None
         Number of tasks after which a slot ends.
     """

@@ -110,7 +110,7 @@ class SlurmProvider(BaseProvider):
         with the number of the slot. None: the workers' log in the queue's folder, without what
         tasks print. The queue keeps that anyway.
     mpiexec : str, default='srun --unbuffered -N {nodes:d} -n {mpiprocs:d} {cmd}'
-        How a command is run by several MPI processes, see :class:`.BaseProvider`; ``{nodes:d}`` is
+        Launcher of several MPI processes, see :class:`.BaseProvider`; ``{nodes:d}`` is
         their number of nodes. Another one than this also starts workers of one process: with
         ``'srun -N {nodes:d} -n {mpiprocs:d} {cmd}'`` they are a step of the job, and have
         ``SLURM_STEP_…`` in their environment.
@@ -353,7 +353,7 @@ class SlurmProvider(BaseProvider):
         Parameters
         ----------
         workers : int
-            How many in all.
+            Number in all.
 
         Returns
         -------
@@ -479,7 +479,7 @@ class SlurmProvider(BaseProvider):
         argv, environ, log, cwd
             As for :meth:`launch`.
         workers : int
-            How many of them in this job.
+            Number of them in this job.
 
         Returns
         -------

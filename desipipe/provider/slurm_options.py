@@ -118,7 +118,7 @@ def check_sbatch_options(value: Any, what: str) -> dict[str, Any]:
     value : dict, str or None
         ``{'cpus-per-task': 2}``, ``'cpus-per-task=2,exclusive'``.
     what : str
-        How the option is called that holds them.
+        Name of the option that holds them.
 
     Returns
     -------

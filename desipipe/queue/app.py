@@ -55,7 +55,7 @@ class App(BaseClass):
     timeout : float, default=None
         Seconds that one attempt may take.
     retries : int, default=0
-        How often a failed attempt is followed by another.
+        Number of times that a failed attempt is followed by another.
     retry_on : str or sequence of str, default=()
         Exception names, ``'FAILED'``, ``'KILLED'``, ``'UNKNOWN'``: what is retried; empty:
         everything.

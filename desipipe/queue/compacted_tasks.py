@@ -20,7 +20,7 @@ class CompactedTasks:
     move : callable
         Given a reference, returns the one that takes its place.
     added : dict
-        When tasks were added, in seconds since the epoch, by the offsets of the events.
+        Times at which tasks were added, in seconds since the epoch, by the offsets of the events.
     """
 
     def __init__(self, state: State, move: Move, added: dict[int, float]) -> None:

@@ -72,13 +72,13 @@ class Ledger(Decider):
         Parameters
         ----------
         worker : str
-            Who.
+            Name of the worker.
         ends : sequence of End
             Attempts that ended; their payloads are written already.
         back : sequence of (row, attempt)
             What was claimed and not begun.
         want : int, default=0
-            How many tasks to claim at most. It never gets more than its share (by slots) of what is
+            Number to claim at most. It never gets more than its share (by slots) of what is
             pending, one a free slot at least.
         mids : sequence of str, default=()
             Task managers whose tasks to claim.

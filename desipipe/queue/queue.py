@@ -139,8 +139,8 @@ class Queue(BaseClass):
         lock : bool, default=True
             Not needed: kept for callers of the original. The lock is always taken.
         task_manager : TaskManager, default=None
-            Whose workers run them; by default that of their app, or a default one (local, one
-            worker).
+            Task manager whose workers run them; by default that of their app, or a default one
+            (local, one worker).
 
         Returns
         -------
@@ -426,7 +426,7 @@ class Queue(BaseClass):
         jobid : str, default=None
             Job that they say to be of, until a worker takes them; None: what is known.
         t0 : float, default=None
-            When they say to have begun, in seconds since the epoch; None: what is known.
+            Time at which they say to have begun, in seconds since the epoch; None: what is known.
         """
         ledger = self.ledger
         tids = [text for text in several(tid) if text in self]

@@ -61,7 +61,7 @@ class Process(tuple[str, str]):
     name, host, job, provider : str
     pid : int
     since : float
-        When it began, in seconds since the epoch.
+        Time at which it began, in seconds since the epoch.
     """
 
     kind: str

@@ -67,7 +67,7 @@ class Future(NotAValue, TaskReference, Logged):
     tid : bytes or str
         The task's identity.
     item : str, default=''
-        Which of several outputs of the task is meant; empty: what it returns.
+        Name of one of several outputs of the task; empty: what it returns.
     """
 
     __slots__ = ('_ledger', '__weakref__')

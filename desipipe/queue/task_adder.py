@@ -50,7 +50,7 @@ class TaskAdder(PayloadWriter):
         sync : bool, default=False
             True if it is on disk when this returns.
         uses : sequence of Use, default=()
-            Where the app versions are used: other code that was used there before is superseded.
+            Uses of the app versions: other code that was used in those places is superseded.
         reused : sequence of bytes, default=()
             Identities of tasks that are used as they are.
         then : callable, default=None
@@ -59,7 +59,7 @@ class TaskAdder(PayloadWriter):
         Returns
         -------
         added : int
-            How many were new.
+            Number of new ones.
         """
         with self._mutex:
             todo = self._unknown(batches)

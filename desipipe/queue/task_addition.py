@@ -101,7 +101,7 @@ class TaskAddition:
     replace : bool
         True if those that ended run again.
     task_manager : TaskManager, default=None
-        Whose workers run them; by default that of their app.
+        Task manager whose workers run them; by default that of their app.
     """
 
     def __init__(self, ledger: Ledger, replace: bool, task_manager: Any) -> None:

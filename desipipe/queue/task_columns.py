@@ -228,7 +228,7 @@ class TaskColumns(ProcessFold):
         mids : iterable of str
             Task managers whose tasks are wanted.
         most : int
-            How many.
+            Their number.
         """
         return list(islice(self.pending_rows(mids), most))
 

@@ -63,7 +63,7 @@ def still_waiting_text(ledger: Ledger, row: int, when: str, reason: object = Non
     when : str
         As in 'after 3 s'.
     reason : object, default=None
-        Why the task does not go on; its text is a sentence.
+        Reason that the task does not go on; its text is a sentence.
     """
     counts, _ = ledger.state.counts_shown()
     pending, running = counts['PENDING'], counts['RUNNING']

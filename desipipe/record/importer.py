@@ -142,7 +142,7 @@ def fill(
     Returns
     -------
     done : int
-        How many tasks have a result.
+        Number of tasks that have a result.
     """
     ledger = queue.ledger
     head = model.head

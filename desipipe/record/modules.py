@@ -35,7 +35,7 @@ def used_modules(parts: Iterable[str], folders: Sequence[str]) -> list[Module]:
     parts : iterable of str
         Labels of parts of apps' identities.
     folders : sequence of str
-        Where modules are imported from, in this order.
+        Folders that modules are imported from, in this order.
 
     Returns
     -------

@@ -47,7 +47,7 @@ def rerun(
         Gives the queue of a model, where code, arguments and results are; without one they must be
         in the record.
     n : int
-        How many.
+        Their number.
     seed : int, default=None
         Chooses the same ones again.
     rtol, atol : float

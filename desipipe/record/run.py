@@ -68,7 +68,7 @@ def run_notebook(
         The notebook.
     parameters : mapping
     output : str, default=None
-        Where to write; by default ``NAME.out.ipynb`` beside it, or, to resume, the notebook itself.
+        Target; by default ``NAME.out.ipynb`` beside it, or, to resume, the notebook itself.
     resume : bool, default=False
         True to go on with a notebook that was written here: its parameters are taken, and tasks
         that did not succeed are retried. All cells are executed: what is done is taken from the

@@ -127,9 +127,9 @@ def held_text(user: str, n: int, reader: str = '') -> str:
     Parameters
     ----------
     user : str
-        Who added them; empty where that is not known.
+        User who added them; empty where that is not known.
     n : int
-        How many.
+        Their number.
     reader : str, default=''
         As whom they do not run, for messages that all members read; by default the reader.
     """

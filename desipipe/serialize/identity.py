@@ -93,7 +93,7 @@ def encode(value: object, name: str = 'value') -> bytes:
     value : object
         Futures in it count by the identity of their task.
     name : str, default='value'
-        How an error calls it: the name of an argument, or other words.
+        Name for errors: that of an argument, or other text.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def task_identities(app: bytes, arguments: Mapping[str, Sequence[bytes]], n: int
     arguments : mapping
         By name, the values of all calls as :func:`encode` gives them.
     n : int
-        How many calls.
+        Number of calls.
     """
     columns: list[Iterable[bytes]] = [repeat(app, n)]
     for name in sorted(arguments):
@@ -378,7 +378,7 @@ def text(value: object, limit: int = 200) -> str:
     Returns
     -------
     text : str
-        Where it does not say everything about the value (because it was shortened, because of an
+        Its text. If it does not say all of the value (because it was shortened, because of an
         array, because of an object), it ends in ``#`` and a digest, so that different values give
         different texts.
     """

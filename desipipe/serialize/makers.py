@@ -68,7 +68,7 @@ def make_code(bytecode: int, data: bytes, name: str, free: tuple[str, ...]) -> C
     Returns
     -------
     code : code
-        Where the bytecode is that of another version of Python, one that raises an error when it
+        If the bytecode is that of another version of Python, one that raises an error when it
         runs.
     """
     if bytecode == BYTECODE:

@@ -67,7 +67,7 @@ def dumps(obj: object, name: str = 'result') -> Payload:
     obj : object
         Futures in it are carried as their class says.
     name : str, default='result'
-        How an error calls it.
+        Name for errors.
 
     Returns
     -------

@@ -538,7 +538,7 @@ def pickled(
     ----------
     obj : object
     trail : iterable of str
-        How errors call it.
+        Names for errors.
     references, statics
         See :class:`Pickler`.
 

@@ -117,7 +117,7 @@ def plain_text(value: Any, references: bool = True, depth: int = _DEPTH) -> str:
     references : bool, default=True
         True if references to tasks are plain too.
     depth : int
-        How many levels of containers to enter.
+        Number of levels of containers to enter.
 
     Returns
     -------
@@ -381,7 +381,7 @@ def refuse(
     value : object
         What it is.
     reason : exception or str, default=''
-        Why, for what is not known to be a live object.
+        Reason, for what is not known to be a live object.
 
     Returns
     -------

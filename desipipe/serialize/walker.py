@@ -97,7 +97,7 @@ class Walker:
     Parameters
     ----------
     name : str, default=''
-        How errors call what is walked; empty for a task's function.
+        Name for errors of what is walked; empty for a task's function.
     references : bool, default=True
         True if references to tasks may be there; in what functions use they never may.
     alone : bool, default=False

@@ -818,7 +818,7 @@ class Journal:
         Parameters
         ----------
         offset : int
-            Where its line begins, in this generation of the journal.
+            Position where its line begins, in this generation of the journal.
 
         Returns
         -------

@@ -210,7 +210,7 @@ class Observer:
         Parameters
         ----------
         names : sequence of str
-            Whose leases this process looks at.
+            Names whose leases this process looks at.
         now : float
             As for :meth:`dead`.
         n_leases : int
@@ -229,7 +229,7 @@ class Observer:
         Parameters
         ----------
         name : str
-            Whose lease.
+            Name whose lease it is.
         now : float
             The observer's monotonic clock, in seconds.
 

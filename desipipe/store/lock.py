@@ -191,7 +191,7 @@ def _is_dead(pid: int, start: int | None, seconds: float) -> bool:
     pid : int
         Its number, on a machine of this name.
     start : int, optional
-        When it began, and in which boot, as in claims.
+        Time at which it began, and its boot, as in claims.
     seconds : float
         Time that it was seen to hold the lock.
     """

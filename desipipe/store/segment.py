@@ -119,7 +119,7 @@ class SegmentWriter:
         Returns
         -------
         offset : int
-            Where the payload begins in the file.
+            Position where the payload begins in the file.
 
         Raises
         ------
@@ -207,7 +207,7 @@ class SegmentReader:
     folder : str
         The queue's folder.
     keep : int, default=32
-        How many files to keep open.
+        Number of files to keep open.
     private : callable, default=None
         Moves a new descriptor to another number, and returns that.
     """
@@ -268,7 +268,7 @@ class SegmentReader:
         name : str
             The segment.
         offset, length : int
-            Where the payload lies, in bytes.
+            Position and size of the payload, in bytes.
 
         Returns
         -------

@@ -23,7 +23,7 @@ def write_all(fd: int, data: bytes | memoryview, offset: int = -1) -> int:
     fd : int
     data : bytes-like
     offset : int, default=-1
-        Where in the file; by default where the descriptor stands.
+        Position in the file; by default that of the descriptor.
 
     Returns
     -------

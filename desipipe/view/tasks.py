@@ -62,7 +62,7 @@ def task_page(
     rows : iterable of int, default=None
         Only these rows.
     offset, limit : int
-        Which of them.
+        Index of the first, and their number at most.
     order : str, default=''
         One of :data:`ORDERS`; by default, as they were added.
     durations : callable, default=None

@@ -32,7 +32,7 @@ class SlotOutput:
     unread : select.poll, default=None
         Tells, with ``shared``, whether something is in the output pipes.
     pipes : OutputPipes, default=None
-        Where processes that a task leaves behind can be told apart.
+        Pipes, where processes that a task leaves behind can be told apart.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ class SlotPool:
     ----------
     launcher : SlotLauncher
     slots : int
-        How many tasks at once.
+        Number of tasks at once.
     faults : QueueFaults
     """
 
