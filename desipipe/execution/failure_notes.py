@@ -46,9 +46,11 @@ def _of_module(exc: ModuleNotFoundError) -> str:
     package = (exc.name or '').partition('.')[0]
     if not package:
         return ''
+    folder = os.getcwd()  # that of the notebook or script, whose own modules stand there
+    searched = f' Nor is it in {folder}, where the task ran.' if folder in sys.path else ''
     return (
-        f'The task ran with {sys.executable}, which has no {package}. Install it there, or add the '
-        'folder of your own module to PYTHONPATH of the environment, then retry:\n'
+        f'The task ran with {sys.executable}, which has no {package}.{searched} Install it, or add '
+        'the folder of your own module to PYTHONPATH of the environment, then retry:\n'
         f'{shlex.quote(sys.executable)} -m pip install {package}'
     )
 

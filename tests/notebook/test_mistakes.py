@@ -87,6 +87,11 @@ CASES = {
         r"No task of this queue is named 'sloww': .* Nothing was done\. List tasks with: "
         r'%desipipe tasks -q cells$',
     ),
+    'a module of another folder': (
+        '%%desipipe --wait\nimport left_behind\nz = 1',
+        r'which has no left_behind\. Nor is it in /\S+, where the task ran\. Install it, or add the '
+        r'folder',
+    ),
     'code that is killed': (
         '%%desipipe --wait --timeout 0.1\nimport time\ntime.sleep(60)\nz = 1',
         '→ Retry tasks that were killed or lost: %desipipe retry',
