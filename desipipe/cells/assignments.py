@@ -49,15 +49,15 @@ def check_outputs(outputs: Sequence[str], names: Names) -> None:
     """Refuse outputs that the cell does not assign."""
     for name in outputs:
         if not name.isidentifier() or keyword.iskeyword(name):
-            raise CellError(f'--out {name}: this is no name for a variable; nothing was added')
+            raise CellError(f'--out {name}: This is no name for a variable. Nothing was added.')
         if name not in names.bound:
             near = close_names(name, sorted(names.bound))
             raise CellError(
-                f'--out {name}: the cell never assigns {name!r}; nothing was added. '
-                f'{near[:1].upper()}{near[1:]}'
+                f'--out {name}: The cell never assigns {name!r}. Nothing was added. '
+                f'{near[:1].upper()}{near[1:]}{"" if near.endswith("?") else "."}'
             )
     if len(set(outputs)) < len(outputs):
-        raise CellError(f'--out {" ".join(outputs)}: each name once; nothing was added')
+        raise CellError(f'--out {" ".join(outputs)}: A name occurs twice. Nothing was added.')
 
 
 def is_task_of(value: Any, title: str) -> bool:

@@ -21,6 +21,7 @@ def plainly() -> Iterator[None]:
     try:
         yield
     except DesipipeError as exc:
+        from .commands import typed
         from .verb_output import CommandError
 
         more = ''
@@ -29,7 +30,7 @@ def plainly() -> Iterator[None]:
                 '\nThe results that it held are gone with it. Choose a queue, and run the cells '
                 'again:\n%desipipe use my_queue --workers 4'
             )
-        raise CommandError(f'{exc}{more}') from None
+        raise CommandError(typed(f'{exc}{more}')) from None
 
 
 @contextmanager

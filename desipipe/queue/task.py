@@ -291,7 +291,7 @@ class Future(NotAValue, TaskReference, Logged):
     def _advice(self) -> str:
         return (
             f'{self!r} is the future of a task, not its value. The task is not touched by this. '
-            'Take the value with .result(), or use the future in a call of an app or in a task cell'
+            'Take the value with .result(), or use the future in a call of an app or a task cell.'
         )
 
     def __eq__(self, other: object) -> bool:

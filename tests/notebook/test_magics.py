@@ -374,7 +374,7 @@ def test_cells_for_the_shell(notebook: Notebook) -> None:
     ('cell', 'words'),
     [
         ('%%desipipe --outt x\nx = 1', 'did you mean --out'),
-        ('%%desipipe --out y\nx = 1', "the cell never assigns 'y'; nothing was added. Known: x"),
+        ('%%desipipe --out y\nx = 1', "The cell never assigns 'y'. Nothing was added. Known: x."),
         ('%%desipipe --out 3\nx = 1', 'no name for a variable'),
         ('%%desipipe --for i=3\nx = i', 'int 3 cannot be swept'),
         ('%%desipipe --for i=[]\nx = i', 'the range is empty'),
