@@ -8,6 +8,7 @@ import os
 import pickle
 import stat
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,9 @@ from engine import (
     talk,
     tid,
 )
+from polling import wait_for
 
+from desipipe import Queue, TaskManager
 from desipipe.errors import QueueGoneError
 from desipipe.queue.clearing import clear
 from desipipe.queue.compact import compact
@@ -126,6 +129,56 @@ def test_a_revived_task_waits_for_what_it_needs_when_it_fails(ledger: Ledger) ->
     sound(other)
 
 
+def test_a_failure_from_before_is_no_failure_of_the_task_that_was_added_again(
+    ledger: Ledger,
+) -> None:
+    """What it needed may have gone with the other tasks."""
+    other = fresh(ledger)
+    clear(other, carry=True)
+    add(other, ['a', 'b'])
+    assert (state_of(other, 'a'), state_of(other, 'b')) == ('RUNNING', 'RUNNING')
+    # The worker learns of it when it reports.
+    finish(ledger, 'w', [(1, 1)], FAILED)
+    assert (state_of(ledger, 'a'), state_of(ledger, 'b')) == ('PENDING', 'RUNNING')
+    # What it runs later is an attempt of the new task.
+    finish(ledger, 'w', claim(ledger, 'w', 1), FAILED)
+    assert state_of(ledger, 'a') == 'FAILED'
+    sound(ledger)
+
+
+def test_a_task_runs_again_whose_own_tasks_were_cleared(
+    queue: Queue,
+    tm: TaskManager,
+    start: Callable[..., subprocess.Popen[bytes]],
+    tmp_path: Path,
+) -> None:
+
+    @tm.python_app
+    def inner() -> int:
+        return 3
+
+    @tm.python_app
+    def outer(folder: Path) -> int:
+        import time
+
+        (folder / 'began').touch()
+        while not (folder / 'paused').exists():
+            time.sleep(0.01)
+        return 1 + inner().result()
+
+    outer(tmp_path)
+    worker = start('--linger', '60')
+    wait_for((tmp_path / 'began').exists)
+    queue.pause()
+    (tmp_path / 'paused').touch()
+    wait_for(lambda: len(queue.tasks()) == 2)
+    queue.clear(kill=False)
+    future = outer(tmp_path)
+    queue.resume()
+    assert future.result(timeout=120) == 4
+    worker.terminate()
+
+
 def test_clearing_twice_keeps_what_runs(ledger: Ledger) -> None:
     other = fresh(ledger)
     clear(other, carry=True)
@@ -176,6 +229,7 @@ ADDER = """
 import sys
 from engine import add
 from desipipe.queue.ledger import Ledger
+from desipipe import Queue, TaskManager
 from desipipe.errors import QueueGoneError
 ledger = Ledger(sys.argv[1], None)
 print('ready', flush=True)

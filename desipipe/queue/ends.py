@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, compress
 
 from .events import FAILED, Event, Ref
@@ -78,6 +78,15 @@ class End:
         self.files = files
         self.memory = memory
         self.shown = shown
+
+    def forgive(self) -> None:
+        """Make a failed task run again, whatever retries are left.
+
+        For attempts from before the queue was cleared: what they needed may be gone with it, as
+        the tasks that they had added. If the task was not added again, this changes nothing.
+        """
+        if self.state == FAILED:
+            self.cause = {**(self.cause or {}), 'free': True}
 
 
 class Successes:
@@ -193,3 +202,9 @@ def retry_text(status: int) -> str:
             'missing file or package), run the task again'
         )
     return 'Run it again'
+
+
+def forgive_failures(ends: Iterable[End]) -> None:
+    """Make all tasks run again that failed, as their queue was cleared meanwhile."""
+    for end in ends:
+        end.forgive()

@@ -24,7 +24,7 @@ from .authors import (
     result_claim,
 )
 from .decider import Decider
-from .ends import End, Successes
+from .ends import End, Successes, forgive_failures
 from .events import (
     PENDING,
     RUNNING,
@@ -99,6 +99,7 @@ class Ledger(Decider):
         identity = (
             identity or self.journal.header['id']
         )  # before anything is read: it may be another queue by then
+        cleared_at = state.header.get('t')
         # What takes long comes before the lock: a report needs its payloads on disk, and reading
         # what the others did meanwhile would keep them waiting.
         self.writer.flush()
@@ -111,9 +112,7 @@ class Ledger(Decider):
             claimed.clear()
             events: list[JournalEvent] = []
             if ends:
-                if worker in state.workers and worker not in state.alive:
-                    self._forget_removed(ends)
-                events.append(end_event(worker, ends, now))
+                events.append(self._end_event(worker, ends, cleared_at, now))
             events += successes_events(worker, successes, now)
             if back:
                 events.append(back_event(worker, back, now))
@@ -134,6 +133,15 @@ class Ledger(Decider):
 
         self._write(decide, identity=identity)
         return claimed
+
+    def _end_event(
+        self, worker: str, ends: Sequence[End], cleared_at: float | None, now: float
+    ) -> JournalEvent:
+        if worker in self.state.workers and worker not in self.state.alive:
+            self._forget_removed(ends)
+        if self.state.header.get('t') != cleared_at:
+            forgive_failures(ends)
+        return end_event(worker, ends, now)
 
     def _forget_removed(self, ends: Sequence[End]) -> None:
         """Drop references to files that compaction removed after their worker seemed dead.

@@ -24,6 +24,8 @@ class HeldTasks:
         """Tasks that the next slot to be free gets."""
         self.back: list[tuple[int, int]] = []
         """Row and attempt of tasks that go back to the queue with the next report."""
+        self.outlived: set[tuple[int, int]] = set()
+        """Row and attempt of tasks that ran when the queue was cleared, and run on."""
 
     def n_at_hand(self) -> int:
         """Return the number of tasks that are to be run here, or are."""
@@ -35,6 +37,12 @@ class HeldTasks:
         rows.update(task.row for task in self.backlog)
         rows.update(row for row, _ in self.back)
         return rows
+
+    def outlive(self) -> None:
+        """Note that the queue was cleared while what the slots have runs on."""
+        self.outlived = {
+            (task.row, task.attempt) for process in self._pool.processes for task in process.sent
+        }
 
     def put_first(self, tasks: Iterable[Sent]) -> None:
         """Put tasks, in their order, before all others."""

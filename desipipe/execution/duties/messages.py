@@ -134,6 +134,8 @@ class SlotMessages:
             shown=tuple(process.shown),
         )
         process.shown.clear()
+        if (done.row, done.attempt) in self._held.outlived:
+            end.forgive()
         files = joint_files(self._ledger, task, process) if process.rank_files else done.files
         if files or out or err or done.trace:
             payloads = {'files': files, 'out': out, 'err': err, 'trace': done.trace}

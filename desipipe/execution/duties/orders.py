@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from ...queue.ends import forgive_failures
 from ...queue.events import CauseKind, StopLevel
 from ...queue.ledger import Ledger
 from ..queue_faults import QueueLostError
@@ -49,10 +50,12 @@ class Orders:
         self._stopping = stopping
         self._identity = ''
         self._read_to: tuple[str, int] = ('', 0)
+        self._cleared_at: float | None = None
 
     def begin(self, identity: str) -> None:
         """Note the identity of the queue that the worker belongs to."""
         self._identity = identity
+        self._cleared_at = self._ledger.state.header.get('t')
 
     def check_queue(self) -> None:
         """Check that the queue is still the one that the worker belongs to.
@@ -91,6 +94,10 @@ class Orders:
             self._stopping.request(level, CauseKind.KILLED, text)
             self._heartbeat.confirm(level)
         n_held = self._held.n_at_hand() + len(self._report) + len(self._held.back)
+        if (cleared_at := self._ledger.state.header.get('t')) != self._cleared_at:
+            self._cleared_at = cleared_at
+            self._held.outlive()
+            forgive_failures(self._report.ends)
         if len(me.rows) + len(me.draining) != n_held or me.draining:
             self._reconcile(me.rows.keys() | me.draining, me.draining)
 
