@@ -138,7 +138,7 @@ def test_state_names() -> None:
     assert [state_code(name) for name in STATES] == list(range(len(STATES)))
     assert state_code('succeeded') == SUCCEEDED
     with pytest.raises(
-        ValueError, match='WAITING, PENDING, RUNNING, SUCCEEDED, FAILED, KILLED, UNKNOWN'
+        ValueError, match='FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, UNKNOWN, WAITING'
     ):
         state_code('DONE')
     with pytest.raises(ValueError):

@@ -124,7 +124,7 @@ def test_a_pipeline_from_its_first_cell_to_its_end(lab: Any, page: Any, tmp_path
     expect(detail.get_by_role('log', name='Output')).to_have_text('0 waits\nzero <b>bold</b>\n')
     expect(detail.get_by_role('status')).to_have_text('succeeded')
     expect(numbers).to_have_text('1 / 7')
-    expect(detail.locator('.jp-desipipe-code')).to_contain_text('while not os.path.exists')
+    expect(detail.get_by_role('region', name='Code')).to_contain_text('while not os.path.exists')
 
     # Paused, nothing begins
     queue.get_by_role('button', name='Pause story').click()

@@ -116,7 +116,7 @@ class Front(Kernel):
             'store_history': True,
             'user_expressions': {},
             'allow_stdin': answer is not None,
-            'stop_on_error': True,
+            'stop_on_error': False,  # which old kernels apply to the next cell, too
         }
         message = self.client.session.msg('execute_request', content)
         self.client.shell_channel.send(message)

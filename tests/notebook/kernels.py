@@ -132,7 +132,7 @@ class Kernel:
             'store_history': True,
             'user_expressions': {},
             'allow_stdin': False,
-            'stop_on_error': True,
+            'stop_on_error': False,  # which old kernels apply to the next cell, too
         }
         message = self.client.session.msg(
             'execute_request', content, metadata={'cellId': cell} if cell else {}
