@@ -22,7 +22,7 @@ gone.queue.delete()
 """
 EXPLAIN = r'it goes on, nothing is lost\. (.*\n)*.*See why with: desipipe explain -q \S+ \w{12}'
 CORRECT = (
-    r'→ Correct the code and run its cell or script again; if the cause was elsewhere, retry: '
+    r'→ Correct the code and run it again; if the cause was elsewhere, retry: '
     r'%desipipe retry'
 )
 CASES = {

@@ -75,7 +75,7 @@ def test_jobs_are_seen(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -
             assert worker['host'] == job['node'] and 0 < job['ends'] - summary['time'] <= 1200
             assert [task['tid']] == [other['tid'] for other in job['tasks']]
             assert re.search(
-                rf'worker {job["job"]} on {job["node"]}, 1 slot, (1\d|20) min left: runs '
+                rf'worker {job["job"]} on {job["node"]}, 1 slot, (1\d|20) min left(, .*)?: runs '
                 rf'{task["name"]}\[{task["index"]}\]',
                 text,
             )
