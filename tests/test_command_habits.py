@@ -113,3 +113,21 @@ def test_no_queue_names_what_makes_one(
     assert main(['tasks']) == 2
     error = capsys.readouterr().err
     assert 'There are no queues in' in error and error.splitlines()[-1].startswith('desipipe ')
+
+
+@pytest.mark.parametrize('name', ['./queues/here', './here'])
+def test_queues_of_the_present_folder_are_found(
+    two: list[Queue],
+    name: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where a project keeps its own, as `desipipe new` does."""
+    monkeypatch.chdir(tmp_path)
+    here = Queue(name, create=True)
+    assert main(['queues', '--json']) == main(['status', '--json']) == 0
+    assert capsys.readouterr().out.count(f'"{here.folder}"') == 2
+    for queue in two:
+        queue.delete()
+    assert main(['pause']) == 0 and here.paused

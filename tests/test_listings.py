@@ -118,7 +118,7 @@ def test_columns_that_have_no_place_are_named(
 def test_pipes_get_values_in_the_order_that_was_asked_for(
     folder: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(['tasks', '-q', folder, '--columns', 'state', 'index', '--sort', 'index', '--reverse'])
+    main(['tasks', '-q', folder, '--columns', 'state,index', '--sort', 'index', '--reverse'])
     header, *rows = capsys.readouterr().out.splitlines()
     assert header == 'state\tindex'
     assert [row.split('\t')[1] for row in rows] == ['2', '1', '1', '0', '0', '0']

@@ -142,7 +142,8 @@ def choose_queue(args: argparse.Namespace) -> None:
     folders = _by_time(config)
     if not folders:
         raise UnknownQueueError(
-            f'There are no queues in {config.queue_dir}. Nothing was done. Make one with:\n'
+            f'There are no queues in {config.queue_dir}, nor in this folder. Nothing was done. '
+            'Make one with:\n'
             'desipipe new my_project'
         )
     names = [short(folder, config) for folder in folders]
@@ -161,11 +162,11 @@ def choose_queue(args: argparse.Namespace) -> None:
 
 def _by_time(config: Config) -> list[str]:
     """Return the folders of the user's queues, the one that changed last first."""
-    from ..queue.names import find_queues
+    from ..queue.names import own_queues
     from ..store.journal import FILE_NAME
 
     changed: dict[str, float] = {}
-    for folder in find_queues('*', config=config):
+    for folder in own_queues(config):
         try:
             changed[folder] = os.lstat(os.path.join(folder, FILE_NAME)).st_mtime
         except FileNotFoundError:

@@ -10,7 +10,7 @@ from ..utils import is_pattern
 from .common import Verbs, add_json
 from .face import hint
 from .listing_options import add_listing, listing_options
-from .show import find_own_queues, hint_no_queues
+from .show import hint_no_queues
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -101,10 +101,11 @@ def _print_queues(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
 
 def _listed(names: list[str], config: Any) -> list[str]:
     """Return the folders of the queues to list."""
-    if not names:
-        return find_own_queues(config)
     from ..errors import UnknownQueueError
-    from ..queue.names import original_files
+    from ..queue.names import original_files, own_queues
+
+    if not names:
+        return own_queues(config)
 
     try:
         return find_folders(names, config)

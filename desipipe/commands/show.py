@@ -33,12 +33,13 @@ def register(verbs: Verbs) -> None:
 def status(args: argparse.Namespace) -> None:
     """``desipipe status``."""
     from ..config import Config
+    from ..queue.names import own_queues
     from ..queue.read_only import ReadOnlyQueue
     from ..view.queue import queue_summary
 
     config = Config()
     names = args.queue or ['*']
-    folders = find_folders(names, config) if args.queue else find_own_queues(config)
+    folders = find_folders(names, config) if args.queue else own_queues(config)
     read = each_of(folders, lambda folder: queue_summary(ReadOnlyQueue(folder, config)))
     if args.json:
         several = not args.queue or len(names) > 1 or is_pattern(names[0])
@@ -60,16 +61,9 @@ def status(args: argparse.Namespace) -> None:
         hint_no_queues(config)
 
 
-def find_own_queues(config: Config) -> list[str]:
-    """Return the folders of this user's queues."""
-    from ..queue.names import find_queues
-
-    return find_queues('*', config=config)
-
-
 def hint_no_queues(config: Config) -> None:
     """Print what to do where this user has no queues."""
     hint(
-        f'There are no queues in {config.queue_dir}. Those of another folder: desipipe queues '
-        "'./folder/*'. See what one looks like: desipipe demo"
+        f'There are no queues in {config.queue_dir}, nor in this folder. Those of another folder: '
+        "desipipe queues './folder/*'. See what one looks like: desipipe demo"
     )

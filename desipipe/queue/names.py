@@ -119,6 +119,19 @@ def find_queues(
     return [one for one in folders if os.path.isfile(os.path.join(one, FILE_NAME))]
 
 
+def own_queues(config: Config) -> list[str]:
+    """Return the folders of the user's queues, and of those of the present folder.
+
+    That is of the queues in it and in its folder ``queues``, where projects keep theirs.
+    """
+    patterns = '*', './*', './queues/*'
+    return list(
+        dict.fromkeys(
+            folder for pattern in patterns for folder in find_queues(pattern, config=config)
+        )
+    )
+
+
 def _matching(
     pattern: str, suffix: str, base_dir: str | os.PathLike[str] | None, config: Config
 ) -> list[str]:

@@ -285,9 +285,7 @@ def advice(
 def _retry_text(summary: Facts, causes: Sequence[CauseView]) -> str:
     """Return when to retry: code that raised does so again, until it is corrected."""
     if summary['counts']['FAILED'] or any(cause['state'] == 'FAILED' for cause in causes):
-        return (
-            'Correct the code and run it again; if the cause was elsewhere, retry'
-        )
+        return 'Correct the code and run it again; if the cause was elsewhere, retry'
     return 'Retry tasks that were killed or lost'
 
 
