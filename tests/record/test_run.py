@@ -267,7 +267,7 @@ def test_unknown_parameters(cli: Cli) -> None:
     assert "Nothing was run. The notebook has no parameter 'siz': did you mean size?" in done.stderr
     assert not (cli.folder / 'a.out.ipynb').exists()
     for words in (['-p', 'size'], ['-p', '1=2'], ['-f', 'missing.yaml']):
-        assert 'nothing was' in cli.here(['run', 'a.ipynb', *words]).stderr
+        assert 'nothing was' in cli.here(['run', 'a.ipynb', *words]).stderr.lower()
 
 
 def test_parameters_of_all_kinds(cli: Cli) -> None:
