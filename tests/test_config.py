@@ -14,7 +14,6 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -707,20 +706,6 @@ def test_mkdir(tmp_path: Path) -> None:
 
 
 # --- logging
-
-
-@pytest.fixture
-def root() -> Iterator[logging.Logger]:
-    """Root logger without handlers; level, handlers and hook are put back."""
-    root = logging.getLogger()
-    level, handlers, hook = root.level, list(root.handlers), sys.excepthook
-    root.handlers[:] = []
-    yield root
-    for handler in root.handlers:
-        handler.close()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    sys.excepthook = hook
 
 
 def test_setup_logging_shows_every_logger_on_stdout(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections import UserDict
@@ -113,7 +114,7 @@ def test_tasks_of_identities_is_one(queue: Queue) -> None:
     assert queue.pop('PENDING', tid=ids[1]).id == ids[1] and queue.pop(tid='no') is None
 
 
-def test_levels() -> None:
+def test_levels(root: logging.Logger) -> None:
     for kind in (KeyError, ValueError):
         with pytest.raises(kind, match='logging level'):
             LoggingContext('nope')
