@@ -31,6 +31,7 @@ def add(queue: Queue, folder: Path) -> dict[str, Any]:
         import time
 
         print('first ✓', flush=True)
+        open(path + '.begun', 'w').close()
         while not os.path.exists(path):
             time.sleep(0.01)
         print('last', flush=True)
@@ -156,10 +157,12 @@ async def test_kill_ends_real_workers(
     )
     try:
         async with follow('demo') as stream:
-            # Not sooner: the task that fails could be killed as well.
+            # Not sooner: the task that fails could be killed as well, and the other one go back to
+            # the queue, as it has not begun.
             await stream.next(
                 lambda kind, data: data['counts']['FAILED'] == 1 and data['counts']['RUNNING'] == 1
             )
+            await wait_for((tmp_path / 'go.begun').exists)
             _, found = await ask('actions/kill', body={'queue': 'demo', 'jobids': ['other']})
             assert found['workers'] == [] and found['message'] == 'No worker or manager is running'
             _, found = await ask('actions/kill', body={'queue': 'demo', 'jobids': ['mine']})
