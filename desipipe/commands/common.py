@@ -44,11 +44,14 @@ class Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: object) -> None:
         """Refuse what is no choice of an option, with those that are close."""
-        if action.choices is not None and value not in action.choices:
-            from ..errors import close_names
+        if action.choices is None:
+            return
+        for one in value if isinstance(value, list) else [value]:  # a list: of what commas divide
+            if one not in action.choices:
+                from ..errors import close_names
 
-            near = close_names(str(value), map(str, action.choices), n=30)
-            raise argparse.ArgumentError(action, f'there is no {value!r}: {near}')
+                near = close_names(str(one), map(str, action.choices), n=30)
+                raise argparse.ArgumentError(action, f'there is no {one!r}: {near}')
 
     def refuse(self, arguments: Sequence[str]) -> NoReturn:
         """Complain about arguments that the verb does not take."""

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import functools
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..errors import close_names
 from .common import describe
 
 
@@ -39,24 +36,24 @@ def add_listing(parser: argparse.ArgumentParser, titles: str) -> None:
     """
     add = parser.add_argument
     choices = titles.split()
-    help_text = 'print only these columns, in this order'
-    columns = functools.partial(_column_names, choices=choices)
-    add('--columns', nargs='+', type=columns, default=(), metavar='COLUMN', help=help_text)
+    add(
+        '--columns',
+        nargs='+',
+        type=_column_names,
+        choices=choices,
+        default=(),
+        metavar='COLUMN',
+        help='print only these columns, in this order',
+    )
     add('--sort', choices=choices, default='', metavar='COLUMN', help='sort by this column')
     add('--reverse', action='store_true', help='sort from the largest to the smallest')
     add('--wide', action='store_true', help='show all columns whole, in lines of any length')
     describe(parser, f'Columns: {", ".join(choices)}.')
 
 
-def _column_names(text: str, choices: Sequence[str]) -> list[str]:
+def _column_names(text: str) -> list[str]:
     """Return the titles in a word; commas may divide them, as for `ps` and `squeue`."""
-    names = [name for name in text.lower().split(',') if name]
-    for name in names:
-        if name not in choices:
-            raise argparse.ArgumentTypeError(
-                f'there is no {name!r}: {close_names(name, choices, n=len(choices))}'
-            )
-    return names
+    return [name for name in text.lower().split(',') if name]
 
 
 def listing_options(args: argparse.Namespace) -> ListingOptions:
