@@ -20,7 +20,7 @@ from ..errors import (
     ResultError,
     UntrustedQueueError,
 )
-from ..security.trust import load_refusal
+from ..security.trust import load_refusal, unvouched_refusal
 from ..store import files
 from ..store.files import Owners
 from ..store.journal import SYNC_INTERVAL
@@ -123,6 +123,10 @@ class PayloadReader(QueueReader):
 
     def load(self, ref: Ref, resolve: Callable[..., object] | None = None) -> object:
         """The object pickled at ``ref``."""
+        return _unpickler()(self.read_trusted(ref), resolve)
+
+    def read_trusted(self, ref: Ref) -> bytes | memoryview:
+        """Return the bytes at ``ref``; refuse those that no trusted user has written."""
         authors = self.authors
         if authors is not None and ref not in self._vouched and not authors.vouches(ref):
             raise self._unvouched(ref)
@@ -130,7 +134,7 @@ class PayloadReader(QueueReader):
             data = self._read_to_use(ref)
             if authors is None:
                 self.check_trust(ref.segment)  # of the file that was read
-        return _unpickler()(data, resolve)
+        return data
 
     def _read_to_use(self, ref: Ref) -> bytes | memoryview:
         try:
@@ -145,11 +149,7 @@ class PayloadReader(QueueReader):
         owner = self.segments.owner(ref.segment)
         if not self.trusts(owner):
             return load_refusal(self.folder, owner)
-        return UntrustedQueueError(
-            f'The journal of {self.folder} names data at {ref.offset:d} of segment {ref.segment}, '
-            'which no user whom you trust has put there. '
-            'It was not loaded. Look at the task:\ndesipipe tasks -q ' + quote(self.folder)
-        )
+        return unvouched_refusal(self.folder, ref.segment, ref.offset)
 
     def code_payload(self, app: str, event: Event) -> Ref:
         """Return where the pickled code of an app's version is, of a user who is trusted."""

@@ -121,6 +121,15 @@ def load_refusal(folder: str, uid: int) -> UntrustedQueueError:
     )
 
 
+def unvouched_refusal(folder: str, segment: str, offset: int) -> UntrustedQueueError:
+    """Return the error for data of a group's queue that no trusted user has written."""
+    return UntrustedQueueError(
+        f'The journal of {folder} names data at {offset:d} of segment {segment}, which no user '
+        'whom you trust has put there. It was not loaded. Look at the task:\n'
+        f'desipipe tasks -q {_quoted(folder)}'
+    )
+
+
 def held_text(user: str, n: int, reader: str = '') -> str:
     """Return why tasks in a group's queue do not run for a user, and what to type.
 
