@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from .utils import username
 
-__all__ = ['Machine', 'machine', 'process_alive', 'process_start']
+__all__ = ['Machine', 'machine', 'process_alive', 'process_start', 'stat_fields']
 
 
 class Machine(TypedDict):
@@ -83,17 +83,24 @@ def _pidns() -> int:
         return 0
 
 
-def _stat(pid: int) -> tuple[str, int] | None:
-    """State and start of a process as its kernel tells; None where that can't be read."""
+def stat_fields(pid: int) -> list[bytes] | None:
+    """Return the fields of ``/proc/PID/stat`` that follow the name: state, parent, ….
+
+    None where that can't be read. The name is what the program chose and may hold blanks and
+    parentheses, so fields are counted from the last one.
+    """
     try:
         with open(f'/proc/{pid:d}/stat', 'rb') as file:
             text = file.read()
     except OSError:  # ESRCH too: it ended between `open` and `read`
         return None
-    # pid (name) state ppid … starttime …: the name is what the program chose and may hold blanks
-    # and parentheses, so count from the last one.
-    fields = text[text.rindex(b')') + 1 :].split()
-    return fields[0].decode(), int(fields[19])
+    return text[text.rindex(b')') + 1 :].split()
+
+
+def _stat(pid: int) -> tuple[str, int] | None:
+    """State and start of a process as its kernel tells; None where that can't be read."""
+    fields = stat_fields(pid)
+    return None if fields is None else (fields[0].decode(), int(fields[19]))
 
 
 def _ended(state: str) -> bool:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 
 from ..errors import LockingError, PermissionDeniedError, QueueGoneError, UnsafeFileError
-from ..machine import machine, process_alive, process_start
+from ..machine import machine, process_alive, process_start, stat_fields
 from ..utils import printable
 from .files import open_file
 
@@ -119,8 +119,8 @@ def _holder(pid: int, host: str) -> Holder:
                 command = printable(
                     file.read(200).replace(b'\0', b' ').decode(errors='replace').strip()
                 )
-            with open(f'/proc/{pid:d}/stat', 'rb') as file:
-                stopped = file.read().rpartition(b')')[2].split()[0] in (b'T', b't')
+            fields = stat_fields(pid)
+            stopped = fields is not None and fields[0] in (b'T', b't')
         except OSError:  # it has ended
             pass
     return Holder(pid, host, command, stopped)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 
+from ..machine import stat_fields
+
 __all__ = ['ProcessUsage']
 
 _TREE_MAX = 4096  # processes
@@ -46,11 +48,9 @@ def _tree_usage(pid: int) -> tuple[float, int] | None:
     pids = [pid]
     while pids and count < _TREE_MAX:
         process = pids.pop()
-        stat = _read(f'/proc/{process:d}/stat')
-        if not stat:
+        fields = stat_fields(process)
+        if fields is None:
             continue  # it has ended meanwhile
-        # The name is what the program chose, and may hold blanks: the fields after it count.
-        fields = stat[stat.rindex(b')') + 1 :].split()
         ticks += sum(map(int, fields[11:15]))  # its own and those of ended children
         pages += int(fields[21])
         count += 1
