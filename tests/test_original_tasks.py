@@ -21,16 +21,6 @@ from desipipe.task_manager import SerializationError, Task, action_from_args
 
 
 @pytest.fixture
-def queue(queue_dir: Path) -> Queue:
-    return Queue('test')
-
-
-@pytest.fixture
-def tm(queue: Queue) -> TaskManager:
-    return TaskManager(queue)
-
-
-@pytest.fixture
 def double(tm: TaskManager) -> Any:
     @tm.python_app
     def double(i: int, factor: int = 2) -> int:

@@ -72,6 +72,22 @@ const SETTINGS: ISettings = {
   notifyCompletion: true
 };
 
+/** Reads a log that comes in these pieces, and has ended after them. */
+function readLog(server: Answers, pieces: Partial<IOutputPiece>[]): LogModel {
+  server.by.log = () => ({
+    offset: 0,
+    part: 'p',
+    fresh: false,
+    more: false,
+    over: false,
+    attempt: 1,
+    ...(pieces.shift() ?? { text: '', over: true })
+  });
+  const log = new LogModel(server.api, '/q', 'tid', 'out');
+  log.visible = true;
+  return log;
+}
+
 describe('QueuesModel', () => {
   const answers = () => {
     const it = new Answers();
@@ -339,17 +355,7 @@ describe('LogModel', () => {
       { text: 'o\nthree\n' },
       { text: 'again\n', fresh: true, over: true }
     ];
-    server.by.log = () => ({
-      offset: 0,
-      part: 'p',
-      fresh: false,
-      more: false,
-      over: false,
-      attempt: 1,
-      ...(pieces.shift() ?? { text: '', over: true })
-    });
-    const log = new LogModel(server.api, '/q', 'tid', 'out');
-    log.visible = true;
+    const log = readLog(server, pieces);
     await until(() => log.lines.length === 3, 'the first are there');
     expect(log.lines).toEqual(['one', 'two', 'three']);
     expect(log.times).toEqual([null, null, null]);
@@ -368,17 +374,7 @@ describe('LogModel', () => {
       { text: 'two\n' },
       { text: 'one\ntwo\nthree\n', fresh: true, over: true }
     ];
-    server.by.log = () => ({
-      offset: 0,
-      part: 'p',
-      fresh: false,
-      more: false,
-      over: false,
-      attempt: 1,
-      ...pieces.shift()
-    });
-    const log = new LogModel(server.api, '/q', 'tid', 'out');
-    log.visible = true;
+    const log = readLog(server, pieces);
     await until(() => log.lines.length === 2, 'the second line');
     const [first, second] = log.times;
     expect(first).toBeNull();

@@ -68,6 +68,31 @@ class NoResizes {
   disconnect = nothing;
 }
 
+/** What is shown of an open queue. */
+function queueView(
+  line: IListedQueue,
+  summary: IQueueView | null
+): JSX.Element {
+  return (
+    <QueueView
+      line={line}
+      summary={summary}
+      problem=""
+      filter={NO_FILTER}
+      workers={true}
+      tasks={new TasksModel(silent, '')}
+      words={() => ''}
+      onCommand={nothing}
+      onFilter={nothing}
+      onWorkers={nothing}
+      onEndWorker={nothing}
+      onTask={nothing}
+      onTasks={nothing}
+      trans={trans}
+    />
+  );
+}
+
 const FACES: Record<string, (view: never) => JSX.Element> = {
   CellView: (summary: ICellView) => (
     <Status
@@ -84,24 +109,8 @@ const FACES: Record<string, (view: never) => JSX.Element> = {
       trans={trans}
     />
   ),
-  QueueView: (summary: IQueueView) => (
-    <QueueView
-      line={{ ...summary, workers: 0, error: '' } as IListedQueue}
-      summary={summary}
-      problem=""
-      filter={NO_FILTER}
-      workers={true}
-      tasks={new TasksModel(silent, '')}
-      words={() => ''}
-      onCommand={nothing}
-      onFilter={nothing}
-      onWorkers={nothing}
-      onEndWorker={nothing}
-      onTask={nothing}
-      onTasks={nothing}
-      trans={trans}
-    />
-  ),
+  QueueView: (summary: IQueueView) =>
+    queueView({ ...summary, workers: 0, error: '' } as IListedQueue, summary),
   QueueLine: (line: IListedQueue) => (
     <>
       {[null, line.folder].map(open => (
@@ -118,24 +127,7 @@ const FACES: Record<string, (view: never) => JSX.Element> = {
           onMenu={nothing}
           trans={trans}
         >
-          {() => (
-            <QueueView
-              line={line}
-              summary={null}
-              problem=""
-              filter={NO_FILTER}
-              workers={true}
-              tasks={new TasksModel(silent, '')}
-              words={() => ''}
-              onCommand={nothing}
-              onFilter={nothing}
-              onWorkers={nothing}
-              onEndWorker={nothing}
-              onTask={nothing}
-              onTasks={nothing}
-              trans={trans}
-            />
-          )}
+          {() => queueView(line, null)}
         </QueueList>
       ))}
     </>
