@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from .execution.worker import work
     from .file_manager import FileManager
     from .provider import Provider
+    from .queue.arrivals import as_completed, wait
+    from .queue.future import Future
     from .queue.gathering import gather
     from .queue.queue import Queue
     from .queue.queue_functions import kill, retry
-    from .queue.task import Future, as_completed, wait
     from .scheduler import Scheduler
     from .task_manager import TaskManager
     from .utils import setup_logging
@@ -53,19 +54,19 @@ _HOME = {
     'Config': 'config',
     'Environment': 'environment',
     'FileManager': 'file_manager',
-    'Future': 'queue.task',
+    'Future': 'queue.future',
     'Provider': 'provider',
     'Queue': 'queue.queue',
     'Scheduler': 'scheduler',
     'TaskManager': 'task_manager',
     '__version__': '_version',
-    'as_completed': 'queue.task',
+    'as_completed': 'queue.arrivals',
     'gather': 'queue.gathering',
     'kill': 'queue.queue_functions',
     'retry': 'queue.queue_functions',
     'setup_logging': 'utils',
     'spawn': 'execution.spawning',
-    'wait': 'queue.task',
+    'wait': 'queue.arrivals',
     'work': 'execution.worker',
 }
 

@@ -23,6 +23,7 @@ from .queue.authors import mid_of
 from .queue.call_here import call_here, chdir
 from .queue.conditions import several
 from .queue.events import STATES, Event, state_code
+from .queue.future import Future
 from .queue.future_list import futures_of
 from .queue.ledger import Ledger
 from .queue.original_names import AppAttributes, action_from_args, get_mpicomm
@@ -30,7 +31,7 @@ from .queue.place import follow_cells
 from .queue.queue import Queue, queue_of
 from .queue.queue_functions import get_queue, kill, retry
 from .queue.sweep import sweep_calls
-from .queue.task import Future, Task
+from .queue.task import Task
 from .queue.uses import Use
 from .scheduler import BaseScheduler, Scheduler, get_scheduler
 from .serialize import Code
@@ -191,13 +192,7 @@ class TaskManager(BaseClass):
         return new
 
     def update(self, **kwargs: Any) -> None:
-        """Change what later tasks are run with; arguments are those of :meth:`clone`.
-
-        Parameters
-        ----------
-        **kwargs
-            ``queue``, ``environ``, ``scheduler``, ``provider``, as of a new task manager.
-        """
+        """Change what later tasks are run with; arguments are those of :meth:`clone`."""
         self.__dict__.update(self.clone(**kwargs).__dict__)
 
     def to_spec(self) -> Event:
@@ -239,7 +234,7 @@ class TaskManager(BaseClass):
         Returns
         -------
         app : TaskApp
-            Call it as the function; it returns a :class:`~desipipe.queue.task.Future`.
+            Call it as the function; it returns a :class:`~desipipe.queue.future.Future`.
         """
         return self._app('python', func, options)
 

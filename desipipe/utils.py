@@ -46,10 +46,11 @@ faces: dict[str, Callable[..., Any]] = {}
 
 _ABOVE = {
     'command_line': 'desipipe.cli:main',
-    'queue': 'desipipe.queue.queue:queue_of',
-    'summaries': 'desipipe.commands.parser:summaries',
+    'queue': 'desipipe.queue.queue:queue_of',  # that of a ledger
+    'summaries': 'desipipe.commands.parser:summaries',  # of the verbs
+    'task': 'desipipe.queue.task:Task.stored',
     'task_manager': 'desipipe.task_manager:open_task_manager',
-    'yaml_parser': 'desipipe.file_manager:yaml_parser',
+    'yaml_parser': 'desipipe.file_manager:yaml_parser',  # of data bases
 }
 
 
@@ -59,9 +60,7 @@ def from_above(name: str) -> Callable[..., Any]:
     Parameters
     ----------
     name : str
-        ``'queue'``: the queue of a ledger; ``'task_manager'``: a task manager of it;
-        ``'command_line'``: :func:`desipipe.cli.main`; ``'summaries'``: those of its verbs;
-        ``'yaml_parser'``: that of data bases.
+        A key of ``_ABOVE``.
 
     Returns
     -------
@@ -69,9 +68,10 @@ def from_above(name: str) -> Callable[..., Any]:
         Its module is imported when it is first asked for.
     """
     from importlib import import_module
+    from operator import attrgetter
 
     module, _, attribute = _ABOVE[name].partition(':')
-    function: Callable[..., Any] = getattr(import_module(module), attribute)
+    function: Callable[..., Any] = attrgetter(attribute)(import_module(module))
     return function
 
 

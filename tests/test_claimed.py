@@ -17,7 +17,7 @@ from desipipe.cli import main
 from desipipe.queue.ends import End
 from desipipe.queue.events import SUCCEEDED
 from desipipe.queue.explain import explain
-from desipipe.queue.task import Future
+from desipipe.queue.future import Future
 from desipipe.record.model import read_queue
 from desipipe.record.privacy import Privacy
 from desipipe.store.lease import Lease

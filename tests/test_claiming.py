@@ -13,7 +13,7 @@ import pytest
 from polling import wait_for
 
 from desipipe import Queue, TaskManager, as_completed
-from desipipe.queue.task import wait as wait_futures
+from desipipe.queue.arrivals import wait as wait_futures
 
 
 def situation(queue: Queue) -> str:

@@ -47,9 +47,9 @@ from desipipe.queue.adding import Batch
 from desipipe.queue.compact import compact, sizes
 from desipipe.queue.ends import End
 from desipipe.queue.events import CHUNK, FAILED, SUCCEEDED, Ref
+from desipipe.queue.future import Future
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.repair import repair
-from desipipe.queue.task import Future
 from desipipe.serialize import dumps, dumps_arguments
 from desipipe.store.journal import Journal
 from desipipe.store.segment import MAP_FROM, segment_path

@@ -19,7 +19,7 @@ from workers import WORK, work
 
 import desipipe
 from desipipe import Queue, TaskManager, display
-from desipipe.queue.task import Future
+from desipipe.queue.future import Future
 from desipipe.task_manager import TaskApp
 from desipipe.view import saved_displays
 from desipipe.view.cell import cell_summary

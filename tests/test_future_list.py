@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from desipipe import Queue, TaskManager
+from desipipe.queue.future import Future
 from desipipe.queue.future_list import LAZY_FROM, FutureList
-from desipipe.queue.task import Future
 from desipipe.serialize import dumps_arguments, loads
 from desipipe.serialize.identity import encode
 

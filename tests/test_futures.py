@@ -19,7 +19,7 @@ from workers import WORK
 
 from desipipe import Queue, TaskManager, as_completed, wait
 from desipipe.errors import QueueGoneError, TaskFailedError, UnknownTaskError
-from desipipe.queue.task import Future
+from desipipe.queue.future import Future
 
 
 @pytest.fixture

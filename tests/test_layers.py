@@ -53,7 +53,8 @@ INSIDE = {
         'transactions.decisions authors uses adding queue_reader payload_reader '
         'attempt_reader read_only payload_writer task_adder decider ledger app repair '
         'carried_events clearing gathered_ends compacted_tasks compact jobs output waiting '
-        'sharing arguments stored_app task_errors task conditions explain gathering '
+        'sharing arguments stored_app task_errors stored_task future_follower future call '
+        'arrivals task conditions explain gathering '
         'future_list detached_manager run_here overview removal task_addition acceptance '
         'folder ending queue queue_functions location'
     ),

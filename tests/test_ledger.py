@@ -56,8 +56,9 @@ from desipipe.queue.adding import Batch
 from desipipe.queue.compact import compact
 from desipipe.queue.ends import End
 from desipipe.queue.events import CHUNK, FAILED, PENDING, SUCCEEDED, Ref
+from desipipe.queue.future import Future
 from desipipe.queue.ledger import Ledger, find_mid
-from desipipe.queue.task import Future, Task
+from desipipe.queue.task import Task
 from desipipe.serialize import Payload, dumps_arguments
 from desipipe.store.journal import decode, first_event
 from desipipe.store.segment import segment_path

@@ -311,8 +311,8 @@ def test_packet_class_that_a_task_loads_is_as_it_came(
         return Counted()
 
     def count(i: int, folder: str, tid: str) -> int:
+        from desipipe.queue.future import Future
         from desipipe.queue.queue import open_queue
-        from desipipe.queue.task import Future
 
         if i % 2 == 0:
             return 0

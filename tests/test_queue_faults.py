@@ -21,7 +21,7 @@ from polling import TIMEOUT_S, wait_for
 
 from desipipe import Queue, TaskManager
 from desipipe.queue.app import App
-from desipipe.queue.task import Future
+from desipipe.queue.future import Future
 from desipipe.store import probe
 from desipipe.view.queue import queue_summary
 

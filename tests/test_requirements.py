@@ -25,9 +25,10 @@ from engine import (
 from desipipe.queue.compact import compact
 from desipipe.queue.events import FAILED, STATES
 from desipipe.queue.explain import explain
+from desipipe.queue.future import Future
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.repair import repair
-from desipipe.queue.task import Future, Task
+from desipipe.queue.task import Task
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from desipipe.execution.capture import Stream
 from desipipe.execution.child.output import SlotOutput
 from desipipe.execution.forked_slot import ForkedSlot
 from desipipe.execution.slot_memory import SharedMemory
-from desipipe.queue.task import Future
+from desipipe.queue.future import Future
 
 # What each does, and what is to come of it: a result, or the kind of the failure.
 RUDE: dict[str, tuple[str, Any]] = {

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import CellError, DesipipeError, close_names
+from ..queue.future import Future
 from ..queue.future_list import FutureList
-from ..queue.task import Future
 from .names import Names
 from .syntax import identifier
 

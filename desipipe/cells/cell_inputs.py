@@ -12,8 +12,8 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from ..errors import CellError, close_names
+from ..queue.future import Future
 from ..queue.future_list import FutureList
-from ..queue.task import Future
 from ..serialize.plain import ATOMS
 from .function_makers import DEFINE, SHOW
 from .names import Names

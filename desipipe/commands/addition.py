@@ -13,8 +13,8 @@ from .common import Verbs, add_json, add_queue, add_spawn, hint_nobody, open_one
 from .face import hint, print_json
 
 if TYPE_CHECKING:
+    from ..queue.future import Future
     from ..queue.queue import Queue
-    from ..queue.task import Future
 
 
 # One queue

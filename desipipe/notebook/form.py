@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DesipipeError
+from ..queue.future import Future
 from ..queue.place import shell
-from ..queue.task import Future
 from ..utils import plural
 from .commands import typed
 from .displays.queue import TasksDisplay, widgets_module

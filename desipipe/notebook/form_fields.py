@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..queue.task import Future
+from ..queue.future import Future
 from .displays.queue import widgets_module
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from ..utils import faces
 
 if TYPE_CHECKING:
+    from ..queue.future import Future
     from ..queue.queue import Queue
-    from ..queue.task import Future
     from ..task_manager import TaskApp
 
-_SHOWN = (('desipipe.queue.queue', 'Queue'), ('desipipe.queue.task', 'Future'))
+_SHOWN = (('desipipe.queue.queue', 'Queue'), ('desipipe.queue.future', 'Future'))
 
 
 def install(shell: Any) -> None:

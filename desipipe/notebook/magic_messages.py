@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -104,7 +105,6 @@ def tell_name_error(error: object, queue: Queue | None, local: Mapping[str, str]
 
 def tell(manager: TaskManager) -> None:
     """Print which queue, provider and scheduler the notebook uses."""
-    from ..queue.task import relative
     from ..utils import plural
 
     queue = manager.queue
@@ -113,9 +113,15 @@ def tell(manager: TaskManager) -> None:
     spec = manager.to_spec()
     workers = spec['scheduler'].get('max_workers', 1)
     print(
-        f'desipipe: queue {queue.name} ({counts}) in {relative(queue.folder)}; at most '
+        f'desipipe: queue {queue.name} ({counts}) in {_typed_path(queue.folder)}; at most '
         f'{plural(workers, "worker")} of provider {spec["provider"]["name"]}'
     )
+
+
+def _typed_path(path: str) -> str:
+    """Return a path as people would type it from here."""
+    short = os.path.relpath(path)
+    return path if short.startswith('..') else './' + short
 
 
 def tell_plan(app: TaskApp, arguments: list[dict[str, Any]]) -> None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ..cells.cell_inputs import Import
     from ..cells.changes import Recorded
     from ..cells.function import Cell
+    from ..queue.future import Future
     from ..queue.queue import Queue
-    from ..queue.task import Future
     from ..task_manager import TaskApp, TaskManager
     from .history import History
 
@@ -302,7 +302,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
 
 
 def _outputs(made: Cell, futures: Sequence[Future], swept: bool) -> dict[str, Any]:
-    from ..queue.task import Future
+    from ..queue.future import Future
 
     outputs: dict[str, Any] = {}
     for name in made.outputs:

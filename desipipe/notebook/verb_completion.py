@@ -15,9 +15,9 @@ from ..cells.options import cell_parser
 from ..commands.common import Verbs
 from ..commands.completion import argument, candidates, queues
 from ..errors import DesipipeError
+from ..queue.future import Future
 from ..queue.future_list import FutureList
 from ..queue.queue import Queue
-from ..queue.task import Future
 from .commands import PROG
 from .verb_parser import verb_parser
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from ..commands.common import Verbs, open_one
 from ..commands.face import FACE
+from ..queue.future import Future
 from ..queue.future_list import FutureList
 from ..queue.place import current_place
 from ..queue.queue import Queue
-from ..queue.task import Future
 from .commands import PROG, typed
 from .verb_completion import FUTURE_VERBS, VARIABLE, matches
 from .verb_output import WIDTH, CellBytes, CellStream, CommandError, NotebookFace

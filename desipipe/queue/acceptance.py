@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from ..errors import AppChangedError
 from .events import SUCCEEDED, EventKind, JournalEvent
+from .future import Future
 from .ledger import Ledger
-from .task import Future, Task
+from .task import Task
 from .task_addition import Collected
 from .transactions.decisions import accept_event
 

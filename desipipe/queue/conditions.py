@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UnknownPropertyError, UnknownTaskError, close_names
 from ..utils import BaseClass
 from .events import state_code
+from .future import Future
 from .ledger import find_mid
-from .task import Future, Task
+from .task import Task
 
 if TYPE_CHECKING:
     from .ledger import Ledger

@@ -7,8 +7,8 @@ from typing import Any, overload
 
 from ..serialize import TaskReferences
 from .columns import ID, Identities, split_ids
+from .future import Future
 from .ledger import Ledger
-from .task import Future
 
 LAZY_FROM = 10_000  # futures: below, a list
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .task import Future, as_completed
+from .arrivals import as_completed
+from .future import Future
 
 
 def gather(

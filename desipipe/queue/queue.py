@@ -27,6 +27,7 @@ from .conditions import (
 from .detached_manager import DetachedManager
 from .events import Event, Group, state_code
 from .folder import check_group, find_or_create, open_ledger
+from .future import Future
 from .ledger import Ledger
 from .names import SUFFIX, queue_folder
 from .overview import (
@@ -40,7 +41,7 @@ from .removal import delete_task, drop_tasks, forget_tasks
 from .run_here import take_task
 from .selection import Counts, Process
 from .stored_app import StoredApp
-from .task import Future, Task
+from .task import Task
 from .task_addition import Collected, TaskAddition, use_here
 from .uses import Use
 
@@ -781,7 +782,8 @@ class Queue(BaseClass):
 
     def _task(self, task: Task | Future | str) -> Task:
         if isinstance(task, Future):
-            return task.task
+            future_task: Task = task.task  # perhaps of another queue
+            return future_task
         return self[task] if isinstance(task, str) else task
 
     def _tell_unknown(self, tid: object, what: str) -> None:

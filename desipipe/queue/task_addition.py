@@ -11,9 +11,10 @@ from ..environment import Environment
 from .adding import Batch
 from .authors import mid_of
 from .conditions import has_task
+from .future import Future
 from .ledger import Ledger
 from .run_here import end_task
-from .task import Future, Task
+from .task import Task
 from .uses import Use, make_use
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from ..queue.app import App
 from ..queue.authors import mid_of
 from ..queue.ends import End
 from ..queue.events import FAILED, KILLED, SUCCEEDED, UNKNOWN, Event, JournalEvent
+from ..queue.future import Future
 from ..queue.queue import Queue
-from ..queue.task import Future
 from ..queue.transactions.attempts import final_events
 from ..queue.transactions.processes import versions_event, worker_begin_event, worker_end_event
 from ..scheduler import Scheduler

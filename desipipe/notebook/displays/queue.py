@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from ...commands.tables import queue_lines
 from ...errors import DesipipeError, MissingDependencyError, QueueGoneError
 from ...queue.events import SUCCEEDED
+from ...queue.future import Future
 from ...queue.ledger import Ledger
 from ...queue.location import type_queue
 from ...queue.place import shell
 from ...queue.queue import Queue
-from ...queue.task import Future
 from ...store.lease import Observer
 from ...view.bundle import MIME, as_html, as_text, bundle, line_html
 from ...view.cell import JOBS, cell_summary
