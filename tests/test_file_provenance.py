@@ -21,7 +21,7 @@ from desipipe import FileManager, Queue, TaskManager, provenance, work
 from desipipe.errors import UnknownOptionError
 from desipipe.file_manager import BaseFile, BaseFileEntry, file_provenance
 from desipipe.file_manager.history import file_summaries
-from desipipe.view.queue import task_detail
+from desipipe.view.task_detail import task_detail
 
 
 @pytest.fixture

@@ -488,7 +488,7 @@ def test_who_added_and_who_ran_a_task_is_shown(group: Group) -> None:
     group.as_user(BOB, lambda queue: work(queue))
 
     def look(queue: Queue) -> dict[str, Any]:
-        from desipipe.view.queue import task_summaries
+        from desipipe.view.task_summary import task_summaries
 
         return task_summaries(queue.ledger, [queue.ledger.find(of_alice)])[0]
 
@@ -496,7 +496,7 @@ def test_who_added_and_who_ran_a_task_is_shown(group: Group) -> None:
     assert (found['user'], found['ran_by']) == (str(ALICE.uid), str(BOB.uid))
 
     def time_tasks(queue: Queue) -> list[tuple[str, str, int]]:
-        from desipipe.view.queue import durations
+        from desipipe.view.durations import durations
 
         add(queue, 2, 3)
         work(queue)

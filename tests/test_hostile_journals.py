@@ -33,7 +33,9 @@ from desipipe.store.journal import Journal, encode
 from desipipe.store.lease import Observer, lease_path, read_lease
 from desipipe.store.lines import LINE_MAX, lines
 from desipipe.view.cell import cell_summary
-from desipipe.view.queue import durations, task_detail, task_summaries
+from desipipe.view.durations import durations
+from desipipe.view.task_detail import task_detail
+from desipipe.view.task_summary import task_summaries
 from desipipe.view.timeline import Timeline
 
 

@@ -75,7 +75,8 @@ INSIDE = {
         'cancelling worker_review job_follower scaling manager_end takeover manager spawning'
     ),
     'view': (
-        'schema structs appearance text rows queue graph timeline output saved_displays '
+        'schema structs appearance text rows journal_events task_summary task_detail failures '
+        'pace durations processes jobs ownership queue graph timeline output saved_displays '
         'task_search task_context result_preview tasks folded_outputs bundle cell_outputs cell'
     ),
     'record': (

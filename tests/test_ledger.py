@@ -62,7 +62,11 @@ from desipipe.queue.task import Task
 from desipipe.serialize import Payload, dumps_arguments
 from desipipe.store.journal import decode, first_event
 from desipipe.store.segment import segment_path
-from desipipe.view import queue as summary
+from desipipe.view.durations import durations
+from desipipe.view.failures import blocked_causes
+from desipipe.view.queue import queue_summary
+from desipipe.view.task_detail import task_detail
+from desipipe.view.task_summary import task_summaries
 
 
 @pytest.fixture
@@ -645,12 +649,12 @@ def test_looking_unpickles_nothing(evil: tuple[Ledger, Path], tmp_path: Path) ->
         str(queue),
         len(queue),
     )
-    summary.queue_summary(queue)
-    summary.task_summaries(queue.ledger, range(3))
-    summary.blocked_causes(queue.ledger)
-    summary.durations(queue.ledger)
+    queue_summary(queue)
+    task_summaries(queue.ledger, range(3))
+    blocked_causes(queue.ledger)
+    durations(queue.ledger)
     for row, name in enumerate(ids):
-        summary.task_detail(queue.ledger, row)
+        task_detail(queue.ledger, row)
         queue.explain(name)
         task = queue[name]
         (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from desipipe.queue.events import DROPPED, STATES
 from desipipe.queue.ledger import Ledger
-from desipipe.view.queue import task_name
+from desipipe.view.task_summary import task_name
 from desipipe.view.tasks import task_page
 
 
@@ -131,10 +131,12 @@ def test_unknown_state(ledger: Ledger) -> None:
 
 def test_only_what_is_shown_is_read(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Any] = []
-    from desipipe.view import queue as summary
+    from desipipe.view import journal_events
 
-    real = summary._decoded
-    monkeypatch.setattr(summary, '_decoded', lambda line, at: read.append(at) or real(line, at))
+    real = journal_events.decoded_event
+    monkeypatch.setattr(
+        journal_events, 'decoded_event', lambda line, at: read.append(at) or real(line, at)
+    )
     page = task_page(ledger, limit=3)
     assert len(page['tasks']) == 3 and len(read) <= 3
 

@@ -15,7 +15,8 @@ from desipipe.queue.compact import compact
 from desipipe.queue.ends import End, end_at
 from desipipe.queue.events import SUCCEEDED
 from desipipe.queue.transactions.attempts import end_event
-from desipipe.view.queue import task_detail, task_summaries
+from desipipe.view.task_detail import task_detail
+from desipipe.view.task_summary import task_summaries
 
 pytestmark = pytest.mark.skipif(
     not Path('/proc/self/clear_refs').exists(), reason='the kernel does not count memory anew'

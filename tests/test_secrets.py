@@ -29,7 +29,7 @@ from desipipe.security.secrets import (
     known_values,
     process_values,
 )
-from desipipe.view.queue import task_detail
+from desipipe.view.task_detail import task_detail
 
 VALUE = 'hunter2-"$x`y\'z'
 WRITTEN = "'hunter2-\"$x`y'\\''z'"  # as a shell writes it

@@ -20,18 +20,15 @@ from desipipe.queue.events import STATES, SUCCEEDED
 from desipipe.queue.ledger import Ledger
 from desipipe.store.journal import lines
 from desipipe.store.lease import Lease, Observer, lease_path
-from desipipe.view import queue as summary
+from desipipe.view import pace
 from desipipe.view.appearance import APPEARANCES
-from desipipe.view.queue import (
-    blocked_causes,
-    durations,
-    is_alive,
-    queue_summary,
-    task_detail,
-    task_summaries,
-    task_summary,
-)
+from desipipe.view.durations import durations
+from desipipe.view.failures import blocked_causes
+from desipipe.view.processes import is_alive
+from desipipe.view.queue import queue_summary
 from desipipe.view.schema import QueueSummary
+from desipipe.view.task_detail import task_detail
+from desipipe.view.task_summary import task_summaries, task_summary
 
 
 def fill(queue: Queue) -> dict[str, Any]:
@@ -376,7 +373,7 @@ def test_rate_of_long_tasks_is_that_of_earlier_ones(
     claimed = ledger.exchange('w', want=5, mids=list(ledger.state.managers))
     assert queue_summary(bare)['rate'] is None  # nobody knows yet
     ledger.exchange('w', [End(*claimed[0], SUCCEEDED, time.time() - 100, 100_000_000)])
-    monkeypatch.setattr(summary, 'WINDOW', 0.0)  # as if that had been long ago
+    monkeypatch.setattr(pace, 'WINDOW', 0.0)  # as if that had been long ago
     assert queue_summary(bare)['rate'] == pytest.approx(4 / 100)
     started = ledger.state.started
     started[next(iter(started))] -= 400  # it takes longer than the others did

@@ -11,7 +11,7 @@ from ..errors import DesipipeError
 from ..provider import Provider
 from ..queue.events import SUCCEEDED
 from ..queue.ledger import Ledger
-from ..view.queue import events_at
+from ..view.journal_events import events_at
 from .task_cell import TaskCell
 
 _RUNS_MAX = 1000  # earlier tasks that are looked at

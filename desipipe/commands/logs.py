@@ -92,7 +92,7 @@ class Output:
 
     def follow(self) -> None:
         """Write what comes until the task has ended, or is found to be blocked."""
-        from ..view.queue import is_left
+        from ..view.task_summary import is_left
 
         ledger = self._ledger
         ledger.follow()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..terminal import visible
 from ..utils import format_bytes, format_count, plural
 from ..view.appearance import APPEARANCES, CONDITION_APPEARANCES
-from ..view.queue import job_groups
+from ..view.jobs import job_groups
 from ..view.text import (
     Line,
     Piece,

@@ -80,7 +80,7 @@ def _declare_tasks(verbs: Verbs) -> None:
 
 def tasks(args: argparse.Namespace) -> None:
     """Run ``desipipe tasks``."""
-    from ..view.queue import task_summaries
+    from ..view.task_summary import task_summaries
 
     queue = open_one(args)
     check_names(queue, args.name)
@@ -254,7 +254,7 @@ def explain(args: argparse.Namespace) -> None:
     tid = find_task(queue, args.task)
     explanation = queue.explain(tid)
     if args.json:
-        from ..view.queue import task_detail
+        from ..view.task_detail import task_detail
 
         print_json({**task_detail(queue.ledger, queue.ledger.find(tid)), 'words': explanation})
     else:

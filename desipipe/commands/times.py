@@ -32,7 +32,7 @@ def _declare_time(verbs: Verbs) -> None:
 def times(args: argparse.Namespace) -> None:
     """Run ``desipipe time``."""
     from ..utils import format_count
-    from ..view.queue import durations
+    from ..view.durations import durations
     from ..view.text import span
     from .listings import Column, Fit, show_table
 

@@ -7,7 +7,7 @@ import time
 from ..queue.queue import Queue
 from ..store.files import list_files
 from ..store.lease import LEASE, Observer
-from ..view.queue import is_alive
+from ..view.processes import is_alive
 
 # s between two looks at what raises no event: (on this machine's disk, on a shared one)
 _OUTPUTS = (0.3, 1.0)

@@ -1,8 +1,7 @@
 """Model what is recorded of a queue; all documents are written from it.
 
-Tasks are lines of JSON, so that a record of a hundred thousand of them stays small in memory, and
-each can be held against its digest. Everything in a model comes from the queue: the same queue
-gives the same model, whenever it is asked.
+Tasks are lines of JSON: a hundred thousand stay small in memory, and each has its digest.
+Everything in a model comes from the queue: the same queue always gives the same model.
 """
 
 from __future__ import annotations
@@ -30,7 +29,8 @@ from ..queue.queue import Queue
 from ..serialize import anatomy, encode, task_identity, text
 from ..serialize import source as sources
 from ..utils import username
-from ..view.queue import events_at, state_name
+from ..view.journal_events import events_at
+from ..view.task_summary import state_name
 from .modules import changed_functions, describe, used_modules
 from .pieces import TEXT, closure, seal, word_of
 from .privacy import Privacy

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import PayloadError, UnknownQueueError, UnknownTaskError
 from ..queue.output import untrusted_writer
 from ..queue.queue import Queue
-from ..view.queue import untrusted_owner
+from ..view.ownership import untrusted_owner
 from ..view.rows import format_rows, parse_rows
 from .model import Node, QueueModel
 from .sources import Use, cell_tree, functions, recorded_tree, source_of

@@ -15,7 +15,6 @@ from ..queue.queue import Queue
 from ..view.cell import cell_summary
 from ..view.graph import graph
 from ..view.output import read_output
-from ..view.queue import task_detail, task_label
 from ..view.result_preview import result_preview
 from ..view.schema import (
     AppView,
@@ -34,6 +33,8 @@ from ..view.schema import (
     UnreadableQueue,
 )
 from ..view.task_context import app_summaries, neighbours, peers
+from ..view.task_detail import task_detail
+from ..view.task_summary import task_label
 from ..view.tasks import task_page
 from .queues import Hub, short
 from .requests import (

@@ -16,7 +16,7 @@ from ..queue.queue import Queue
 from ..store.lease import Observer
 from ..utils import plural
 from ..view.appearance import BAD_STATES
-from ..view.queue import untrusted_owner
+from ..view.ownership import untrusted_owner
 from ..view.schema import Changed, Done, Started, Stopped
 from .queues import Followed, Hub
 from .requests import (

@@ -35,20 +35,15 @@ from ..queue.queue import Queue
 from ..store.lease import Observer
 from .appearance import BAD_STATES
 from .cell_outputs import OUTPUTS_MAX, OUTPUTS_SIZE, CellOutputs, Moment
-from .queue import (
-    WINDOW,
-    blocked_causes,
-    condition,
-    events_at,
-    failure_of,
-    is_alive,
-    job_groups,
-    job_summaries,
-    task_summary,
-    untrusted_owner,
-    usual_rate,
-)
+from .failures import blocked_causes, failure_of
+from .jobs import job_groups, job_summaries
+from .journal_events import events_at
+from .ownership import untrusted_owner
+from .pace import WINDOW, usual_rate
+from .processes import is_alive
+from .queue import condition
 from .rows import format_rows, parse_rows, ranges
+from .task_summary import task_summary
 from .text import advice, waiting_text
 
 if TYPE_CHECKING:
@@ -125,7 +120,7 @@ class Cell:
         self.first = state.ids[self.rows[0]].hex() if self.rows else ''
         self.judge: Callable[[str], bool | None] | None = None
         """Says whether a worker or a manager lives, instead of
-        :func:`~desipipe.view.queue.is_alive`.
+        :func:`~desipipe.view.processes.is_alive`.
         """
         self.grace = 0.0
         """Until when, on the monotonic clock, a manager that was just started is expected:
@@ -503,7 +498,7 @@ def cell_summary(
     cached : bool, default=False
         True if all results were there already when the cell was run.
     observer : Observer, default=None
-        See :func:`~desipipe.view.queue.is_alive`.
+        See :func:`~desipipe.view.processes.is_alive`.
     outputs : bool, default=True
         True to tell what the tasks printed and drew.
     limit : int, default=1000000

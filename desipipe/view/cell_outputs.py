@@ -13,7 +13,7 @@ from ..queue.ledger import Ledger
 from ..queue.output import kept_number, outputs, untrusted_writer
 from ..queue.processes import Worker
 from ..utils import format_bytes, plural
-from .queue import state_name, task_name
+from .task_summary import state_name, task_name
 from .text import one_line
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from ..queue.events import DROPPED, PENDING, RUNNING, STATES
 from ..queue.ledger import Ledger
 from ..queue.state import State
-from .queue import state_name, task_label
+from .task_summary import state_name, task_label
 
 if TYPE_CHECKING:
     from .schema import (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from ..outputs.notebook import strip
 from ..queue.ledger import Ledger
 from ..queue.output import written, written_by
-from .queue import is_left
+from .task_summary import is_left
 
 if TYPE_CHECKING:
     from .schema import OutputPiece

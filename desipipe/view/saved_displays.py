@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..io import atomic_write
 from ..queue.ledger import Ledger
 from ..queue.output import displays
-from .queue import task_name
+from .task_summary import task_name
 
 # Forms that a program opens, the richest first; images and the like are base64, text/plain is
 # written where there is nothing else.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from ..queue.events import DROPPED, PENDING, RUNNING, STATES, SUCCEEDED
 from ..queue.ledger import Ledger
 from .appearance import BAD_STATES
-from .queue import task_label, task_name, task_summaries
+from .task_summary import task_label, task_name, task_summaries
 
 if TYPE_CHECKING:
     from .schema import AppView, Counts, PeersView, StateName, TaskLabel

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ..errors import PayloadError
 from ..queue.events import FAILED, KILLED, UNKNOWN
 from ..queue.ledger import Ledger
-from .queue import task_summaries
+from .task_summary import task_summaries
 from .text import one_line
 
 __all__ = ['argument_terms', 'arguments_text', 'rows_by_arguments', 'rows_by_cause']

@@ -22,8 +22,8 @@ from ..queue.events import (
     state_code,
 )
 from ..queue.ledger import Ledger
-from .queue import task_summaries
 from .task_search import argument_terms, arguments_text, rows_by_arguments, rows_by_cause
+from .task_summary import task_summaries
 
 if TYPE_CHECKING:
     from .schema import TaskPage

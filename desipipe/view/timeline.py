@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from ..queue.event_checks import decode_event
 from ..queue.events import RUNNING, STATES, Event
 from ..queue.ledger import Ledger
-from .queue import state_name, task_label
+from .task_summary import state_name, task_label
 
 if TYPE_CHECKING:
     from .schema import (

@@ -19,7 +19,9 @@ from ...queue.queue import Queue
 from ...store.lease import Observer
 from ...view.bundle import MIME, as_html, as_text, bundle, line_html
 from ...view.cell import JOBS, cell_summary
-from ...view.queue import events_at, job_groups, queue_summary
+from ...view.jobs import job_groups
+from ...view.journal_events import events_at
+from ...view.queue import queue_summary
 from ...view.rows import format_rows
 from ...view.text import advice, bar_pieces
 from ..commands import typed
@@ -78,7 +80,7 @@ class Shown(Display):
         queue : Queue
             A view of the queue: the notebook's, or the follower's.
         observer : Observer, default=None
-            See :func:`~desipipe.view.queue.is_alive`.
+            See :func:`~desipipe.view.processes.is_alive`.
 
         Raises
         ------

@@ -1,0 +1,32 @@
+"""Read events of the journal again, by their offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..queue.attempt_reader import AttemptReader
+from ..queue.event_checks import check_event
+from ..queue.events import Event
+from ..store.journal import pieces
+from ..store.lines import LINE_MAX, RefusedEvent
+
+
+def decoded_event(line: bytes, offset: int) -> Event | None:
+    """Return the event of one line of the journal; None if the line is damaged."""
+    event = next((piece.event for piece in pieces(line, offset) if piece.offset == offset), None)
+    if event is None:
+        return None
+    try:
+        # The fold looks at what it needs of frequent events, and at nothing of late ones.
+        check_event(event)
+    except RefusedEvent:
+        return None
+    return event
+
+
+def events_at(ledger: AttemptReader, offsets: Iterable[int]) -> Iterator[tuple[int, Event | None]]:
+    """Yield the events at offsets of the journal, or None where one is damaged."""
+    with ledger.journal.open_reader() as file:
+        for offset in offsets:
+            file.seek(offset)
+            yield offset, decoded_event(file.readline(LINE_MAX), offset)
