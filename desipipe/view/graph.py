@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .schema import (
         Counts,
         GraphApp,
+        GraphEdge,
         GraphTask,
         GraphView,
         StateName,
@@ -65,6 +66,16 @@ def graph(ledger: Ledger, names: Collection[str] = (), limit: int = NODES) -> Gr
     ]
     if grouped:
         nodes = [*_apps(ledger, blocked, node), *nodes]
+    return {
+        'grouped': grouped,
+        'total': total,
+        'nodes': nodes,
+        'edges': _edges(state, node),
+    }
+
+
+def _edges(state: State, node: dict[int, str]) -> list[GraphEdge]:
+    """Count the requirements between nodes: ``node`` has the tasks that are shown one by one."""
     labels = [group.name for group in state.groups]
     edges: Counter[tuple[str, str]] = Counter()
     for row, required in state.requires.items():
@@ -75,15 +86,10 @@ def graph(ledger: Ledger, names: Collection[str] = (), limit: int = NODES) -> Gr
                 for other in required
                 if is_shown(state, other)
             )
-    return {
-        'grouped': grouped,
-        'total': total,
-        'nodes': nodes,
-        'edges': [
-            {'source': source, 'target': target, 'count': count}
-            for (source, target), count in edges.items()
-        ],
-    }
+    return [
+        {'source': source, 'target': target, 'count': count}
+        for (source, target), count in edges.items()
+    ]
 
 
 def is_shown(state: State, row: int) -> bool:

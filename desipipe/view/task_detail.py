@@ -35,25 +35,8 @@ def task_detail(ledger: AttemptReader, row: int) -> TaskDetail:
     """
     state = ledger.state
     group = state.groups[state.group[row]]
-    problems: list[str] = []
-
-    def read(look: Callable[[], T], default: T) -> T:
-        try:
-            return look()
-        except (CorruptJournalError, PayloadError) as exc:
-            problems.append(str(exc))
-            return default
-
-    def trace() -> str:
-        ref = ledger.cause(row).get('trace')
-        return ledger.read_text(ref) if ref else ''
-
-    nothing: tuple[list[Attempt], str] = ([], '')
-    attempts, trace_text = read(lambda: (ledger.attempts(row), trace()), nothing)
-    last = next((attempt for attempt in reversed(attempts) if attempt.counts), None)
-    files: list[FileUse] = (
-        [] if last is None else read(lambda: cast('list[FileUse]', ledger.files(last.files)), [])
-    )
+    reader = _TaskReader(ledger, row)
+    last, files = reader.last, reader.files()
     requires, dependants = list(state.requires.get(row, ())), state.dependants_of(row)
     return {
         **task_summary(ledger, row),
@@ -63,24 +46,69 @@ def task_detail(ledger: AttemptReader, row: int) -> TaskDetail:
         'retry_on': list(group.retry_on),
         'priority': group.priority,
         'cwd': group.cwd,
-        'added': read(lambda: ledger.journal.event_at(state.added_at[row]).get('t'), None),
-        'code': read(lambda: ledger.read_text(ledger.code(row)['source']), ''),
-        'arguments': read(lambda: ledger.arguments(row), {}),
+        'added': reader.added(),
+        'code': reader.code(),
+        'arguments': reader.arguments(),
         'versions': {} if last is None else state.versions.get((last.worker, group.app), {}),
         'environment': {} if last is None else state.versions.get((last.worker, ''), {}),
         'files': files[:RELATED],
         'n_files': len(files),
-        'attempts': [_attempt(ledger, attempt) for attempt in attempts],
+        'attempts': [_attempt(ledger, attempt) for attempt in reader.attempts],
         'out': last.out.length if last and last.out else 0,
         'err': last.err.length if last and last.err else 0,
-        'trace': trace_text,
+        'trace': reader.trace,
         'result': _result_size(ledger, row),
         'requires': [_relative(ledger, other) for other in requires[:RELATED]],
         'n_requires': len(requires),
         'dependants': [_relative(ledger, other) for other in dependants[:RELATED]],
         'n_dependants': len(dependants),
-        'problems': problems,
+        'problems': reader.problems,
     }
+
+
+class _TaskReader:
+    """Reader of what is kept of a task, which notes what could not be read."""
+
+    def __init__(self, ledger: AttemptReader, row: int) -> None:
+        self.ledger = ledger
+        self.row = row
+        self.problems: list[str] = []
+        nothing: tuple[list[Attempt], str] = ([], '')
+        self.attempts, self.trace = self._read(
+            lambda: (ledger.attempts(row), self._trace()), nothing
+        )
+        self.last = next((attempt for attempt in reversed(self.attempts) if attempt.counts), None)
+
+    def _read(self, look: Callable[[], T], default: T) -> T:
+        try:
+            return look()
+        except (CorruptJournalError, PayloadError) as exc:
+            self.problems.append(str(exc))
+            return default
+
+    def _trace(self) -> str:
+        ref = self.ledger.cause(self.row).get('trace')
+        return self.ledger.read_text(ref) if ref else ''
+
+    def files(self) -> list[FileUse]:
+        """Return the files that the last attempt read and wrote."""
+        last = self.last
+        if last is None:
+            return []
+        return self._read(lambda: cast('list[FileUse]', self.ledger.files(last.files)), [])
+
+    def added(self) -> float | None:
+        """Return the time at which the task was added."""
+        offset = self.ledger.state.added_at[self.row]
+        return self._read(lambda: self.ledger.journal.event_at(offset).get('t'), None)
+
+    def code(self) -> str:
+        """Return the source of the task's app."""
+        return self._read(lambda: self.ledger.read_text(self.ledger.code(self.row)['source']), '')
+
+    def arguments(self) -> dict[str, str]:
+        """Return the arguments as text."""
+        return self._read(lambda: self.ledger.arguments(self.row), {})
 
 
 def _attempt(ledger: AttemptReader, attempt: Attempt) -> AttemptView:
