@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from ..errors import DesipipeError, PayloadError
 from ..outputs.thumbnails import thumbnail
 from ..queue.events import ENDED
 from ..queue.ledger import Ledger
 from ..queue.output import kept_number, outputs, untrusted_writer
-from ..queue.processes import Worker
 from ..utils import format_bytes, plural
+from .cell_rows import Moment
 from .task_summary import state_name, task_name
 from .text import one_line
 
 if TYPE_CHECKING:
-    from .schema import Counts, DisplayOutput, OutputView
+    from .schema import DisplayOutput, OutputView
 
 OUTPUTS_SIZE = 1_000_000
 """Bytes of outputs that a summary holds at most, if nothing else is asked for."""
@@ -31,26 +30,6 @@ TEXT_MAX = 2000
 """Characters of the text of a display that is shown small."""
 SMALL_MIN = 16_000
 """Bytes that an image may have in any case which is shown small."""
-
-
-class Moment(NamedTuple):
-    """The state of a cell's tasks at one moment."""
-
-    time: float
-    status: bytearray
-    """Codes of the rows; superseded ones count as dropped, claimed ones as pending."""
-    every: bytearray
-    """The same of all rows, as the journal has them."""
-    ended_at: array[int]
-    counts: Counts
-    claimed: int
-    superseded: int
-    blocked: list[int]
-    left: int
-    running: list[int]
-    workers: list[Worker]
-    """Those that live and serve the tasks."""
-    has_manager: bool
 
 
 class CellOutputs:

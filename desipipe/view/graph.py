@@ -75,7 +75,7 @@ def graph(ledger: Ledger, names: Collection[str] = (), limit: int = NODES) -> Gr
 
 
 def _edges(state: State, node: dict[int, str]) -> list[GraphEdge]:
-    """Count the requirements between nodes: ``node`` has the tasks that are shown one by one."""
+    """Count the requirements between tasks shown one by one (``node``) and apps."""
     labels = [group.name for group in state.groups]
     edges: Counter[tuple[str, str]] = Counter()
     for row, required in state.requires.items():
