@@ -19,7 +19,7 @@ PACKAGE = ROOT / 'desipipe'
 LAYERS = {
     'words': 'terminal screen errors logs utils layers',
     'displays': 'outputs/ display settings/',
-    'user': 'machine config security/ environment provenance',
+    'user': 'machine config/ security/ environment provenance',
     'bytes': 'store/ serialize/',
     'resources': 'scheduler provider/',
     'queue': 'queue/',
@@ -35,6 +35,7 @@ LAYERS = {
 INSIDE = {
     'outputs': 'cell_traceback library_displays notebook thumbnails safe',
     'settings': 'option_owners parts carried process',
+    'config': 'keys checked_numbers config_file user_config configurable',
     'security': 'secrets trust',
     'store': 'files lines probe watch lock writing segment journal pacing process_usage lease recover',
     'serialize': (

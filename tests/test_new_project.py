@@ -12,7 +12,7 @@ import yaml
 
 from desipipe import FileManager
 from desipipe.cli import main
-from desipipe.config import _KEYS
+from desipipe.config.keys import KEYS
 
 
 def test_notebook_of_a_new_project_runs(
@@ -41,7 +41,7 @@ def test_configuration_of_a_new_project_names_keys_that_exist(
     text = (tmp_path / 'mocks/config.yaml').read_text()
     assert yaml.safe_load(text) == {}
     lines = [line.removeprefix('# ') for line in text.splitlines() if line.startswith('# ')]
-    settings = yaml.safe_load('\n'.join(line for line in lines if line.split(':')[0] in _KEYS))
+    settings = yaml.safe_load('\n'.join(line for line in lines if line.split(':')[0] in KEYS))
     assert len(settings) == 5
 
 

@@ -16,7 +16,7 @@ from desipipe import Provider
 from desipipe.cells.options import cell_parser
 from desipipe.commands.common import Verbs
 from desipipe.commands.parser import build_parser
-from desipipe.config import _KEYS
+from desipipe.config.keys import KEYS
 from desipipe.execution.worker import MODES
 from desipipe.queue.state import STATES
 
@@ -187,7 +187,7 @@ def test_environment_variables_are_documented() -> None:
 
 
 def test_settings_are_documented() -> None:
-    assert undocumented('reference/configuration.md', set(_KEYS)) == set()
+    assert undocumented('reference/configuration.md', set(KEYS)) == set()
     assert undocumented('reference/slurm.md', set(Provider('slurm').defaults)) == set()
 
 
