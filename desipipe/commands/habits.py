@@ -137,10 +137,14 @@ def choose_queue(args: argparse.Namespace) -> None:
     from ..config import Config
     from ..errors import UnknownQueueError
     from ..queue.location import short
+    from ..queue.names import original_files, queue_folder, unknown_queue
 
     config = Config()
     folders = _by_time(config)
     if not folders:
+        originals = original_files([], config)
+        if originals:
+            raise unknown_queue(queue_folder(originals[0], config=config))
         raise UnknownQueueError(
             f'There are no queues in {config.queue_dir}, nor in this folder. Nothing was done. '
             'Make one with:\n'

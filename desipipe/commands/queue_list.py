@@ -10,12 +10,10 @@ from ..utils import is_pattern
 from .common import Verbs, add_json
 from .face import hint
 from .listing_options import add_listing, listing_options
-from .show import hint_no_queues
+from .show import hint_no_queues, hint_originals
 
 if TYPE_CHECKING:
     from ..config import Config
-
-_ORIGINALS_MAX = 10
 
 
 def register(verbs: Verbs) -> None:
@@ -47,7 +45,7 @@ def queues(args: argparse.Namespace) -> None:
     names = [*args.pattern, *(args.queue or [])]
     rows = [_queue_row(folder, config) for folder in _listed(names, config)]
     if not args.json:
-        _tell_of_originals(names or ['*'], config)
+        hint_originals(names, config)
     if rows or args.json:
         _print_queues(rows, args)
     elif names:
@@ -113,14 +111,3 @@ def _listed(names: list[str], config: Any) -> list[str]:
         if not all(map(is_pattern, names)) and not original_files(names, config):
             raise
         return []
-
-
-def _tell_of_originals(names: list[str], config: Any) -> None:
-    """Name queues of desipipe 1.0 that were not taken over."""
-    from ..queue.names import import_command, original_files
-
-    originals = original_files(names, config)
-    for path in originals[:_ORIGINALS_MAX]:
-        hint(f'{path!r} is a queue of desipipe 1.0. Take it over with: {import_command(path)}')
-    if len(originals) > _ORIGINALS_MAX:
-        hint(f'And {len(originals) - _ORIGINALS_MAX:,d} more queues of desipipe 1.0.')

@@ -13,6 +13,8 @@ from .face import FACE, hint, on_terminal, print_json
 if TYPE_CHECKING:
     from ..config import Config
 
+_ORIGINALS_MAX = 10
+
 
 def register(verbs: Verbs) -> None:
     """Declare the verb."""
@@ -58,6 +60,7 @@ def status(args: argparse.Namespace) -> None:
         lines = queue_lines(summary, where, bar=bool(width), width=width)
         show_lines([*([[]] if i else []), *lines])
     if not folders:
+        hint_originals([], config)
         hint_no_queues(config)
 
 
@@ -67,3 +70,14 @@ def hint_no_queues(config: Config) -> None:
         f'There are no queues in {config.queue_dir}, nor in this folder. Those of another folder: '
         "desipipe queues './folder/*'. See what one looks like: desipipe demo"
     )
+
+
+def hint_originals(names: list[str], config: Config) -> None:
+    """Name queues of desipipe 1.0 that were not taken over; without names, all of the user's."""
+    from ..queue.names import import_command, original_files
+
+    originals = original_files(names, config)
+    for path in originals[:_ORIGINALS_MAX]:
+        hint(f'{path!r} is a queue of desipipe 1.0. Take it over with: {import_command(path)}')
+    if len(originals) > _ORIGINALS_MAX:
+        hint(f'And {len(originals) - _ORIGINALS_MAX:,d} more queues of desipipe 1.0.')

@@ -14,6 +14,7 @@ from ..utils import is_pattern
 
 if TYPE_CHECKING:
     from ..config import Config
+    from ..errors import UnknownQueueError
     from .queue import Queue
 
 _INDEXED = re.compile(r'(.+)\[(\d+)\]')
@@ -27,8 +28,7 @@ def find_folder(name: str, config: Config) -> str:
     UnknownQueueError
         There is none.
     """
-    from ..store.journal import FILE_NAME
-    from .names import ORIGINAL_SUFFIX, SUFFIX, of_user, queue_exists, queue_folder, unknown_queue
+    from .names import ORIGINAL_SUFFIX, SUFFIX, of_user, queue_exists, queue_folder
 
     stem = name.rstrip('/')
     here = os.path.isdir(stem) if stem.endswith(SUFFIX) else os.path.isfile(stem)
@@ -39,14 +39,27 @@ def find_folder(name: str, config: Config) -> str:
     theirs = of_user(name, config)
     folder = theirs if theirs and queue_exists(theirs) else queue_folder(name, config=config)
     if not queue_exists(folder):
-        error = unknown_queue(folder)
-        if '/' in stem and os.path.isfile(os.path.join(stem + SUFFIX, FILE_NAME)):
-            raise type(error)(
-                f'There is no queue {os.path.basename(stem)!r} of user {os.path.dirname(stem)!r}: '
-                f'did you mean ./{stem}?'
-            )
-        raise error
+        raise _error_of_unknown(stem, folder)
     return folder
+
+
+def _error_of_unknown(stem: str, folder: str) -> UnknownQueueError:
+    """Return the error for a name without a queue; one in the present folder may be meant."""
+    from ..errors import UnknownQueueError
+    from ..store.journal import FILE_NAME
+    from .names import ORIGINAL_SUFFIX, SUFFIX, original_file, unknown_queue
+
+    stem = stem.removesuffix(SUFFIX).removesuffix(ORIGINAL_SUFFIX)
+    for path in (f'./{stem}', f'./queues/{stem}'):
+        near = os.path.abspath(path + SUFFIX)
+        if os.path.isfile(os.path.join(near, FILE_NAME)):
+            parent, name = os.path.split(folder.removesuffix(SUFFIX))
+            return UnknownQueueError(
+                f'There is no queue {name!r} in {parent}: did you mean {path}?'
+            )
+        if original_file(near):
+            return unknown_queue(near)
+    return unknown_queue(folder)
 
 
 def find_one(name: str, config: Config) -> str:

@@ -21,6 +21,7 @@ from .faults import patiently
 SUFFIX = '.queue'
 ORIGINAL_SUFFIX = '.sqlite'  # of the queues of desipipe 1.0
 _NAME = re.compile(r'[A-Za-z0-9_][\w.+=@-]{0,127}', re.ASCII)
+_OWN_PATTERNS = ('*', './*', './queues/*')
 OPEN_PATIENCE_S = 5.0  # for faults of the filesystem that pass, when a queue is opened
 
 
@@ -124,12 +125,8 @@ def own_queues(config: Config) -> list[str]:
 
     That is of the queues in it and in its folder ``queues``, where projects keep theirs.
     """
-    patterns = '*', './*', './queues/*'
-    return list(
-        dict.fromkeys(
-            folder for pattern in patterns for folder in find_queues(pattern, config=config)
-        )
-    )
+    found = (find_queues(pattern, config=config) for pattern in _OWN_PATTERNS)
+    return list(dict.fromkeys(folder for folders in found for folder in folders))
 
 
 def _matching(
@@ -156,9 +153,17 @@ def original_file(folder: str) -> str:
 
 
 def original_files(patterns: Iterable[str], config: Config) -> list[str]:
-    """Return the paths of queues of desipipe 1.0 that were not taken over."""
+    """Return the paths of queues of desipipe 1.0 that were not taken over.
+
+    Parameters
+    ----------
+    patterns : iterable of str
+        Names and patterns, as of :func:`find_queues`; none of them means where
+        :func:`own_queues` looks.
+    config : Config
+    """
     paths: dict[str, None] = {}
-    for pattern in patterns:
+    for pattern in list(patterns) or _OWN_PATTERNS:
         stem = pattern.rstrip('/').removesuffix(SUFFIX).removesuffix(ORIGINAL_SUFFIX)
         fitting = _matching(stem, ORIGINAL_SUFFIX, None, config)
         paths.update(dict.fromkeys(path for path in fitting if os.path.isfile(path)))

@@ -663,6 +663,31 @@ def test_old_queues_are_named_where_they_are_met(
     assert f'desipipe import {folder}/second.sqlite' in caplog.text
 
 
+@pytest.mark.parametrize('subfolder', ['.', 'queues'])
+def test_old_queues_of_the_present_folder_are_named(
+    subfolder: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('DESIPIPE_QUEUE_DIR', str(here / 'elsewhere'))
+    folder = here / subfolder
+    folder.mkdir(exist_ok=True)
+    path = write(folder / 'old.sqlite', pipeline())
+    cli = Cli(here)
+    command = f'desipipe import {path}'
+
+    assert command in cli('queues').stderr
+    assert command in cli('status').stderr
+    assert command in cli('tasks', status=2).stderr
+    assert command in cli('status', '-q', 'old', status=2).stderr
+
+    cli('import', str(path))
+
+    near = os.path.join('.', os.path.relpath(folder, here), 'old').replace('/./', '/')
+    for name in ('old', 'old.sqlite'):
+        path.unlink(missing_ok=True)
+        assert f'did you mean {near}?' in cli('status', '-q', name, status=2).stderr, name
+    assert 'desipipe import' not in cli('queues').stderr
+
+
 def test_function_keeps_its_defaults_and_its_body() -> None:
     head = "def f(a, b: numpy.ndarray=b, *, c=c) -> 'text':\n    '''Says.'''\n"
     code = f'{head}    @staticmethod\n    def inner():\n        return 2\n    return a, b, c'
