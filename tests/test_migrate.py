@@ -53,6 +53,10 @@ DIFFERENT = [
     ('variable-arguments', "print(queue.tasks(tid='x').kwargs['args'])"),
     ('spelling', "print(queue.counts(state='pending'))"),
     ('spelling', "print(queue.tasks(state=['FAILED', 'DONE']))"),
+    ('queue-files', "hidden = Queue('.hidden')"),
+    ('steps', "import os\nprint(os.environ['SLURM_STEP_ID'])"),
+    ('names', "environ = Environment({'A-B': '1'})"),
+    ('names', "from desipipe import Provider\nProvider('slurm',\n         noddes=2)"),
     ('names', 'from desipipe.task_manager import TaskPickler'),
     ('names', 'import desipipe.nothing'),
     ('names', "import desipipe\ndesipipe.task_manager.no_such_name('test')"),
@@ -85,7 +89,11 @@ def test_differences_are_named(tmp_path: Path, key: str, text: str) -> None:
 
 
 def test_every_difference_is_looked_for() -> None:
-    assert {key for key, _ in DIFFERENT} == {*(known.key for known in DIFFERENCES), 'names'}
+    assert {key for key, _ in DIFFERENT} == {
+        *(known.key for known in DIFFERENCES),
+        'names',
+        'steps',
+    }
     assert len(DIFFERENCES) <= 10
 
 
@@ -95,7 +103,7 @@ def test_page_and_program_have_one_table() -> None:
         f'Change desipipe/commands/differences.py, and put this table into {PAGE.name}:\n{table()}'
     )
     assert table() in page, words
-    assert page.count('<a id=') == len(DIFFERENCES) + 1  # that of names
+    assert page.count('<a id=') == len(DIFFERENCES) + 2  # those of names and of steps
 
 
 def test_notebooks_are_read(tmp_path: Path) -> None:

@@ -10,20 +10,16 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from ..errors import InvalidQueueNameError
 from ..queue.events import STATES
+from ..queue.names import queue_folder
 from .differences import BY_KEY, PAGE
+from .script_names import CLASSES, PACKAGE, ScriptNames, has_attribute, has_name, is_missing, is_own
 from .script_source import Place, parse_source, read_sources
 
-_PACKAGE = 'desipipe'
 _BLANKS = re.compile(r'^[^\s"\'$`][^"\'$`]*\s')
 _GETTERS = {'result', 'err', 'out'}
 _CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f]')
-_MADE = {
-    'Queue': 'queue',
-    'get_queue': 'queue',
-    'TaskManager': 'task manager',
-    'FileManager': 'files',
-}
 _OPTIONS = {'environ': 'Environment', 'scheduler': 'Scheduler', 'provider': 'Provider'}
 _EXITS = {'exit', 'quit', 'sys.exit', 'os._exit'}
 _VARIABLE_NAMES = {'args', 'kwargs', 'kw'}
@@ -60,71 +56,27 @@ def find_notes(path: str) -> list[Note] | None:
         It cannot be read.
     """
     places = read_sources(path)
-    if not any(_PACKAGE in line for source in places for line in source.lines):
+    if not any(PACKAGE in line for source in places for line in source.lines):
         return None
-    finder = _Finder()
+    names = ScriptNames()
     trees = [(source, parse_source(source)) for source in places]
     for _, tree in trees:  # A cell may use what a later one defines.
-        finder.learn(tree)
+        names.learn(tree)
+    finder = _Finder(names)
     for source, tree in trees:
         finder.look(source, tree)
     return finder.notes
 
 
 class _Finder:
-    """Knows what the names of a script stand for, and finds what differs."""
+    """Finds what differs in pieces of Python whose names are known."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: ScriptNames) -> None:
         self.notes: list[Note] = []
-        self._kinds: dict[str, str] = {}
-        """Names and their kinds: a key of ``_CLASSES``, ``'module NAME'``, ``'object NAME'``."""
+        self._names = names
         self._place = Place('', [])
         self._found: list[tuple[int, Note]] = []
         self._seen: set[tuple[str, int, str]] = set()
-
-    # Names
-
-    def learn(self, tree: ast.Module) -> None:
-        """Note what the names stand for that a piece of Python binds."""
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    if alias.name.split('.')[0] == _PACKAGE:
-                        name = alias.name if alias.asname else _PACKAGE
-                        self._kinds[alias.asname or _PACKAGE] = f'module {name}'
-            elif isinstance(node, ast.ImportFrom) and _is_own(node):
-                for alias in node.names:
-                    for name in _exported(str(node.module)) if alias.name == '*' else [alias.name]:
-                        self._kinds[alias.asname or name] = f'object {node.module}.{name}'
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                kind = self._kind(node.value)
-                if kind:
-                    self._kinds[node.targets[0].id] = kind
-
-    def _kind(self, node: ast.expr) -> str:
-        """Return what an expression stands for; empty if that is not known."""
-        if isinstance(node, ast.Name):
-            return self._kinds.get(node.id, '')
-        if isinstance(node, ast.Attribute):
-            kind = self._kind(node.value)
-            if kind.startswith(('module ', 'object ')) and not _missing_module(kind[7:]):
-                return f'object {kind[7:]}.{node.attr}'
-            return 'queue' if kind == 'task manager' and node.attr == 'queue' else ''
-        if not isinstance(node, ast.Call):
-            return ''
-        kind = self._kind(node.func)
-        if kind.startswith('object '):
-            return _MADE.get(kind.rpartition('.')[2], '')
-        if isinstance(node.func, ast.Attribute):
-            owner = self._kind(node.func.value)
-            if owner == 'files' and node.func.attr in ('select', 'clone', 'copy'):
-                return owner
-            if owner == 'task manager' and node.func.attr in ('clone', 'copy'):
-                return owner
-        return ''
-
-    # Notes
 
     def look(self, source: Place, tree: ast.Module) -> None:
         """Find what differs in a piece of Python."""
@@ -153,49 +105,51 @@ class _Finder:
 
     def find_imports(self, node: ast.ImportFrom) -> None:
         """Find names that are imported and are not there."""
-        if not _is_own(node):
+        if not is_own(node):
             return
-        module = node.module or _PACKAGE
+        module = node.module or PACKAGE
         try:
             target = importlib.import_module(module)
         except ImportError:
             self._note(node.lineno, f'there is no module {module}', 'import from desipipe itself')
             return
         for alias in node.names:
-            if alias.name != '*' and not _has(target, module, alias.name):
+            if alias.name != '*' and not has_name(target, module, alias.name):
                 self._note(node.lineno, f'{module} has no {alias.name}', 'leave it out')
 
     def find_modules(self, node: ast.Import) -> None:
         """Find modules that are imported and are not there."""
         for alias in node.names:
-            if alias.name.split('.')[0] == _PACKAGE and _missing_module(alias.name):
+            if alias.name.split('.')[0] == PACKAGE and is_missing(alias.name):
                 why = f'there is no module {alias.name}'
                 self._note(node.lineno, why, 'import from desipipe itself')
 
     def find_attributes(self, node: ast.Attribute) -> None:
         """Find attributes of modules and queues that are not there."""
-        kind = self._kind(node.value)
+        kind = self._names.kind(node.value)
         if kind.startswith(('module ', 'object ')):
             module = kind[7:]
-            if _missing_module(module):
+            if is_missing(module):
                 return
-            if not _has(importlib.import_module(module), module, node.attr):
+            if not has_name(importlib.import_module(module), module, node.attr):
                 self._note(node.lineno, f'{module} has no {node.attr}', 'leave it out')
         elif kind == 'queue' and node.attr in ('db', '_query', '_get_lock', '_release_lock'):
             change = 'use the methods of the queue: there is no SQLite'
             self._differs('queue-files', node.lineno, change)
-        elif kind in _CLASSES and not _has_attribute(kind, node.attr):
+        elif kind in CLASSES and not has_attribute(kind, node.attr):
             self._note(node.lineno, f'a {kind} has no {node.attr}', 'leave it out')
 
     def find_options(self, node: ast.Call) -> None:
         """Find arguments that are not known, and options of providers that are refused."""
-        called = self._called(node)
+        called = self._names.called(node)
         if called is None:
             return
         try:
             parameters = inspect.signature(called).parameters
         except (TypeError, ValueError):
             return
+        if getattr(called, '__name__', '') in _OPTIONS.values():
+            self._find_refused_call(node, called)
         kinds = {parameter.kind for parameter in parameters.values()}
         takes_all = inspect.Parameter.VAR_KEYWORD in kinds
         for keyword in node.keywords:
@@ -205,29 +159,36 @@ class _Finder:
             elif keyword.arg in _OPTIONS:
                 self._find_refused(keyword)
 
-    def _called(self, node: ast.Call) -> Any:
-        kind = self._kind(node.func)
-        if kind.startswith('object '):
-            module, _, name = kind[7:].rpartition('.')
-            if _missing_module(module):
-                return None
-            return getattr(importlib.import_module(module), name, None)
-        if isinstance(node.func, ast.Attribute):
-            owner = self._kind(node.func.value)
-            return getattr(_class(owner), node.func.attr, None) if owner in _CLASSES else None
-        return None
-
     def _find_refused(self, keyword: ast.keyword) -> None:
         """Find options that are written down in full and are refused."""
         value = _constant(keyword.value)
-        if not isinstance(value, dict | str) or keyword.arg is None:
-            return
-        maker = getattr(importlib.import_module(_PACKAGE), _OPTIONS[keyword.arg])
+        if isinstance(value, dict | str) and keyword.arg is not None:
+            maker = getattr(importlib.import_module(PACKAGE), _OPTIONS[keyword.arg])
+            self._try(lambda: maker(value), f'{keyword.arg}=', keyword.value.lineno)
+
+    def _find_refused_call(self, node: ast.Call, maker: Callable[..., object]) -> None:
+        """Find environments, providers and schedulers that are made with what is refused."""
+        args = [_constant(arg) for arg in node.args]
+        given = {keyword.arg or '**': _constant(keyword.value) for keyword in node.keywords}
+        if None not in (*args, *given.values()):
+            self._try(
+                lambda: maker(*args, **given), f'{getattr(maker, "__name__", "")}()', node.lineno
+            )
+
+    def _try(self, make: Callable[[], object], what: str, line: int) -> None:
         try:
-            maker(value)
+            make()
         except Exception as exc:  # of an own provider, too
-            why = f'{keyword.arg}= is refused: {exc}'
-            self._note(keyword.value.lineno, why, 'give options that are known')
+            self._note(line, f'{what} is refused: {exc}', 'give options that are known')
+
+    def find_queue_names(self, node: ast.Call) -> None:
+        """Find names that a queue cannot have."""
+        name = _constant(node.args[0]) if node.args else None
+        if isinstance(name, str) and getattr(self._names.called(node), '__name__', '') == 'Queue':
+            try:
+                queue_folder(name)
+            except InvalidQueueNameError as exc:
+                self._differs('queue-files', node.lineno, f'give it another name: {exc}')
 
     # What means something else
 
@@ -237,6 +198,10 @@ class _Finder:
             self._differs('queue-files', node.lineno)
         if isinstance(node.value, str) and '.desipipe' in node.value.split('/'):
             self._differs('printed', node.lineno)
+        if isinstance(node.value, str) and 'SLURM_STEP_' in node.value:
+            change = "provider=dict(mpiexec='srun -N {nodes:d} -n {mpiprocs:d} {cmd}')"
+            why = 'a Slurm worker of one process is no step: srun does not start it'
+            self._note(node.lineno, why, change, f'{PAGE}#steps')
 
     def find_calls(self, node: ast.Call) -> None:
         """Find calls that return, or do, something else."""
@@ -253,16 +218,14 @@ class _Finder:
                 self._find_blanks(keyword.value)
             if keyword.arg in ('path', 'link') and '${' in str(_constant(keyword.value) or ''):
                 self._differs('environments', keyword.value.lineno)
-        if self._kind(function).endswith('.Environment'):
+        if self._names.kind(function).endswith('.Environment'):
             for value in node.args:
                 self._find_blanks(value)
 
     def _has_unknown_state(self, node: ast.expr) -> bool:
         value = _constant(node)
-        states = [value] if isinstance(value, str) else value
-        return isinstance(states, list | tuple) and any(
-            isinstance(state, str) and state not in STATES for state in states
-        )
+        states = value if isinstance(value, list | tuple) else [value]
+        return any(isinstance(state, str) and state not in STATES for state in states)
 
     def _find_blanks(self, node: ast.expr) -> None:
         value = _constant(node)
@@ -294,7 +257,7 @@ class _Finder:
             called = test.operand if isinstance(test, ast.UnaryOp) else test
             function = called.func if isinstance(called, ast.Call) else None
             if isinstance(function, ast.Attribute) and function.attr == 'exists':
-                if self._kind(function.value) == 'files':
+                if self._names.kind(function.value) == 'files':
                     self._differs('exists', called.lineno)
 
     def find_kwargs(self, node: ast.Subscript) -> None:
@@ -318,45 +281,9 @@ class _Finder:
                 self._differs('bash-folder', inner.lineno)
 
 
-def _is_own(node: ast.ImportFrom) -> bool:
-    return not node.level and (node.module or '').split('.')[0] == _PACKAGE
-
-
 def _called_attribute(node: ast.expr) -> str:
     function = node.func if isinstance(node, ast.Call) else None
     return function.attr if isinstance(function, ast.Attribute) else ''
-
-
-def _missing_module(name: str) -> bool:
-    try:
-        importlib.import_module(name)
-    except ImportError:
-        return True
-    return False
-
-
-def _exported(module: str) -> list[str]:
-    if _missing_module(module):
-        return []
-    target = importlib.import_module(module)
-    return list(getattr(target, '__all__', None) or dir(target))
-
-
-def _has(target: Any, module: str, name: str) -> bool:
-    return hasattr(target, name) or not _missing_module(f'{module}.{name}')
-
-
-def _class(kind: str) -> Any:
-    return getattr(importlib.import_module(_PACKAGE), _CLASSES[kind])
-
-
-def _has_attribute(kind: str, name: str) -> bool:
-    cls = _class(kind)
-    if hasattr(cls, name) or name in getattr(cls, '__annotations__', {}):
-        return True
-    # Attributes that the constructor sets are seen in its text only.
-    own = [base for base in cls.__mro__[:-1] if base.__module__.startswith(_PACKAGE)]
-    return any(f'self.{name}' in inspect.getsource(base) for base in own)
 
 
 def _constant(node: ast.expr | None) -> Any:
@@ -403,13 +330,17 @@ def _tests(node: ast.AST) -> Iterator[ast.expr]:
         yield node.operand
 
 
-_CLASSES = {'queue': 'Queue', 'task manager': 'TaskManager', 'files': 'FileManager'}
 _CONDITIONS = (ast.If, ast.While, ast.IfExp, ast.Assert, ast.BoolOp, ast.UnaryOp)
 _FINDERS: dict[type, tuple[Callable[[_Finder, Any], None], ...]] = {
     ast.ImportFrom: (_Finder.find_imports,),
     ast.Import: (_Finder.find_modules,),
     ast.Attribute: (_Finder.find_attributes,),
-    ast.Call: (_Finder.find_options, _Finder.find_calls, _Finder.find_identities),
+    ast.Call: (
+        _Finder.find_options,
+        _Finder.find_queue_names,
+        _Finder.find_calls,
+        _Finder.find_identities,
+    ),
     ast.Constant: (_Finder.find_files,),
     ast.Compare: (_Finder.find_comparisons,),
     ast.Subscript: (_Finder.find_kwargs,),

@@ -73,7 +73,7 @@ def hint_no_queues(config: Config) -> None:
 
 
 def hint_originals(names: list[str], config: Config) -> None:
-    """Name queues of desipipe 1.0 that were not taken over; without names, all of the user's."""
+    """Name queues of desipipe 1.0 that were not taken over: all if none is named."""
     from ..queue.names import import_command, original_files
 
     originals = original_files(names, config)

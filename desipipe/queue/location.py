@@ -44,7 +44,7 @@ def find_folder(name: str, config: Config) -> str:
 
 
 def _error_of_unknown(stem: str, folder: str) -> UnknownQueueError:
-    """Return the error for a name without a queue; one in the present folder may be meant."""
+    """Return the error for an unknown name, with one of this folder if it fits."""
     from ..errors import UnknownQueueError
     from ..store.journal import FILE_NAME
     from .names import ORIGINAL_SUFFIX, SUFFIX, original_file, unknown_queue

@@ -125,8 +125,8 @@ def own_queues(config: Config) -> list[str]:
 
     That is of the queues in it and in its folder ``queues``, where projects keep theirs.
     """
-    found = (find_queues(pattern, config=config) for pattern in _OWN_PATTERNS)
-    return list(dict.fromkeys(folder for folders in found for folder in folders))
+    matching = (find_queues(pattern, config=config) for pattern in _OWN_PATTERNS)
+    return list(dict.fromkeys(folder for folders in matching for folder in folders))
 
 
 def _matching(
