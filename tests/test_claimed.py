@@ -18,8 +18,8 @@ from desipipe.queue.ends import End
 from desipipe.queue.events import SUCCEEDED
 from desipipe.queue.explain import explain
 from desipipe.queue.future import Future
-from desipipe.record.model import read_queue
 from desipipe.record.privacy import Privacy
+from desipipe.record.reading.queue import read_queue
 from desipipe.store.lease import Lease
 from desipipe.view.bundle import as_text
 from desipipe.view.cell import cell_summary

@@ -83,8 +83,10 @@ INSIDE = {
     ),
     'record': (
         'embedded_data modules original_files script original_pickles original_queue privacy '
-        'pieces model original_arguments digests notebook_files archives files '
-        'original_importer original_import svg timeline_svg markdown tables importer sources '
+        'pieces model sources reading reading.payloads reading.attempts reading.values '
+        'reading.shared reading.apps reading.tasks reading.queue original_arguments digests '
+        'notebook_files archives files '
+        'original_importer original_import svg timeline_svg markdown tables importer '
         'record_cells notebook prov crate parameters execution run checks verify_container '
         'verify_tasks verify_code verify_outside verify rerun'
     ),

@@ -24,9 +24,10 @@ from ..view.rows import parse_rows
 from . import tables
 from .digests import ADDED, KEY
 from .embedded_data import scrub_data, scrub_json
-from .model import Node, QueueModel, read_queue, totals
+from .model import Node, QueueModel, totals
 from .pieces import VERSION
 from .privacy import Privacy
+from .reading.queue import read_queue
 from .record_cells import (
     Dict,
     cell_entries,

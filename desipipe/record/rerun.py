@@ -19,9 +19,10 @@ from . import tables
 from .checks import DIFFERS, OK, UNCHECKED, Check
 from .files import Record
 from .importer import fill
-from .model import QueueModel, read_queue
+from .model import QueueModel
 from .pieces import word_of
 from .privacy import KINDS, Privacy
+from .reading.queue import read_queue
 
 Dict = dict[str, Any]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import CellError
+from ..errors import CellError, DesipipeError
 from ..serialize import source
 from ..view.rows import parse_rows
 from .model import Node, QueueModel
@@ -138,6 +138,41 @@ def recorded_tree(app: Mapping[str, Any]) -> str | None:
         return piece_of(pieces[0]).hex()
     except ValueError:
         return None
+
+
+def app_trees(app: Mapping[str, Any], node: Node | None) -> set[str] | None:
+    """Return digests of all functions in an app's source, as a task and as a helper.
+
+    ``None`` where they can't be known.
+    """
+    text = app['source']
+    digests: set[str] = set()
+    if app['kind'] == 'cell':
+        if node is None or 'cell' not in app:
+            return None
+        try:
+            digests.add(
+                source.tree(
+                    node(app['cell'], app['parameters']), decorators=False, defaults=False
+                ).hex()
+            )
+        except DesipipeError:
+            return digests
+        except LookupError:
+            return None
+        rest = app['cell'].rstrip()
+        text = text.removeprefix(rest)
+    # As a whole, and piece by piece: methods and lambdas alone are no module.
+    for part in (text, *text.split('\n\n\n')):
+        tree = source.parse(part)
+        for item in ast.walk(tree) if tree is not None else ():
+            if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                digests.update(
+                    source.tree(item, decorators, defaults).hex()
+                    for decorators in (True, False)
+                    for defaults in (True, False)
+                )
+    return digests
 
 
 def compared(

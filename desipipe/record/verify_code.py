@@ -17,11 +17,11 @@ from . import tables
 from .checks import NAMED, NOTE, NOTHING, UNCHECKED, Check, Differences
 from .digests import ADDED
 from .files import Record
-from .model import Node, trees
+from .model import Node
 from .modules import changed_functions
 from .notebook import described
 from .pieces import piece_of
-from .sources import compared, source_of
+from .sources import app_trees, compared, source_of
 from .verify_container import original_of
 
 # Code
@@ -40,7 +40,7 @@ def check_code(record: Record, node: Node | None) -> Iterator[Check]:
             apps += 1
             if code_identity(app['kind'], piece_of(app['root']), app['parts']).hex() != app['id']:
                 differing.add(f'{app["name"]}: its parts do not give its identity')
-            texts = trees(app, node)
+            texts = app_trees(app, node)
             untold = set(app.get('untold', ()))
             for label, piece_words in app['pieces'].items():
                 pieces = [piece_of(word) for word in piece_words]

@@ -1,0 +1,124 @@
+"""Attempts of tasks, as the lines of the journal tell of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ...errors import PayloadError
+from ...queue.ends import End, end_at
+from ...queue.events import STATES, Event
+from ...queue.ledger import Ledger
+from ...view.journal_events import events_at
+from ...view.task_summary import state_name
+from ..privacy import Privacy
+from .payloads import Payloads
+
+Dict = dict[str, Any]
+
+
+class Attempt(NamedTuple):
+    """An attempt, or a decision that a person made in the place of one."""
+
+    entry: Dict
+    """Entry in the record."""
+    end: End
+    """End that the journal has of it."""
+
+    @property
+    def counts(self) -> bool:
+        """True if no later attempt took its place."""
+        return 'past' not in self.entry
+
+
+class Attempts:
+    """Reads when tasks were added, and how their attempts ended."""
+
+    def __init__(self, ledger: Ledger, privacy: Privacy, payloads: Payloads) -> None:
+        self._ledger = ledger
+        self._state = ledger.state
+        self._privacy = privacy
+        self._payloads = payloads
+        self.as_of = float(self._state.header.get('t', 0.0))
+        """Time of the last event that was read, in seconds since the epoch."""
+
+    def added(self, rows: Sequence[int]) -> dict[int, float]:
+        """Return the times of the additions of tasks, by the offsets of their events."""
+        offsets = sorted({self._state.added_at[row] for row in rows})
+        times: dict[int, float] = {}
+        for offset, event in events_at(self._ledger, offsets):
+            times[offset] = 0.0 if event is None else event.get('t', 0.0)
+            self.as_of = max(self.as_of, times[offset])
+        return times
+
+    def of_tasks(self, rows: Sequence[int]) -> dict[int, list[Attempt]]:
+        """Collect how the attempts of tasks ended; each line of the journal is read once."""
+        wanted: dict[int, list[int]] = {}
+        for row in rows:
+            for offset in self._state.attempts_at(row):
+                wanted.setdefault(offset, []).append(row)
+        attempts: dict[int, list[Attempt]] = {}
+        for offset, event in events_at(self._ledger, sorted(wanted)):
+            if event is None:
+                self._privacy.notes['some attempts: their lines of the journal are damaged'] = None
+                continue
+            if event['e'] != 'end' or not event['w']:
+                for row in wanted[offset]:
+                    if self._state.ended_at[row] == offset:
+                        attempts.setdefault(row, []).append(self._decided(event, row))
+                continue
+            places = {row: i for i, row in enumerate(event['rows'])}
+            for row in wanted[offset]:
+                if row in places:
+                    end = end_at(event, places[row])
+                    current = offset == self._state.ended_at[row]
+                    attempts.setdefault(row, []).append(self._attempt(event, end, current))
+        return attempts
+
+    def _decided(self, event: Event, row: int) -> Attempt:
+        # A person set the state, or took the result of another task.
+        kind = {'accept': 'accepted', 'set': str(event.get('why', 'set'))}.get(event['e'], 'set')
+        entry: Dict = {'n': 0, 'state': state_name(self._state.status[row]), 'hand': kind}
+        if event['e'] == 'accept':
+            entry['of'] = self._state.ids[event['old']].hex()
+        if event.get('cause', {}).get('text'):
+            entry['cause'] = {'text': self._privacy.text(event['cause']['text'])}
+        # Compaction writes it down as an end without a worker.
+        entry['t'] = (
+            end_at(event, event['rows'].index(row)).began if event['e'] == 'end' else event['t']
+        )
+        self.as_of = max(self.as_of, entry['t'])
+        return Attempt(entry, End(row, 0, 0, 0.0, 0))
+
+    def _attempt(self, event: Event, end: End, current: bool) -> Attempt:
+        entry: Dict = {
+            'n': end.attempt,
+            'state': STATES[end.state],
+            'worker': event['w'],
+            'began': round(end.began, 6),
+            'seconds': round(end.duration * 1e-6, 6),
+        }
+        self.as_of = max(self.as_of, entry['began'] + entry['seconds'])
+        if end.memory:
+            entry['memory'] = end.memory * 1024  # bytes
+        if not current:
+            entry['past'] = True
+        if end.cause:
+            entry['cause'] = self._cause(end.cause)
+        for name in ('out', 'err'):
+            ref = getattr(end, name)
+            if ref:
+                entry[name] = self._payloads.describe(ref)
+        return Attempt(entry, end)
+
+    def _cause(self, cause: Event) -> Dict:
+        entry: Dict = {key: cause[key] for key in ('kind', 'errno', 'kinds') if key in cause}
+        if cause.get('text'):
+            entry['text'] = self._privacy.text(str(cause['text']))
+        if cause.get('trace'):
+            try:
+                # The traceback as people read it, not as it lies there: paths are taken out of it.
+                entry['trace'] = self._privacy.text(self._ledger.read_text(cause['trace']))[-2000:]
+            except PayloadError as exc:
+                entry['trace'] = self._privacy.text(str(exc))
+        return entry
