@@ -86,8 +86,9 @@ INSIDE = {
         'pieces model sources reading reading.payloads reading.attempts reading.values '
         'reading.shared reading.apps reading.tasks reading.queue original_arguments digests '
         'notebook_files archives files '
-        'original_importer original_import svg timeline_svg markdown tables importer '
-        'record_cells notebook prov crate parameters execution run checks verify_container '
+        'original_importer original_import svg timeline_svg markdown task_text cell_section '
+        'summary_section importer '
+        'selection record_cells composition notebook prov crate parameters execution run checks verify_container '
         'verify_tasks verify_code verify_outside verify rerun'
     ),
     'cells': (

@@ -15,7 +15,6 @@ from typing import Any
 
 from ..errors import MissingDependencyError, RecordError
 from ..queue.events import STATES
-from . import tables
 from .archives import zip_bytes
 from .digests import ADDED, DIGESTS, KEY, METADATA, RECORD, digests_bytes, plain_bytes
 from .model import QueueModel
@@ -23,6 +22,7 @@ from .notebook import DIFF
 from .notebook_files import write
 from .prov import prov_bytes, time_of
 from .svg import draw_graph, graph_of
+from .task_text import argument_texts, counts_text, last_attempt, result_text
 from .timeline_svg import draw_timeline, timeline_of
 
 Dict = dict[str, Any]
@@ -219,7 +219,7 @@ class _Crate:
         crate.name = f'Record of {title}'
         totals = document['totals']
         crate.description = (
-            f'{totals["tasks"]:,d} tasks run by desipipe: {tables.counts_words(totals["counts"])}'
+            f'{totals["tasks"]:,d} tasks run by desipipe: {counts_text(totals["counts"])}'
         )
         crate.datePublished = time_of(self.as_of)
         crate.license = 'Not stated: ask the author of the notebook'
@@ -440,9 +440,9 @@ class _Crate:
         group = model.head['groups'][task['group']]
         app = model.head['apps'][group['app']]
         key = f'#task-{task["id"]}'
-        last = tables.last_attempt(task)
+        last = last_attempt(task)
         objects = []
-        for name, text in tables.arguments(task).items():
+        for name, text in argument_texts(task).items():
             if name in app.get('parameters', ()):
                 objects.append(
                     self.add(
@@ -460,7 +460,7 @@ class _Crate:
                 f'{key}-result',
                 type='PropertyValue',
                 name=f'result of {app["name"]}',
-                value=tables.result_words(task),
+                value=result_text(task),
                 identifier=f'urn:sha256:{task["result"]["sha256"]}',
                 exampleOfWork={'@id': f'#output-{app["id"][:16]}'},
             )

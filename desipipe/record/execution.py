@@ -20,9 +20,9 @@ from ..errors import (
     MissingDependencyError,
     RecordError,
 )
-from .notebook import RUN
 from .notebook_files import write
 from .parameters import ERROR
+from .selection import RUN
 from .sources import MIME
 
 if TYPE_CHECKING:

@@ -34,9 +34,9 @@ from ..queue.transactions.tasks import (
 )
 from ..store.segment import ALIGNMENT
 from ..utils import plural
-from . import tables
 from .files import Record
 from .model import QueueModel
+from .task_text import argument_texts, last_attempt
 
 Dict = dict[str, Any]
 Payload = Callable[[str], bytes | None]
@@ -213,7 +213,7 @@ def fill(
             done.append((row, task))
     ends: dict[int, list[End]] = {}
     for row, task in done:
-        ends.setdefault(tables.last_attempt(task).get('worker', -1), []).append(
+        ends.setdefault(last_attempt(task).get('worker', -1), []).append(
             _end(row, task, store(task['result']['sha256']))
         )
     ledger.writer.flush()
@@ -236,7 +236,7 @@ def fill(
 
 
 def _end(row: int, task: Dict, ref: Ref) -> End:
-    last = tables.last_attempt(task)
+    last = last_attempt(task)
     return End(
         row,
         1,
@@ -294,7 +294,7 @@ def _add(
         raise RecordError(
             f'The arguments of task {task["id"][:12]} are missing, or damaged. Nothing was made.'
         )
-    text = orjson.dumps(tables.arguments(task))
+    text = orjson.dumps(argument_texts(task))
     aligned = len(data) >= _LARGE
     if aligned:
         text += b' ' * (-(len(text) + _TEXT.size) % ALIGNMENT)

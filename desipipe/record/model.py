@@ -7,13 +7,14 @@ Everything in a model comes from the queue: the same queue always gives the same
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from ..queue.events import STATES
+from ..view.rows import parse_rows
 
 Dict = dict[str, Any]
 
@@ -45,6 +46,11 @@ class QueueModel:
         """The task at a place."""
         task: Dict = orjson.loads(self.lines[index])
         return task
+
+
+def places_of(entry: Mapping[str, Any]) -> list[int]:
+    """Return the places of the tasks of a cell's entry in a record."""
+    return [index for part in parse_rows(entry['tasks']) for index in part]
 
 
 def totals(models: Sequence[QueueModel]) -> Dict:

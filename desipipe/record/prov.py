@@ -9,9 +9,9 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import tables
 from .digests import plain_bytes
 from .model import QueueModel
+from .task_text import argument_texts, last_attempt, result_text
 
 Dict = dict[str, Any]
 
@@ -102,13 +102,13 @@ def _task(
     group = model.head['groups'][task['group']]
     app = model.head['apps'][group['app']]
     key = f'task:{task["id"]}'
-    last = tables.last_attempt(task)
+    last = last_attempt(task)
     about: Dict = {
         'prov:label': f'{group["name"]}[{task["index"]}]',
         'dp:state': task['state'],
         'dp:attempts': len(task.get('attempts', ())),
     }
-    about |= {f'dp:argument-{name}': text for name, text in tables.arguments(task).items()}
+    about |= {f'dp:argument-{name}': text for name, text in argument_texts(task).items()}
     if 'began' in last:
         about['prov:startTime'] = time_of(last['began'])
         about['prov:endTime'] = time_of(last['began'] + last['seconds'])
@@ -132,7 +132,7 @@ def _task(
         entities[result] = {
             'dp:sha256': task['result']['sha256'],
             'dp:size': task['result']['size'],
-            'prov:label': tables.result_words(task),
+            'prov:label': result_text(task),
         }
         relate('wasGeneratedBy', entity=result, activity=key)
     for row in task.get('needs', ()):

@@ -15,7 +15,6 @@ from ..queue.events import STATES, SUCCEEDED
 from ..queue.queue import Queue
 from ..serialize import encode, loads
 from ..utils import plural
-from . import tables
 from .checks import DIFFERS, OK, UNCHECKED, Check
 from .files import Record
 from .importer import fill
@@ -23,6 +22,7 @@ from .model import QueueModel
 from .pieces import word_of
 from .privacy import KINDS, Privacy
 from .reading.queue import read_queue
+from .task_text import last_attempt
 
 Dict = dict[str, Any]
 
@@ -107,7 +107,7 @@ def _chosen(record: Record, n: int, seed: int) -> dict[int, list[int]]:
         for index, task in enumerate(model.tasks())
         if task['state'] == 'SUCCEEDED'
         and 'sha256' in task.get('result', {})
-        and 'worker' in tables.last_attempt(task)
+        and 'worker' in last_attempt(task)
     ]
     chosen: dict[int, list[int]] = {}
     for number, index in sorted(random.Random(seed).sample(able, min(n, len(able)))):

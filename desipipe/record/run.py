@@ -32,9 +32,9 @@ from .execution import (
     seconds_between,
     write_notebook,
 )
-from .notebook import RUN
 from .notebook_files import read_bytes, read_notebook, spare
 from .parameters import Say, check_parameters, inject
+from .selection import RUN
 from .sources import uses
 
 if TYPE_CHECKING:

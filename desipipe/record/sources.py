@@ -9,8 +9,7 @@ from typing import Any
 
 from ..errors import CellError, DesipipeError
 from ..serialize import source
-from ..view.rows import parse_rows
-from .model import Node, QueueModel
+from .model import Node, QueueModel, places_of
 from .pieces import piece_of
 
 MIME = 'application/vnd.desipipe.v1+json'
@@ -212,7 +211,7 @@ def cell_notes(
 ) -> list[str]:
     """Return the notes on a cell whose tasks are not those of its present text."""
     notes = [str(entry['gone'])] if 'gone' in entry else []
-    places = [index for part in parse_rows(entry['tasks']) for index in part]
+    places = places_of(entry)
     for how, name in compared(cell, model, places, node):
         if how == 'changed':
             notes.append(

@@ -13,15 +13,16 @@ from ..serialize.plain import digest as value_digest
 from ..serialize.plain import short
 from ..utils import plural
 from ..view.rows import parse_rows
-from . import tables
+from .cell_section import entry_section
 from .checks import NAMED, NOTE, NOTHING, UNCHECKED, Check, Differences
+from .composition import described
 from .digests import ADDED
 from .files import Record
-from .model import Node
+from .model import Node, places_of
 from .modules import changed_functions
-from .notebook import described
 from .pieces import piece_of
 from .sources import app_trees, compared, source_of
+from .summary_section import summary_section
 from .verify_container import original_of
 
 # Code
@@ -129,7 +130,7 @@ def check_cells(record: Record, node: Node | None) -> Iterator[Check]:
         title = entry['title'] or 'no title'
         if 'gone' in entry:
             differing.add(f'cell {number + 1:d} ({title}): {entry["gone"]}')
-        places = [index for part in parse_rows(entry['tasks']) for index in part]
+        places = places_of(entry)
         for how, name in compared(original[number], model, places, node):
             if how == 'same':
                 same += 1
@@ -196,18 +197,8 @@ def check_shown(record: Record) -> Iterator[Check]:
             f'{__version__}',
         )
         return
-    wanted = []
-    for entry in record.document['cells']:
-        places = [index for part in parse_rows(entry['tasks']) for index in part]
-        wanted.append(
-            tables.cell_section(
-                record.models[entry['queue']],
-                places,
-                entry['title'] or f'cell {entry["cell"] + 1:d}',
-                entry.get('notes', ()),
-            )
-        )
-    wanted.append(tables.summary_section(record.document, record.models, described(record.models)))
+    wanted = [entry_section(entry, record.models) for entry in record.document['cells']]
+    wanted.append(summary_section(record.document, record.models, described(record.models)))
     tables_shown = [
         cell
         for cell in record.notebook['cells']

@@ -12,13 +12,13 @@ import orjson
 from ..queue.events import STATES
 from ..serialize import task_identity
 from ..utils import format_count, plural
-from . import tables
 from .checks import NAMED, NOTE, NOTHING, UNCHECKED, Check, Differences, each_task, task_label
 from .files import (
     Record,
 )
 from .model import QueueModel
 from .pieces import piece_of, sealed
+from .task_text import counts_text, last_attempt
 
 Dict = dict[str, Any]
 
@@ -153,7 +153,7 @@ def check_closure(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check
 
 def _order(model: QueueModel, task: Dict, other: Dict, faults: Differences) -> None:
     # Clocks of two hosts are no order: only what ran on one is compared.
-    own, needed = tables.last_attempt(task), tables.last_attempt(other)
+    own, needed = last_attempt(task), last_attempt(other)
     if (
         task['state'] != 'SUCCEEDED'
         or other['state'] != 'SUCCEEDED'
@@ -175,7 +175,7 @@ def _order(model: QueueModel, task: Dict, other: Dict, faults: Differences) -> N
 
 
 def _is_by_hand(task: Dict) -> bool:
-    return 'hand' in tables.last_attempt(task)
+    return 'hand' in last_attempt(task)
 
 
 def check_states(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]:
@@ -199,7 +199,7 @@ def check_states(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]
         ) > 1e-3 + 1e-9 * len(lines):
             bad.add(f'{model.head["name"]}: the time that its tasks took')
         for task in lines:
-            last = tables.last_attempt(task)
+            last = last_attempt(task)
             if task['state'] == 'SUCCEEDED' and last.get('state') != 'SUCCEEDED':
                 bad.add(f'{task_label(model, task)} is said to have succeeded, but no attempt did')
             if task['state'] == 'SUCCEEDED' and 'result' not in task and 'hand' not in last:
@@ -216,7 +216,7 @@ def check_states(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]
         state: n for state, n in sums['counts'].items() if n
     } != dict(total):
         bad.add('the totals are not those of the tasks')
-    text = tables.counts_words({**dict.fromkeys(STATES, 0), **total})
+    text = counts_text({**dict.fromkeys(STATES, 0), **total})
     yield bad.check(
         'states',
         text,
@@ -229,7 +229,7 @@ def check_by_hand(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check
     """Note tasks whose state a person set."""
     faults = Differences()
     for model, task in each_task(record, tasks):
-        last = tables.last_attempt(task)
+        last = last_attempt(task)
         if 'hand' not in last or task['state'] not in ('SUCCEEDED', 'FAILED', 'KILLED', 'UNKNOWN'):
             continue
         if last['hand'] == 'accepted' and 'of' in last:

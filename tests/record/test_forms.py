@@ -23,6 +23,7 @@ from pipelines import Cli
 from desipipe import Queue
 from desipipe.errors import UnknownOptionError
 from desipipe.record import sources
+from desipipe.record.cell_section import cell_section
 from desipipe.record.digests import KEY
 from desipipe.record.markdown import plain
 from desipipe.record.model import QueueModel
@@ -30,7 +31,6 @@ from desipipe.record.notebook_files import RECORD_BYTES_MAX as MOST
 from desipipe.record.pieces import piece_of, seal, sealed, word_of
 from desipipe.record.privacy import Privacy
 from desipipe.record.svg import NODES, draw_graph, graph_of
-from desipipe.record.tables import cell_section
 from desipipe.record.timeline_svg import INTERVALS, draw_timeline, timeline_of
 from desipipe.utils import username
 from desipipe.view import bundle

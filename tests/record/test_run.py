@@ -27,8 +27,8 @@ from desipipe.execution.child.code import TaskGroup
 from desipipe.execution.protocol import GroupSettings
 from desipipe.queue.events import Group
 from desipipe.record import execution as run_module
-from desipipe.record import notebook as made
 from desipipe.record.notebook_files import read_notebook
+from desipipe.record.sources import MIME
 from desipipe.serialize.source import tree
 
 pytestmark = pytest.mark.kernel
@@ -69,9 +69,9 @@ def test_executed(executed: Cli) -> None:
         output['data']
         for cell in cells
         for output in cell.get('outputs', ())
-        if made.MIME in output.get('data', {})
+        if MIME in output.get('data', {})
     ]
-    assert [data[made.MIME]['counts']['SUCCEEDED'] for data in shown] == [4, 1, 1]
+    assert [data[MIME]['counts']['SUCCEEDED'] for data in shown] == [4, 1, 1]
     assert '✓' in shown[0]['text/plain']
     assert 'pi is ~' in shown[1]['text/plain']
     # The magic's queue is known without a display, too.
@@ -491,7 +491,7 @@ def test_interrupted_while_it_waits(cli: Cli) -> None:
             for output in cell.get('outputs', ())
             if 'data' in output
         ]
-        assert [data[made.MIME]['counts']['RUNNING'] for data in shown if made.MIME in data] == [1]
+        assert [data[MIME]['counts']['RUNNING'] for data in shown if MIME in data] == [1]
         assert Queue(str(cli.folder / 'nb'), create=False).counts['RUNNING'] == 1
     finally:
         process.kill()
