@@ -88,7 +88,8 @@ INSIDE = {
         'notebook_files archives files '
         'original_importer original_import svg timeline_svg markdown task_text cell_section '
         'summary_section importer '
-        'selection record_cells composition notebook prov crate parameters execution run checks verify_container '
+        'selection record_cells composition notebook prov crate crate.entities '
+        'crate.workflow crate.task_actions crate.run_actions crate.metadata crate.files parameters execution run checks verify_container '
         'verify_tasks verify_code verify_outside verify rerun'
     ),
     'cells': (

@@ -143,7 +143,7 @@ def _written(
         notebook_files.write(args.prov, prov_bytes(document['metadata'][digests.KEY], models))
         written.append(args.prov)
     if args.crate:
-        from ..record.crate import write_crate
+        from ..record.crate.files import write_crate
 
         write_crate(args.crate, document, models, data)
         written.append(args.crate)

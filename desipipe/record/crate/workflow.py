@@ -1,0 +1,110 @@
+"""The notebook as a workflow, and apps as its tools, with their parameters."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..model import QueueModel
+from .entities import NOTEBOOK, Entities, app_file
+
+Dict = dict[str, Any]
+
+IPYNB = 'application/x-ipynb+json'
+
+
+class Workflow:
+    """Writes the workflow of a crate.
+
+    Parameters
+    ----------
+    entities : Entities
+    python : dict
+        Reference to the language.
+    """
+
+    def __init__(self, entities: Entities, python: Dict) -> None:
+        self._entities = entities
+        self._python = python
+        self._steps: list[Dict] = []
+        self.tools: dict[str, Dict] = {}
+        """References to the apps, by their identities."""
+
+    def add(self, title: str, models: Sequence[QueueModel]) -> Dict:
+        """Add the workflow, with its tools and steps; return the reference to it."""
+        for model in models:
+            for app in model.head['apps']:
+                if app['id'] not in self.tools:
+                    self._add_tool(app)
+        workflow = self._entities.file(
+            NOTEBOOK,
+            ['File', 'SoftwareSourceCode', 'ComputationalWorkflow', 'HowTo'],
+            name=title,
+            description='The notebook whose cells are the tasks',
+            version=hashlib.sha256(self._entities.files[NOTEBOOK]).hexdigest()[:16],
+            conformsTo={'@id': 'https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE'},
+            programmingLanguage=self._python,
+            encodingFormat=IPYNB,
+            step=self._steps,
+            hasPart=list(self.tools.values()),
+            input=[],
+            output=[],
+        )
+        self._entities.root['mainEntity'] = workflow
+        return workflow
+
+    def _add_tool(self, app: Mapping[str, Any]) -> None:
+        name = app_file(app)
+        parameters = [
+            self._parameter(parameter_key(app, item), item) for item in app.get('parameters', ())
+        ]
+        output = self._parameter(output_key(app), f'result of {app["name"]}')
+        self.tools[app['id']] = self._entities.file(
+            name,
+            ['File', 'SoftwareSourceCode', 'SoftwareApplication'],
+            name=app['name'],
+            identifier=app['id'],
+            softwareVersion=app['id'][:16],
+            url={'@id': name},
+            description=(
+                f'App {app["name"]} of kind {app["kind"]}, and what it uses of the notebook'
+            ),
+            programmingLanguage=self._python,
+            encodingFormat='text/x-python',
+            softwareRequirements=', '.join(app.get('packages', ())) or 'none',
+            **({'input': parameters} if parameters else {}),
+            output=[output],
+        )
+        step = self._entities.add(
+            step_key(app),
+            type='HowToStep',
+            name=app['name'],
+            position=str(len(self._steps)),
+            workExample=self.tools[app['id']],
+        )
+        self._steps.append(step)
+
+    def _parameter(self, key: str, name: str) -> Dict:
+        return self._entities.add(
+            key,
+            type='FormalParameter',
+            name=name,
+            additionalType='Text',
+            conformsTo={'@id': 'https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE'},
+        )
+
+
+def parameter_key(app: Mapping[str, Any], name: str) -> str:
+    """Return the key of an app's parameter."""
+    return f'#parameter-{app["id"][:16]}-{name}'
+
+
+def output_key(app: Mapping[str, Any]) -> str:
+    """Return the key of an app's output."""
+    return f'#output-{app["id"][:16]}'
+
+
+def step_key(app: Mapping[str, Any]) -> str:
+    """Return the key of the step that an app is."""
+    return f'#step-{app["id"]}'
