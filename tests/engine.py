@@ -22,8 +22,9 @@ from desipipe.queue.ledger import Ledger
 from desipipe.queue.state import State
 from desipipe.queue.uses import Use
 from desipipe.serialize import Code, Payload
-from desipipe.store import journal as journals
 from desipipe.store.journal import Journal
+from desipipe.store.journal_file import FILE_NAME, create
+from desipipe.store.lines import lines
 
 MID = 'm0'
 MANAGERS: dict[str, Event] = {
@@ -53,7 +54,7 @@ def make_folder(parent: Path | str, stem: str = 'q', **header: Any) -> str:
     for sub in ('segments', 'live', 'workers'):
         os.mkdir(os.path.join(folder, sub))
     with open(os.path.join(folder, 'lock'), 'x'):
-        journals.create(
+        create(
             folder,
             {
                 'lock': 'flock',
@@ -502,11 +503,9 @@ def process_state(pid: int) -> str:
 
 def journal_lines(journal: Journal | str) -> list[tuple[int, bytes]]:
     """The lines of a journal with their offsets."""
-    path = (
-        journal.path if isinstance(journal, Journal) else os.path.join(journal, journals.FILE_NAME)
-    )
+    path = journal.path if isinstance(journal, Journal) else os.path.join(journal, FILE_NAME)
     with open(path, 'rb') as file:
-        return list(journals.lines(file.read(), 0))
+        return list(lines(file.read(), 0))
 
 
 def record(folder: str) -> Ledger:

@@ -40,8 +40,8 @@ from desipipe.errors import (
 )
 from desipipe.execution.worker import work
 from desipipe.queue import get_queue, kill, retry
-from desipipe.store import journal as journals
-from desipipe.store.journal import encode, first_event
+from desipipe.store.journal_file import FILE_NAME, first_event
+from desipipe.store.line_format import encode
 from desipipe.view import queue as summary
 
 pytestmark = pytest.mark.usefixtures('queue_dir')
@@ -572,7 +572,7 @@ def test_a_corrupt_first_line(queue: Queue, how: str) -> None:
             near=queue.folder,
         ):
             Queue('test', create=create)
-    assert os.path.basename(queue.filename) == journals.FILE_NAME
+    assert os.path.basename(queue.filename) == FILE_NAME
 
 
 # Tasks

@@ -29,7 +29,7 @@ from desipipe.commands.common import Verbs
 from desipipe.commands.following import follow
 from desipipe.commands.parser import VERBS as VERBS_BY_MODULE
 from desipipe.commands.parser import build_parser, parser_for
-from desipipe.store.journal import lines
+from desipipe.store.lines import lines
 
 COMMAND = (sys.executable, '-m', 'desipipe')
 VERBS = Verbs.of(build_parser())

@@ -173,7 +173,7 @@ def test_event_that_can_not_be_folded_is_damage(ledger: Ledger, what: str) -> No
     add(ledger, 'ab')
     at = ledger.journal.offset
     lines = b''
-    from desipipe.store.journal import encode
+    from desipipe.store.line_format import encode
 
     for event in (BAD_EVENTS[what](), note('between'), BAD_EVENTS[what]()):
         lines += encode(event, at + len(lines))
@@ -196,7 +196,7 @@ def test_one_bad_queue_hides_no_other(queue_dir: Path, capfd: pytest.CaptureFixt
     for queue in (good, bad):
         add(queue.ledger, 'ab')
     bad.ledger.journal.write(lambda: [note('x')])
-    from desipipe.store.journal import encode
+    from desipipe.store.line_format import encode
 
     with open(bad.filename, 'ab') as file:
         file.write(encode({'e': 5}, bad.ledger.journal.offset))

@@ -28,10 +28,12 @@ from desipipe.queue.repair import mend
 from desipipe.queue.state import State
 from desipipe.queue.task_columns import ROWS_FREE
 from desipipe.queue.transactions.attempts import end_event
-from desipipe.store import journal as journals
-from desipipe.store.journal import Journal, encode
+from desipipe.store import line_format
+from desipipe.store.journal import Journal
 from desipipe.store.lease import Observer, lease_path, read_lease
+from desipipe.store.line_format import check, encode
 from desipipe.store.lines import LINE_MAX, lines
+from desipipe.store.placement import pieces
 from desipipe.view.cell import cell_summary
 from desipipe.view.durations import durations
 from desipipe.view.task_detail import task_detail
@@ -279,14 +281,14 @@ def test_a_damaged_line_of_many_beginnings_takes_little_time() -> None:
         b'{"e":}' * 200_000 + b',"crc":"00000000"}' * 4 + b'\n',
     ):
         began = time.process_time()
-        assert all(piece.event is None for piece in journals.pieces(line, 0))
+        assert all(piece.event is None for piece in pieces(line, 0))
         assert (
             time.process_time() - began < 60
         )  # it would be hours if each were held against each end
 
 
 def test_a_line_too_long_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journals, 'LINE_MAX', 1000)
+    monkeypatch.setattr(line_format, 'LINE_MAX', 1000)
     folder = make_folder(tmp_path)
     journal = Journal(folder, Notes(), None)
     before = Path(folder, 'journal.jsonl').read_bytes()
@@ -298,7 +300,7 @@ def test_a_line_too_long_is_not_written(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_lines_that_are_all_lists_are_damage() -> None:
     with pytest.raises(ValueError, match='memory'):
-        journals.check(encode({'e': 'note', 'x': [[]] * 600_000}, 0))
+        check(encode({'e': 'note', 'x': [[]] * 600_000}, 0))
 
 
 @pytest.mark.parametrize(

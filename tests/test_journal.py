@@ -42,7 +42,10 @@ from desipipe.errors import (
 )
 from desipipe.queue.state import State
 from desipipe.store import journal as journals
-from desipipe.store.journal import Event, Journal, decode, encode, first_event, lines, replace
+from desipipe.store.journal import Journal
+from desipipe.store.journal_file import FILE_NAME, create, first_event, replace
+from desipipe.store.line_format import Event, decode, encode
+from desipipe.store.lines import lines
 
 
 def journal(folder: str, **kwargs: Any) -> tuple[Journal, Notes]:
@@ -58,13 +61,13 @@ def append(writer: Journal, *values: object) -> None:
 
 def raw(folder: str, data: bytes) -> None:
     """Append bytes as one who does not have the lock does."""
-    with open(os.path.join(folder, journals.FILE_NAME), 'ab') as file:
+    with open(os.path.join(folder, FILE_NAME), 'ab') as file:
         file.write(data)
 
 
 def line_at_end(folder: str, x: object) -> bytes:
     """The line that would be right at the end of the journal."""
-    return encode(note(x), os.path.getsize(os.path.join(folder, journals.FILE_NAME)))
+    return encode(note(x), os.path.getsize(os.path.join(folder, FILE_NAME)))
 
 
 @pytest.fixture
@@ -156,7 +159,7 @@ def folds(found: Iterable[tuple[int, bytes]]) -> Iterator[dict[str, Any]]:
 def test_every_prefix_opens(recorded: Any, tmp_path: Path) -> None:
     data, found, after = recorded
     folder = make_folder(tmp_path)
-    path = os.path.join(folder, journals.FILE_NAME)
+    path = os.path.join(folder, FILE_NAME)
     ends = [offset + len(line) for offset, line in found]
     with open(path, 'wb') as file:
         file.write(data[: ends[0]])
@@ -181,7 +184,7 @@ def test_every_prefix_opens(recorded: Any, tmp_path: Path) -> None:
 def test_the_next_writer_cuts_a_torn_tail(recorded: Any, tmp_path: Path) -> None:
     data, found, after = recorded
     folder = make_folder(tmp_path)
-    path = os.path.join(folder, journals.FILE_NAME)
+    path = os.path.join(folder, FILE_NAME)
     ends = [offset + len(line) for offset, line in found]
     for cut in sorted(
         {
@@ -214,7 +217,7 @@ def test_a_journal_without_a_whole_first_line_is_refused(
 ) -> None:
     _, found, _ = recorded
     folder = make_folder(tmp_path)
-    path = os.path.join(folder, journals.FILE_NAME)
+    path = os.path.join(folder, FILE_NAME)
     with open(path, 'wb') as file:
         file.write(found[0][1][:cut] if cut else b'')
     with pytest.raises(CorruptJournalError, match='no whole first line') as info:
@@ -230,7 +233,7 @@ def test_every_byte_bent(recorded: Any, tmp_path: Path) -> None:
     folder = make_folder(tmp_path)
     starts = [offset for offset, _ in found]
     without: dict[tuple[int, ...], dict[str, Any]] = {}
-    file = os.open(os.path.join(folder, journals.FILE_NAME), os.O_RDWR)
+    file = os.open(os.path.join(folder, FILE_NAME), os.O_RDWR)
     os.pwrite(file, data, 0)
     newlines = {start - 1 for start in starts[2:]}
     for where in sorted({*range(starts[1], len(data) - 1, 3), *newlines}):
@@ -260,7 +263,7 @@ def test_every_byte_bent(recorded: Any, tmp_path: Path) -> None:
 def test_a_damaged_first_line_is_refused(recorded: Any, tmp_path: Path) -> None:
     data, found, _ = recorded
     folder = make_folder(tmp_path)
-    path = os.path.join(folder, journals.FILE_NAME)
+    path = os.path.join(folder, FILE_NAME)
     for where in range(len(found[0][1]) - 1):
         bent = bytearray(data)
         bent[where] ^= 1
@@ -405,7 +408,7 @@ def test_a_deleted_queue_is_gone(tmp_path: Path, shared: bool, remains: str) -> 
 
 
 def test_a_journal_of_another_version_is_refused(folder: str) -> None:
-    path = os.path.join(folder, journals.FILE_NAME)
+    path = os.path.join(folder, FILE_NAME)
     with open(path, 'wb') as file:
         file.write(encode({**first_event({}), 'version': 99}, 0))
     with pytest.raises(QueueVersionError, match='format version 99, this desipipe knows 1') as info:
@@ -414,7 +417,7 @@ def test_a_journal_of_another_version_is_refused(folder: str) -> None:
 
 
 def test_a_journal_that_begins_with_another_event_is_refused(folder: str) -> None:
-    with open(os.path.join(folder, journals.FILE_NAME), 'wb') as file:
+    with open(os.path.join(folder, FILE_NAME), 'wb') as file:
         file.write(encode(note(1), 0))
     with pytest.raises(CorruptJournalError, match='first line'):
         journal(folder)
@@ -809,7 +812,7 @@ def test_a_queue_is_created_once(folder: str) -> None:
     writer, _ = journal(folder)
     append(writer, 1)
     with pytest.raises(FileExistsError):
-        journals.create(folder, {})
+        create(folder, {})
     assert journal(folder)[1].values == [1]
 
 

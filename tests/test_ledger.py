@@ -60,7 +60,8 @@ from desipipe.queue.future import Future
 from desipipe.queue.ledger import Ledger, find_mid
 from desipipe.queue.task import Task
 from desipipe.serialize import Payload, dumps_arguments
-from desipipe.store.journal import decode, first_event
+from desipipe.store.journal_file import first_event
+from desipipe.store.line_format import decode
 from desipipe.store.segment import segment_path
 from desipipe.view.durations import durations
 from desipipe.view.failures import blocked_causes

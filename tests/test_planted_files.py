@@ -19,7 +19,7 @@ import pytest
 from engine import add, begin, claim, finish, make_folder
 
 from desipipe.queue.ledger import Ledger
-from desipipe.store.journal import encode
+from desipipe.store.line_format import encode
 
 ATTACKER, VICTIM = 54321, 54322
 pytestmark = pytest.mark.skipif(

@@ -30,7 +30,8 @@ from desipipe.queue.compact import compact
 from desipipe.queue.events import FAILED, STATES
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.repair import mend, restore_header
-from desipipe.store.journal import FILE_NAME, encode
+from desipipe.store.journal_file import FILE_NAME
+from desipipe.store.line_format import encode
 
 N = 24
 ROUNDS = int(os.environ.get('DESIPIPE_TEST_EDITS', '40'))

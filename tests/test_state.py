@@ -46,7 +46,7 @@ from desipipe.queue.ledger import Ledger
 from desipipe.queue.state import State
 from desipipe.queue.transactions.attempts import end_event, run_event
 from desipipe.queue.transactions.tasks import group_event
-from desipipe.store.journal import decode
+from desipipe.store.line_format import decode
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from desipipe import Queue, TaskManager
 from desipipe.queue.ends import End
 from desipipe.queue.events import STATES, SUCCEEDED
 from desipipe.queue.ledger import Ledger
-from desipipe.store.journal import lines
 from desipipe.store.lease import Lease, Observer, lease_path
+from desipipe.store.lines import lines
 from desipipe.view import pace
 from desipipe.view.appearance import APPEARANCES
 from desipipe.view.durations import durations

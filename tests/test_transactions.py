@@ -12,7 +12,7 @@ from desipipe.queue.events import EventKind
 
 PACKAGE = Path(__file__).resolve().parent.parent / 'desipipe'
 # The first line of a journal names its format; the store makes it, which knows no other event.
-HEADER = PACKAGE / 'store/journal.py'
+HEADER = PACKAGE / 'store/journal_file.py'
 EVENTS = {
     node.name
     for name in ('task_events', 'process_events')

@@ -19,7 +19,8 @@ from desipipe.errors import QueueGoneError
 from desipipe.queue.events import PENDING
 from desipipe.queue.ledger import Ledger
 from desipipe.store import watch
-from desipipe.store.journal import Journal, first_event
+from desipipe.store.journal import Journal
+from desipipe.store.journal_file import first_event
 from desipipe.store.watch import Watcher
 
 linux = pytest.mark.skipif(not sys.platform.startswith('linux'), reason='inotify is of Linux')

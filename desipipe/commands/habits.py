@@ -167,7 +167,7 @@ def choose_queue(args: argparse.Namespace) -> None:
 def _by_time(config: Config) -> list[str]:
     """Return the folders of the user's queues, the one that changed last first."""
     from ..queue.names import own_queues
-    from ..store.journal import FILE_NAME
+    from ..store.journal_file import FILE_NAME
 
     changed: dict[str, float] = {}
     for folder in own_queues(config):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from ..store import files
-from ..store.journal import first_event
+from ..store.journal_file import first_event
 from .authors import SUFFIX as CLAIMS_SUFFIX
 from .carried_events import draining_events, left_out_events, surrounding_events, worker_events
 from .events import Event, JournalEvent, Ref

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ..errors import PayloadError
 from ..store import files
-from ..store.journal import first_event
+from ..store.journal_file import first_event
 from ..store.recover import Recovered
 from ..store.segment import ALIGNMENT, MAP_FROM, SegmentWriter
 from ..utils import random_hex

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ..store.journal import decode
+from ..store.line_format import decode
 from ..store.lines import RefusedEvent
 from .events import STATES, Event, JournalEvent
 

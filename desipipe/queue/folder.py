@@ -22,8 +22,9 @@ from ..errors import (
 )
 from ..logs import logger
 from ..security.trust import TrustedUsers, check_use
-from ..store import journal as journals
 from ..store.files import SUBFOLDERS, make_folder, open_file, share
+from ..store.journal_file import FILE_NAME
+from ..store.journal_file import create as create_journal
 from ..store.segment import disk_full
 from ..utils import mkdir, random_hex
 from .faults import patiently
@@ -209,7 +210,7 @@ def _fill(temporary: str, folder: str, config: Config, gid: int) -> None:
         from .sharing import give_folder, group_name
 
         header['group'] = group_name(gid)
-    journals.create(temporary, header)
+    create_journal(temporary, header)
     if gid >= 0:
         _check_shared_lock(locking.lock, folder)
         give_folder(temporary, gid)
@@ -283,10 +284,10 @@ def restore_first_line(folder: str, config: Config) -> bool:
         pass
     else:
         return False
-    check_use(folder, os.path.join(folder, journals.FILE_NAME), TrustedUsers(config))
+    check_use(folder, os.path.join(folder, FILE_NAME), TrustedUsers(config))
     locking = probe(os.path.dirname(folder), config.lock)
     if not restore_header(folder, _header(folder, locking, config), locking.lock):
-        path = os.path.join(folder, journals.FILE_NAME)
+        path = os.path.join(folder, FILE_NAME)
         raise CorruptJournalError(
             f'Nothing of {path} can be read. Restore the file from a backup, or start another '
             'queue.',

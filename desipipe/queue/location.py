@@ -46,7 +46,7 @@ def find_folder(name: str, config: Config) -> str:
 def _error_of_unknown(stem: str, folder: str) -> UnknownQueueError:
     """Return the error for an unknown name, with one of this folder if it fits."""
     from ..errors import UnknownQueueError
-    from ..store.journal import FILE_NAME
+    from ..store.journal_file import FILE_NAME
     from .names import ORIGINAL_SUFFIX, SUFFIX, original_file, unknown_queue
 
     stem = stem.removesuffix(SUFFIX).removesuffix(ORIGINAL_SUFFIX)

@@ -15,7 +15,7 @@ from ..errors import (
     UnknownQueueError,
     close_names,
 )
-from ..store.journal import FILE_NAME
+from ..store.journal_file import FILE_NAME
 from .faults import patiently
 
 SUFFIX = '.queue'

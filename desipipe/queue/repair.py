@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 from ..store import files
 from ..store.files import share
-from ..store.journal import FILE_NAME, VERSION, first_event, replace
+from ..store.journal_file import FILE_NAME, VERSION, first_event, replace
 from ..store.lines import scan_lines
 from ..store.lock import QueueLock
 from ..store.recover import Recovered, recover

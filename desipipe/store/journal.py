@@ -6,26 +6,20 @@ The format is described in ``docs/developer/architecture.md`` (section "Journal 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import errno
 import fcntl
 import io
 import os
-import stat
 import threading
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from shlex import quote
-from typing import Any, NamedTuple, Protocol, TypeVar
-
-import orjson
+from typing import Protocol, TypeVar
 
 from ..errors import (
     CorruptJournalError,
     LockLostError,
     PermissionDeniedError,
-    QueueError,
     QueueGoneError,
     QueueVersionError,
 )
@@ -33,32 +27,20 @@ from ..utils import random_hex
 from .files import (
     open_file,
     read_range,
-    remove,
-    replace_file,
-    share,
-    status,
     sync_data,
-    sync_folder,
 )
-from .lines import HEAD, LINE_MAX, Line, RefusedEvent, find_newline, lines, scan_lines
+from .journal_file import FILE_NAME, VERSION, replace
+from .line_format import TAIL, Event, NewEvent, check, decode, encode_bounded
+from .lines import LINE_MAX, Line, RefusedEvent, find_newline, lines, scan_lines
 from .lock import QueueLock, release_fully, tell_fork
+from .placement import Piece, Placement, pieces
 from .segment import disk_full
 from .writing import write_all
 
-VERSION = 1
-FILE_NAME = 'journal.jsonl'
 SYNC_INTERVAL = 0.2  # s
 _STALE_PAUSES_S = (0.01, 0.05, 0.2)
-_CRC = b',"crc":"'
-_TAIL = len(b',"crc":"00000000"}\n')
-_ENDS = 4  # ends of lines to try for each beginning in a damaged line
-_LINE_MIN = 32  # bytes; what is shorter can't have been a line
 _HEADER_MAX = 1 << 20  # bytes of the first line
-_PIECES_MIN = 1 << 24  # bytes of a damaged line that are checked, however often
-_PIECES_FACTOR = 16  # and how many times its length
 _REFOLDS_MAX = 64  # lines that turn out in the middle not to be foldable
-_CROWDED_FROM = 1 << 20  # bytes; in a longer line
-_CROWDED_BYTES = 8  # there are more bytes than this to each list or object
 _UNFOLDABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _CHUNK = 16 << 20
 _RETRY_PAUSES_S = (
@@ -70,8 +52,6 @@ _RETRY_PAUSES_S = (
 )  # s between looks at what a shared filesystem gives, before it is believed
 _TRIES = 5
 
-Event = dict[str, Any]
-NewEvent = Mapping[str, Any]
 Decide = Callable[[], Sequence[NewEvent]]
 Rewrite = Callable[[], Iterable[NewEvent]]
 T = TypeVar('T')
@@ -93,36 +73,6 @@ class Sink(Protocol):
         """A corrupt line was passed over."""
 
 
-def encode(event: NewEvent, at: int) -> bytes:
-    """The line of ``event``, decided to stand at offset ``at``.
-
-    Parameters
-    ----------
-    event : dict
-        JSON-able; without the members ``at`` and ``crc``.
-    at : int
-        Byte offset.
-
-    Returns
-    -------
-    line : bytes
-        With its newline.
-    """
-    body = b'%b,"at":%d' % (orjson.dumps(event, default=_as_list)[:-1], at)
-    return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
-
-
-def _bounded_line(event: NewEvent, at: int) -> bytes:
-    line = encode(event, at)
-    if len(line) > LINE_MAX:
-        raise QueueError(
-            f'{event["e"]!r} takes {len(line):,d} bytes, more than the {LINE_MAX:,d} that a line '
-            'of a journal may have. Nothing was added. '
-            'Does one task need very many others? Gather their results in several steps.'
-        )
-    return line
-
-
 def _is_header(event: Event) -> bool:
     """Return True for what the first line of a journal may hold."""
     texts = all(
@@ -130,275 +80,6 @@ def _is_header(event: Event) -> bool:
     )
     lease = event.get('lease', 1.0)
     return event.get('e') == 'queue' and texts and type(lease) in (int, float) and 0 < lease < 1e9
-
-
-def _as_list(value: Any) -> list[Any]:
-    if isinstance(value, tuple):  # a named one, which orjson does not take for a tuple
-        return list(value)
-    raise TypeError(f'{type(value).__name__} is no JSON.')
-
-
-def decode(line: bytes, at: int) -> Event | None:
-    """Decode a ``line`` found at offset ``at``.
-
-    Returns
-    -------
-    event : dict or None
-        ``None`` for a late line: whole, but decided for another offset by a writer that had lost
-        its lock.
-
-    Raises
-    ------
-    ValueError
-        The line does not pass its check.
-    """
-    event = check(line)
-    return event if event.get('at') == at else None
-
-
-def check(line: bytes) -> Event:
-    """Decode a ``line``, wherever it was found.
-
-    Raises
-    ------
-    ValueError
-        The line does not pass its check.
-    """
-    body = line[:-_TAIL]
-    tail = line[-_TAIL:]
-    if tail != b',"crc":"%08x"}\n' % zlib.crc32(body):
-        raise ValueError('The checksum does not match.')
-    if len(line) > _CROWDED_FROM and (body.count(b'[') + body.count(b'{')) * _CROWDED_BYTES > len(
-        body
-    ):
-        raise ValueError('The line would take many times its length of memory.')
-    event: Event = orjson.loads(body + b'}')
-    if not isinstance(event, dict):
-        raise ValueError('The line is no JSON object.')
-    return event
-
-
-class Unplaced(NamedTuple):
-    """The bytes that do not count since the last line that does."""
-
-    offset: int
-    """End of that line, in the file."""
-    end: int
-    """Its end, in the places that lines name; they differ behind bytes that were inserted
-    or removed.
-    """
-    damaged: bool
-    """True if some of it is damaged; else it is late."""
-    late_end: int
-    """Position where the last late line would have ended, or -1."""
-
-
-class Piece(NamedTuple):
-    """A part of a damaged line."""
-
-    offset: int
-    """Its beginning in the file."""
-    data: bytes
-    event: Event | None
-    """``None`` where it is not whole."""
-
-
-class Placement:
-    """Tells, line after line, which of a journal's whole lines count.
-
-    Bytes that were inserted, removed or changed shift the lines behind them, which then name places
-    beyond the last line that counts. A late line names one at which another line was put before it.
-    """
-
-    def __init__(self) -> None:
-        self._shift = 0
-        self._unplaced: Unplaced | None = None
-        self.missing = 0
-        """Bytes that were removed before the last line that counts: what may have been lines."""
-
-    @property
-    def ordinary(self) -> bool:
-        """Return True if the last line counts, and stands where it says."""
-        return not self._shift and self._unplaced is None
-
-    def accept(self, piece: Piece) -> bool:
-        """Return True when the line in ``piece`` counts."""
-        event, offset = piece.event, piece.offset
-        if event is None:
-            self._unplace(offset, True, -1)
-            return False
-        at = event.get('at')
-        if not self._explained(event, offset):
-            self._unplace(offset, False, at + len(piece.data) if isinstance(at, int) else -1)
-            return False
-        before = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
-        removed = event['at'] - before.end - (offset - before.offset)
-        self.missing = removed if removed >= _LINE_MIN else 0
-        self._shift = offset - event['at'] - (not piece.data.endswith(b'\n'))
-        self._unplaced = None
-        return True
-
-    def skip(self, piece: Piece) -> None:
-        """Pass over a copy of a line that counts: it moves what comes behind it."""
-        before = self._unplaced or Unplaced(piece.offset, piece.offset - self._shift, False, -1)
-        self._unplaced = before._replace(offset=before.offset + len(piece.data))
-
-    def is_copy(self, piece: Piece, before: bytes) -> bool:
-        """Return True for a copy of the line ``before`` it, of which the end will do."""
-        at = (piece.event or {}).get('at')
-        end = self._unplaced.end if self._unplaced is not None else piece.offset - self._shift
-        return (
-            isinstance(at, int)
-            and at + len(piece.data) == end
-            and before.endswith(piece.data[-_TAIL:])
-        )
-
-    def doubtful(self, event: Event | None, offset: int) -> bool:
-        """Return True for a damaged line, or one whose place depends on damage before it."""
-        return event is None or self._beyond(event, offset)
-
-    def _unplace(self, offset: int, damaged: bool, late_end: int) -> None:
-        unplaced = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
-        self._unplaced = unplaced._replace(damaged=unplaced.damaged or damaged, late_end=late_end)
-
-    def _explained(self, event: Event, offset: int) -> bool:
-        if event.get('at') == offset or self._beyond(event, offset):
-            return True
-        before = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
-        return event.get('at') == before.end and offset - before.offset < _LINE_MIN
-
-    def _beyond(self, event: Event, offset: int) -> bool:
-        # Where it stands is not where it names, and that lies behind all that counts so far: with
-        # damage between, or so far behind that a line may have been removed. Lines of a late batch
-        # name places one behind the other.
-        at = event.get('at')
-        before = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
-        if not isinstance(at, int) or at in (offset, before.late_end):
-            return False
-        return at >= before.end if before.damaged else at >= before.end + _LINE_MIN
-
-
-def pieces(line: bytes, offset: int) -> Iterator[Piece]:
-    """Split a damaged ``line`` into the whole lines it holds, and the rest.
-
-    The newlines between these were lost.
-    """
-    position = done = 0
-    left = max(_PIECES_MIN, _PIECES_FACTOR * len(line))
-    last = line.rfind(_CRC)
-    while 0 <= (position := line.find(HEAD, position)) < last and left > 0:
-        end = position
-        for _ in range(_ENDS):
-            end = line.find(_CRC, end) + _TAIL - 1
-            if not _TAIL - 1 <= end <= len(line):
-                break
-            left -= end - position
-            if line[end - 1 : end] != b'}':
-                continue
-            try:
-                event = check(line[position:end] + b'\n')
-            except ValueError:
-                continue
-            if done < position:
-                yield Piece(offset + done, line[done:position], None)
-            done = end + (line[end : end + 1] == b'\n')
-            yield Piece(offset + position, line[position:done], event)
-            break
-        position = max(position + len(HEAD), done)
-    if done < len(line):
-        yield Piece(offset + done, line[done:], None)
-
-
-def create(folder: str, header: Event) -> None:
-    """Write the first line of a new journal.
-
-    Parameters
-    ----------
-    folder : str
-        The queue's folder, which must hold no journal.
-    header : dict
-        Members of the ``queue`` event; ``e``, ``version``, ``id`` and ``gen`` are added.
-    """
-    replace(folder, [first_event(header)], exclusive=True)
-
-
-def first_event(header: Event) -> Event:
-    """Return the ``queue`` event of a new journal.
-
-    A ``header`` with an ``id`` keeps that (compaction); without one the journal is that of another
-    queue.
-    """
-    return {'e': 'queue', 'version': VERSION, 'id': random_hex(8), **header, 'gen': random_hex(8)}
-
-
-def replace(
-    folder: str,
-    events: Iterable[NewEvent],
-    exclusive: bool = False,
-    still: Callable[[], bool] = lambda: True,
-) -> bool:
-    """Atomically replace the journal with ``events``. The caller holds the lock.
-
-    Parameters
-    ----------
-    folder : str
-        The queue's folder.
-    events : iterable of dict
-        The first must be a ``queue`` event.
-    exclusive : bool, default=False
-        Refuse to replace (:class:`FileExistsError`).
-    still : callable, default=None
-        Asked when the new journal is on disk: whether the old one may go.
-
-    Returns
-    -------
-    replaced : bool
-        What ``still`` said.
-    """
-    path = os.path.join(folder, FILE_NAME)
-    temporary = f'{FILE_NAME}.{random_hex(4)}.tmp'
-    fd = open_file(folder, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    renamed = False
-    try:
-        try:
-            _keep_rights(fd, folder)
-            at, pending = 0, bytearray()
-            for event in events:
-                line = _bounded_line(event, at)
-                at += len(line)
-                pending += line
-                if len(pending) > _CHUNK:
-                    write_all(fd, bytes(pending))
-                    pending.clear()
-            write_all(fd, bytes(pending))
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        if not still():
-            return False
-        replace_file(folder, temporary, FILE_NAME, exclusive)
-        renamed = True
-    except OSError as exc:
-        raise disk_full(exc, path) from exc
-    finally:
-        if not renamed:
-            remove(folder, temporary, missing_ok=True)
-    sync_folder(folder)
-    return True
-
-
-def _keep_rights(fd: int, folder: str) -> None:
-    # Who may read and write the old journal may read and write the new one, whoever makes it.
-    try:
-        old = status(folder, FILE_NAME)
-    except FileNotFoundError:
-        share(fd, folder)
-        return
-    with contextlib.suppress(PermissionError):
-        if os.fstat(fd).st_gid != old.st_gid:
-            os.fchown(fd, -1, old.st_gid)
-    with contextlib.suppress(PermissionError):
-        os.fchmod(fd, stat.S_IMODE(old.st_mode))
 
 
 class Journal:
@@ -617,7 +298,7 @@ class Journal:
                 return False
             self.offset += folded
             if folded:
-                self._last = data[:folded][-_TAIL:]
+                self._last = data[:folded][-TAIL:]
             self.midway = False
             if folded != cut:
                 return False
@@ -642,7 +323,7 @@ class Journal:
         self._placement.accept(Piece(self.offset, b'', None))
         self._sink.damaged(self.offset, length)
         self.offset += length
-        self._last = os.pread(fd, _TAIL, self.offset - _TAIL)
+        self._last = os.pread(fd, TAIL, self.offset - TAIL)
         self._scanned = 0
         self.midway = False
         return True
@@ -687,7 +368,7 @@ class Journal:
             self._refolds = 0
         self._scanned = 0
         self._first = first
-        self._last = first[-_TAIL:]
+        self._last = first[-TAIL:]
         self.header = header
         self.offset = len(first)
         self.late = 0
@@ -945,7 +626,7 @@ class Journal:
             for event in events:
                 at = self.offset + len(data)
                 placed.append((event, at))
-                data += _bounded_line(event, at)
+                data += encode_bounded(event, at)
             self._dirty |= not self.shared
             try:
                 write_all(fd, bytes(data))
@@ -972,7 +653,7 @@ class Journal:
             if begun != self._begun:
                 return True  # a signal's handler looked meanwhile: to be folded anew
             self.offset += len(data)
-            self._last = bytes(data[-_TAIL:])
+            self._last = bytes(data[-TAIL:])
             self._placement = Placement()
             self.midway = False
             return True

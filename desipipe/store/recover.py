@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from .journal import Event, Piece, Placement, check, pieces
+from .line_format import Event, check
 from .lines import Line
+from .placement import Piece, Placement, pieces
 
 _ADDED = re.compile(rb'"e":"add","first":(\d+)')
 _IDS = re.compile(rb'"ids":"([0-9a-f]*)')

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from ..queue.attempt_reader import AttemptReader
 from ..queue.event_checks import check_event
 from ..queue.events import Event
-from ..store.journal import pieces
 from ..store.lines import LINE_MAX, RefusedEvent
+from ..store.placement import pieces
 
 
 def decoded_event(line: bytes, offset: int) -> Event | None:

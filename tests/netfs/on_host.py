@@ -14,7 +14,9 @@ from typing import Any
 import desipipe
 from desipipe.errors import LockingError, LockLostError
 from desipipe.store.files import open_log
-from desipipe.store.journal import Event, Journal, create
+from desipipe.store.journal import Journal
+from desipipe.store.journal_file import create
+from desipipe.store.line_format import Event
 
 TIMEOUT = 240.0  # s
 

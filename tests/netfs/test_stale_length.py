@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from desipipe.store.journal import Event, Journal, create
+from desipipe.store.journal import Journal
+from desipipe.store.journal_file import create
+from desipipe.store.line_format import Event
 
 
 class Notes:

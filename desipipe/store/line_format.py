@@ -1,0 +1,96 @@
+"""Format of the lines of a journal: an event, its offset and a checksum."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from ..errors import QueueError
+from .lines import LINE_MAX
+
+CRC = b',"crc":"'
+TAIL = len(b',"crc":"00000000"}\n')
+_CROWDED_FROM = 1 << 20  # bytes; in a longer line
+_CROWDED_BYTES = 8  # there are more bytes than this to each list or object
+
+Event = dict[str, Any]
+NewEvent = Mapping[str, Any]
+
+
+def encode(event: NewEvent, at: int) -> bytes:
+    """The line of ``event``, decided to stand at offset ``at``.
+
+    Parameters
+    ----------
+    event : dict
+        JSON-able; without the members ``at`` and ``crc``.
+    at : int
+        Byte offset.
+
+    Returns
+    -------
+    line : bytes
+        With its newline.
+    """
+    body = b'%b,"at":%d' % (orjson.dumps(event, default=_as_list)[:-1], at)
+    return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
+
+
+def encode_bounded(event: NewEvent, at: int) -> bytes:
+    line = encode(event, at)
+    if len(line) > LINE_MAX:
+        raise QueueError(
+            f'{event["e"]!r} takes {len(line):,d} bytes, more than the {LINE_MAX:,d} that a line '
+            'of a journal may have. Nothing was added. '
+            'Does one task need very many others? Gather their results in several steps.'
+        )
+    return line
+
+
+def _as_list(value: Any) -> list[Any]:
+    if isinstance(value, tuple):  # a named one, which orjson does not take for a tuple
+        return list(value)
+    raise TypeError(f'{type(value).__name__} is no JSON.')
+
+
+def decode(line: bytes, at: int) -> Event | None:
+    """Decode a ``line`` found at offset ``at``.
+
+    Returns
+    -------
+    event : dict or None
+        ``None`` for a late line: whole, but decided for another offset by a writer that had lost
+        its lock.
+
+    Raises
+    ------
+    ValueError
+        The line does not pass its check.
+    """
+    event = check(line)
+    return event if event.get('at') == at else None
+
+
+def check(line: bytes) -> Event:
+    """Decode a ``line``, wherever it was found.
+
+    Raises
+    ------
+    ValueError
+        The line does not pass its check.
+    """
+    body = line[:-TAIL]
+    tail = line[-TAIL:]
+    if tail != b',"crc":"%08x"}\n' % zlib.crc32(body):
+        raise ValueError('The checksum does not match.')
+    if len(line) > _CROWDED_FROM and (body.count(b'[') + body.count(b'{')) * _CROWDED_BYTES > len(
+        body
+    ):
+        raise ValueError('The line would take many times its length of memory.')
+    event: Event = orjson.loads(body + b'}')
+    if not isinstance(event, dict):
+        raise ValueError('The line is no JSON object.')
+    return event
