@@ -304,7 +304,11 @@ def simulated(filesystem: Filesystem) -> Iterator[tuple[Clock, Meter]]:
     """Run desipipe's code on a virtual clock and a shared filesystem's latencies."""
     clock, meter = Clock(), Meter(filesystem)
     duties = ('claiming', 'exchange', 'notes', 'stopping', 'time_limit')
-    modules = (*(f'execution.duties.{name}' for name in duties), 'queue.ledger', 'store.journal')
+    modules = (
+        *(f'execution.duties.{name}' for name in duties),
+        'queue.ledger',
+        'store.journal_file',
+    )
     patches = [mock.patch(f'desipipe.{module}.time', clock) for module in modules]
     patches.append(mock.patch.object(Journal, 'shared', property(lambda journal: True)))
     for patch in patches:

@@ -41,7 +41,7 @@ from desipipe.errors import (
     QueueVersionError,
 )
 from desipipe.queue.state import State
-from desipipe.store import journal as journals
+from desipipe.store import journal_reader
 from desipipe.store.journal import Journal
 from desipipe.store.journal_file import FILE_NAME, create, first_event, replace
 from desipipe.store.line_format import Event, decode, encode
@@ -330,7 +330,7 @@ def test_follow_reads_what_is_larger_than_a_chunk(
 ) -> None:
     writer, _ = journal(folder)
     append(writer, *('x' * n for n in range(0, 400, 7)))
-    monkeypatch.setattr(journals, '_CHUNK', 64)
+    monkeypatch.setattr(journal_reader, '_CHUNK', 64)
     _, notes = journal(folder)
     assert notes.values == ['x' * n for n in range(0, 400, 7)]
 
@@ -654,7 +654,7 @@ def test_a_reader_between_a_torn_tail_and_its_repair(
 
     def pread(fd: int, n: int, offset: int) -> bytes:
         data = real(fd, n, offset)
-        if n == journals._CHUNK and data and todo:
+        if n == journal_reader._CHUNK and data and todo:
             todo.pop()()
         return data
 
@@ -676,7 +676,7 @@ def test_a_hole_that_fills_is_no_corruption(shared: str) -> None:
     with open(writer.path, 'r+b') as file:
         data = os.pread(file.fileno(), 1000, start)
         os.pwrite(file.fileno(), bytes(60), start)
-        real = reader._open
+        real = reader._file.open
         opened: list[int] = []
 
         def fill(flags: int) -> int:
@@ -685,7 +685,7 @@ def test_a_hole_that_fills_is_no_corruption(shared: str) -> None:
                 os.pwrite(file.fileno(), data, start)
             return real(flags)
 
-        reader._open = fill  # type: ignore[method-assign]
+        reader._file.open = fill  # type: ignore[method-assign]
         reader.follow()
     assert notes.values == [1, 2, 3] and notes.damage == []
 
@@ -855,7 +855,7 @@ def test_everything_is_on_disk_soon(folder: str) -> None:
         writer, _ = journal(folder, sync_interval=0.01)
         append(writer, 1)
         wait_for(lambda: names == ['journal.jsonl'], 'the sync')
-        wait_for(lambda: writer._syncer is None, 'the end of the thread')
+        wait_for(lambda: writer._syncer.thread is None, 'the end of the thread')
         append(writer, 2)
         wait_for(lambda: names == ['journal.jsonl'] * 2, 'the second sync')
         wait_for(
@@ -874,7 +874,7 @@ def test_a_sync_that_fails_is_tried_again(folder: str, caplog: pytest.LogCapture
     with synced(fail := [errno.EIO]) as names:
         writer, _ = journal(folder, sync_interval=0.01)
         append(writer, 1)
-        wait_for(lambda: not fail and writer._syncer is None, 'the failed sync')
+        wait_for(lambda: not fail and writer._syncer.thread is None, 'the failed sync')
         assert names == [] and 'not on disk' in caplog.text
         append(writer, 2)
         wait_for(lambda: names == ['journal.jsonl'], 'the next one')
@@ -983,7 +983,7 @@ def test_a_forked_child_writes_on_its_own(folder: str) -> None:
     with synced():
         writer, notes = journal(folder, sync_interval=1000.0)
         append(writer, 'parent')
-        assert writer._syncer is not None
+        assert writer._syncer.thread is not None
         inside, leave = threading.Event(), threading.Event()
 
         def decide() -> list[Event]:
@@ -999,7 +999,8 @@ def test_a_forked_child_writes_on_its_own(folder: str) -> None:
             status = 1
             try:
                 append(writer, 'child')
-                status = 0 if writer._syncer is not None and writer._syncer.is_alive() else 2
+                syncing = writer._syncer.thread
+                status = 0 if syncing is not None and syncing.is_alive() else 2
             finally:
                 os._exit(status)
         wait_for(lambda: waits_for_flock(pid), 'the child waits for the lock')

@@ -37,7 +37,7 @@ INSIDE = {
     'settings': 'option_owners parts carried process',
     'config': 'keys checked_numbers config_file user_config configurable',
     'security': 'secrets trust',
-    'store': 'files lines probe watch lock writing segment line_format placement journal_file journal pacing process_usage lease recover',
+    'store': 'files lines probe watch forks thread_guard lock writing segment line_format placement journal_file line_fold journal_reader syncing appender journal pacing process_usage lease recover',
     'serialize': (
         'annotations class_registry function_source makers plain confined encoder '
         'library_reducers source arrays hints modules carried class_content memory tables '

@@ -625,13 +625,13 @@ elif moment == 'write': journal.write = fails(journal.write)
 elif moment == 'poll': manager.follower.poll = fails(manager.follower.poll)
 elif moment == 'beat': Lease.beat = fails(Lease.beat); manager.lease = 0.1
 else:
-    real = journal._writable
-    def gone():
+    real = journal._appender.open
+    def gone(*args):
         calls[0] += 1
         if calls[0] % 9 == 2:
             raise QueueGoneError('the queue is gone (deleted by someone?)')
-        return real()
-    journal._writable = gone
+        return real(*args)
+    journal._appender.open = gone
 manager.run()
 assert calls[0] > 2, calls
 """

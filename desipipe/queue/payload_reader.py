@@ -23,8 +23,8 @@ from ..errors import (
 from ..security.trust import load_refusal, unvouched_refusal
 from ..store import files
 from ..store.files import Owners
-from ..store.journal import SYNC_INTERVAL
 from ..store.segment import SegmentReader
+from ..store.syncing import SYNC_INTERVAL
 from ..utils import username
 from .events import (
     PENDING,

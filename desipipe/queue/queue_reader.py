@@ -17,9 +17,10 @@ from ..errors import (
     UntrustedQueueError,
 )
 from ..security.trust import TrustedUsers, check_use
-from ..store.journal import SYNC_INTERVAL, Journal
-from ..store.lock import tell_fork
+from ..store.forks import tell_fork
+from ..store.journal import Journal
 from ..store.segment import SegmentWriter
+from ..store.syncing import SYNC_INTERVAL
 from ..utils import trim_memory
 from .columns import ID
 from .state import State

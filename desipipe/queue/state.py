@@ -36,7 +36,7 @@ _OFTEN = frozenset(('add', 'run', 'end', 'set', 'back'))  # are checked as they 
 
 
 class State(TaskFold):
-    """The fold; a :class:`~desipipe.store.journal.Sink`."""
+    """The fold; a :class:`~desipipe.store.line_fold.Sink`."""
 
     def __init__(self) -> None:
         self.reset({})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -18,6 +18,7 @@ _CROWDED_BYTES = 8  # there are more bytes than this to each list or object
 
 Event = dict[str, Any]
 NewEvent = Mapping[str, Any]
+Placed = tuple[NewEvent, int]  # and the offset of its line
 
 
 def encode(event: NewEvent, at: int) -> bytes:
@@ -40,6 +41,13 @@ def encode(event: NewEvent, at: int) -> bytes:
 
 
 def encode_bounded(event: NewEvent, at: int) -> bytes:
+    """Return the line of an event, as :func:`encode`.
+
+    Raises
+    ------
+    QueueError
+        It is longer than a journal's line may be.
+    """
     line = encode(event, at)
     if len(line) > LINE_MAX:
         raise QueueError(
@@ -48,6 +56,17 @@ def encode_bounded(event: NewEvent, at: int) -> bytes:
             'Does one task need very many others? Gather their results in several steps.'
         )
     return line
+
+
+def encode_batch(events: Sequence[NewEvent], start: int) -> tuple[list[Placed], bytes]:
+    """Return events with the offsets of their lines from ``start`` on, and the lines."""
+    placed: list[Placed] = []
+    data = bytearray()
+    for event in events:
+        at = start + len(data)
+        placed.append((event, at))
+        data += encode_bounded(event, at)
+    return placed, bytes(data)
 
 
 def _as_list(value: Any) -> list[Any]:

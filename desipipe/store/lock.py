@@ -8,15 +8,16 @@ import io
 import os
 import threading
 import time
-import weakref
 from shlex import quote
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from ..errors import LockingError, PermissionDeniedError, QueueGoneError, UnsafeFileError
 from ..machine import machine, process_alive, process_start, stat_fields
 from ..utils import printable
 from .files import open_file
+from .forks import tell_fork
+from .thread_guard import release_fully
 
 KINDS = ('flock', 'poll', 'soft')
 POLL_INTERVAL = 0.002  # s; sets latency and fairness where a blocking lock wakes late
@@ -30,42 +31,6 @@ _DOUBT_S = 5.0
 NOTICE_AFTER_S = 3.0  # of waiting, after which the holder is named
 _NOTICE_LOOK_S = 0.5
 _NOTICE_IDLE = 20  # looks without a wait, after which the thread ends
-
-
-class Forkable(Protocol):
-    """An object that has to be told that it is now in a child process."""
-
-    def forked(self) -> None:
-        """Release what belongs to the parent process.
-
-        That is locks held by its threads, and open file descriptions that it shares with this
-        process.
-        """
-
-
-_forkable: weakref.WeakSet[Forkable] = weakref.WeakSet()
-
-
-def tell_fork(owner: Forkable) -> None:
-    """Notify ``owner`` in every child that this process forks, as long as it lives."""
-    _forkable.add(owner)
-
-
-def _forked() -> None:
-    for owner in list(_forkable):
-        owner.forked()
-
-
-os.register_at_fork(after_in_child=_forked)
-
-
-def release_fully(mutex: threading.RLock) -> None:
-    """Release ``mutex`` as often as this thread holds it."""
-    try:
-        while True:
-            mutex.release()
-    except RuntimeError:
-        return  # this thread holds it no longer
 
 
 # Who holds a lock
