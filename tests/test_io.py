@@ -19,6 +19,7 @@ from desipipe.errors import (
     UnknownNameError,
     UntrustedFileError,
 )
+from desipipe.io import file_types, temporaries
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ def test_what_a_killed_writer_left_is_removed(
         assert len(left) == 2
         writers[0].kill()
         writers[0].wait()
-        monkeypatch.setattr(io, '_swept', set())
+        monkeypatch.setattr(temporaries, '_swept', set())
         io.save(tmp_path / 'b.txt', 'x')
         still = set(os.listdir(tmp_path)) - {'b.txt'}
         assert len(still) == 1
@@ -232,7 +233,7 @@ def test_what_other_machines_left_is_removed_when_it_is_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody here can see whether its writer lives."""
-    monkeypatch.setattr(io, '_swept', set())
+    monkeypatch.setattr(temporaries, '_swept', set())
     names = [f'.desipipe-{digit * 8}-1-1-00000000.tmp' for digit in '012']
     for name in names:
         (tmp_path / name).mkdir()
@@ -402,7 +403,7 @@ def test_missing_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_own_types_by_subclass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(io, '_registry', dict(io._registry))
+    monkeypatch.setattr(file_types, '_registry', dict(file_types._registry))
 
     class Rows(io.BaseFile):
         name = 'rows'

@@ -23,7 +23,7 @@ LAYERS = {
     'bytes': 'store/ serialize/',
     'resources': 'scheduler provider/',
     'queue': 'queue/',
-    'files': 'io file_manager/',
+    'files': 'io/ file_manager/',
     'execution': 'execution/',
     'script': 'task_manager',
     'view': 'view/',
@@ -59,6 +59,7 @@ INSIDE = {
         'future_list detached_manager run_here overview removal task_addition acceptance '
         'folder ending queue queue_functions location'
     ),
+    'io': 'temporaries permissions atomic file_types plain_types array_types access',
     'file_manager': 'file_provenance values options template folders file history view entry catalogue',
     'execution': (
         'backoff last_words figures limits mpi_connection output_copy output_pipe '

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, Self
 
 from .. import io
 from ..errors import ConfigError, MissingFileError, UnknownOptionError, close_names
+from ..io.permissions import make_folders
+from ..io.temporaries import temporary_beside
 from ..serialize import encode
 from ..utils import BaseClass, copytree
 from . import file_provenance
@@ -380,7 +382,7 @@ class BaseFile(Fields, os.PathLike[str]):
         if save_attrs is None:
             return
         folder = os.path.dirname(path) or os.curdir
-        io.make_folders(folder)
+        make_folders(folder)
         with tempfile.TemporaryDirectory(dir=folder, prefix='.desipipe-') as temporary:
             copytree(
                 temporary, save_attrs(temporary) or folder, dirs_exist_ok=True, dirs_copystat=False
@@ -408,8 +410,8 @@ class BaseFile(Fields, os.PathLike[str]):
             if os.path.lexists(link) and not os.path.islink(link):
                 raise FileExistsError(17, 'there is a file, not a link: it was left as it is', link)
             folder = os.path.dirname(os.path.abspath(link))
-            io.make_folders(folder)
-            temporary = io.temporary_beside(os.path.join(folder, 'link'))
+            make_folders(folder)
+            temporary = temporary_beside(os.path.join(folder, 'link'))
             os.symlink(os.path.abspath(path), temporary)
             try:
                 os.replace(temporary, link)
