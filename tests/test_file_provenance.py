@@ -19,7 +19,14 @@ import yaml
 
 from desipipe import FileManager, Queue, TaskManager, provenance, work
 from desipipe.errors import UnknownOptionError
-from desipipe.file_manager import BaseFile, BaseFileEntry, file_provenance
+from desipipe.file_manager import (
+    BaseFile,
+    BaseFileEntry,
+    file_content,
+    file_provenance,
+    note_lists,
+    origins,
+)
 from desipipe.file_manager.history import file_summaries
 from desipipe.view.task_detail import task_detail
 
@@ -273,11 +280,11 @@ def test_long_chains_and_many_files_are_looked_at_once(tmp_path: Path) -> None:
     known = {}
     for i in range(2001):
         (tmp_path / f'{i}').write_text(f'{i}')
-        known[i] = file_provenance.content(f'{tmp_path}/{i}')
+        known[i] = file_content.content(f'{tmp_path}/{i}')
     asked: list[str] = []
 
-    class Counting(file_provenance.Look):
-        def made_of(self, path: str, content: provenance.Content) -> list[file_provenance.Source]:
+    class Counting(origins.Look):
+        def made_of(self, path: str, content: provenance.Content) -> list[origins.Source]:
             asked.append(path)
             i = int(os.path.basename(path))
             return [(f'{tmp_path}/{j}', known[j]) for j in (i - 1, i - 2) if j >= 0 and known[j]]  # type: ignore[misc]
@@ -479,14 +486,14 @@ def test_notes_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         return file
 
     seen: list[str] = []
-    more = file_provenance._List.more
+    more = note_lists.NoteList.more
 
-    def counted(self: file_provenance._List, path: str) -> Any:
+    def counted(self: note_lists.NoteList, path: str) -> Any:
         for line in more(self, path):
             seen.append(line['file'])
             yield line
 
-    monkeypatch.setattr(file_provenance._List, 'more', counted)
+    monkeypatch.setattr(note_lists.NoteList, 'more', counted)
     BaseFile(f'{tmp_path}/raw.txt').save('raw')
     files = [save(i) for i in range(50)]
     assert seen == []

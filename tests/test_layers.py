@@ -60,7 +60,10 @@ INSIDE = {
         'folder ending queue queue_functions location'
     ),
     'io': 'temporaries permissions atomic file_types plain_types array_types access',
-    'file_manager': 'file_provenance values options template folders file history view entry catalogue',
+    'file_manager': (
+        'note_folder file_content note_lists note_writing origins file_provenance values options '
+        'template folders file history view entry catalogue'
+    ),
     'execution': (
         'backoff last_words figures limits mpi_connection output_copy output_pipe '
         'queue_faults failure_notes shell_contexts shell_programs shell_options '

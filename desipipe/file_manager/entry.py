@@ -30,6 +30,7 @@ from .options import (
     values_of,
     values_text,
 )
+from .origins import Look
 from .template import Part
 from .values import freeze, shown, unusable
 
@@ -616,7 +617,7 @@ def existence(entries: Iterable[BaseFileEntry], return_type: str = 'dict') -> An
 def status(entries: Iterable[BaseFileEntry]) -> Status:
     """See :meth:`BaseFileEntry.status`."""
     by_state: dict[str, list[str]] = {'missing': [], 'stale': [], 'current': []}
-    look = file_provenance.Look()
+    look = Look()
     for entry in entries:
         for path in entry.paths():
             by_state[file_provenance.state_of(path, look)].append(path)

@@ -15,7 +15,7 @@ from ..io.permissions import make_folders
 from ..io.temporaries import temporary_beside
 from ..serialize import encode
 from ..utils import BaseClass, copytree
-from . import file_provenance
+from . import file_provenance, note_writing
 from .file_provenance import Provenance
 from .folders import moved
 from .template import Template, template
@@ -346,7 +346,7 @@ class BaseFile(Fields, os.PathLike[str]):
         path, actual = self.filepath, self.filepathro
         self.log_info('Loading %s', actual)
         data = io.load(actual, *args, filetype=self.filetype, **kwargs)
-        file_provenance.note_read(path, actual)
+        note_writing.note_read(path, actual)
         return data
 
     save_attrs: Callable[[str], str | None] | None
@@ -373,7 +373,7 @@ class BaseFile(Fields, os.PathLike[str]):
         self._save_attributes(path)
         saved = io.save(path, *args, filetype=self.filetype, **kwargs)
         self.log_info('Saved %s', path)
-        file_provenance.note_written(path)
+        note_writing.note_written(path)
         return saved
 
     def _save_attributes(self, path: str) -> None:

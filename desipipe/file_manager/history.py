@@ -16,7 +16,7 @@ from ..queue.ends import End, end_at
 from ..queue.event_checks import decode_event
 from ..queue.events import STATES
 from ..queue.ledger import Ledger
-from .file_provenance import Look, Source
+from .origins import Look, Source
 
 _MARK = b'"files":'
 

@@ -124,7 +124,7 @@ def type_of(path: str, filetype: str | None) -> type[BaseFile]:
 
 
 def by_suffix(path: str) -> type[BaseFile] | None:
-    """Return the class of a path's suffix, the longest of several; None if there is none."""
+    """Return the class of a path's suffix (the longest), None if it has none."""
     lower = path.lower()
 
     def fitting() -> list[tuple[str, type[BaseFile]]]:

@@ -1,4 +1,4 @@
-"""Files of text, plain values and objects, and those that functions of the user read and write."""
+"""Types of text, of plain values, of objects, and of functions of the user."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def joint_files(ledger: Ledger, task: Sent, process: SlotProcess) -> bytes | Pla
     reports, process.rank_files = process.rank_files, ()
     if len(reports) < 2:
         return reports[0]
-    from ...file_manager.file_provenance import note_joint
+    from ...file_manager.note_writing import note_joint
 
     state = ledger.state
     group = state.groups[task.group]
