@@ -481,7 +481,7 @@ def test_no_source_evaluates() -> None:
     package = Path(desipipe.__file__).parent
     for path in [
         *package.glob('file_manager/*.py'),
-        package / 'io.py',
+        *package.glob('io/*.py'),
         package / 'provenance.py',
         package / 'environment.py',
     ]:

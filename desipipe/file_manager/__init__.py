@@ -29,8 +29,8 @@ from ..utils import BaseClass
 from . import file_provenance
 from .catalogue import FileEntryCollection, FileManager, path_replace_environ, yaml_parser
 from .entry import BaseFileEntry, get_file_entry
+from .fields import Fields as BaseMutableClass
 from .file import BaseFile
-from .file import Fields as BaseMutableClass
 from .file_provenance import Provenance
 from .options import common_options, in_options, iter_options
 

@@ -14,7 +14,7 @@ from ..errors import ConfigError, UnknownNameError, UnknownOptionError, close_na
 from ..utils import BaseClass, is_sequence
 from . import file_provenance
 from .entry import BaseFileEntry, Status, check_files, existence, get_file_entry, not_one, status
-from .file import Fields
+from .fields import Fields
 from .file_provenance import Provenance
 from .folders import base_folder, unreadable
 from .options import Pool, as_lists, chosen_names, common_options, iter_options

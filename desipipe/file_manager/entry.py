@@ -17,7 +17,8 @@ from ..errors import (
     close_names,
 )
 from . import file_provenance
-from .file import BaseFile, Fields, _mapping
+from .fields import Fields, mapping_of
+from .file import BaseFile
 from .folders import moved
 from .options import (
     Pool,
@@ -31,7 +32,7 @@ from .options import (
     values_text,
 )
 from .origins import Look
-from .template import Part
+from .placeholders import Part
 from .values import freeze, shown, unusable
 
 _BLOCK = 256  # paths to be made at once, at least if there are as many
@@ -127,7 +128,7 @@ class BaseFileEntry(Fields):
         if 'options' in given:
             old, old_texts = options, texts
             options, texts = {}, {}
-            for name, values in _mapping(self._label(given), 'options', given['options']).items():
+            for name, values in mapping_of(self._label(given), 'options', given['options']).items():
                 pool = old.get(name)
                 if pool is not None and values is pool:
                     options[name], texts[name] = pool, old_texts[name]
@@ -139,7 +140,9 @@ class BaseFileEntry(Fields):
                 texts[name] = options[name] if text is None else text
         if 'foptions' in given:
             texts = dict(texts)
-            for name, values in _mapping(self._label(given), 'foptions', given['foptions']).items():
+            for name, values in mapping_of(
+                self._label(given), 'foptions', given['foptions']
+            ).items():
                 if name not in options:
                     continue
                 try:
