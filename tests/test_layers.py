@@ -62,7 +62,8 @@ INSIDE = {
     'io': 'temporaries permissions atomic file_types plain_types array_types access',
     'file_manager': (
         'note_folder file_content note_lists note_writing origins file_provenance values options '
-        'expression placeholders template folders fields file history view entry catalogue'
+        'expression placeholders template path_columns folders fields option_fields choice_errors '
+        'file file_states history view entry catalogue'
     ),
     'execution': (
         'backoff last_words figures limits mpi_connection output_copy output_pipe '

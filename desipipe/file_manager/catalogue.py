@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import glob
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,9 +14,11 @@ from .. import io
 from ..errors import ConfigError, UnknownNameError, UnknownOptionError, close_names
 from ..utils import BaseClass, is_sequence
 from . import file_provenance
-from .entry import BaseFileEntry, Status, check_files, existence, get_file_entry, not_one, status
+from .choice_errors import no_file, several_files
+from .entry import BaseFileEntry, get_file_entry
 from .fields import Fields
 from .file_provenance import Provenance
+from .file_states import Existence, Status, check_files
 from .folders import base_folder, unreadable
 from .options import Pool, as_lists, chosen_names, common_options, iter_options
 from .values import freeze, shown
@@ -292,15 +295,11 @@ class FileEntryCollection(BaseClass):
                 return None
             if not entries:
                 raise self._nothing(fitting, id, filetype, keywords, ignore, options)
-            raise not_one(
-                self.data,
-                entries,
-                {'id': id, 'filetype': filetype, 'keywords': keywords, **options},
-                options,
-            )
+            asked = {'id': id, 'filetype': filetype, 'keywords': keywords, **options}
+            raise several_files(entries, sum(map(len, entries)), asked)
         if check_exists:
             try:
-                check_files(entries)
+                check_files(_paths(entries))
             except FileNotFoundError:
                 if raise_error:
                     raise
@@ -359,9 +358,8 @@ class FileEntryCollection(BaseClass):
                 f'{", ".join(f"{k}={v!r}" for k, v in asked.items() if v is not None)}'
             )
         passed = () if isinstance(ignore, bool) else _texts(ignore)
-        return not_one(
+        return no_file(
             entries,
-            [],
             asked,
             {name: value for name, value in options.items() if name not in passed},
         )
@@ -474,7 +472,7 @@ class FileEntryCollection(BaseClass):
     def _selected(self, options: Mapping[str, Any]) -> list[BaseFileEntry]:
         # A value that is a tuple is one value here, not several.
         wanted = {name: value if value is Ellipsis else [value] for name, value in options.items()}
-        return [selected for entry in self.data if (selected := entry._select(False, wanted))]
+        return [selected for entry in self.data if (selected := entry._narrowed(False, wanted))]
 
     def __iter__(self) -> Iterator[BaseFileEntry]:
         return iter(self.data)
@@ -670,15 +668,15 @@ class FileEntryCollection(BaseClass):
     @property
     def filepaths(self) -> list[str]:
         """Paths of all files of all entries."""
-        return [path for entry in self.data for path in entry.paths()]
+        return list(_paths(self.data))
 
     def exists(self, return_type: str = 'dict') -> Any:
         """Return which files exist; see :meth:`BaseFileEntry.exists`."""
-        return existence(self.data, return_type)
+        return Existence.of(_paths(self.data)).returned(return_type)
 
     def status(self) -> Status:
         """Count missing, stale and current files; see :meth:`BaseFileEntry.status`."""
-        return status(self.data)
+        return Status.of(_paths(self.data))
 
     def symlink(self, raise_error: bool = True) -> None:
         """Make the symbolic links of all files; see :meth:`BaseFile.symlink`."""
@@ -913,6 +911,10 @@ class _Imports:
                     **own,
                 }
         return {**inherited, **fields}
+
+
+def _paths(entries: Iterable[BaseFileEntry]) -> Iterator[str]:
+    return itertools.chain.from_iterable(entry.paths() for entry in entries)
 
 
 def _texts(given: Any) -> list[str]:

@@ -2,68 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import EllipsisType
-from typing import Any, ClassVar, Self
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
 
-from ..errors import (
-    ConfigError,
-    MissingFileError,
-    UnknownNameError,
-    UnknownOptionError,
-    close_names,
-)
+from ..errors import MissingFileError, UnknownNameError, UnknownOptionError, close_names
 from . import file_provenance
-from .fields import Fields, mapping_of
+from .choice_errors import no_file, several_files
 from .file import BaseFile
+from .file_states import Existence, Status, check_files
 from .folders import moved
-from .options import (
-    Pool,
-    as_names,
-    choose,
-    chosen_names,
-    iter_options,
-    make_pool,
-    product,
-    values_of,
-    values_text,
-)
-from .origins import Look
-from .placeholders import Part
-from .values import freeze, shown, unusable
+from .option_fields import OptionFields
+from .options import chosen_names, iter_options, product, values_of
+from .path_columns import PathColumns
+from .values import shown
 
-_BLOCK = 256  # paths to be made at once, at least if there are as many
-_BLOCK_FILES = 4096
 _registry: dict[str, type[BaseFileEntry]] = {}
 
 
-class Existence(dict[bool, list[str]]):
-    """Paths by whether they exist; true if all do."""
-
-    def __bool__(self) -> bool:
-        return not self[False]
-
-    def text(self) -> str:
-        """For people."""
-        return '\n'.join(
-            line
-            for exists, paths in self.items()
-            for line in (f'exists = {exists}', '=' * len(f'exists = {exists}'), *paths)
-        )
-
-
-class Status(dict[str, int]):
-    """The numbers of missing, stale and current files; `paths` tells which."""
-
-    def __init__(self, paths: Mapping[str, list[str]]) -> None:
-        self.paths = dict(paths)
-        super().__init__({state: len(names) for state, names in paths.items()})
-
-
-class BaseFileEntry(Fields):
+class BaseFileEntry(OptionFields):
     """Files that differ by the values of options, the last option varying fastest.
 
     An own kind of entry is a subclass with a `name`, by which data bases call it (``fileentry:
@@ -108,81 +65,14 @@ class BaseFileEntry(Fields):
         if 'name' in cls.__dict__:
             _registry[cls.name] = cls
 
-    def update(self, **kwargs: Any) -> None:
-        """Set fields; see `Fields.update`.
-
-        A placeholder without an option is an error of the file that is asked for.
-        """
-        before = dict(self.__dict__)
-        super().update(**kwargs)
-        try:
-            self._template(self.path)
-        except ConfigError:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
-
-    def _updated_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        options: dict[str, Pool] = self.options
-        texts: dict[str, Pool] = self.foptions
-        if 'options' in given:
-            old, old_texts = options, texts
-            options, texts = {}, {}
-            for name, values in mapping_of(self._label(given), 'options', given['options']).items():
-                pool = old.get(name)
-                if pool is not None and values is pool:
-                    options[name], texts[name] = pool, old_texts[name]
-                    continue
-                try:
-                    options[name], text = make_pool(values)
-                except ConfigError as exc:
-                    raise unusable(f'{self._label(given)}: option {name!r}', exc) from exc
-                texts[name] = options[name] if text is None else text
-        if 'foptions' in given:
-            texts = dict(texts)
-            for name, values in mapping_of(
-                self._label(given), 'foptions', given['foptions']
-            ).items():
-                if name not in options:
-                    continue
-                try:
-                    text = (
-                        [freeze(value) for value in values]
-                        if isinstance(values, list)
-                        else make_pool(values)[0]
-                    )
-                except ConfigError as exc:
-                    raise unusable(f'{self._label(given)}: foptions of {name!r}', exc) from exc
-                number = len(values_of(options[name]))
-                if (
-                    isinstance(text, EllipsisType) != isinstance(options[name], EllipsisType)
-                    or len(values_of(text)) != number
-                ):
-                    raise ConfigError(
-                        f'{self._label(given)}: foptions of {name!r} must be {number:d}, one for '
-                        'each value of the option'
-                    )
-                texts[name] = (
-                    options[name] if text == options[name] and not isinstance(text, range) else text
-                )
-        return {'options': options, 'foptions': texts}
-
     # Files
 
     def _get_file(
         self, options: dict[str, Any], foptions: dict[str, Any] | None = None
     ) -> BaseFile:
-        """The file of one value for each option; for subclasses to change.
+        """Return the file of one value for each option; for subclasses to change.
 
-        Parameters
-        ----------
-        options : dict
-        foptions : dict, default=None
-            What stands for the options in the path.
-
-        Returns
-        -------
-        file : BaseFile
+        `foptions` stand for the options in the path.
         """
         file = self._file_cls.__new__(self._file_cls)
         state = file.__dict__
@@ -192,41 +82,21 @@ class BaseFileEntry(Fields):
         return file
 
     def __iter__(self) -> Iterator[BaseFile]:
-        names = tuple(self.options)
-        pools = [values_of(self.options[name]) for name in names]
-        if any(self.foptions[name] is not self.options[name] for name in names):
-            texts = [values_of(self.foptions[name]) for name in names]
-            for values, shown_as in zip(product(pools), product(texts), strict=True):
-                yield self._get_file(
-                    dict(zip(names, values, strict=True)),
-                    foptions=dict(zip(names, shown_as, strict=True)),
-                )
-        elif type(self)._get_file is not BaseFileEntry._get_file:
-            for values in product(pools):
-                options = dict(zip(names, values, strict=True))
-                yield self._get_file(options, foptions=options.copy())
-        else:  # the common case, at half the cost of the method
-            cls, common = self._file_cls, dict(self.__dict__)
-            new = cls.__new__
-            for values in product(pools):
-                file = new(cls)
-                file.__dict__ = state = common.copy()
-                state['options'] = state['foptions'] = dict(zip(names, values))  # noqa: B905 (`strict` would cost a fifth of it all)
-                yield file
-
-    def __len__(self) -> int:
-        return math.prod(len(values_of(pool)) for pool in self.options.values())
-
-    def __bool__(self) -> bool:
-        return all(len(values_of(pool)) for pool in self.options.values())
+        if self._has_texts() or type(self)._get_file is not BaseFileEntry._get_file:
+            for options, foptions in self._pairs():
+                yield self._get_file(options, foptions=foptions)
+            return
+        # The common case, at half the cost of the method.
+        cls, common, names = self._file_cls, dict(self.__dict__), tuple(self.options)
+        new = cls.__new__
+        for values in product([values_of(pool) for pool in self.options.values()]):
+            file = new(cls)
+            file.__dict__ = state = common.copy()
+            state['options'] = state['foptions'] = dict(zip(names, values))  # noqa: B905 (`strict` would cost a fifth of it all)
+            yield file
 
     def paths(self) -> Iterator[str]:
-        """Paths of all files, one after the other.
-
-        Yields
-        ------
-        path : str
-        """
+        """Yield the paths of all files, one after the other."""
         if (
             type(self)._get_file is not BaseFileEntry._get_file
             or self._file_cls is not BaseFile
@@ -235,65 +105,12 @@ class BaseFileEntry(Fields):
         ):
             yield from (file.filepath for file in self)
             return
-        missing = sorted(self._template(self.path).names - set(self.options))
+        template = self._template(self.path)
+        missing = sorted(template.names - set(self.options))
         if missing:
             raise self._unknown_placeholder(self.path, missing[0], self.options)
-        # Many at once: each value is put into words once for a block of combinations, and joining
-        # is left to C.
-        names = list(self.options)
-        texts = [values_of(self.foptions[name]) for name in names]
-        first, size = len(names), 1
-        while first and size < _BLOCK:
-            first -= 1
-            size *= len(texts[first])
-        parts = self._template(self.path).parts
-        caches: list[dict[int, str]] = [{} for _ in parts]
-        for outside in product(texts[:first]):
-            outer = dict(zip(names[:first], outside, strict=True))
-            places = product([range(len(pool)) for pool in texts[first:]])
-            while block := list(itertools.islice(places, _BLOCK_FILES)):
-                inner = dict(zip(names[first:], zip(*block, strict=True), strict=True))
-                try:
-                    columns = [
-                        self._column(part, cache, outer, inner, len(block))
-                        for part, cache in zip(parts, caches, strict=True)
-                    ]
-                except ConfigError as exc:
-                    raise unusable(f'{self._label()}: the path {self.path}', exc) from exc
-                yield from map(''.join, zip(*columns, strict=True))
-
-    def _column(
-        self,
-        part: Part,
-        cache: dict[int, str],
-        outer: dict[str, Any],
-        inner: dict[str, tuple[int, ...]],
-        number: int,
-    ) -> Iterable[str]:
-        """Fill a part of the path for a block of combinations.
-
-        It takes values of the outer options, and positions of those of the inner ones.
-        """
-        own = [name for name in part.names if name in inner]
-        if not own:
-            return itertools.repeat(part.fill(outer, self.environ), number)
-        pools = [values_of(self.foptions[name]) for name in own]
-        if len(own) == 1:
-            (name,), (pool,) = own, pools
-            if len(part.names) > 1 or len(pool) > 16 * _BLOCK_FILES:
-                cache.clear()  # it depends on the outer options, too; or it would be many
-            for index in set(inner[name]).difference(cache):
-                cache[index] = part.fill({**outer, name: pool[index]}, self.environ)
-            return map(cache.__getitem__, inner[name])
-        several = zip(*(inner[name] for name in own), strict=True)
-        options = (
-            {
-                **outer,
-                **{name: pool[index] for name, pool, index in zip(own, pools, places, strict=True)},
-            }
-            for places in several
-        )
-        return [part.fill(values, self.environ) for values in options]
+        texts = {name: values_of(self.foptions[name]) for name in self.options}
+        yield from PathColumns(template, texts, self.environ, f'{self._label()}: the path')
 
     @property
     def filepaths(self) -> list[str]:
@@ -313,7 +130,7 @@ class BaseFileEntry(Fields):
         -------
         exists : Existence, str
         """
-        return existence([self], return_type)
+        return Existence.of(self.paths()).returned(return_type)
 
     def status(self) -> Status:
         """Count files that are missing, stale or current.
@@ -329,7 +146,7 @@ class BaseFileEntry(Fields):
             ``{'missing': n, 'stale': n, 'current': n}``; its `paths` are the same with lists of
             paths.
         """
-        return status([self])
+        return Status.of(self.paths())
 
     def symlink(self, raise_error: bool = True) -> None:
         """Make the symbolic links of all files; see :meth:`BaseFile.symlink`."""
@@ -371,44 +188,14 @@ class BaseFileEntry(Fields):
             If files are to be checked, and one is not there.
         """
         try:
-            chosen = self._select(ignore, options)
+            chosen = self._narrowed(ignore, options)
             if check_exists:
-                check_files([chosen])
+                check_files(chosen.paths())
             return chosen
         except (UnknownOptionError, MissingFileError):
             if raise_error:
                 raise
             return None
-
-    def _select(self, ignore: bool | str | Iterable[str], options: Mapping[str, Any]) -> Self:
-        passed = () if isinstance(ignore, bool) else as_names(ignore) or ()
-        new = self.copy()
-        new.options, new.foptions = dict(self.options), dict(self.foptions)
-        for name, wanted in options.items():
-            if name in passed or (ignore and name not in self.options):
-                continue
-            if name not in self.options:
-                raise UnknownOptionError(
-                    f'{self._label()}: there is no option {name!r}: '
-                    f'{close_names(name, self.options)}'
-                )
-            pool, texts = self.options[name], self.foptions[name]
-            if isinstance(pool, EllipsisType):
-                if wanted is Ellipsis:
-                    continue
-                values = (
-                    list(map(freeze, wanted))
-                    if isinstance(wanted, list | range)
-                    else [freeze(wanted)]
-                )
-                new.options[name] = new.foptions[name] = values
-                continue
-            places = choose(wanted, pool)
-            new.options[name] = [pool[index] for index in places]
-            new.foptions[name] = (
-                new.options[name] if texts is pool else [texts[index] for index in places]
-            )
-        return new
 
     def get(
         self,
@@ -436,7 +223,11 @@ class BaseFileEntry(Fields):
         if len(new) == 1:
             return next(iter(new))
         if raise_error:
-            raise not_one([self], [new] if new else [], options, options)
+            raise (
+                several_files([new], len(new), options)
+                if new
+                else no_file([self], options, options)
+            )
         return None
 
     def iter_options(
@@ -487,29 +278,6 @@ class BaseFileEntry(Fields):
         pairs = self.iter_options(include, exclude, return_foptions=True)
         return [self._get_file(options, foptions=foptions) for options, foptions in pairs]
 
-    def _split(self, names: Sequence[str]) -> Iterator[Self]:
-        """Entries with one value for each of these options."""
-        pools, texts = (
-            [values_of(pools[name]) for name in names] for pools in (self.options, self.foptions)
-        )
-        for values, shown_as in zip(product(pools), product(texts), strict=True):
-            new = self.copy()
-            new.options = {
-                **self.options,
-                **{
-                    name: [value] if value is not Ellipsis else value
-                    for name, value in zip(names, values, strict=True)
-                },
-            }
-            new.foptions = {
-                **self.foptions,
-                **{
-                    name: [word] if word is not Ellipsis else word
-                    for name, word in zip(names, shown_as, strict=True)
-                },
-            }
-            yield new
-
     def chgdir(
         self, newdir: str | os.PathLike[str], olddir: str | os.PathLike[str] | None = None
     ) -> None:
@@ -524,30 +292,9 @@ class BaseFileEntry(Fields):
         """
         self.update(path=moved(self.path, newdir, olddir))
 
-    def __desipipe_identity__(self) -> str:
-        return self._identity()
-
     def __desipipe_content__(self, app: str) -> str:
         digests = (file_provenance.content_for(path, app) for path in self.paths())
         return '\n'.join(f'{index:d} {digest}' for index, digest in enumerate(digests) if digest)
-
-    def __repr__(self) -> str:
-        members = {
-            name: value
-            for name, value in self.to_dict().items()
-            if name not in ('options', 'foptions') and value not in ('', None)
-        }
-        lines = [f'{name}: {value}' for name, value in members.items()]
-        if self.options:
-            lines += [
-                'options:',
-                *(
-                    f'  {name}: {values_text(pool, self.foptions[name])}'
-                    for name, pool in self.options.items()
-                ),
-            ]
-        lines.append(f'files: {len(self):,d}')
-        return f'{type(self).__name__}(\n' + ''.join(f'  {line}\n' for line in lines) + ')'
 
     def _repr_html_(self) -> str:
         from .view import files_table
@@ -595,100 +342,3 @@ def get_file_entry(
             f'{close_names(name if isinstance(name, str) else "", _registry)}'
         )
     return _registry[name](**kwargs)
-
-
-# --------------------------------------------------------------------------------------------------
-# Several entries
-
-
-def existence(entries: Iterable[BaseFileEntry], return_type: str = 'dict') -> Any:
-    """See :meth:`BaseFileEntry.exists`."""
-    if return_type not in ('dict', 'str'):
-        raise ConfigError(f"There is no return_type {return_type!r}: use 'dict' or 'str'.")
-    result = Existence({True: [], False: []})
-    existing, missing, stat = result[True].append, result[False].append, os.stat
-    for entry in entries:
-        for path in entry.paths():
-            try:
-                regular = stat(path).st_mode & 0o170000 == 0o100000
-            except (OSError, ValueError):  # not there, or not to be looked at
-                regular = False
-            (existing if regular else missing)(path)
-    return result if return_type == 'dict' else result.text()
-
-
-def status(entries: Iterable[BaseFileEntry]) -> Status:
-    """See :meth:`BaseFileEntry.status`."""
-    by_state: dict[str, list[str]] = {'missing': [], 'stale': [], 'current': []}
-    look = Look()
-    for entry in entries:
-        for path in entry.paths():
-            by_state[file_provenance.state_of(path, look)].append(path)
-    return Status(by_state)
-
-
-def check_files(entries: Iterable[BaseFileEntry]) -> None:
-    """Raise :class:`~desipipe.errors.MissingFileError` if a file is not there."""
-    missing = existence(entries)[False]
-    if missing:
-        more = f', and {len(missing) - 1:,d} others do not' if len(missing) > 1 else ''
-        raise MissingFileError(
-            f'The file {missing[0]} does not exist{more}. Have it made, or see which are there '
-            'with: .exists()'
-        )
-
-
-def not_one(
-    entries: Sequence[BaseFileEntry],
-    selected: Sequence[BaseFileEntry],
-    asked: Mapping[str, Any],
-    options: Mapping[str, Any],
-) -> UnknownNameError:
-    """Return the message for a choice of one file that matches none or several.
-
-    Parameters
-    ----------
-    entries : list of BaseFileEntry
-        Those that fit but for the options.
-    selected : list of BaseFileEntry
-        What matches.
-    asked : dict
-        All that was asked for.
-    options : dict
-        The options among it.
-    """
-    label = (
-        ', '.join(f'{name}={value!r}' for name, value in asked.items() if value is not None)
-        or 'nothing'
-    )
-    count = sum(map(len, selected))
-    if count:
-        ids = sorted({entry.id for entry in selected})
-        free = [f'id ({", ".join(ids)})'] if len(ids) > 1 else []
-        for name in dict.fromkeys(name for entry in selected for name in entry.options):
-            pools = [
-                entry.options[name]
-                for entry in selected
-                if len(values_of(entry.options.get(name, ()))) > 1
-            ]
-            free += [f'{name} ({values_text(pools[0])})'] if pools else []
-        return UnknownNameError(
-            f'{count:,d} files match {label}, where one was asked for. Narrow it down by: '
-            f'{"; ".join(free) or "fewer entries that are alike"}'
-        )
-    near = []
-    for name, value in options.items():
-        pools = [
-            pool
-            for entry in entries
-            if not isinstance(pool := entry.options.get(name, ...), EllipsisType)
-        ]
-        if pools and not any(choose(value, pool) for pool in pools):
-            near.append(
-                f'{name}={value!r}: '
-                f'{close_names(str(value), [str(one) for pool in pools for one in pool[:1000]])}'
-            )
-    return UnknownNameError(
-        f'No file matches {label}. '
-        f'{"; ".join(near) or "Each value is known, but not together: leave some out."}'
-    )

@@ -32,6 +32,8 @@ class Fields(BaseClass):
         For a value that a field can't have.
     """
 
+    __module__ = f'{__package__}.file'  # pickles and identities of tasks hold it
+
     _defaults: ClassVar[dict[str, Any]] = {
         'path': '',
         'ro': None,
@@ -215,7 +217,7 @@ class Fields(BaseClass):
             )
         return os.path.normpath(path)
 
-    def _identity(self) -> str:
+    def __desipipe_identity__(self) -> str:
         # What a task computes from it depends on where the file is and what it stands for, not on
         # words for people.
         variables = dict.fromkeys(self._template(self.path).variables)

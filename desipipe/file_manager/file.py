@@ -296,9 +296,6 @@ class BaseFile(Fields, os.PathLike[str]):
         """Change the folder in `path`; see :meth:`BaseFileEntry.chgdir`."""
         self.path = moved(self.path, newdir, olddir)
 
-    def __desipipe_identity__(self) -> str:
-        return self._identity()
-
     def __desipipe_content__(self, app: str) -> str:
         return file_provenance.content_for(self.filepath, app)
 

@@ -173,6 +173,18 @@ def choose(values: Any, pool: Sequence[Any]) -> list[int]:
     return positions
 
 
+def narrowed_pool(pool: Pool, texts: Any, wanted: Any) -> tuple[Pool, Pool]:
+    """Return the wanted values of an option, and their texts; see :func:`choose`."""
+    if isinstance(pool, EllipsisType):
+        if wanted is Ellipsis:
+            return pool, texts
+        values = list(map(freeze, wanted)) if isinstance(wanted, list | range) else [freeze(wanted)]
+        return values, values
+    places = choose(wanted, pool)
+    values = [pool[index] for index in places]
+    return values, values if texts is pool else [texts[index] for index in places]
+
+
 def in_options(values: Any, options: Any, return_index: bool = False) -> Any:
     """The wanted values that are among those of an option.
 
