@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from ..errors import ConfigError, MissingDatabaseError
 
@@ -13,6 +14,17 @@ def base_folder(path: str) -> str:
         (i for i, letter in enumerate(path) if letter == '{' and path[i - 1 : i] != '$'), len(path)
     )
     return os.path.dirname(path[:brace])
+
+
+def common_folder(paths: Sequence[str]) -> str:
+    """Return the folder of what paths have in common."""
+    try:
+        return base_folder(os.path.commonpath(paths))
+    except ValueError as exc:
+        raise ConfigError(
+            'The entries have no folder in common. Nothing was changed. Say which one to change, '
+            'with olddir.'
+        ) from exc
 
 
 def moved(

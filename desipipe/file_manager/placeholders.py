@@ -40,6 +40,7 @@ class Variable(Part):
         self.variable = name
 
     def fill(self, options: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+        """See :class:`Part`."""
         value = environ.get(self.variable)
         if value is None:
             value = os.environ.get(self.variable)
@@ -53,6 +54,7 @@ class Variable(Part):
         return self.literal + str(value)
 
     def as_format(self, environ: Mapping[str, str]) -> str:
+        """See :class:`Part`."""
         return _escaped(self.fill({}, environ))
 
 
@@ -66,6 +68,7 @@ class Option(Part):
         self._spec = spec
 
     def fill(self, options: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+        """See :class:`Part`."""
         try:
             value = options[self._name]
             if value is Ellipsis:
@@ -77,6 +80,7 @@ class Option(Part):
             ) from exc
 
     def as_format(self, environ: Mapping[str, str]) -> str:
+        """See :class:`Part`."""
         return f'{_escaped(self.literal)}{{{self._name}:{self._spec}}}'
 
 
@@ -91,12 +95,14 @@ class Item(Part):
         self._spec = spec
 
     def fill(self, options: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+        """See :class:`Part`."""
         try:
             return self.literal + format(options[self._name][self._index], self._spec)
         except Exception as exc:
             raise _unfit(f'{self._name}[{self._index:d}]', options, self.names, exc) from exc
 
     def as_format(self, environ: Mapping[str, str]) -> str:
+        """See :class:`Part`."""
         return f'{_escaped(self.literal)}{{{self._name}[{self._index:d}]:{self._spec}}}'
 
 
@@ -114,6 +120,7 @@ class Expression(Part):
         self._memo: dict[str, str] = {}
 
     def fill(self, options: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+        """See :class:`Part`."""
         try:
             values = [options[name] for name in self._order]
             # Their representation tells 1 from 1.0 and True, and costs a tenth of an evaluation.
