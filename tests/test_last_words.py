@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from desipipe import Provider
-from desipipe.environment import FAILED_COMMAND
+from desipipe.environment.shell_lines import FAILED_COMMAND
 from desipipe.execution.last_words import job_log, last_words
 
 LOG = 'workers-0123.log'

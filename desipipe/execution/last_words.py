@@ -7,7 +7,7 @@ import os
 import re
 from typing import Any
 
-from ..environment import FAILED_COMMAND
+from ..environment.shell_lines import FAILED_COMMAND
 from ..store.files import read_file
 
 _LINES_OF_A_START = 10  # that one start of a worker writes into its log, at most
