@@ -89,15 +89,16 @@ INSIDE = {
         'cell_rows cell_outputs cell_runs cell_failure cell'
     ),
     'record': (
-        'embedded_data modules original_files script original_pickles original_queue privacy '
-        'pieces model sources reading reading.payloads reading.attempts reading.values '
-        'reading.shared reading.apps reading.tasks reading.queue original_arguments digests '
-        'notebook_files archives files '
-        'original_importer original_import svg timeline_svg markdown task_text cell_section '
-        'summary_section importer '
-        'selection record_cells composition notebook prov crate crate.entities '
-        'crate.workflow crate.task_actions crate.run_actions crate.metadata crate.files parameters execution run checks verify_container '
-        'verify_tasks verify_code verify_outside verify rerun'
+        'embedded_data modules original_files script original_functions original_pickles '
+        'original_queue privacy pieces model sources reading reading.payloads reading.attempts '
+        'reading.values reading.shared reading.apps reading.tasks reading.queue '
+        'original_arguments digests notebook_files archives files import_notes '
+        'original_managers original_tasks original_ends imported_tasks original_importer '
+        'original_import svg timeline_svg markdown task_text cell_section summary_section '
+        'importer selection record_cells composition notebook prov crate crate.entities '
+        'crate.workflow crate.task_actions crate.run_actions crate.metadata crate.files '
+        'parameters execution run checks verify_container verify_tasks verify_code '
+        'verify_outside verify rerun'
     ),
     'cells': (
         'names option_types shared_variables syntax assignments function_makers cell_inputs '

@@ -36,6 +36,7 @@ from ..store.segment import ALIGNMENT
 from ..utils import plural
 from .files import Record
 from .model import QueueModel
+from .original_ends import IMPORTED
 from .task_text import argument_texts, last_attempt
 
 Dict = dict[str, Any]
@@ -230,7 +231,7 @@ def fill(
         # As compaction writes them: ends without the claims before them, whatever their tasks wait
         # for.
         adds += final_events(name, rows_of, now)
-        adds.append(worker_end_event(name, 'imported', now))
+        adds.append(worker_end_event(name, IMPORTED, now))
     ledger.journal.write(lambda: [*events, *adds], True)
     return len(done)
 

@@ -46,8 +46,7 @@ def import_queue(old: OriginalQueue, queue: Queue) -> Report:
     try:
         queue.pause()
         paused = old.paused
-        importer = Importer(old, queue, lease)
-        importer.run()
+        report = Importer(old, queue, lease).run()
         old.check_unchanged()
     except BaseException:
         queue.clear()  # a part of it would be taken for the whole
@@ -56,7 +55,7 @@ def import_queue(old: OriginalQueue, queue: Queue) -> Report:
         lease.close()
     if not paused:
         queue.resume()
-    return Report(len(queue), importer.results, importer.told())
+    return report
 
 
 def _give_up_interrupted(queue: Queue) -> bool:

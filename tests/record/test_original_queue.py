@@ -20,9 +20,10 @@ from pipelines import Cli
 from desipipe import FileManager, Queue
 from desipipe.config import Config
 from desipipe.errors import QueueExistsError, RecordError, ResultError, UntrustedFileError
+from desipipe.record.original_functions import rebuild_function
 from desipipe.record.original_import import LEASE, import_original
 from desipipe.record.original_importer import Report
-from desipipe.record.original_pickles import read_needs, rebuild_function
+from desipipe.record.original_pickles import read_needs
 from desipipe.record.original_queue import OriginalQueue
 from desipipe.store.lease import Lease
 
