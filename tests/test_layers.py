@@ -97,8 +97,8 @@ INSIDE = {
         'original_import svg timeline_svg markdown task_text cell_section summary_section '
         'importer selection record_cells composition notebook prov crate crate.entities '
         'crate.workflow crate.task_actions crate.run_actions crate.metadata crate.files '
-        'parameters execution run checks verify_container verify_tasks verify_code '
-        'verify_outside verify rerun'
+        'parameters notebook_format papermill shown_tasks execution run checks verify_container '
+        'verify_tasks verify_code verify_outside verify rerun'
     ),
     'cells': (
         'names option_types shared_variables syntax assignments function_makers cell_inputs '

@@ -103,26 +103,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _executed(args: argparse.Namespace) -> Ran:
     from ..record.parameters import parse_parameters
-    from ..record.run import run_notebook, run_script
+    from ..record.run import RunOptions, run_notebook, run_script
 
     parameters = parse_parameters(args.parameter, args.raw, args.parameters_file)
+    options = RunOptions(args.output, args.resume, args.timeout, args.kernel, args.cwd, say=hint)
     if args.notebook.endswith('.py'):
         _check_script_options(args)
-        return run_script(
-            args.notebook, parameters, args.output, args.timeout, args.kernel, args.cwd, hint
-        )
+        return run_script(args.notebook, parameters, options)
     choose = partial(_stale_cells, args.cwd or _notebook_folder(args)) if args.stale else None
-    return run_notebook(
-        args.notebook,
-        parameters,
-        args.output,
-        args.resume,
-        args.timeout,
-        args.kernel,
-        args.cwd,
-        hint,
-        choose=choose,
-    )
+    return run_notebook(args.notebook, parameters, options, choose=choose)
 
 
 def _check_script_options(args: argparse.Namespace) -> None:

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
-import importlib
 import os
 import re
 import signal
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from ..errors import (
-    DesipipeError,
-    MissingDependencyError,
-    RecordError,
-)
-from .notebook_files import write
-from .parameters import ERROR
+from ..errors import RecordError
+from .notebook_format import write_notebook
+from .papermill import begin_cell, complete_cell, end, fail_cell, mark
 from .selection import RUN
-from .sources import MIME
+from .shown_tasks import failed_tasks, refresh
 
 if TYPE_CHECKING:
     from ..view.schema import CellView, Mime
@@ -36,29 +29,6 @@ _ASK = (
     "print(__import__('json').dumps(__import__('importlib').import_module('desipipe.record.script').queues() "  # noqa: E501
     "if 'desipipe' in __import__('sys').modules else {}))"
 )
-
-
-def import_nbformat() -> Any:
-    """Import :mod:`nbformat`; fast, where this process is the command's own."""
-    # jsonschema, which it needs, builds a parser for all of RFC 3987 when it is imported, if there
-    # is a package for that: two seconds, for a check (of IRIs) that no notebook's schema asks for.
-    # Without the package it goes without the check; other people's processes keep it.
-    grammar = 'rfc3987_syntax'
-    ours = not sys.modules.keys() & {'jsonschema', 'ipykernel', grammar}
-    if ours:
-        sys.modules[grammar] = None  # type: ignore[assignment]
-    try:
-        return importlib.import_module('nbformat')
-    finally:
-        if ours:
-            del sys.modules[grammar]
-
-
-def missing(package: str) -> MissingDependencyError:
-    """The error for an optional package that is not there."""
-    return MissingDependencyError(
-        f'{package} is not installed here, nothing was done. Type: pip install "desipipe[record]"'
-    )
 
 
 @dataclass
@@ -92,34 +62,8 @@ class Ran:
         refresh(self.notebook, bundle)
         bad = failed_tasks(self.notebook)
         if bad:
-            _mark(self.notebook, bad[0], bad[1])
+            mark(self.notebook, bad[0], bad[1])
         write_notebook(self.output, self.notebook)
-
-
-def installed_version() -> str:
-    """Return the version of desipipe."""
-    from .._version import __version__
-
-    return f'desipipe {__version__}'
-
-
-def iso_now() -> str:
-    """Return the present time as metadata of notebooks have it."""
-    return datetime.datetime.now(datetime.UTC).isoformat()
-
-
-def seconds_between(start: str, end: str) -> float:
-    """Return the seconds between two times."""
-    return (
-        datetime.datetime.fromisoformat(end) - datetime.datetime.fromisoformat(start)
-    ).total_seconds()
-
-
-def write_notebook(path: str, notebook: Any) -> None:
-    """Write a notebook in one step."""
-    import nbformat
-
-    write(path, (nbformat.writes(notebook) + '\n').encode('utf-8', 'surrogatepass'))
 
 
 @contextlib.asynccontextmanager
@@ -146,59 +90,37 @@ async def _kernel(client: Any, log: IO[bytes], environ: Mapping[str, str]) -> As
 async def execute(
     ran: Ran, source: str, folder: str, timeout: float | None, kernel: str | None
 ) -> None:
-    # The kernel knows by `source` which notebook's tasks it adds, as in JupyterLab.
-    """Execute the cells in a kernel, and write the notebook after each."""
+    """Execute the cells in a kernel, and write the notebook after each.
+
+    Parameters
+    ----------
+    ran : Ran
+    source : str
+        Path by which the kernel knows which notebook's tasks it adds, as in JupyterLab.
+    folder : str
+        Working directory.
+    timeout : float or None
+        Seconds that one cell may take.
+    kernel : str or None
+        By default the notebook's.
+
+    Raises
+    ------
+    RecordError
+        The kernel did not come up.
+    """
     import nbclient
     from jupyter_client.kernelspec import NoSuchKernel
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-    notebook = ran.notebook
     options = {'kernel_name': kernel} if kernel else {}
     limit = None if timeout is None else max(1, round(timeout))
     resources = {'metadata': {'path': folder}}
-    client = nbclient.NotebookClient(notebook, timeout=limit, resources=resources, **options)
+    client = nbclient.NotebookClient(ran.notebook, timeout=limit, resources=resources, **options)
     # What the kernel itself says on the way up and down is of use only where it does not come up.
     log = tempfile.TemporaryFile()
     try:
         async with _kernel(client, log, {**os.environ, 'JPY_SESSION_NAME': source}):
-            reply = await client.async_wait_for_reply(await _asked(client.kc.kernel_info()))
-            if reply is not None:
-                notebook.metadata['language_info'] = reply['content']['language_info']
-            _until_told(ran)
-            python = (notebook.metadata.get('language_info') or {}).get('name') in (None, 'python')
-            for number in ran.chosen:
-                cell = notebook.cells[number]
-                about = cell.metadata['papermill']
-                about.update(status='running', start_time=iso_now())
-                try:
-                    await client.async_execute_cell(cell, number)
-                    about.update(status='completed', exception=False)
-                except (
-                    CellExecutionError,
-                    CellTimeoutError,
-                    DeadKernelError,
-                    asyncio.CancelledError,
-                ) as exc:
-                    if isinstance(exc, asyncio.CancelledError) and not ran.interrupted:
-                        raise
-                    about.update(status='failed', exception=True)
-                    notebook.metadata['papermill']['exception'] = True
-                    ran.error = error_text(exc, number, cell, timeout)
-                    if ran.interrupted or isinstance(exc, CellTimeoutError):
-                        # A kernel that is busy hears of its end only when it is interrupted; else
-                        # it is killed, seconds later.
-                        with contextlib.suppress(RuntimeError, OSError):
-                            await _asked(client.km.interrupt_kernel())
-                    if ran.interrupted:
-                        ran.error = f'interrupted in cell {number + 1:d}. {GOES_ON}'
-                about['end_time'] = iso_now()
-                about['duration'] = seconds_between(about['start_time'], about['end_time'])
-                if python and cell.cell_type == 'code' and not ran.interrupted:
-                    await _note_queues(client, ran)
-                if ran.error:
-                    _mark(notebook, number, ran.error)
-                    return
-                write_notebook(ran.output, notebook)
+            await _execute_cells(client, ran, timeout)
     except NoSuchKernel as exc:
         raise RecordError(
             f'There is no kernel {exc.name!r} here. Nothing was run. List them with: jupyter '
@@ -212,6 +134,54 @@ async def execute(
         ) from None
     finally:
         log.close()
+
+
+async def _execute_cells(client: Any, ran: Ran, timeout: float | None) -> None:
+    """Execute the cells until one fails, and write the notebook after each."""
+    notebook = ran.notebook
+    reply = await client.async_wait_for_reply(await _asked(client.kc.kernel_info()))
+    if reply is not None:
+        notebook.metadata['language_info'] = reply['content']['language_info']
+    _until_told(ran)
+    python = (notebook.metadata.get('language_info') or {}).get('name') in (None, 'python')
+    for number in ran.chosen:
+        cell = notebook.cells[number]
+        await _execute_cell(client, ran, number, timeout)
+        end(cell)
+        if python and cell.cell_type == 'code' and not ran.interrupted:
+            await _note_queues(client, ran)
+        if ran.error:
+            mark(notebook, number, ran.error)
+            return
+        write_notebook(ran.output, notebook)
+
+
+async def _execute_cell(client: Any, ran: Ran, number: int, timeout: float | None) -> None:
+    """Execute a cell, and note whether it succeeded."""
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    cell = ran.notebook.cells[number]
+    begin_cell(cell)
+    try:
+        await client.async_execute_cell(cell, number)
+        complete_cell(cell)
+    except (
+        CellExecutionError,
+        CellTimeoutError,
+        DeadKernelError,
+        asyncio.CancelledError,
+    ) as exc:
+        if isinstance(exc, asyncio.CancelledError) and not ran.interrupted:
+            raise
+        fail_cell(ran.notebook, cell)
+        ran.error = error_text(exc, number, cell, timeout)
+        if ran.interrupted or isinstance(exc, CellTimeoutError):
+            # A kernel that is busy hears of its end only when it is interrupted; else it is
+            # killed, seconds later.
+            with contextlib.suppress(RuntimeError, OSError):
+                await _asked(client.km.interrupt_kernel())
+        if ran.interrupted:
+            ran.error = f'interrupted in cell {number + 1:d}. {GOES_ON}'
 
 
 def _until_told(ran: Ran) -> None:
@@ -287,71 +257,3 @@ def error_text(exc: BaseException, number: int, cell: Any, timeout: float | None
     first = message.splitlines()[0][:300]
     origin = f'; of task {task[1]} ({task[2]})' if task and task[1] not in first else ''
     return f'{where} failed: {first}{origin}'
-
-
-def _mark(notebook: Any, number: int, message: str) -> None:
-    """Mark what failed, at the top and above the cell, as papermill does."""
-    import nbformat
-
-    anchor = 'papermill-error-cell'
-    top = (
-        f'<span style="color:#d55e00">**{_escaped(message)}** See <a '
-        f'href="#{anchor}">below</a>.</span>'
-    )
-    here = f'<span id="{anchor}" style="color:#d55e00">**{_escaped(message)}**</span>'
-    for at, text, anchor_name in ((number, here, 'here'), (0, top, 'top')):
-        cell = nbformat.v4.new_markdown_cell(
-            text, metadata={'tags': [ERROR]}, id=f'{ERROR}-{anchor_name}'
-        )
-        if notebook.nbformat_minor < 5:
-            del cell['id']
-        notebook.cells.insert(at, cell)
-
-
-def _escaped(text: str) -> str:
-    from html import escape
-
-    return (
-        escape(' '.join(text.split()))
-        .replace('*', '&#42;')
-        .replace('_', '&#95;')
-        .replace('`', '&#96;')
-    )
-
-
-def refresh(notebook: Any, bundle: Callable[[CellView], Mime]) -> None:
-    """Update the displays of tasks to their present state."""
-    from ..queue.queue import Queue
-    from ..view.cell import cell_summary
-
-    for cell in notebook.cells:
-        for output in cell.get('outputs', ()):
-            shown = (output.get('data') or {}).get(MIME)
-            if not isinstance(shown, dict):
-                continue
-            try:
-                queue = Queue(shown['folder'], create=False)
-                title, cached = shown.get('title', ''), bool(shown.get('cached'))
-                summary = cell_summary(queue, shown['rows'], title=title, cached=cached)
-            except DesipipeError:
-                continue  # it was deleted meanwhile: what was last shown is what there is to say
-            if 'ran' in shown:
-                summary['ran'] = shown['ran']
-            if shown.get('published'):
-                summary['outputs'] = []
-            output['data'].update(bundle(summary))
-
-
-def failed_tasks(notebook: Any) -> tuple[int, str] | None:
-    """The first cell whose tasks did not all succeed, and what there is to say of it."""
-    for number, cell in enumerate(notebook.cells):
-        for output in cell.get('outputs', ()):
-            shown = (output.get('data') or {}).get(MIME)
-            failure = shown.get('failure') if isinstance(shown, dict) else None
-            if failure:
-                task = f'{failure["name"]}[{failure["index"]}] {failure["tid"][:12]}'
-                return (
-                    number,
-                    f'cell {number + 1:d}: task {task} is {failure["state"]}: {failure["cause"]}',
-                )
-    return None

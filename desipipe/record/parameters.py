@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import (
     UnknownOptionError,
@@ -13,9 +13,6 @@ from ..errors import (
 )
 from .notebook_files import read_bytes
 from .sources import source_of
-
-if TYPE_CHECKING:
-    pass
 
 Dict = dict[str, Any]
 Say = Callable[[str], None]

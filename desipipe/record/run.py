@@ -6,43 +6,55 @@ The tags are the same, and the keys in the metadata.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..errors import (
-    DesipipeError,
-    MissingDependencyError,
-    RecordError,
-    UnknownOptionError,
-)
+from ..errors import DesipipeError, MissingDependencyError, RecordError, UnknownOptionError
 from ..utils import plural
-from .execution import (
-    GOES_ON,
-    Ran,
-    execute,
-    import_nbformat,
-    installed_version,
-    iso_now,
-    missing,
-    seconds_between,
-    write_notebook,
-)
+from .execution import GOES_ON, Ran, execute
 from .notebook_files import read_bytes, read_notebook, spare
+from .notebook_format import import_nbformat, missing, write_notebook
+from .papermill import PAPERMILL, await_cell, begin_run, end
 from .parameters import Say, check_parameters, inject
 from .selection import RUN
 from .sources import uses
 
-if TYPE_CHECKING:
-    pass
-
 Dict = dict[str, Any]
 Choose = Callable[[Dict], Sequence[int]]
 _PERCENT = re.compile(r'^# ?%%', re.M)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Options of the execution of a notebook or a script."""
+
+    output: str | None = None
+    """Target; by default ``NAME.out.ipynb`` beside the notebook, or, to resume, the notebook
+    itself.
+    """
+    resume: bool = False
+    """True to go on with a notebook that was written here: its parameters are taken, and tasks
+    that did not succeed are retried. All cells are executed: what is done is taken from the queue.
+    """
+    timeout: float | None = None
+    """Seconds that one cell, or a script, may take."""
+    kernel: str | None = None
+    """By default the notebook's."""
+    cwd: str | None = None
+    """By default the notebook's folder."""
+    say: Say = print
+    """Called with what people should know."""
+
+    def folder(self, path: str) -> str:
+        """Return the folder that a notebook or a script runs in."""
+        return os.path.abspath(self.cwd or os.path.dirname(os.path.abspath(path)))
 
 
 # Notebooks
@@ -51,12 +63,7 @@ _PERCENT = re.compile(r'^# ?%%', re.M)
 def run_notebook(
     path: str,
     parameters: Mapping[str, Any],
-    output: str | None = None,
-    resume: bool = False,
-    timeout: float | None = None,
-    kernel: str | None = None,
-    cwd: str | None = None,
-    say: Say = print,
+    options: RunOptions,
     notebook: Dict | None = None,
     choose: Choose | None = None,
 ) -> Ran:
@@ -67,25 +74,12 @@ def run_notebook(
     path : str
         The notebook.
     parameters : mapping
-    output : str, default=None
-        Target; by default ``NAME.out.ipynb`` beside it, or, to resume, the notebook itself.
-    resume : bool, default=False
-        True to go on with a notebook that was written here: its parameters are taken, and tasks
-        that did not succeed are retried. All cells are executed: what is done is taken from the
-        queue.
-    timeout : float, default=None
-        Seconds that one cell may take.
-    kernel : str, default=None
-        By default the notebook's.
-    cwd : str, default=None
-        By default the notebook's folder.
-    say : callable
-        Is told what people should know.
+    options : RunOptions
     notebook : dict, default=None
         The notebook itself, if it was made of something else.
     choose : callable, default=None
         Lists the numbers of the cells to execute, in order, of the notebook with its parameters;
-        then the notebook itself is written, unless ``output`` is given.
+        then the notebook itself is written, unless ``options.output`` is given.
 
     Returns
     -------
@@ -97,89 +91,79 @@ def run_notebook(
         Nothing was run.
     """
     plain = read_notebook(path) if notebook is None else notebook
-    before = plain['metadata'].get('papermill', {})
-    if resume:
+    before = plain['metadata'].get(PAPERMILL, {})
+    if options.resume:
         if not before:
             raise RecordError(
                 f'{path} was not written by desipipe run: there is nothing to resume. Run it: '
                 f'desipipe run {path}'
             )
         parameters = {**before.get('parameters', {}), **parameters}
-        output = output or path
-    output = path if choose is not None and output is None else output
-    in_place = resume or choose is not None
-    check_parameters(plain, parameters, say)
+    in_place = options.resume or choose is not None
+    check_parameters(plain, parameters, options.say)
+    output = _target(path, options.output, in_place)
+    folder = options.folder(path)
+    if not os.path.isdir(folder):
+        raise RecordError(f'There is no folder {folder} to run in. Nothing was run.')
+    result = _as_nodes(plain)
+    inject(result, parameters)
+    chosen = range(len(result.cells)) if choose is None else choose(result)
+    for number in chosen:
+        await_cell(result.cells[number])
+    source = before.get('input_path', path) if in_place else path
+    begin_run(result, source, output, parameters)
+    if options.resume:
+        _retry(plain, options.say)
+    ran = Ran(output, notebook=result, chosen=chosen)
+    write_notebook(output, result)  # whether it can be written is known before hours are spent
+    _execute(ran, os.path.abspath(source), folder, options)
+    _finish(ran)
+    return ran
+
+
+def _target(path: str, output: str | None, in_place: bool) -> str:
+    """Return where the executed notebook is written; a run that was there may go."""
+    if in_place:
+        return os.path.abspath(output or path)
     output = os.path.abspath(output or f'{os.path.splitext(path)[0]}.out.ipynb')
-    if not in_place and os.path.exists(output) and os.path.samefile(output, path):
+    if os.path.exists(output) and os.path.samefile(output, path):
         raise RecordError(
             f'{output} is the notebook itself: say where else to write with -o, or go on with '
             '--resume; nothing was run'
         )
-    if not in_place:
-        spare(output, 'papermill')
-    folder = os.path.abspath(cwd or os.path.dirname(os.path.abspath(path)))
-    if not os.path.isdir(folder):
-        raise RecordError(f'There is no folder {folder} to run in. Nothing was run.')
+    spare(output, PAPERMILL)
+    return output
+
+
+def _as_nodes(notebook: Dict) -> Any:
+    """Return a notebook as nbformat and nbclient work on it."""
     try:
         nbformat = import_nbformat()
         import nbclient  # noqa: F401
     except ImportError:
         raise missing('nbclient') from None
-    result = nbformat.from_dict(plain)
-    inject(result, parameters)
-    chosen = range(len(result.cells)) if choose is None else choose(result)
-    for number in chosen:
-        cell = result.cells[number]
-        if cell.cell_type == 'code':
-            cell.outputs, cell.execution_count = [], None
-        cell.metadata['papermill'] = {
-            'exception': None,
-            'start_time': None,
-            'end_time': None,
-            'duration': None,
-            'status': 'pending',
-        }
-        cell.metadata.setdefault('tags', [])
-    result.metadata['papermill'] = {
-        'default_parameters': {},
-        'environment_variables': {},
-        'exception': None,
-        'input_path': before.get('input_path', path) if in_place else path,
-        'output_path': output,
-        'parameters': dict(parameters),
-        'start_time': iso_now(),
-        'end_time': None,
-        'duration': None,
-        'version': installed_version(),
-    }
-    if resume:
-        _retry(plain, say)
-    ran = Ran(output, notebook=result, chosen=chosen)
-    write_notebook(output, result)  # whether it can be written is known before hours are spent
+    return nbformat.from_dict(notebook)
+
+
+def _execute(ran: Ran, source: str, folder: str, options: RunOptions) -> None:
+    if not ran.chosen:
+        return
     try:
-        if chosen:
-            asyncio.run(
-                execute(
-                    ran,
-                    os.path.abspath(result.metadata['papermill']['input_path']),
-                    folder,
-                    timeout,
-                    kernel,
-                )
-            )
+        asyncio.run(execute(ran, source, folder, options.timeout, options.kernel))
     except asyncio.CancelledError:
         if not ran.interrupted:
             raise
         ran.error = f'interrupted between cells. {GOES_ON}'
-    about = result.metadata['papermill']
-    about['end_time'] = iso_now()
-    about['duration'] = seconds_between(about['start_time'], about['end_time'])
-    for use in uses(result):
+
+
+def _finish(ran: Ran) -> None:
+    """Note when the run ended and which queues it used, and write the notebook."""
+    end(ran.notebook)
+    for use in uses(ran.notebook):
         ran.spawns.setdefault(use.folder, True)
     ran.queues = list(ran.spawns)
-    result.metadata[RUN] = {'queues': ran.queues}
-    write_notebook(output, result)
-    return ran
+    ran.notebook.metadata[RUN] = {'queues': ran.queues}
+    write_notebook(ran.output, ran.notebook)
 
 
 def _retry(notebook: Mapping[str, Any], say: Say) -> None:
@@ -205,7 +189,7 @@ def _retry(notebook: Mapping[str, Any], say: Say) -> None:
 
 
 def script_notebook(path: str) -> Dict:
-    """A script in percent format as a notebook.
+    """Return a script in percent format as a notebook.
 
     Raises
     ------
@@ -242,15 +226,7 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def run_script(
-    path: str,
-    parameters: Mapping[str, Any],
-    output: str | None = None,
-    timeout: float | None = None,
-    kernel: str | None = None,
-    cwd: str | None = None,
-    say: Say = print,
-) -> Ran:
+def run_script(path: str, parameters: Mapping[str, Any], options: RunOptions) -> Ran:
     """Run a script, as a notebook if it has cells and jupytext is there.
 
     Parameters as for :func:`run_notebook`.
@@ -260,30 +236,27 @@ def run_script(
         try:
             notebook = script_notebook(path)
         except MissingDependencyError:
-            if parameters or output:
+            if parameters or options.output:
                 raise
-            say('jupytext is not installed: the cells of the script are run as one script')
+            options.say('jupytext is not installed: the cells of the script are run as one script')
         else:
-            return run_notebook(
-                path,
-                parameters,
-                output or f'{os.path.splitext(path)[0]}.ipynb',
-                False,
-                timeout,
-                kernel,
-                cwd,
-                say,
-                notebook,
-            )
+            output = options.output or f'{os.path.splitext(path)[0]}.ipynb'
+            options = dataclasses.replace(options, output=output, resume=False)
+            return run_notebook(path, parameters, options, notebook)
     if parameters:
         raise UnknownOptionError(
             f'{path} is a script without cells, which has no parameters: mark cells with "# %%", '
             'one of them tags=["parameters"]; nothing was run'
         )
-    folder = os.path.abspath(cwd or os.path.dirname(os.path.abspath(path)))
+    return _run_as_script(path, options)
+
+
+def _run_as_script(path: str, options: RunOptions) -> Ran:
+    """Run a script in a process of its own."""
     with tempfile.TemporaryDirectory() as temporary:
         report = os.path.join(temporary, 'queues')
         argv = [sys.executable, '-m', 'desipipe.record.script', report, os.path.abspath(path)]
+        folder, timeout = options.folder(path), options.timeout
         try:
             status = subprocess.run(argv, cwd=folder, timeout=timeout, check=False).returncode
         except subprocess.TimeoutExpired:
@@ -295,8 +268,6 @@ def run_script(
             )
         ran = Ran(error=f'{path} ended with exit status {status:d}' if status else '')
         if os.path.exists(report):
-            import json
-
             with open(report) as file:
                 ran.spawns = json.load(file)
             ran.queues = list(ran.spawns)

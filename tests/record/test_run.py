@@ -233,7 +233,7 @@ def test_a_queue_that_was_cleared(executed: Cli) -> None:
 def test_nothing_slow_is_imported_for_notebooks() -> None:
     # Two seconds of each command; and nothing is left behind that others would stumble over.
     code = (
-        'import sys; from desipipe.record.execution import import_nbformat; found = import_nbformat(); assert '
+        'import sys; from desipipe.record.notebook_format import import_nbformat; found = import_nbformat(); assert '
         '"jsonschema" in sys.modules\n'
         'assert not [name for name in sys.modules if name.startswith("rfc3987")], '
         '"slow"\nfound.validate(found.v4.new_notebook())'
