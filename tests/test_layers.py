@@ -45,7 +45,8 @@ INSIDE = {
         'objects stand_ins walker class_keys class_makers classes pickler payload identity outline'
     ),
     'provider': (
-        'job slurm_options slurm_refusals original slurm_states base slurm_watch local slurm nersc'
+        'job slurm_options slurm_refusals original slurm_time slurm_states slurm_fates '
+        'slurm_commands base slurm_watch local slurm nersc'
     ),
     'queue': (
         'call_here events event_checks ends task_events process_events faults names '

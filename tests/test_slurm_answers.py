@@ -19,16 +19,17 @@ from desipipe.errors import ConfigError, LaunchError
 from desipipe.execution.backoff import Backoff
 from desipipe.provenance import process_alive
 from desipipe.provider import Provider
+from desipipe.provider.slurm_commands import Question, run
+from desipipe.provider.slurm_fates import hopeless
 from desipipe.provider.slurm_options import check_sbatch_options, command_environ
 from desipipe.provider.slurm_refusals import is_doubtful, refusal
 from desipipe.provider.slurm_states import (
     has_header,
-    hopeless,
     parse_sacct,
     parse_squeue,
     parse_submitted,
 )
-from desipipe.provider.slurm_watch import ALL_LOST_AFTER, Question, Watch, run
+from desipipe.provider.slurm_watch import ALL_LOST_AFTER, Watch
 
 FINAL = {
     'account': ['Invalid account or account/partition combination specified'],

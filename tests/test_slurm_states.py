@@ -15,20 +15,20 @@ from hypothesis import strategies as st
 from desipipe.environment import Environment
 from desipipe.errors import ConfigError, LaunchError
 from desipipe.provider import Provider
-from desipipe.provider.slurm import LAG_MOST, _Question, _Watch
+from desipipe.provider.slurm_commands import Question
+from desipipe.provider.slurm_fates import fate
+from desipipe.provider.slurm_refusals import refusal
 from desipipe.provider.slurm_states import (
     Row,
-    fate,
-    format_time,
     job_row,
     parse_job,
     parse_listing,
     parse_sacct,
     parse_squeue,
     parse_submitted,
-    parse_time,
-    refusal,
 )
+from desipipe.provider.slurm_time import format_time, parse_time
+from desipipe.provider.slurm_watch import LAG_MOST, Watch
 
 SQUEUE = '4411_2|RUNNING|None|nid001|2026-11-22T20:18:00|a|b\n4411_[3-4,7%2]|PENDING|Priority||N/A|x\n4412|PD|(null)||N/A|y\n12|TIMEOUT|TimeLimit|n|NONE|z\n'
 
@@ -304,12 +304,12 @@ def test_accounting_that_lags_is_asked_again(lag: int) -> None:
     """The exit status is known to accounting, a moment after the controller says that the job
     has ended; some never know.
     """
-    watch = _Watch(('squeue',))
+    watch = Watch(('squeue',))
     watch.track('6')
     watch.rows = {'6': Row('6', 'FAILED', 'NonZeroExitCode')}
     answers = 0
     while not watch.is_known('6'):
-        question = _Question(['true'], lambda question: None)
+        question = Question(['true'], lambda question: None)
         question.out = '6|FAILED|7:0|Unknown\n' if answers >= lag else '6|RUNNING|0:0|Unknown\n'
         watch._take_sacct(question, ['6'])
         answers += 1

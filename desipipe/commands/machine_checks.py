@@ -137,7 +137,7 @@ def check_node_sees(folder: str) -> Iterator[Finding]:
 
 
 def _run_on_node(path: str, token: str) -> subprocess.CompletedProcess[str]:
-    from ..provider.slurm import run
+    from ..provider.slurm_commands import run
 
     script = 'cat "$1" && hostname && echo "$2" >> "$1"'
     options = ['-N1', '-n1', '-t1', '--immediate=60', '--chdir=/']

@@ -11,7 +11,7 @@ from .local import LocalProvider
 if TYPE_CHECKING:
     from .nersc import NERSCProvider
     from .slurm import SlurmProvider
-    from .slurm_states import decode_slurm_time
+    from .slurm_time import decode_slurm_time
 
 __all__ = [
     'BaseClass',
@@ -24,7 +24,7 @@ __all__ = [
     'decode_slurm_time',
     'get_provider',
 ]
-_HOME = {'NERSCProvider': 'nersc', 'SlurmProvider': 'slurm', 'decode_slurm_time': 'slurm_states'}
+_HOME = {'NERSCProvider': 'nersc', 'SlurmProvider': 'slurm', 'decode_slurm_time': 'slurm_time'}
 
 if not TYPE_CHECKING:  # a module's `__getattr__` would hide mistyped names from type checkers
 

@@ -23,6 +23,8 @@ from ..store.files import open_file, open_log, replace_file
 from ..utils import is_sequence, mkdir, username
 from .base import BaseProvider, Job, Told
 from .original import as_states
+from .slurm_commands import GONE, run, squeue
+from .slurm_fates import fate, hopeless
 from .slurm_options import check_sbatch_options, default_clusters, ignored_variable
 from .slurm_refusals import is_doubtful, refusal
 from .slurm_states import (
@@ -31,22 +33,18 @@ from .slurm_states import (
     KNOWN,
     SACCT,
     Row,
-    fate,
-    format_time,
     has_header,
-    hopeless,
     job_row,
     parse_job,
     parse_sacct,
     parse_squeue,
     parse_submitted,
-    parse_time,
 )
-from .slurm_watch import GONE, LAG_MOST, LOST_AFTER, STEP_MOST, run, squeue
-from .slurm_watch import Question as _Question
+from .slurm_time import format_time, parse_time
+from .slurm_watch import LOST_AFTER, STEP_MOST
 from .slurm_watch import Watch as _Watch
 
-__all__ = ['LAG_MOST', 'SlurmProvider', '_Question', '_Watch', 'choices', 'run']
+__all__ = ['SlurmProvider', 'choices']
 
 SUBMIT_WAIT = 15.0  # s for sbatch; shorter than a lease, as the manager does not beat meanwhile
 WITHDRAW_TRIES = 3  # of scancel, until it is said that Slurm did not do it

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import re
-import signal
 import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from .slurm_refusals import refusal
-
 __all__ = [
     'FORMAT',
     'Row',
-    'fate',
-    'format_time',
     'has_header',
-    'hopeless',
     'job_row',
     'parse_job',
     'parse_listing',
     'parse_sacct',
     'parse_squeue',
     'parse_submitted',
-    'parse_time',
-    'refusal',
 ]
 
 FORMAT = '%i|%T|%r|%N|%e|%j'
@@ -77,7 +69,6 @@ _CUT = 6  # letters of a state's name that was cut, at least
 _ELEMENTS_MAX = 100_000  # elements of an array that one line may stand for
 _JOB = re.compile(r'\d+(?:_(?:\d+|\[[\d,:%-]+\.{0,3}\]?))?(?:\+\d+)?', re.ASCII)
 _SUBMITTED = re.compile(r'([0-9]+)(?:;(\S*))?|Submitted batch job ([0-9]+)(?: on cluster (\S+))?')
-_TIME = re.compile(r'(?:(\d+)-(\d+)(?::(\d+)(?::(\d+))?)?|(\d+)(?::(\d+)(?::(\d+))?)?)')
 
 
 class Row(NamedTuple):
@@ -247,162 +238,3 @@ def _exitcode(text: str) -> int | None:
     if not status.isdecimal():
         return None
     return -int(number) if number.isdecimal() and int(number) else int(status)
-
-
-def decode_slurm_time(s: str) -> tuple[int, int, int, int]:
-    """Return a time limit as days, hours, minutes and seconds, as they are written.
-
-    Parameters
-    ----------
-    s : str
-        Time limit as Slurm writes it: '30' (minutes), '1:30:00', '1-12:00:00'.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-    """
-    parse_time(s)
-    days, dash, rest = s.partition('-')
-    parts = [int(part) for part in (rest if dash else s).split(':')]
-    if dash:
-        hours, minutes, seconds = (*parts, 0, 0)[:3]
-    elif len(parts) == 3:
-        hours, minutes, seconds = parts
-    else:
-        hours, (minutes, seconds) = 0, (*parts, 0)[:2]
-    return int(days) if dash else 0, hours, minutes, seconds
-
-
-def parse_time(text: str) -> int:
-    """Seconds of a time span as Slurm writes it.
-
-    Parameters
-    ----------
-    text : str
-        ``'30'`` (minutes), ``'30:00'``, ``'1:30:00'``, ``'1-12'`` (days and hours), ``'1-12:30'``,
-        ``'1-12:30:00'``.
-
-    Returns
-    -------
-    seconds : int
-
-    Raises
-    ------
-    ValueError
-        It is none of these.
-    """
-    match = _TIME.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f'{text!r} is no time span.')
-    days, *rest = match.groups()
-    if days is not None:
-        hours, minutes, seconds = (int(part or 0) for part in rest[:3])
-    else:
-        first, second, third = rest[3:]
-        hours, minutes, seconds = (
-            (int(first), int(second), int(third)) if third else (0, int(first), int(second or 0))
-        )
-    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
-
-
-def format_time(text: str) -> str:
-    """A time span in the form that providers keep, ``'0-1:0:0'``."""
-    days, *rest = decode_slurm_time(text)
-    return f'{days:d}-{":".join(map(str, rest))}'
-
-
-def fate(row: Row, began: bool = True) -> tuple[str, str]:
-    """Return the end state of a job.
-
-    Parameters
-    ----------
-    row : Row
-        In one of the states :data:`ENDED`.
-    began : bool, default=True
-        True if a worker of it ever said that it began.
-
-    Returns
-    -------
-    fate : str
-        One of the keys of :data:`.base.FATES`.
-    words : str
-        The same for people, with Slurm's word.
-    """
-    texts = (
-        ' (Slurm: '
-        f'{row.state}{f", {row.reason}" if row.reason and row.reason != row.state else ""}{_status(row)})'  # noqa: E501
-    )
-    if row.state in ('TIMEOUT', 'DEADLINE'):
-        return 'walltime', 'its job reached its time limit' + texts
-    if row.state == 'OUT_OF_MEMORY':
-        return 'oom', 'out of memory: its job used more than it had asked for' + texts
-    if row.state == 'PREEMPTED':
-        return 'preempted', 'its job was preempted by a more important one' + texts
-    if row.state in ('NODE_FAIL', 'BOOT_FAIL'):
-        return 'node', f'its node {row.node + " " if row.node else ""}failed' + texts
-    if row.state == 'CANCELLED':
-        return 'cancelled', f'its job was cancelled{f" by user {row.by}" if row.by else ""}' + texts
-    if row.state == 'COMPLETED':
-        return 'completed', 'its job ended' + texts
-    return (
-        'failed' if began else 'launch'
-    ), f'its job {"failed" if began else "could not be launched"}' + texts
-
-
-_HOPELESS = {
-    'PartitionTimeLimit': (
-        'its time limit is longer than the partition allows. Give a shorter time='
-    ),
-    'PartitionNodeLimit': (
-        'it wants more, or fewer, nodes than the partition allows. Change nodes_per_worker= or the '
-        'partition'
-    ),
-    'PartitionConfig': 'the partition cannot run it as it is. Change its options',
-    'BadConstraints': 'no node has what it asks for. Change constraint= or kwargs=',
-    'BadConstaints': 'no node has what it asks for. Change constraint= or kwargs=',
-    'DependencyNeverSatisfied': 'what it depends on will never be so. Change dependency in kwargs=',
-    'AccountNotAllowed': 'the account may not use this partition. Change account=',
-    'QOSNotAllowed': 'the quality of service may not be used here. Change qos=',
-    'InvalidAccount': 'the account is no longer valid. Change account=',
-    'InvalidQOS': 'the quality of service is no longer valid. Change qos=',
-    'JobHeldAdmin': 'an administrator holds it: ask for the reason',
-    'JobHeldUser': 'you hold it. Release it: scontrol release',
-    'NodeListInvalid': 'it names nodes that do not exist. Change nodelist in kwargs=',
-    'ReservationDeleted': 'its reservation was deleted. Change reservation in kwargs=',
-    'QOSUsageThreshold': (
-        'the account has used too much for this quality of service. Change qos= or account='
-    ),
-    'JobLaunchFailure': (
-        'it could not be launched, and Slurm holds it. Release it: scontrol release'
-    ),
-}
-"""Remedies for pending jobs, by Slurm's reasons that do not pass by themselves."""
-_PER_JOB = re.compile(r'(?:QOS|Assoc)(?:Max|Min)\w*(?:PerJob\w*|MaxWall\w*|WallDurationPerJob\w*)')
-
-
-def hopeless(reason: str) -> str:
-    """Return the remedy for a pending reason that does not pass; empty if it may pass.
-
-    Parameters
-    ----------
-    reason : str
-        Slurm's word, and what is said with it.
-    """
-    word = (reason.strip('()').split() or [''])[0].rstrip(',:')
-    if _PER_JOB.fullmatch(word):
-        return 'it is larger, or longer, than one job may be. Give a shorter time=, or smaller jobs'
-    if reason.lower().startswith('launch failed requeued held'):
-        word = 'JobLaunchFailure'
-    return _HOPELESS.get(word, '')
-
-
-def _status(row: Row) -> str:
-    if row.exitcode is None or not (row.exitcode or row.state in ('TIMEOUT', 'DEADLINE')):
-        return ''  # of a job that was cancelled before it began, 0 would say that it ended well
-    if row.exitcode >= 0:
-        return f', exit status {row.exitcode:d}'
-    try:
-        return f', signal {-row.exitcode:d} ({signal.Signals(-row.exitcode).name})'
-    except ValueError:  # no signal, but Slurm's own number, as 125 for memory: in its words
-        return f', exit code 0:{-row.exitcode:d}'

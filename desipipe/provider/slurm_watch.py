@@ -1,23 +1,17 @@
-"""Run Slurm's commands: one query for all jobs, cancelling, and trust in answers."""
+"""Watch Slurm's jobs: one query for all jobs, cancelling, and trust in answers."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import signal
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import ClassVar
 
-from ..errors import LaunchError
-from ..utils import username
-from .slurm_options import command_environ
+from .slurm_commands import GONE, Question, squeue
 from .slurm_states import (
     ENDED,
-    FORMAT,
     SACCT,
     WAITING,
     Row,
@@ -27,9 +21,8 @@ from .slurm_states import (
     parse_squeue,
 )
 
-__all__ = ['LAG_MOST', 'Question', 'Watch', 'run']
+__all__ = ['LAG_MOST', 'Watch']
 
-ASK_WAIT = 120.0  # s for squeue and sacct, which nobody waits for
 STEP_MOST = 60.0  # s between two questions when nothing changes
 BUSY = 0.02  # s between two looks at a question that is on its way
 LOST_AFTER = 3  # answers without a job until it counts as gone
@@ -55,13 +48,6 @@ _STATUS = (
     'TIMEOUT',
     'DEADLINE',
 )  # ends of which the exit status, or who it was, says more
-GONE = (
-    'invalid job id',
-    'already completing',
-    'already completed',
-    'job_id_invalid',
-    'access/permission denied',
-)
 _SILENT = 'printed nothing, not even its titles'
 
 
@@ -433,163 +419,3 @@ class Watch:
                 cancel.told = False  # it still waits
             elif cancel.told and jobid not in self._tracked:
                 del self._cancels[jobid]
-
-
-def squeue(cluster: str = '') -> list[str]:
-    """Return the command line of the one question.
-
-    Parameters
-    ----------
-    cluster : str, default=''
-        Its name; empty for the one of this machine.
-    """
-    # Without -h: that the titles are there shows that an answer without jobs is one.
-    return [
-        'squeue',
-        '--array',
-        '-u',
-        username(),
-        '-t',
-        'all',
-        '-o',
-        FORMAT,
-        *(['-M', cluster] if cluster else []),
-    ]
-
-
-class Question:
-    """A command of Slurm that runs in the background.
-
-    Parameters
-    ----------
-    argv : list of str
-    then : callable
-        For who has started it: called with this, when it is done.
-    """
-
-    def __init__(self, argv: list[str], then: Callable[[Question], None]) -> None:
-        self.argv = argv
-        self.then = then
-        self.began = time.monotonic()
-        self.out = self.trouble = ''
-        self._texts: dict[int, bytearray] = {}
-        self._process: subprocess.Popen[bytes] | None = None
-        try:
-            self._process = _start(argv)
-        except OSError as exc:
-            self.trouble = f'{argv[0]}: {exc.strerror}'
-
-    def done(self, now: float) -> bool:
-        """Take in what is there; return True if that is all, or nothing more will come."""
-        process = self._process
-        if process is None:
-            return True
-        status = process.poll()
-        self._read()  # also while it runs, since a pipe that is full would stop it
-        if status is None and now - self.began < ASK_WAIT:
-            return False
-        out, err = (
-            bytes(self._texts[stream.fileno()]).decode(errors='replace')
-            for stream in (process.stdout, process.stderr)
-            if stream is not None
-        )
-        self.out = out
-        if status is None:
-            self.trouble = f'{self.argv[0]} did not answer within {ASK_WAIT:g} s'
-        elif status:
-            self.trouble = ' '.join(err.split()) or f'{self.argv[0]}: exit status {status:d}'
-        end_process(process)
-        self._process = None
-        return True
-
-    def _read(self) -> None:
-        assert self._process is not None
-        for stream in (self._process.stdout, self._process.stderr):
-            assert stream is not None
-            text = self._texts.setdefault(stream.fileno(), bytearray())
-            os.set_blocking(stream.fileno(), False)
-            while data := _read_some(stream.fileno()):
-                text += data
-
-
-def _read_some(fd: int) -> bytes:
-    try:
-        return os.read(fd, 1 << 16)
-    except BlockingIOError:
-        return b''
-
-
-def _start(argv: list[str]) -> subprocess.Popen[bytes]:
-    # Pipes, not files: a folder for temporary files may be full, or gone. A session of its own, so
-    # that what a wrapper started ends with it.
-    return subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=command_environ(),
-        start_new_session=True,
-    )
-
-
-def end_process(process: subprocess.Popen[bytes]) -> None:
-    """End a process of :func:`_start` with all of its group, and close its streams."""
-    if process.poll() is None:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            process.kill()
-        process.wait()
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
-
-
-def run(
-    argv: list[str], timeout: float, given: str | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run a command of Slurm, and wait for it.
-
-    Parameters
-    ----------
-    argv : list of str
-    timeout : float
-        Seconds.
-    given : str, default=None
-        What it reads.
-
-    Raises
-    ------
-    LaunchError
-        There is no such command, or no process could be started.
-    subprocess.TimeoutExpired
-        It did not end in time, and was killed with what it had started.
-    """
-    pipe = subprocess.PIPE
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-            env=command_environ(),
-            start_new_session=True,
-        )
-    except FileNotFoundError:
-        raise LaunchError(
-            f'There is no {argv[0]} on this machine: the manager must run where Slurm can be '
-            'reached (a login node), or choose another provider. '
-            f'PATH is {os.environ.get("PATH", "")}'
-        ) from None
-    except OSError as exc:
-        raise LaunchError(
-            f'{argv[0]} could not be started ({exc.strerror}). The tasks wait; trying again.',
-            later=True,
-        ) from exc
-    try:
-        out, err = process.communicate((given or '').encode(), timeout=timeout)
-    finally:
-        end_process(process)
-    return subprocess.CompletedProcess(
-        argv, process.returncode, out.decode(errors='replace'), err.decode(errors='replace')
-    )
