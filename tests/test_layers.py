@@ -46,7 +46,7 @@ INSIDE = {
     ),
     'provider': (
         'job slurm_options slurm_refusals original slurm_time slurm_states slurm_fates '
-        'slurm_commands base slurm_watch local slurm nersc'
+        'slurm_commands slurm_cancelling base slurm_watch local slurm nersc'
     ),
     'queue': (
         'call_here events event_checks ends task_events process_events faults names '

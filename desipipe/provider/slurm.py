@@ -23,7 +23,7 @@ from ..store.files import open_file, open_log, replace_file
 from ..utils import is_sequence, mkdir, username
 from .base import BaseProvider, Job, Told
 from .original import as_states
-from .slurm_commands import GONE, run, squeue
+from .slurm_commands import in_cluster, is_gone, run, squeue
 from .slurm_fates import fate, hopeless
 from .slurm_options import check_sbatch_options, default_clusters, ignored_variable
 from .slurm_refusals import is_doubtful, refusal
@@ -1019,7 +1019,7 @@ class SlurmProvider(BaseProvider):
             and row.state not in ENDED
             and any(name in row.name for name in names)
         ]
-        where = ['-M', cluster] if cluster else []
+        where = in_cluster(cluster)
         if names and rows is None:
             self._scancel([*where, '-u', username(), *(f'--name={name}' for name in names)])
         if here:
@@ -1046,7 +1046,7 @@ class SlurmProvider(BaseProvider):
                 reason = f'scancel did not come back within {SUBMIT_WAIT:g} s'
                 continue
             reason = ' '.join(done.stderr.split())
-            if done.returncode == 0 or any(gone in reason.lower() for gone in GONE):
+            if done.returncode == 0 or is_gone(reason):
                 return
         raise LaunchError(
             f'Slurm did not cancel jobs: {reason}. They wait, or run, until it does. Try: scancel '

@@ -13,16 +13,26 @@ from ..utils import username
 from .slurm_options import command_environ
 from .slurm_states import FORMAT
 
-__all__ = ['Question', 'end_process', 'run', 'squeue']
+__all__ = ['Question', 'in_cluster', 'is_gone', 'run', 'squeue']
 
 ASK_WAIT = 120.0  # s for squeue and sacct, which nobody waits for
-GONE = (
+_GONE = (
     'invalid job id',
     'already completing',
     'already completed',
     'job_id_invalid',
     'access/permission denied',
 )
+
+
+def is_gone(text: str) -> bool:
+    """Return True where scancel says that there is no job to cancel any longer."""
+    return any(phrase in text.lower() for phrase in _GONE)
+
+
+def in_cluster(cluster: str) -> list[str]:
+    """Return the options that choose a cluster; empty for the one of this machine."""
+    return ['-M', cluster] if cluster else []
 
 
 def squeue(cluster: str = '') -> list[str]:
@@ -34,17 +44,8 @@ def squeue(cluster: str = '') -> list[str]:
         Its name; empty for the one of this machine.
     """
     # Without -h: that the titles are there shows that an answer without jobs is one.
-    return [
-        'squeue',
-        '--array',
-        '-u',
-        username(),
-        '-t',
-        'all',
-        '-o',
-        FORMAT,
-        *(['-M', cluster] if cluster else []),
-    ]
+    filters = ['-u', username(), '-t', 'all']
+    return ['squeue', '--array', *filters, '-o', FORMAT, *in_cluster(cluster)]
 
 
 class Question:
@@ -88,7 +89,7 @@ class Question:
             self.trouble = f'{self.argv[0]} did not answer within {ASK_WAIT:g} s'
         elif status:
             self.trouble = ' '.join(err.split()) or f'{self.argv[0]}: exit status {status:d}'
-        end_process(process)
+        _end_process(process)
         self._process = None
         return True
 
@@ -122,7 +123,7 @@ def _start(argv: list[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def end_process(process: subprocess.Popen[bytes]) -> None:
+def _end_process(process: subprocess.Popen[bytes]) -> None:
     """End a process of :func:`_start` with all of its group, and close its streams."""
     if process.poll() is None:
         try:
@@ -179,7 +180,7 @@ def run(
     try:
         out, err = process.communicate((given or '').encode(), timeout=timeout)
     finally:
-        end_process(process)
+        _end_process(process)
     return subprocess.CompletedProcess(
         argv, process.returncode, out.decode(errors='replace'), err.decode(errors='replace')
     )

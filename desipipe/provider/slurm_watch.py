@@ -9,17 +9,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import ClassVar
 
-from .slurm_commands import GONE, Question, squeue
-from .slurm_states import (
-    ENDED,
-    SACCT,
-    WAITING,
-    Row,
-    has_header,
-    parse_listing,
-    parse_sacct,
-    parse_squeue,
-)
+from .slurm_cancelling import Cancellations
+from .slurm_commands import Question, in_cluster, squeue
+from .slurm_states import ENDED, SACCT, Row, has_header, parse_listing, parse_sacct, parse_squeue
 
 __all__ = ['LAG_MOST', 'Watch']
 
@@ -28,26 +20,15 @@ BUSY = 0.02  # s between two looks at a question that is on its way
 LOST_AFTER = 3  # answers without a job until it counts as gone
 ALL_LOST_AFTER = 6  # the same if all jobs are missing from the answers, which is suspicious
 ALL_LOST_WAIT_S = 30.0  # and for at least so long
-SILENCES_QUICK = (
-    8  # empty answers of a command that never showed anything, until it is asked less often
-)
+# empty answers of a command that never showed anything, until it is asked less often
+SILENCES_QUICK = 8
 # how long accounting is believed that says of a job that it runs, or waits, while the controller
 # does not know it
 CLAIMED_MOST_S = 1800.0
 # answers of accounting that know nothing yet of a job's end, until what the controller said must do
 LAG_MOST = 3
-CANCEL_AGAIN_S = (
-    5.0,
-    300.0,
-)  # before a job that still waits, or whose scancel failed, is cancelled again; doubling
-_STATUS = (
-    'FAILED',
-    'CANCELLED',
-    'LAUNCH_FAILED',
-    'OUT_OF_MEMORY',
-    'TIMEOUT',
-    'DEADLINE',
-)  # ends of which the exit status, or who it was, says more
+# ends of which the exit status, or who it was, says more
+_STATUS = ('FAILED', 'CANCELLED', 'LAUNCH_FAILED', 'OUT_OF_MEMORY', 'TIMEOUT', 'DEADLINE')
 _SILENT = 'printed nothing, not even its titles'
 
 
@@ -61,14 +42,14 @@ class _Tracked:
     missing_since: float = math.inf
     claimed_since: float = math.inf
 
-
-@dataclasses.dataclass(slots=True)
-class _Cancel:
-    """One job that is to be cancelled."""
-
-    tries: int = 0
-    due: float = -math.inf
-    told: bool = False
+    def is_other(self, row: Row, began: float) -> bool:
+        """Return True if a row is of another job: one before, or of another name."""
+        return self.since >= began or bool(
+            self.name
+            and row.name
+            and self.name not in row.name
+            and not self.name.startswith(row.name)
+        )
 
 
 class Watch:
@@ -93,15 +74,16 @@ class Watch:
         self.cluster = cluster
         self.rows: dict[str, Row] = {}
         self.trouble = ''
-        self.accounts = True  # whether there are any
-        self.answered = (
-            -math.inf
-        )  # when the question was asked that was answered last, and could be believed
-        self.answers = 0  # of that kind
-        self.silences = (
-            0  # answers that were empty, from a command that has never shown anything yet
-        )
-        self.tried = False  # whether there was an answer of any kind
+        self.accounts = True
+        """True unless the cluster is known to keep no accounts."""
+        self.answered = -math.inf
+        """Monotonic time of the question to the last answer that could be believed."""
+        self.answers = 0
+        """Number of answers that could be believed."""
+        self.silences = 0
+        """Number of empty answers of a command that has never shown anything yet."""
+        self.tried = False
+        """True once there was an answer of any kind."""
         self.named: dict[str, Row] = {}
         """Jobs that accounting found by the names of :attr:`wanted`."""
         self.wanted: dict[str, float] = {}
@@ -113,13 +95,12 @@ class Watch:
         self._tracked: dict[str, _Tracked] = {}
         self._asked: set[str] = set()  # of accounting, with an answer or without hope for one
         self._lags: Counter[str] = Counter()  # answers that accounting did not have yet
-        self._cancels: dict[str, _Cancel] = {}
         self._step = 0.0
         self._began = -math.inf
         self._urgent = False
         self._silent = 0
         self._running: Question | None = None
-        self._cancelling: Question | None = None
+        self._cancellations = Cancellations(cluster)
 
     @classmethod
     def of(cls, command: tuple[str, ...], cluster: str = '') -> Watch:
@@ -144,7 +125,7 @@ class Watch:
         self._tracked.pop(jobid, None)
         self._lags.pop(jobid, None)
         self._asked.discard(jobid)
-        self._cancels.pop(jobid, None)
+        self._cancellations.forget(jobid)
         self.rows.pop(jobid, None)
 
     def is_lost(self, jobid: str) -> bool:
@@ -178,10 +159,8 @@ class Watch:
     def pause(self, timestep: float) -> float:
         """Return the seconds until :meth:`look` has something to do."""
         now = time.monotonic()
-        due = min(
-            (cancel.due for cancel in self._cancels.values() if not cancel.told), default=math.inf
-        )
-        if self._running is not None or self._cancelling is not None or due <= now:
+        due = self._cancellations.due()
+        if self._running is not None or self._cancellations.is_running or due <= now:
             return BUSY
         return max(BUSY, min(due, self._due(timestep)) - now)
 
@@ -191,7 +170,7 @@ class Watch:
     def look(self, timestep: float) -> None:
         """Take in an answer, ask the next question; never waits."""
         now = time.monotonic()
-        self._cancel_some(now)
+        self._cancellations.step(now)
         if self._running is not None:
             if not self._running.done(now):
                 return
@@ -204,18 +183,7 @@ class Watch:
 
     def _is_other(self, row: Row, began: float) -> bool:
         job = self._tracked.get(row.jobid)
-        return job is not None and (
-            job.since >= began
-            or bool(
-                job.name
-                and row.name
-                and job.name not in row.name
-                and not job.name.startswith(row.name)
-            )
-        )
-
-    def _where(self) -> list[str]:
-        return ['-M', self.cluster] if self.cluster else []
+        return job is not None and job.is_other(row, began)
 
     def _ask_squeue(self) -> None:
         self._running = Question(list(self.command) or squeue(self.cluster), self._take_squeue)
@@ -231,19 +199,7 @@ class Watch:
         # A number may be that of another job: of one before ours, or, after years, of one that came
         # later.
         ours = {jobid: row for jobid, row in rows.items() if not self._is_other(row, answer.began)}
-        own_jobs = {
-            jobid: row
-            for jobid, row in self.rows.items()
-            if jobid in self._tracked and (jobid in self._asked or not credible)
-        }
-        self.rows = {
-            **ours,
-            **{
-                jobid: row
-                for jobid, row in own_jobs.items()
-                if row.state in ENDED or jobid not in ours
-            },
-        }
+        self._merge(ours, credible)
         ask = [
             row.jobid
             for row in self.rows.values()
@@ -259,25 +215,37 @@ class Watch:
             self._tracked[jobid].claimed_since = math.inf
         if credible:
             self._take_absences(absent, answer.began)
-        self._check_cancels(ours, answer.began)
-        ask += [
-            jobid
-            for jobid in absent
-            if jobid not in ask and (jobid not in self.rows or self.rows[jobid].state not in ENDED)
-        ]
+        self._cancellations.review(ours, answer.began, self._tracked)
+        ask += [jobid for jobid in absent if jobid not in ask and not self._has_ended(jobid)]
         changed = any(self.rows.get(jobid) != row for jobid, row in before.items())
         self._note_answer(answer, credible, changed or bool(ask and credible))
-        if (
-            self.accounts
-            and not answer.trouble
-            and (ask or (credible and self.wanted.keys() - self.unlisted))
-        ):
+        is_worth = ask or (credible and self.wanted.keys() - self.unlisted)
+        if self.accounts and not answer.trouble and is_worth:
             self._ask_sacct(ask)
+
+    def _merge(self, ours: dict[str, Row], credible: bool) -> None:
+        """Take in what Slurm shows; ends that are known, and what is not gone, stay."""
+        own_jobs = {
+            jobid: row
+            for jobid, row in self.rows.items()
+            if jobid in self._tracked and (jobid in self._asked or not credible)
+        }
+        self.rows = {
+            **ours,
+            **{
+                jobid: row
+                for jobid, row in own_jobs.items()
+                if row.state in ENDED or jobid not in ours
+            },
+        }
+
+    def _has_ended(self, jobid: str) -> bool:
+        return jobid in self.rows and self.rows[jobid].state in ENDED
 
     def _take_absences(self, absent: Iterable[str], began: float) -> None:
         for jobid in absent:
             job = self._tracked[jobid]
-            if jobid in self.rows and self.rows[jobid].state in ENDED:
+            if self._has_ended(jobid):
                 continue
             self.rows.pop(jobid, None)
             if not job.missing:
@@ -303,7 +271,7 @@ class Watch:
         self._step = 0.0 if quick else min(2 * self._step, STEP_MOST)
 
     def _ask_sacct(self, ask: list[str]) -> None:
-        argv = ['sacct', *self._where(), '-n', '-X', '-P', '-o', SACCT]
+        argv = ['sacct', *in_cluster(self.cluster), '-n', '-X', '-P', '-o', SACCT]
         if ask:
             self._running = Question(
                 [*argv, '-j', ','.join(ask)], lambda answer: self._take_sacct(answer, ask)
@@ -322,9 +290,7 @@ class Watch:
     def _take_sacct(self, answer: Question, asked: list[str]) -> None:
         if answer.trouble:
             self._note_accounts(answer.trouble)
-            self._asked.update(
-                jobid for jobid in asked if jobid in self.rows and self.rows[jobid].state in ENDED
-            )
+            self._asked.update(jobid for jobid in asked if self._has_ended(jobid))
             return
         ended = parse_sacct(answer.out)
         now = time.monotonic()
@@ -368,54 +334,17 @@ class Watch:
     def _note_accounts(self, trouble: str) -> None:
         text = trouble.lower()
         if 'disabled' in text or 'no such file' in text:
-            self.accounts = (
-                False  # it works without: what squeue shows of a job that has ended must do
-            )
+            # It works without: what squeue shows of a job that has ended must do.
+            self.accounts = False
 
     # Cancelling
 
     def cancel(self, jobid: str) -> None:
         """Cancel a job soon, many with one command, until Slurm reports that it has ended."""
-        # Without --state=PENDING: Slurm 22.05 takes all waiting elements of the array for the one
-        # that is named then.
-        self._cancels[jobid] = _Cancel()
+        self._cancellations.add(jobid)
         self.hurry()
 
     @property
     def cancelled(self) -> bool:
         """Return True once Slurm has been told to cancel all that was to be cancelled."""
-        return self._cancelling is None and all(cancel.told for cancel in self._cancels.values())
-
-    def _cancel_some(self, now: float) -> None:
-        if self._cancelling is not None:
-            if not self._cancelling.done(now):
-                return
-            question, self._cancelling = self._cancelling, None
-            question.then(question)
-        due = [
-            jobid
-            for jobid, cancel in self._cancels.items()
-            if not cancel.told and cancel.due <= now
-        ]
-        if due:
-            self._cancelling = Question(
-                ['scancel', *self._where(), *due], lambda answer: self._take_cancelled(answer, due)
-            )
-
-    def _take_cancelled(self, answer: Question, jobids: list[str]) -> None:
-        is_answered = not answer.trouble or any(phrase in answer.trouble.lower() for phrase in GONE)
-        now = time.monotonic()
-        for jobid in jobids:
-            cancel = self._cancels.get(jobid)
-            if cancel is not None:
-                cancel.told = is_answered
-                cancel.due = now + min(CANCEL_AGAIN_S[0] * 2**cancel.tries, CANCEL_AGAIN_S[1])
-                cancel.tries += 1
-
-    def _check_cancels(self, rows: dict[str, Row], began: float) -> None:
-        for jobid, cancel in list(self._cancels.items()):
-            row = rows.get(jobid)
-            if cancel.told and row is not None and row.state in WAITING and began > cancel.due:
-                cancel.told = False  # it still waits
-            elif cancel.told and jobid not in self._tracked:
-                del self._cancels[jobid]
+        return self._cancellations.done
