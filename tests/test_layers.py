@@ -46,7 +46,9 @@ INSIDE = {
     ),
     'provider': (
         'job slurm_options slurm_refusals original slurm_time slurm_states slurm_fates '
-        'slurm_commands slurm_cancelling base slurm_watch local slurm nersc'
+        'slurm_commands slurm_choices slurm_cancelling slurm_checks base slurm_watch '
+        'slurm_resources slurm_script slurm_submissions slurm_tracking slurm_submitter '
+        'slurm_withdrawal slurm_job_end slurm_call local slurm nersc'
     ),
     'queue': (
         'call_here events event_checks ends task_events process_events faults names '

@@ -19,6 +19,7 @@ from desipipe.provider import (
     SlurmProvider,
     decode_slurm_time,
 )
+from desipipe.provider.slurm_script import make_output_folders
 from desipipe.scheduler import BaseScheduler, SimpleScheduler
 
 
@@ -220,10 +221,10 @@ def test_own_call_of_a_scheduler_decides() -> None:
 
 def test_folders_of_outputs_are_made(tmp_path: Path) -> None:
     provider = SlurmProvider(output='logs/a/slurm-%j.out', error='%u/slurm-%j.err')
-    provider._make_outputs(str(tmp_path))
+    make_output_folders(provider, str(tmp_path))
     assert (tmp_path / 'logs' / 'a').is_dir() and os.listdir(tmp_path) == ['logs']
     (tmp_path / 'file').touch()
     with pytest.raises(
         LaunchError, match='cannot be made: File exists. The tasks wait. Make it: mkdir -p'
     ):
-        SlurmProvider(output='file/slurm-%j.out')._make_outputs(str(tmp_path))
+        make_output_folders(SlurmProvider(output='file/slurm-%j.out'), str(tmp_path))

@@ -67,7 +67,7 @@ def check_programs() -> Iterator[Finding]:
 def _check_slurm() -> Iterator[Finding]:
     import shutil
 
-    from ..provider.slurm import choices
+    from ..provider.slurm_choices import choices
 
     programs = ('squeue', 'scancel', 'scontrol', 'srun')
     missing = [program for program in programs if shutil.which(program) is None]

@@ -16,6 +16,7 @@ from .slurm_states import FORMAT
 __all__ = ['Question', 'in_cluster', 'is_gone', 'run', 'squeue']
 
 ASK_WAIT = 120.0  # s for squeue and sacct, which nobody waits for
+SUBMIT_WAIT = 15.0  # s for sbatch; shorter than a lease, as the manager does not beat meanwhile
 _GONE = (
     'invalid job id',
     'already completing',

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ['is_doubtful', 'refusal']
+__all__ = ['is_doubtful', 'refusal', 'said']
 
 _FINAL = {
     'account': ('invalid account or',),
@@ -161,4 +161,13 @@ def is_doubtful(text: str) -> bool:
     text = text.lower()
     return any(phrase in text for phrase in _SENT) and not any(
         phrase in text for phrase in _NEVER_SENT
+    )
+
+
+def said(stderr: str) -> str:
+    """Return what ``sbatch`` printed to its standard error, in one line."""
+    return ' '.join(
+        line.removeprefix('sbatch: ').removeprefix('error: ')
+        for line in stderr.splitlines()
+        if line.strip()
     )

@@ -12,6 +12,7 @@ __all__ = [
     'Row',
     'has_header',
     'job_row',
+    'number_of',
     'parse_job',
     'parse_listing',
     'parse_sacct',
@@ -202,6 +203,11 @@ def parse_submitted(text: str) -> tuple[str, str]:
         if match is not None:
             return match[1] or match[3], (match[2] or match[4] or '').strip()
     return '', ''
+
+
+def number_of(jobid: str) -> str:
+    """Return the identity that Slurm knows: without the cluster."""
+    return jobid.partition('@')[0]
 
 
 def _elements(jobid: str) -> Iterator[str]:
