@@ -49,7 +49,7 @@ _ABOVE = {
     'queue': 'desipipe.queue.queue:queue_of',  # that of a ledger
     'summaries': 'desipipe.commands.parser:summaries',  # of the verbs
     'task': 'desipipe.queue.task:Task.stored',
-    'task_manager': 'desipipe.task_manager:open_task_manager',
+    'task_manager': 'desipipe.task_manager.manager:open_task_manager',
     'yaml_parser': 'desipipe.file_manager:yaml_parser',  # of data bases
 }
 

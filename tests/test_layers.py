@@ -25,7 +25,7 @@ LAYERS = {
     'queue': 'queue/',
     'files': 'io/ file_manager/',
     'execution': 'execution/',
-    'script': 'task_manager',
+    'script': 'task_manager/',
     'view': 'view/',
     'records': 'record/',
     'cells': 'cells/',
@@ -85,6 +85,7 @@ INSIDE = {
         'duties.task_limits duties.idle duties.composition worker manager_messages pool pools '
         'cancelling worker_review job_follower scaling manager_end takeover manager spawning'
     ),
+    'task_manager': 'state_names settings queued_app apps manager',
     'view': (
         'schema structs appearance text rows journal_events task_summary task_detail failures '
         'pace durations processes jobs ownership queue graph timeline output saved_displays '
