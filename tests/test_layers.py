@@ -68,7 +68,7 @@ INSIDE = {
         'note_folder file_content note_lists note_writing origins file_provenance values options '
         'expression placeholders template path_columns folders fields option_fields choice_errors '
         'file file_states history view entry variables yaml_text documents entry_list '
-        'combinations choice collection catalogue'
+        'combinations choice named_databases catalogue'
     ),
     'execution': (
         'backoff last_words figures limits mpi_connection output_copy output_pipe '

@@ -1,7 +1,8 @@
-"""Entries in their order: read, added, changed and written."""
+"""Entries in their order: read, added, changed and written; and their files."""
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -9,8 +10,11 @@ from typing import Any, Self
 from .. import io
 from ..errors import ConfigError, UnknownNameError, UnknownOptionError, close_names
 from ..utils import BaseClass
+from . import file_provenance
 from .documents import Document, Imports, Parser, document_of, entry_of, numbered, read_file
 from .entry import BaseFileEntry
+from .file_provenance import Provenance
+from .file_states import Existence, Status
 from .folders import common_folder
 from .variables import path_replace_environ, variables
 from .yaml_text import documents_text, parse_documents
@@ -224,6 +228,43 @@ class EntryList(BaseClass):
         text = documents_text([document_of(entry) for entry in entries], os.fspath(fn))
         with io.atomic_write(fn) as file:
             file.write(text.encode())
+
+    # Files
+
+    def _paths(self) -> Iterator[str]:
+        return itertools.chain.from_iterable(entry.paths() for entry in self.data)
+
+    @property
+    def filepaths(self) -> list[str]:
+        """Paths of all files of all entries."""
+        return list(self._paths())
+
+    def exists(self, return_type: str = 'dict') -> Any:
+        """Return which files exist; see :meth:`BaseFileEntry.exists`."""
+        return Existence.of(self._paths()).returned(return_type)
+
+    def status(self) -> Status:
+        """Count missing, stale and current files; see :meth:`BaseFileEntry.status`."""
+        return Status.of(self._paths())
+
+    def symlink(self, raise_error: bool = True) -> None:
+        """Make the symbolic links of all files; see :meth:`BaseFile.symlink`."""
+        for entry in self.data:
+            entry.symlink(raise_error=raise_error)
+
+    def provenance(self, path: str | os.PathLike[str]) -> Provenance:
+        """Return what made a file, from what, with which code, and if that still holds.
+
+        Parameters
+        ----------
+        path : str, PathLike
+            Of any file that a task saved through a file manager.
+
+        Returns
+        -------
+        provenance : Provenance
+        """
+        return file_provenance.provenance_of(path)
 
     # In tasks, and for people
 

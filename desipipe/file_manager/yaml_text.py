@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..errors import ConfigError
@@ -133,3 +133,14 @@ def documents_text(documents: Iterable[Any], path: str) -> str:
         raise ConfigError(
             f'{path} was not written: options of an entry hold what YAML cannot: {exc}'
         ) from exc
+
+
+def parser_of(
+    parser: Callable[..., Iterable[Any]], kwargs: Mapping[str, Any]
+) -> Callable[[str | bytes, str], list[Any]]:
+    """Return a parser of the user's in the form of :func:`parse_documents`."""
+
+    def parse(text: str | bytes, where: str) -> list[Any]:
+        return list(parser(text.decode() if isinstance(text, bytes) else text, **kwargs))
+
+    return parse

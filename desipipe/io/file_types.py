@@ -19,16 +19,17 @@ class BaseFile(BaseClass):
     ----------
     path : str, PathLike
         The file.
+
+    Attributes
+    ----------
+    suffixes : tuple of str
+        Ends of names of files that are of this type if nothing else is said, in lower case, such as
+        ``('.npy',)``.
     """
 
     name: ClassVar[str] = 'base'
     _registry: ClassVar[dict[str, type[BaseFile]]] = _registry
     suffixes: ClassVar[tuple[str, ...]] = ()
-    """Ends of names of files that are of this type if nothing else is said, in lower case, such
-    as ``('.npy',)``.
-    """
-    install: ClassVar[str] = ''
-    """Package to install for this type."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
