@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..utils import format_count
-from .files import (
-    Record,
-)
+from .files import Record
 from .model import QueueModel
 
 Dict = dict[str, Any]

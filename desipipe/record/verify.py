@@ -12,9 +12,7 @@ from typing import Any
 
 from ..queue.queue import Queue
 from .checks import DIFFERS, Check
-from .files import (
-    Record,
-)
+from .files import Record
 from .model import Node, QueueModel
 from .verify_code import check_cells, check_code, check_modules, check_shown
 from .verify_container import check_container

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..serialize import code_identity, part_digest
@@ -18,12 +18,14 @@ from .checks import NAMED, NOTE, NOTHING, UNCHECKED, Check, Differences
 from .composition import described
 from .digests import ADDED
 from .files import Record
-from .model import Node, places_of
+from .model import Node, QueueModel, places_of
 from .modules import changed_functions
 from .pieces import piece_of
 from .sources import app_trees, compared, source_of
 from .summary_section import summary_section
 from .verify_container import original_of
+
+Dict = dict[str, Any]
 
 # Code
 
@@ -39,38 +41,7 @@ def check_code(record: Record, node: Node | None) -> Iterator[Check]:
                 ] += 1
                 continue
             apps += 1
-            if code_identity(app['kind'], piece_of(app['root']), app['parts']).hex() != app['id']:
-                differing.add(f'{app["name"]}: its parts do not give its identity')
-            texts = app_trees(app, node)
-            untold = set(app.get('untold', ()))
-            for label, piece_words in app['pieces'].items():
-                pieces = [piece_of(word) for word in piece_words]
-                if part_digest(pieces) != app['parts'].get(label):
-                    differing.add(f'{app["name"]}, {label}: its pieces do not give its digest')
-                elif label in untold:
-                    reasons[
-                        (
-                            f'{app["name"]}, {label}: its text was not found when it was recorded, '
-                            'only its digest is known'
-                        )
-                    ] += 1
-                elif texts is None:
-                    reasons[f'{app["name"]}: the text of its cell cannot be compared here'] += 1
-                elif pieces[0].hex() in texts:
-                    parts += 1
-                else:
-                    differing.add(
-                        f'{app["name"]}, {label}: the recorded source is not the code that ran'
-                    )
-            for label, text in _notes(app):
-                if app['parts'].get(label) not in (
-                    None,
-                    value_digest(short(b'=' + text.encode())).hex(),
-                ):
-                    differing.add(
-                        f'{app["name"]}, {label}: the value in the recorded source is not the one '
-                        'that was used'
-                    )
+            parts += _check_app(app, node, differing, reasons)
     if apps or differing.n:
         source = f'; {plural(parts, "function")}: the source is the code that ran' if parts else ''
         yield differing.check(
@@ -82,6 +53,38 @@ def check_code(record: Record, node: Node | None) -> Iterator[Check]:
         yield Check('code', NOTHING, 'the record holds no code')
     for reason, _ in reasons.most_common(NAMED):
         yield Check('code', UNCHECKED, reason)
+
+
+def _check_app(app: Dict, node: Node | None, differing: Differences, reasons: Counter[str]) -> int:
+    """Check an app; return the number of its functions whose source is what ran."""
+    parts = 0
+    if code_identity(app['kind'], piece_of(app['root']), app['parts']).hex() != app['id']:
+        differing.add(f'{app["name"]}: its parts do not give its identity')
+    texts = app_trees(app, node)
+    untold = set(app.get('untold', ()))
+    for label, piece_words in app['pieces'].items():
+        pieces = [piece_of(word) for word in piece_words]
+        if part_digest(pieces) != app['parts'].get(label):
+            differing.add(f'{app["name"]}, {label}: its pieces do not give its digest')
+        elif label in untold:
+            reasons[
+                f'{app["name"]}, {label}: its text was not found when it was recorded, only '
+                'its digest is known'
+            ] += 1
+        elif texts is None:
+            reasons[f'{app["name"]}: the text of its cell cannot be compared here'] += 1
+        elif pieces[0].hex() in texts:
+            parts += 1
+        else:
+            differing.add(f'{app["name"]}, {label}: the recorded source is not the code that ran')
+    for label, text in _notes(app):
+        digest = value_digest(short(b'=' + text.encode())).hex()
+        if app['parts'].get(label) not in (None, digest):
+            differing.add(
+                f'{app["name"]}, {label}: the value in the recorded source is not the one that '
+                'was used'
+            )
+    return parts
 
 
 def check_modules(record: Record) -> Iterator[Check]:
@@ -117,38 +120,13 @@ def _notes(app: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def check_cells(record: Record, node: Node | None) -> Iterator[Check]:
     """Check that the text of cells is that of the tasks which they made."""
-    original = original_of(record)
+    cells = original_of(record)
     digests = record.document['notebook']['cells']
     differing, unknown, same = Differences(), Differences(), 0
-    if len(original) != len(digests):
-        differing.add(f'{len(digests):d} cells were recorded, {len(original):d} are there')
-    for number, (cell, digest) in enumerate(zip(original, digests, strict=False), 1):
-        if hashlib.sha256(source_of(cell).encode('utf-8', 'surrogatepass')).hexdigest() != digest:
-            differing.add(f'cell {number:d} was changed after it was recorded')
+    _check_texts(cells, digests, differing)
     for entry in record.document['cells']:
-        number, model = entry['cell'], record.models[entry['queue']]
-        title = entry['title'] or 'no title'
-        if 'gone' in entry:
-            differing.add(f'cell {number + 1:d} ({title}): {entry["gone"]}')
-        places = places_of(entry)
-        for how, name in compared(original[number], model, places, node):
-            if how == 'same':
-                same += 1
-            elif how == 'changed':
-                differing.add(
-                    f'cell {number + 1:d} ({title}) was changed after its tasks ran: its text is '
-                    f'not the code that {name} ran'
-                )
-            elif how == 'other':
-                differing.add(
-                    f'cell {number + 1:d} ({title}) shows tasks of another cell or notebook: '
-                    f'nothing in it is the code of {name}'
-                )
-            else:
-                unknown.add(
-                    f'cell {number + 1:d} ({title}): the code that {name} ran cannot be compared '
-                    'with it'
-                )
+        model = record.models[entry['queue']]
+        same += _check_entry(entry, cells, model, node, differing, unknown)
     if same or differing.n:
         yield differing.check(
             'cells',
@@ -156,23 +134,60 @@ def check_cells(record: Record, node: Node | None) -> Iterator[Check]:
             'cells that are not what ran',
         )
     elif not unknown.n:
-        yield Check(
-            'cells',
-            NOTHING,
+        text = (
             'no cell of the notebook has tasks in the record'
             if digests
-            else 'the record is one of queues alone, without a notebook',
+            else 'the record is one of queues alone, without a notebook'
         )
+        yield Check('cells', NOTHING, text)
     if unknown.n:
         yield unknown.check('cells', '', 'cells', UNCHECKED)
     of_none = sum(model.head['total'] for model in record.models) - _claimed(record)
-    if of_none and record.document['notebook']['cells']:
-        yield Check(
-            'cells',
-            NOTE,
+    if of_none and digests:
+        text = (
             f'{plural(of_none)} of the record belong to no cell of this notebook: they were needed '
-            'by those that do, or added elsewhere',
+            'by those that do, or added elsewhere'
         )
+        yield Check('cells', NOTE, text)
+
+
+def _check_texts(cells: Sequence[Dict], digests: Sequence[str], differing: Differences) -> None:
+    """Compare the texts of cells with the digests that were recorded of them."""
+    if len(cells) != len(digests):
+        differing.add(f'{len(digests):d} cells were recorded, {len(cells):d} are there')
+    for number, (cell, digest) in enumerate(zip(cells, digests, strict=False), 1):
+        if hashlib.sha256(source_of(cell).encode('utf-8', 'surrogatepass')).hexdigest() != digest:
+            differing.add(f'cell {number:d} was changed after it was recorded')
+
+
+def _check_entry(
+    entry: Dict,
+    cells: Sequence[Dict],
+    model: QueueModel,
+    node: Node | None,
+    differing: Differences,
+    unknown: Differences,
+) -> int:
+    """Compare a cell with its tasks; return the number of apps that are the same."""
+    same = 0
+    cell = f'cell {entry["cell"] + 1:d} ({entry["title"] or "no title"})'
+    if 'gone' in entry:
+        differing.add(f'{cell}: {entry["gone"]}')
+    for how, name in compared(cells[entry['cell']], model, places_of(entry), node):
+        if how == 'same':
+            same += 1
+        elif how == 'changed':
+            differing.add(
+                f'{cell} was changed after its tasks ran: its text is not the code that {name} ran'
+            )
+        elif how == 'other':
+            differing.add(
+                f'{cell} shows tasks of another cell or notebook: nothing in it is the code of '
+                f'{name}'
+            )
+        else:
+            unknown.add(f'{cell}: the code that {name} ran cannot be compared with it')
+    return same
 
 
 def _claimed(record: Record) -> int:

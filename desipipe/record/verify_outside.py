@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from .. import provenance
 from ..errors import PayloadError, UnsafeFileError
-from ..queue.events import STATES, SUCCEEDED
+from ..queue.events import STATES, SUCCEEDED, Ref
+from ..queue.ledger import Ledger
 from ..queue.queue import Queue
 from ..store.files import open_named
 from ..utils import plural
@@ -26,18 +27,17 @@ from .checks import (
     each_task,
     task_label,
 )
-from .files import (
-    Record,
-)
+from .files import Record
 from .model import QueueModel
 from .notebook import DIFF
 
-# Around it
+Versions = dict[str, set[str]]
+"""Versions by the names of packages, and other facts of where tasks ran."""
 
 
 def check_environment(record: Record) -> Iterator[Check]:
     """Compare packages and Python with those of this process."""
-    recorded: dict[str, set[str]] = {}
+    recorded: Versions = {}
     for model in record.models:
         for versions in model.head['versions']:
             for name, value in versions.items():
@@ -50,7 +50,17 @@ def check_environment(record: Record) -> Iterator[Check]:
             'no versions were recorded' + ('' if succeeded else ': no task succeeded'),
         )
         return
-    made = record.document['made']
+    yield from _repository(record.document['made'], recorded)
+    yield _differing_versions(recorded).check(
+        'environment',
+        f'{plural(len(recorded), "version")} as they were',
+        'versions that differ here from those that tasks ran with',
+        NOTE,
+    )
+
+
+def _repository(made: Dict, recorded: Versions) -> Iterator[Check]:
+    """Compare the recorded changes of the repository with those noted elsewhere."""
     if DIFF in made and hashlib.sha256(made[DIFF].encode()).hexdigest() != made.get('git diff'):
         yield Check(
             'environment',
@@ -67,6 +77,9 @@ def check_environment(record: Record) -> Iterator[Check]:
             NOTE,
             'the repository had other changes when the tasks ran than those that were recorded',
         )
+
+
+def _differing_versions(recorded: Versions) -> Differences:
     several = [name for name, values in recorded.items() if len(values) > 1 and ' ' not in name]
     here = {**provenance.versions(name for name in recorded if ' ' not in name), **_python()}
     differing = Differences()
@@ -79,12 +92,7 @@ def check_environment(record: Record) -> Iterator[Check]:
         differing.add(
             f'{name}: tasks ran with different versions ({", ".join(sorted(recorded[name]))})'
         )
-    yield differing.check(
-        'environment',
-        f'{plural(len(recorded), "version")} as they were',
-        'versions that differ here from those that tasks ran with',
-        NOTE,
-    )
+    return differing
 
 
 def _python() -> dict[str, str]:
@@ -92,54 +100,38 @@ def _python() -> dict[str, str]:
     return {'python': facts['python'], 'platform': facts['platform']}
 
 
+class _Noted(NamedTuple):
+    """A file as a task noted it."""
+
+    label: str
+    """The task."""
+    sha256: str
+    size: int
+
+
 def check_files(record: Record, tasks: Sequence[list[Dict]], root: str | None) -> Iterator[Check]:
     """Compare files with what tasks noted of them."""
-    wanted: dict[str, tuple[str, str, int]] = {}
+    wanted: dict[str, _Noted] = {}
     for model, task in each_task(record, tasks):
         for entry in task.get('files', ()):
             # Written later counts: what a file holds at the end is what its last writer wrote.
             if entry['do'] == 'write' or entry['path'] not in wanted:
-                wanted[entry['path']] = (task_label(model, task), entry['sha256'], entry['size'])
+                label = task_label(model, task)
+                wanted[entry['path']] = _Noted(label, entry['sha256'], entry['size'])
     if not wanted:
-        yield Check(
-            'files',
-            NOTHING,
-            'no task is recorded to have read or written files through the file manager',
-        )
+        text = 'no task is recorded to have read or written files through the file manager'
+        yield Check('files', NOTHING, text)
         return
     if root is None:
-        yield Check(
-            'files',
-            UNCHECKED,
+        text = (
             f'{plural(len(wanted), "file")} that tasks read or wrote: say where they are with '
-            '--root DIR',
-            scope=BY_OPTION,
+            '--root DIR'
         )
+        yield Check('files', UNCHECKED, text, scope=BY_OPTION)
         return
-    differing, missing, good = Differences(), Differences(), 0
+    differing, missing = Differences(), Differences()
     base = os.path.realpath(root)
-    for path, (label, digest, size) in wanted.items():
-        full = os.path.realpath(os.path.join(base, path))
-        if path.startswith('…') or not (full == path or full.startswith(base.rstrip('/') + '/')):
-            missing.add(f'{path}: outside of the root')
-            continue
-        try:
-            with open(open_named(full), 'rb') as file:
-                now_size = os.fstat(file.fileno()).st_size
-                if now_size != size:
-                    differing.add(f'{path}: {now_size:,d} bytes, {size:,d} when {label} had it')
-                    continue
-                now = hashlib.file_digest(file, 'sha256').hexdigest()
-        except UnsafeFileError as exc:
-            missing.add(f'{path}: {exc}')
-            continue
-        except OSError as exc:
-            missing.add(f'{path}: {exc.strerror}')
-            continue
-        if now != digest:
-            differing.add(f'{path} holds something else than when {label} had it')
-        else:
-            good += 1
+    good = sum(_is_same(base, path, noted, differing, missing) for path, noted in wanted.items())
     yield differing.check(
         'files', f'{plural(good, "file")} as tasks read or wrote them', 'files that differ'
     )
@@ -147,6 +139,33 @@ def check_files(record: Record, tasks: Sequence[list[Dict]], root: str | None) -
         yield missing.check(
             'files', '', 'files that are not there, or not below the root', UNCHECKED
         )
+
+
+def _is_same(
+    base: str, path: str, noted: _Noted, differing: Differences, missing: Differences
+) -> bool:
+    """Return True if a file below a folder is as it was noted; else add why not."""
+    full = os.path.realpath(os.path.join(base, path))
+    if path.startswith('…') or not (full == path or full.startswith(base.rstrip('/') + '/')):
+        missing.add(f'{path}: outside of the root')
+        return False
+    try:
+        with open(open_named(full), 'rb') as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != noted.size:
+                differing.add(f'{path}: {size:,d} bytes, {noted.size:,d} when {noted.label} had it')
+                return False
+            digest = hashlib.file_digest(file, 'sha256').hexdigest()
+    except UnsafeFileError as exc:
+        missing.add(f'{path}: {exc}')
+        return False
+    except OSError as exc:
+        missing.add(f'{path}: {exc.strerror}')
+        return False
+    if digest != noted.sha256:
+        differing.add(f'{path} holds something else than when {noted.label} had it')
+        return False
+    return True
 
 
 def check_queue(
@@ -161,68 +180,69 @@ def check_queue(
                 'which it is with --queue'
             )
             yield Check('queue', UNCHECKED, text, scope=BY_OPTION)
-            continue
-        differing, more = Differences(), 0
-        ledger = queue.ledger
-        ledger.follow()
-        state = ledger.state
-        if state.header.get('id') != model.head['id']:
-            differing.add(f'{queue.folder} is another queue, or was cleared since')
-        for task in lines:
-            row = state.rows.get(bytes.fromhex(task['id']))
-            label = task_label(model, task)
-            if row is None:
-                differing.add(f'{label} is no longer in the queue')
-                continue
-            if STATES[state.status[row]] != task['state']:
-                if task['state'] in ('WAITING', 'PENDING', 'RUNNING'):
-                    more += 1
-                else:
-                    differing.add(
-                        f'{label} is {STATES[state.status[row]]} in the queue, {task["state"]} in '
-                        'the record'
-                    )
-                continue
-            result = task.get('result')
-            if state.status[row] == SUCCEEDED and result and 'sha256' in result:
-                ref = state.result(row)
-                try:
-                    data = ledger.read(ref) if ref is not None else b''
-                    if hashlib.sha256(data).hexdigest() != result['sha256']:
-                        differing.add(
-                            f'{label}: its result in the queue is not the one that was recorded: '
-                            'it was replaced'
-                        )
-                except PayloadError as exc:
-                    differing.add(f'{label}: its result is lost: {exc}')
-        for app in model.head['apps']:
-            event = state.apps.get(app['id'])
-            try:
-                if event is None or (
-                    'code' in app
-                    and hashlib.sha256(ledger.read(_ref(event['code']))).hexdigest()
-                    != app['code']['sha256']
-                ):
-                    differing.add(
-                        f'{app["name"]}: its code in the queue is not the one that was recorded'
-                    )
-            except PayloadError as exc:
-                differing.add(f'{app["name"]}: its code is lost: {exc}')
-        text = f'{queue.name} holds the same tasks, states, code and results'
-        yield differing.check(
-            'queue',
-            text,
-            f'what differs in {queue.name}',
-            empty='' if lines else 'the record holds no task',
-        )
-        if more:
-            yield Check('queue', NOTE, f'{plural(more)} went on since the record was made')
+        else:
+            yield from _compare_queue(queue, model, lines)
 
 
-def _ref(members: Sequence[Any]) -> Any:
-    from ..queue.events import Ref
+def _compare_queue(queue: Queue, model: QueueModel, lines: Sequence[Dict]) -> Iterator[Check]:
+    differing, more = Differences(), 0
+    ledger = queue.ledger
+    ledger.follow()
+    if ledger.state.header.get('id') != model.head['id']:
+        differing.add(f'{queue.folder} is another queue, or was cleared since')
+    for task in lines:
+        more += _went_on(ledger, task, task_label(model, task), differing)
+    for app in model.head['apps']:
+        _compare_code(ledger, app, differing)
+    yield differing.check(
+        'queue',
+        f'{queue.name} holds the same tasks, states, code and results',
+        f'what differs in {queue.name}',
+        empty='' if lines else 'the record holds no task',
+    )
+    if more:
+        yield Check('queue', NOTE, f'{plural(more)} went on since the record was made')
 
-    return Ref(*members)
+
+def _went_on(ledger: Ledger, task: Dict, label: str, differing: Differences) -> bool:
+    """Compare a task; return True if it only went on since the record was made."""
+    state = ledger.state
+    row = state.rows.get(bytes.fromhex(task['id']))
+    if row is None:
+        differing.add(f'{label} is no longer in the queue')
+        return False
+    now = STATES[state.status[row]]
+    if now != task['state']:
+        if task['state'] in ('WAITING', 'PENDING', 'RUNNING'):
+            return True
+        differing.add(f'{label} is {now} in the queue, {task["state"]} in the record')
+        return False
+    result = task.get('result')
+    if state.status[row] == SUCCEEDED and result and 'sha256' in result:
+        ref = state.result(row)
+        try:
+            data = ledger.read(ref) if ref is not None else b''
+            if hashlib.sha256(data).hexdigest() != result['sha256']:
+                differing.add(
+                    f'{label}: its result in the queue is not the one that was recorded: it was '
+                    'replaced'
+                )
+        except PayloadError as exc:
+            differing.add(f'{label}: its result is lost: {exc}')
+    return False
+
+
+def _compare_code(ledger: Ledger, app: Dict, differing: Differences) -> None:
+    event = ledger.state.apps.get(app['id'])
+    try:
+        if event is None or (
+            'code' in app
+            and hashlib.sha256(ledger.read(Ref(*event['code']))).hexdigest()
+            != app['code']['sha256']
+        ):
+            differing.add(f'{app["name"]}: its code in the queue is not the one that was recorded')
+    except PayloadError as exc:
+        differing.add(f'{app["name"]}: its code is lost: {exc}')
 
 
 def never_checked() -> list[Check]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -13,9 +13,7 @@ from ..queue.events import STATES
 from ..serialize import task_identity
 from ..utils import format_count, plural
 from .checks import NAMED, NOTE, NOTHING, UNCHECKED, Check, Differences, each_task, task_label
-from .files import (
-    Record,
-)
+from .files import Record
 from .model import QueueModel
 from .pieces import piece_of, sealed
 from .task_text import counts_text, last_attempt
@@ -108,34 +106,14 @@ def check_closure(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check
             edges += len(needs)
             label = task_label(model, task)
             for row in needs:
-                other = rows.get(row)
-                if other is None:
-                    faults.add(f'{label} needs the task of row {row}, which is not in the record')
-                elif row >= task['row']:
-                    faults.add(f'{label} needs {task_label(model, other)}, which came after it')
-                elif (
-                    task['state'] == 'SUCCEEDED'
-                    and other['state'] != 'SUCCEEDED'
-                    and not _is_by_hand(task)
-                ):
-                    faults.add(
-                        f'{label} succeeded, but {task_label(model, other)}, which it needs, is '
-                        f'{other["state"]}'
-                    )
-                else:
-                    _order(model, task, other, faults)
+                _check_need(model, task, row, rows, faults)
             needed = {rows[row]['id'] for row in needs if row in rows}
-            for word in task['args'].values():
-                for tid in (
-                    _REFERENCE.findall(word or '')
-                    if word and word.startswith('=') and '@' in word and "'" not in word
-                    else ()
-                ):
-                    if tid in ids and tid not in needed:
-                        faults.add(
-                            f'{label} has the result of {tid[:12]} as an argument, but is not said '
-                            'to need it'
-                        )
+            for tid in _references(task):
+                if tid in ids and tid not in needed:
+                    faults.add(
+                        f'{label} has the result of {tid[:12]} as an argument, but is not said to '
+                        'need it'
+                    )
             if 'blocked' in task and (
                 task['blocked'] not in rows or rows[task['blocked']]['state'] == 'SUCCEEDED'
             ):
@@ -149,6 +127,30 @@ def check_closure(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check
         'requirements that do not fit',
         empty='' if edges else 'no task needs another',
     )
+
+
+def _check_need(
+    model: QueueModel, task: Dict, row: int, rows: Mapping[int, Dict], faults: Differences
+) -> None:
+    """Check that a task may need that of a row."""
+    other = rows.get(row)
+    if other is None:
+        fault = f'needs the task of row {row}, which is not in the record'
+    elif row >= task['row']:
+        fault = f'needs {task_label(model, other)}, which came after it'
+    elif task['state'] == 'SUCCEEDED' and other['state'] != 'SUCCEEDED' and not _is_by_hand(task):
+        fault = f'succeeded, but {task_label(model, other)}, which it needs, is {other["state"]}'
+    else:
+        _order(model, task, other, faults)
+        return
+    faults.add(f'{task_label(model, task)} {fault}')
+
+
+def _references(task: Dict) -> Iterator[str]:
+    """Yield the identities of tasks whose results are arguments, as far as these tell."""
+    for word in task['args'].values():
+        if word and word.startswith('=') and '@' in word and "'" not in word:
+            yield from _REFERENCE.findall(word)
 
 
 def _order(model: QueueModel, task: Dict, other: Dict, faults: Differences) -> None:
@@ -185,32 +187,10 @@ def check_states(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]
     for model, lines in zip(record.models, tasks, strict=True):
         counts = Counter(task['state'] for task in lines)
         total.update(counts)
-        if {state: n for state, n in model.head['counts'].items() if n} != dict(counts):
-            bad.add(f'{model.head["name"]}: the counts by state are not those of its tasks')
-        if model.head['blocked'] != sum('blocked' in task for task in lines):
-            bad.add(f'{model.head["name"]}: the number of blocked tasks')
-        if abs(
-            model.head['busy']
-            - sum(
-                attempt.get('seconds', 0.0)
-                for task in lines
-                for attempt in task.get('attempts', ())
-            )
-        ) > 1e-3 + 1e-9 * len(lines):
-            bad.add(f'{model.head["name"]}: the time that its tasks took')
+        _check_numbers(model, lines, counts, bad)
         for task in lines:
-            last = last_attempt(task)
-            if task['state'] == 'SUCCEEDED' and last.get('state') != 'SUCCEEDED':
-                bad.add(f'{task_label(model, task)} is said to have succeeded, but no attempt did')
-            if task['state'] == 'SUCCEEDED' and 'result' not in task and 'hand' not in last:
-                bad.add(f'{task_label(model, task)} succeeded, and its result is not recorded')
-            if task.get('result', {}).get('lost'):
-                bad.add(f'{task_label(model, task)}: its result was lost before it was recorded')
-            if any(
-                'worker' in attempt and attempt['worker'] >= len(model.head['workers'])
-                for attempt in task.get('attempts', ())
-            ):
-                bad.add(f'{task_label(model, task)} ran on a worker that is not in the record')
+            for fault in _outcome_faults(model, task):
+                bad.add(f'{task_label(model, task)}{fault}')
     sums = record.document['totals']
     if sums['tasks'] != sum(total.values()) or {
         state: n for state, n in sums['counts'].items() if n
@@ -223,6 +203,38 @@ def check_states(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]
         'numbers and states that do not fit',
         empty='' if total else 'the record holds no task',
     )
+
+
+def _check_numbers(
+    model: QueueModel, lines: Sequence[Dict], counts: Counter[str], bad: Differences
+) -> None:
+    """Check the numbers of a queue against its tasks."""
+    head = model.head
+    if {state: n for state, n in head['counts'].items() if n} != dict(counts):
+        bad.add(f'{head["name"]}: the counts by state are not those of its tasks')
+    if head['blocked'] != sum('blocked' in task for task in lines):
+        bad.add(f'{head["name"]}: the number of blocked tasks')
+    seconds = sum(
+        attempt.get('seconds', 0.0) for task in lines for attempt in task.get('attempts', ())
+    )
+    if abs(head['busy'] - seconds) > 1e-3 + 1e-9 * len(lines):
+        bad.add(f'{head["name"]}: the time that its tasks took')
+
+
+def _outcome_faults(model: QueueModel, task: Dict) -> Iterator[str]:
+    """Yield what of a task's state does not fit its attempts and its result."""
+    last = last_attempt(task)
+    if task['state'] == 'SUCCEEDED' and last.get('state') != 'SUCCEEDED':
+        yield ' is said to have succeeded, but no attempt did'
+    if task['state'] == 'SUCCEEDED' and 'result' not in task and 'hand' not in last:
+        yield ' succeeded, and its result is not recorded'
+    if task.get('result', {}).get('lost'):
+        yield ': its result was lost before it was recorded'
+    if any(
+        'worker' in attempt and attempt['worker'] >= len(model.head['workers'])
+        for attempt in task.get('attempts', ())
+    ):
+        yield ' ran on a worker that is not in the record'
 
 
 def check_by_hand(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]:
