@@ -25,6 +25,7 @@ from polling import wait_for
 from desipipe.errors import LockingError, PermissionDeniedError, QueueGoneError
 from desipipe.provenance import machine, process_start
 from desipipe.store import lock as locks
+from desipipe.store import soft_lock
 from desipipe.store.lock import KINDS, QueueLock
 
 HOLDER = """
@@ -409,9 +410,9 @@ def test_a_soft_lock_whose_holders_number_is_anothers_by_now(path: str) -> None:
 )
 def test_a_dead_holder_whose_name_space_is_gone(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever sees all processes frees its lock, once none is left in there."""
-    if machine()['pidns'] != locks._FIRST_NAMESPACE:
+    if machine()['pidns'] != soft_lock._FIRST_NAMESPACE:
         pytest.skip('not in the first name space')
-    monkeypatch.setattr(locks, '_DOUBT_S', 0.5)
+    monkeypatch.setattr(soft_lock, '_DOUBT_S', 0.5)
     argv = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc']
     if subprocess.run([*argv, 'true']).returncode:
         pytest.skip('no name spaces here')
@@ -460,16 +461,16 @@ def test_which_holders_of_soft_locks_are_dead(
     boots = {'here': number, 'another': number ^ 1, 'hidden': 0}
     claim = boots[boot] << 64 | start + ticks
     if not tells_boot:
-        monkeypatch.setattr(locks, 'machine', lambda: {**here, 'boot': ''})
+        monkeypatch.setattr(soft_lock, 'machine', lambda: {**here, 'boot': ''})
         at_once, later = False, bool(ticks)
-    assert locks._is_dead(os.getpid(), claim, 0.0) is at_once
-    assert locks._is_dead(os.getpid(), claim, locks._DOUBT_S) is later
+    assert soft_lock._is_dead(os.getpid(), claim, 0.0) is at_once
+    assert soft_lock._is_dead(os.getpid(), claim, soft_lock._DOUBT_S) is later
 
 
 def test_a_soft_lock_from_before_the_machine_was_started_again(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks, '_DOUBT_S', 1.5)
+    monkeypatch.setattr(soft_lock, '_DOUBT_S', 1.5)
     with talk(HOLDER, path, 'soft') as other:
         tell(other, 'acquire')
         assert hear(other) == 'ok'

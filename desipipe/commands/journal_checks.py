@@ -58,7 +58,7 @@ def lock_objection(path: str, kind: str) -> str | None:
     if kind == 'soft':
         return None  # breaks by itself when its holder is gone
     from ..store.files import open_file
-    from ..store.lock import flock_holder
+    from ..store.lock_holder import flock_holder
 
     try:
         fd = open_file(os.path.dirname(path), os.path.basename(path), os.O_RDWR)

@@ -10,85 +10,18 @@ import threading
 import time
 from shlex import quote
 from types import TracebackType
-from typing import Any, NamedTuple
 
 from ..errors import LockingError, PermissionDeniedError, QueueGoneError, UnsafeFileError
-from ..machine import machine, process_alive, process_start, stat_fields
-from ..utils import printable
 from .files import open_file
 from .forks import tell_fork
+from .lock_holder import Holder, flock_holder
+from .soft_lock import LOOK_INTERVAL_S, POLL_INTERVAL, SoftLock
 from .thread_guard import release_fully
 
 KINDS = ('flock', 'poll', 'soft')
-POLL_INTERVAL = 0.002  # s; sets latency and fairness where a blocking lock wakes late
-_NAMESPACE = '?pidns-'  # in the library's claims
-_FIRST_NAMESPACE = 0xEFFFFFFC  # inode of Linux's first name space of process numbers
-_SOFT_LOOK = 1.0  # s of waiting for a soft lock, after which one looks whether its holder lives
-# for which a soft lock stays as it is before one frees it whose machine may be another one of the
-# same name
-_DOUBT_S = 5.0
-
 NOTICE_AFTER_S = 3.0  # of waiting, after which the holder is named
 _NOTICE_LOOK_S = 0.5
 _NOTICE_IDLE = 20  # looks without a wait, after which the thread ends
-
-
-# Who holds a lock
-
-
-class Holder(NamedTuple):
-    """A process that holds the lock of a queue."""
-
-    pid: int
-    host: str
-    command: str
-    stopped: bool
-
-    def describe(self) -> str:
-        """Name it, and say what to type."""
-        command = f' ({self.command})' if self.command else ''
-        if self.stopped:
-            return (
-                f'process {self.pid:d} on {self.host}{command}, which is stopped. Let it go '
-                f'on:\nkill -CONT {self.pid:d}'
-            )
-        return (
-            f'process {self.pid:d} on {self.host}{command}. If it hangs, end it there:\nkill '
-            f'{self.pid:d}'
-        )
-
-
-def flock_holder(path: str) -> Holder | None:
-    """Find the process of this machine that holds the ``flock`` of a file."""
-    try:
-        inode = os.lstat(path).st_ino
-        with open('/proc/locks') as file:
-            for line in file:
-                fields = line.split()
-                if (
-                    fields[1] == 'FLOCK'
-                    and fields[5].endswith(f':{inode:d}')
-                    and int(fields[4]) > 0
-                ):
-                    return _holder(int(fields[4]), os.uname().nodename)
-    except OSError:  # the file is gone, or this is not Linux
-        return None
-    return None
-
-
-def _holder(pid: int, host: str) -> Holder:
-    command, stopped = '', False
-    if host == os.uname().nodename:
-        try:
-            with open(f'/proc/{pid:d}/cmdline', 'rb') as file:
-                command = printable(
-                    file.read(200).replace(b'\0', b' ').decode(errors='replace').strip()
-                )
-            fields = stat_fields(pid)
-            stopped = fields is not None and fields[0] in (b'T', b't')
-        except OSError:  # it has ended
-            pass
-    return Holder(pid, host, command, stopped)
 
 
 class _Notices:
@@ -139,54 +72,6 @@ class _Notices:
 _notices = _Notices()
 
 
-def _soft_host() -> str:
-    # How the library names this machine in claims: with the name space of process numbers, where
-    # that is not the first one.
-    namespace = machine()['pidns']
-    return os.uname().nodename + (
-        f'{_NAMESPACE}{namespace:x}' if namespace not in (0, _FIRST_NAMESPACE) else ''
-    )
-
-
-def _is_dead(pid: int, start: int | None, seconds: float) -> bool:
-    """Return True when a soft lock's holder has ended, as far as this machine knows.
-
-    Parameters
-    ----------
-    pid : int
-        Its number, on a machine of this name.
-    start : int, optional
-        Time at which it began, and its boot, as in claims.
-    seconds : float
-        Time that it was seen to hold the lock.
-    """
-    if start is None:
-        return seconds >= _DOUBT_S and not process_alive(pid)
-    boot, ticks = start >> 64, start % (1 << 64)
-    here = machine()['boot'].replace('-', '')
-    if boot and here and int(here, 16) == boot:
-        return process_start(pid) != ticks
-    # This machine was started again, or does not tell; or there are two machines of this name.
-    other_boot = bool(boot and here)
-    return seconds >= _DOUBT_S and (other_boot or process_start(pid) != ticks)
-
-
-def _is_namespace_gone(namespace: str, uid: int) -> bool:
-    """Return True if no process of a user is in another name space of process numbers.
-
-    Only the first name space shows all processes, and only to their user and to root.
-    """
-    if machine()['pidns'] != _FIRST_NAMESPACE or os.geteuid() not in (0, uid):
-        return False
-    for name in os.listdir('/proc'):
-        try:
-            if name.isdigit() and f'{os.stat(f"/proc/{name}/ns/pid").st_ino:x}' == namespace:
-                return False
-        except OSError:
-            continue  # it has ended, or is another user's
-    return True
-
-
 class QueueLock:
     """Exclusive lock between processes and between threads, reentrant in one thread.
 
@@ -213,8 +98,7 @@ class QueueLock:
         self._depth = 0
         self._opened: io.FileIO | None = None
         self._file: tuple[int, int] | None = None
-        self._soft: Any = None
-        self._claims_seen: dict[str, float] = {}
+        self._soft = SoftLock(path)
         tell_fork(self)
 
     def forked(self) -> None:
@@ -224,7 +108,7 @@ class QueueLock:
         # while it lives the lock of a parent that was killed would stay taken. So its copy is
         # closed, which frees nothing, and it opens the file itself.
         self.close()
-        self._soft = None
+        self._soft = SoftLock(self.path)
         self._depth = 0
         self._mutex = threading.RLock()
 
@@ -301,8 +185,7 @@ class QueueLock:
         except BaseException:
             # interrupted (Ctrl-C) when it had the lock already: what is closed is free
             self.close()
-            if self._soft is not None:
-                self._soft.release(force=True)
+            self._soft.free()
             self._mutex.release()
             raise
         self._depth = 1
@@ -330,46 +213,26 @@ class QueueLock:
             raise self._refused(exc) from exc
 
     def _acquire_soft(self) -> None:
-        from filelock import StrictSoftFileLock, Timeout
-
-        if self._soft is None:
-            self._soft = StrictSoftFileLock(
-                self.path + '.soft', poll_interval=POLL_INTERVAL, thread_local=False
-            )
         waited = 0.0
-        self._claims_seen = {}
+        self._soft.begin()
         while True:
             if not os.path.isdir(os.path.dirname(self.path)):
                 raise self._gone()
             try:
-                self._soft.acquire(timeout=_SOFT_LOOK)
-            except Timeout:
-                self._free_from_dead()
-                waited += _SOFT_LOOK
-                if waited == NOTICE_AFTER_S:
-                    self.tell_holder(waited)
+                if self._soft.acquire():
+                    return
             except (FileNotFoundError, NotADirectoryError):
                 raise self._gone() from None
             except OSError as exc:
                 raise self._refused(exc) from exc
-            else:
-                return
+            self._soft.free_from_dead()
+            waited += LOOK_INTERVAL_S
+            if waited == NOTICE_AFTER_S:
+                self.tell_holder(waited)
 
     def holder(self) -> Holder | None:
         """Find who holds the lock, as far as this machine can tell."""
-        if self.kind != 'soft':
-            return flock_holder(self.path)
-        claim = (
-            next((claim for claim in self._soft.claims if claim.state == 'held'), None)
-            if self._soft is not None
-            else None
-        )
-        if claim is None:
-            return None
-        host, mark, namespace = claim.hostname.partition(_NAMESPACE)
-        if mark and claim.hostname != _soft_host():  # its number is another process's here
-            host = f'{host} (in a container: PID namespace {namespace})'
-        return _holder(claim.pid, host)
+        return self._soft.holder() if self.kind == 'soft' else flock_holder(self.path)
 
     def tell_holder(self, seconds: float) -> None:
         """Print who holds the lock that this process waits for."""
@@ -383,37 +246,6 @@ class QueueLock:
             seconds,
             text,
         )
-
-    def _free_from_dead(self) -> None:
-        # The library frees claims on request only. Of another host's process a person must tell.
-        now = time.monotonic()
-        for claim in self._soft.claims:
-            seconds = now - self._claims_seen.setdefault(claim.name, now)
-            if self._is_held_by_dead(claim, seconds):
-                from ..logs import logger
-
-                logger.warning(
-                    'The lock of %s was held by process %d, which is gone. It is freed.',
-                    self.path,
-                    claim.pid,
-                )
-                try:
-                    self._soft.force_break(claim.name)
-                except FileNotFoundError:
-                    continue  # someone else was faster
-
-    def _is_held_by_dead(self, claim: Any, seconds: float) -> bool:
-        if claim.hostname == _soft_host():
-            return _is_dead(claim.pid, claim.start, seconds)
-        host, _, namespace = claim.hostname.partition(_NAMESPACE)
-        if host != os.uname().nodename or not namespace or seconds < _DOUBT_S:
-            return False
-        try:
-            path = os.path.join(f'{self.path}.soft.filelock', 'claims', claim.name)
-            owner = os.stat(path).st_uid
-        except FileNotFoundError:
-            return False  # it is being given back
-        return _is_namespace_gone(namespace, owner)
 
     def release(self) -> None:
         """Give the lock back."""
@@ -436,8 +268,7 @@ class QueueLock:
         try:
             self._depth = 0
             self.close()  # what is closed is free
-            if self._soft is not None:
-                self._soft.release(force=True)
+            self._soft.free()
         finally:
             release_fully(self._mutex)
 

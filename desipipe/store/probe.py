@@ -227,13 +227,7 @@ def _contend(folder: str, lock: str, counter: str, poll: float) -> float:
         assert child.stdin is not None
         child.stdin.write('go\n')
         child.stdin.flush()
-        for _ in range(_ROUNDS):
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            with open(counter) as file:
-                value = int(file.read())
-            with open(counter, 'w') as file:
-                file.write(str(value + 1))
-            fcntl.flock(fd, fcntl.LOCK_UN)
+        _count(fd, counter)
         _expect(folder, child, 'done')
         with open(counter) as file:
             total = int(file.read())
@@ -253,6 +247,17 @@ def _contend(folder: str, lock: str, counter: str, poll: float) -> float:
         if child is not None:
             child.kill()
             child.communicate()
+
+
+def _count(fd: int, counter: str) -> None:
+    """Add to the counter under the lock, as the second process does."""
+    for _ in range(_ROUNDS):
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        with open(counter) as file:
+            value = int(file.read())
+        with open(counter, 'w') as file:
+            file.write(str(value + 1))
+        fcntl.flock(fd, fcntl.LOCK_UN)
 
 
 def _expect(folder: str, child: subprocess.Popen[str], word: str) -> None:
