@@ -52,7 +52,8 @@ from desipipe.queue.ledger import Ledger
 from desipipe.queue.repair import repair
 from desipipe.serialize import dumps, dumps_arguments
 from desipipe.store.journal import Journal
-from desipipe.store.segment import MAP_FROM, segment_path
+from desipipe.store.segment import MAP_FROM
+from desipipe.store.segment_writer import segment_path
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ import orjson
 from ..errors import DesipipeError, UnsafeFileError, UntrustedQueueError
 from ..security.trust import MEANS
 from ..store import files
-from ..store.segment import SegmentReader, disk_full
-from ..store.writing import write_all
+from ..store.segment import SegmentReader
+from ..store.writing import disk_full, write_all
 from ..utils import username
 from .events import Event, Group, Ref
 from .state import State

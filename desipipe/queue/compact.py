@@ -11,7 +11,8 @@ from ..errors import PayloadError
 from ..store import files
 from ..store.journal_file import first_event
 from ..store.recover import Recovered
-from ..store.segment import ALIGNMENT, MAP_FROM, SegmentWriter
+from ..store.segment import MAP_FROM
+from ..store.segment_writer import ALIGNMENT, SegmentWriter
 from ..utils import random_hex
 from .carried_events import draining_events, left_out_events, surrounding_events, worker_events
 from .compacted_tasks import CompactedTasks

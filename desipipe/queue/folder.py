@@ -25,7 +25,7 @@ from ..security.trust import TrustedUsers, check_use
 from ..store.files import SUBFOLDERS, make_folder, open_file, share
 from ..store.journal_file import FILE_NAME
 from ..store.journal_file import create as create_journal
-from ..store.segment import disk_full
+from ..store.writing import disk_full
 from ..utils import mkdir, random_hex
 from .faults import patiently
 from .ledger import Ledger

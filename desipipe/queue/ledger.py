@@ -19,7 +19,7 @@ from ..errors import (
 )
 from ..store.lease import Observer
 from ..store.pacing import LEASES_FREE, WORKERS_FREE
-from ..store.segment import segment_path
+from ..store.segment_writer import segment_path
 from .authors import (
     result_claim,
 )

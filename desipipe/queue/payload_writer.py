@@ -12,7 +12,7 @@ import orjson
 
 from ..serialize import Code, Payload
 from ..store.journal import writer_name
-from ..store.segment import ALIGNMENT, SegmentWriter
+from ..store.segment_writer import ALIGNMENT, SegmentWriter
 from .adding import Batch, Records, Written
 from .authors import (
     ClaimsWriter,

@@ -19,7 +19,7 @@ from ..errors import (
 from ..security.trust import TrustedUsers, check_use
 from ..store.forks import tell_fork
 from ..store.journal import Journal
-from ..store.segment import SegmentWriter
+from ..store.segment_writer import SegmentWriter
 from ..store.syncing import SYNC_INTERVAL
 from ..utils import trim_memory
 from .columns import ID

@@ -14,7 +14,7 @@ from ..store.journal_file import FILE_NAME, VERSION, first_event, replace
 from ..store.lines import scan_lines
 from ..store.lock import QueueLock
 from ..store.recover import Recovered, recover
-from ..store.segment import disk_full
+from ..store.writing import disk_full
 from .events import Event, EventKind, JournalEvent
 from .ledger import Ledger
 

@@ -32,7 +32,7 @@ from ..queue.transactions.tasks import (
     manager_event,
     shared_event,
 )
-from ..store.segment import ALIGNMENT
+from ..store.segment_writer import ALIGNMENT
 from ..utils import plural
 from .files import Record
 from .model import QueueModel

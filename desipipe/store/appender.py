@@ -8,8 +8,7 @@ import io
 import os
 
 from .journal_file import Identity, JournalFile
-from .segment import disk_full
-from .writing import write_all
+from .writing import disk_full, write_all
 
 
 class Appender:

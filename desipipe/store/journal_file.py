@@ -15,8 +15,7 @@ from ..errors import CorruptJournalError, PermissionDeniedError, QueueGoneError,
 from ..utils import random_hex
 from .files import open_file, remove, replace_file, share, status, sync_folder
 from .line_format import Event, NewEvent, decode, encode_bounded
-from .segment import disk_full
-from .writing import write_all
+from .writing import disk_full, write_all
 
 VERSION = 1
 FILE_NAME = 'journal.jsonl'

@@ -18,7 +18,7 @@ from ..machine import machine, process_alive, process_start
 from .files import lease_file, open_file, read_file, remove, share
 from .pacing import LEASE_READS_PER_S, lease_spacing_s
 from .process_usage import ProcessUsage
-from .segment import disk_full
+from .writing import disk_full
 
 LEASE = 30.0  # s without a beat after which a holder on another machine counts as dead
 _RECORD = 2048  # bytes, blanks at the end; a block of a filesystem

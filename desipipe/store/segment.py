@@ -1,4 +1,4 @@
-"""Payloads in append-only files with one writer each, read by reference."""
+"""Payloads in append-only files, read by reference."""
 
 from __future__ import annotations
 
@@ -8,27 +8,19 @@ import mmap
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from shlex import quote
 
 from ..errors import (
-    DiskFullError,
     PayloadError,
-    PermissionDeniedError,
-    QueueGoneError,
     UnsafeFileError,
 )
-from .files import Owners, open_file, open_owned, segment_file, share, sync_data
-from .writing import CALL_MAX, HINT_FROM, load_hints, reserve, write_all
+from .files import Owners, open_owned, segment_file
+from .segment_writer import segment_path
+from .writing import CALL_MAX
 
-ALIGNMENT = 64  # bytes; what vector instructions want of an array that is used where it lies
-MAP_FROM = (
-    1 << 20
-    # bytes; from here on a payload is memory-mapped; compaction leaves segments of this size where
-    # they are
-)
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+# Bytes; from here on a payload is memory-mapped, and compaction leaves segments where they are.
+MAP_FROM = 1 << 20
 _SIZE_MAX = 1 << 60  # bytes
 _BLOCK = 1 << 16  # bytes read at once when small payloads are read one after the other
 _NEAR = 1 << 13  # bytes between two of them at most
@@ -38,152 +30,6 @@ _MACHINES = ('x86_64', 'aarch64', 'riscv64')  # with this number, which Python 3
 _NO_RESERVE = 0x4000 if sys.platform == 'linux' and os.uname().machine in _MACHINES else 0
 _COPY_ON_WRITE = mmap.MAP_PRIVATE | getattr(mmap, 'MAP_NORESERVE', _NO_RESERVE)
 _UNTRACKED = {'trackfd': False} if sys.version_info >= (3, 13) else {}  # keeps no descriptor
-
-
-def segment_path(folder: str, name: str) -> str:
-    """The file of segment ``name`` in the queue ``folder``."""
-    return os.path.join(folder, segment_file(name))
-
-
-def disk_full(exc: OSError, path: str) -> OSError:
-    """Convert an OSError to :class:`DiskFullError` or :class:`PermissionDeniedError`."""
-    if exc.errno in _NOT_ALLOWED:
-        return PermissionDeniedError(
-            f'No permission to write to {path} ({exc.strerror}). Nothing was added or changed. '
-            'Look at the mount and the modes with: desipipe doctor'
-        )
-    if exc.errno not in _NO_SPACE:
-        return exc
-    return DiskFullError(
-        f'No space or quota left for {path} ({exc.strerror}). What was being added is not in the '
-        'queue; everything before it is intact. '
-        'Free some space (desipipe compact may help) and repeat the last step.'
-    )
-
-
-class SegmentWriter:
-    """Writer of a segment of its own, whose file is created with the first payload.
-
-    Parameters
-    ----------
-    folder : str
-        The queue's folder.
-    name : str
-        A name that no other writer has; a number is added when the file must be begun anew.
-    private : callable, default=None
-        Moves a new descriptor to another number, and returns that.
-    """
-
-    def __init__(self, folder: str, name: str, private: Callable[[int], int] = int) -> None:
-        self.folder = folder
-        self._private = private
-        self._stem = name
-        self._turn = 0
-        self.name = name
-        self._fd = -1
-        self._end = 0
-        self._dirty = False
-
-    def _open(self) -> None:
-        if sys.platform == 'linux':
-            load_hints()  # now: there may be no descriptor left to import it when it is needed
-        while True:
-            self.name = self._stem if self._turn == 0 else f'{self._stem}.{self._turn:d}'
-            self._turn += 1
-            try:
-                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-                self._fd = self._private(open_file(self.folder, segment_file(self.name), flags))
-            except FileExistsError:
-                continue
-            except (FileNotFoundError, NotADirectoryError):
-                raise QueueGoneError(
-                    f'The queue in {self.folder} is gone (was it deleted?). Nothing was added or '
-                    'recreated.'
-                ) from None
-            except OSError as exc:
-                raise disk_full(exc, self.folder) from exc
-            self._end = 0
-            share(self._fd, self.folder, own=True)
-            return
-
-    def append(self, parts: Sequence[bytes | memoryview], aligned: bool = False) -> int:
-        """Write one payload.
-
-        Parameters
-        ----------
-        parts : sequence of bytes-like
-            Written one after the other.
-        aligned : bool, default=False
-            Begin at a multiple of :data:`ALIGNMENT`.
-
-        Returns
-        -------
-        offset : int
-            Position where the payload begins in the file.
-
-        Raises
-        ------
-        DiskFullError
-            No space left; the payload does not count.
-        """
-        if self._fd < 0:
-            self._open()
-        start = self._end
-        if aligned:
-            start += -start % ALIGNMENT
-        end = start
-        try:
-            if (
-                len(parts) > 1
-                and (size := sum(memoryview(part).nbytes for part in parts)) >= HINT_FROM
-            ):
-                reserve(self._fd, start, size)
-            for part in parts:
-                end += write_all(self._fd, part, end)
-            self._dirty = True
-            self._end = end
-        except BaseException as exc:
-            # Half a payload may be there, to which nothing refers. Its space is given back, and the
-            # next one goes to another file: readers may have read ahead, so that no byte ever
-            # changes its value.
-            self._abandon(start)
-            if isinstance(exc, OSError):
-                raise disk_full(exc, segment_path(self.folder, self.name)) from exc
-            raise
-        return start
-
-    def _abandon(self, end: int) -> None:
-        try:
-            os.ftruncate(self._fd, end)
-            sync_data(self._fd)
-        except OSError:
-            # what was written before is reported as lost when it is read, if it is; the failure at
-            # hand is the one to tell
-            pass
-        self.close()
-
-    def flush(self) -> None:
-        """Sync to disk; on a network filesystem this shows the bytes to other hosts, too."""
-        if self._dirty and self._fd >= 0:
-            self._dirty = False  # before: what another thread appends meanwhile is dirty again
-            try:
-                sync_data(self._fd)
-            except BaseException as exc:
-                self._dirty = True
-                if isinstance(exc, OSError):
-                    raise disk_full(exc, segment_path(self.folder, self.name)) from exc
-                raise
-
-    def close(self) -> None:
-        """Close the file."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            with contextlib.suppress(OSError):  # what is on disk, `flush` says
-                os.close(fd)
-
-    def __del__(self) -> None:
-        if getattr(self, '_fd', -1) >= 0:
-            self.close()
 
 
 def _read_copy(fd: int, offset: int, length: int) -> memoryview:
@@ -320,11 +166,9 @@ class SegmentReader:
         else:
             data = os.pread(fd, length, offset)
         self._last_name, self._last = name, offset + length
-        if (
-            len(data) != length
-            # a network filesystem's client may still have the file's old size with the old
-            # descriptor
-        ):
+        if len(data) != length:
+            # A network filesystem's client may still have the file's old size with the old
+            # descriptor.
             data = os.pread(self._open(name, again=True), length, offset)
         if len(data) != length:
             raise self._short(name, offset, length)
@@ -349,9 +193,8 @@ class SegmentReader:
     def _map(self, name: str, fd: int, offset: int, length: int) -> memoryview:
         if os.fstat(fd).st_size < offset + length:
             fd = self._open(name, again=True)
-            if (
-                os.fstat(fd).st_size < offset + length
-            ):  # mapping beyond the end would be a bus error at the first access
+            if os.fstat(fd).st_size < offset + length:
+                # Mapping beyond the end would be a bus error at the first access.
                 raise self._short(name, offset, length)
         start = offset - offset % mmap.ALLOCATIONGRANULARITY
         prot = mmap.PROT_READ | mmap.PROT_WRITE

@@ -67,7 +67,7 @@ def _is_namespace_gone(namespace: str, uid: int) -> bool:
 
 
 class SoftLock:
-    """A ``filelock.StrictSoftFileLock``, which frees itself from holders that have ended.
+    """A ``filelock.StrictSoftFileLock`` that frees itself from the dead.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from .files import open_file, sync_data
 from .journal_file import FILE_NAME, JournalFile
-from .segment import disk_full
+from .writing import disk_full
 
 SYNC_INTERVAL = 0.2  # s
 

@@ -1,11 +1,14 @@
-"""Writes of many bytes, and hints about them to the kernel."""
+"""Writes of many bytes, their errors, and hints about them to the kernel."""
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import sys
 from typing import TYPE_CHECKING
+
+from ..errors import DiskFullError, PermissionDeniedError
 
 if TYPE_CHECKING:
     import ctypes
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 HINT_FROM = 1 << 25  # bytes; from here on it pays to tell the kernel what comes
 CALL_MAX = 1 << 25  # bytes a call; Linux reads and writes at most 2 GiB - 4 kB
 _SYNC_FILE_RANGE_WRITE = 2
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def write_all(fd: int, data: bytes | memoryview, offset: int = -1) -> int:
@@ -45,6 +50,22 @@ def write_all(fd: int, data: bytes | memoryview, offset: int = -1) -> int:
             _begin_writeback(fd, offset + done, written)
         done += written
     return size
+
+
+def disk_full(exc: OSError, path: str) -> OSError:
+    """Convert an OSError to :class:`DiskFullError` or :class:`PermissionDeniedError`."""
+    if exc.errno in _NOT_ALLOWED:
+        return PermissionDeniedError(
+            f'No permission to write to {path} ({exc.strerror}). Nothing was added or changed. '
+            'Look at the mount and the modes with: desipipe doctor'
+        )
+    if exc.errno not in _NO_SPACE:
+        return exc
+    return DiskFullError(
+        f'No space or quota left for {path} ({exc.strerror}). What was being added is not in the '
+        'queue; everything before it is intact. '
+        'Free some space (desipipe compact may help) and repeat the last step.'
+    )
 
 
 # Large payloads are synced before they are announced: the disk begins while we still write, and

@@ -11,7 +11,8 @@ from ...queue.events import Ref
 from ...queue.faults import passes, patiently
 from ...serialize import Payload, loads
 from ...store.files import Owners
-from ...store.segment import SegmentReader, SegmentWriter
+from ...store.segment import SegmentReader
+from ...store.segment_writer import SegmentWriter
 from ...utils import username
 from ..failure import INLINE
 from ..protocol import Packet, Place, Requires
