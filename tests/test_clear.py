@@ -36,8 +36,8 @@ from desipipe.queue.compact import compact
 from desipipe.queue.events import FAILED, RUNNING, STATES, SUCCEEDED
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.repair import repair
-from desipipe.store.files import open_log
 from desipipe.store.lease import Lease
+from desipipe.store.shared_files import open_log
 
 
 @pytest.fixture

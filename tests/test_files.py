@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from desipipe.errors import UnsafeFileError
-from desipipe.store import files
+from desipipe.store import file_names, files, folders
 
 WAYS: dict[str, Callable[[str], object]] = {
     'read': lambda folder: files.read_file(folder, 'live/w-0.log', 100),
@@ -30,7 +30,7 @@ WAYS: dict[str, Callable[[str], object]] = {
 @pytest.fixture
 def folder(tmp_path: Path) -> str:
     folder = tmp_path / 'q.queue'
-    for name in files.SUBFOLDERS:
+    for name in file_names.SUBFOLDERS:
         (folder / name).mkdir(parents=True)
     return str(folder)
 
@@ -94,7 +94,7 @@ def test_a_linked_folder_in_a_queue_is_not_followed(folder: str, way: str) -> No
     for step in (
         WAYS[way],
         lambda folder: files.remove(folder, 'live/w-0.log'),
-        lambda folder: files.list_names(folder, 'live'),
+        lambda folder: folders.list_names(folder, 'live'),
     ):
         with pytest.raises(UnsafeFileError, match='live is a link'):
             step(folder)
@@ -105,8 +105,8 @@ def test_the_folder_that_is_named_may_be_a_link(folder: str) -> None:
     link = f'{folder}.link'
     os.symlink(folder, link)
     os.close(files.open_file(link, 'live/w-0.log', os.O_WRONLY | os.O_CREAT))
-    assert files.list_names(folder, 'live') == files.list_names(link, 'live') == ['w-0.log']
-    assert files.usage(link) == {'bytes': 0, 'files': 1}
+    assert folders.list_names(folder, 'live') == folders.list_names(link, 'live') == ['w-0.log']
+    assert folders.usage(link) == {'bytes': 0, 'files': 1}
 
 
 NO_NAMES = [
@@ -132,7 +132,12 @@ NO_NAMES = [
 
 @pytest.mark.parametrize('name', NO_NAMES)
 def test_names_that_are_no_names(folder: str, name: str) -> None:
-    for path in (files.check_name, files.segment_file, files.lease_file, files.live_file):
+    for path in (
+        file_names.check_name,
+        file_names.segment_file,
+        file_names.lease_file,
+        file_names.live_file,
+    ):
         with pytest.raises(UnsafeFileError, match='outside of the queue'):
             path(name)
     for path in (
@@ -202,10 +207,10 @@ def test_a_file_is_replaced_whatever_has_its_name(folder: str) -> None:
 
 def test_folders_are_made_once(folder: str) -> None:
     for _ in range(2):
-        files.make_folder(folder, 'more')
+        folders.make_folder(folder, 'more')
     os.symlink('/tmp', f'{folder}/link')
     with pytest.raises(UnsafeFileError, match='link is a link'):
-        files.make_folder(folder, 'link')
+        folders.make_folder(folder, 'link')
     os.close(files.open_file(folder, 'more/x', os.O_WRONLY | os.O_CREAT))
 
 

@@ -1,4 +1,4 @@
-"""Every file of a queue is opened, listed, renamed and removed by desipipe/store/files.py alone.
+"""Every file of a queue is opened, listed, renamed and removed by three modules of desipipe/store.
 
 An audit hook in all Python processes that a session of all verbs starts writes down who else did.
 """
@@ -21,7 +21,8 @@ EVENTS = {
     'os.truncate', 'os.chmod', 'os.chown', 'os.utime', 'os.walk', 'os.fwalk', 'shutil.rmtree', 'shutil.copyfile', 'shutil.move',
 }
 # What the library of soft locks does, it does by descriptors itself.
-ALLOWED = ('desipipe/store/files.py', '/filelock/')
+STORE = tuple(f'desipipe/store/{name}.py' for name in ('files', 'folders', 'shared_files'))
+ALLOWED = (STORE, '/filelock/')
 
 
 def inside(value):

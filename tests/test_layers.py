@@ -38,7 +38,7 @@ INSIDE = {
     'config': 'keys checked_numbers config_file user_config configurable',
     'security': 'secrets trust',
     'environment': ('shell_words checks bash secrecy shell_lines base nersc choice process'),
-    'store': 'files lines probe watch forks thread_guard lock_holder soft_lock lock writing segment_writer segment line_format placement journal_file line_fold journal_reader syncing appender journal pacing process_usage lease recover',
+    'store': 'file_names unsafe_files folders files shared_files lines probe watch forks thread_guard lock_holder soft_lock lock writing segment_writer segment line_format placement journal_file line_fold journal_reader syncing appender journal pacing process_usage lease recover',
     'serialize': (
         'annotations class_registry function_source makers plain confined encoder '
         'library_reducers source arrays hints modules carried class_content memory tables '

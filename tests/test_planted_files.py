@@ -54,8 +54,8 @@ def act(folder, verb):
         provenance.making = provenance.Making('q', '0' * 32, 1, 'app', 'c' * 32, lambda: 'source')
         return BaseFile(path=folder + '/data.txt', filetype='text').save('data')
     if verb == 'live':
-        from desipipe.store import files
-        return os.close(files.open_file(folder, files.live_file('w-0'), os.O_RDWR | os.O_CREAT))
+        from desipipe.store import file_names, files
+        return os.close(files.open_file(folder, file_names.live_file('w-0'), os.O_RDWR | os.O_CREAT))
     words = {'log': ['logs', *where, 'fraction[0]'], 'cancel': ['cancel', *where, '--state', 'PENDING']}.get(verb, [verb, *where])
     return main(words)
 

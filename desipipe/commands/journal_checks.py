@@ -186,7 +186,7 @@ def _losses(queue: Queue, where: str) -> Iterator[Finding]:
 
 def check_segments(queue: Queue, where: str) -> Iterator[Finding]:
     """Check that all bytes are there that the journal refers to."""
-    from ..store.files import list_files
+    from ..store.folders import list_files
 
     sizes = {
         name.removesuffix('.bin'): status.st_size

@@ -127,7 +127,7 @@ def _vanished(kind: str, process: ManagerView | WorkerView) -> str:
 
 def check_leftovers(queue: Queue) -> Iterator[Finding]:
     """Check for files of processes that were killed."""
-    from ..store.files import list_names
+    from ..store.folders import list_names
 
     state = queue.ledger.state
     parent, base = os.path.split(queue.folder)

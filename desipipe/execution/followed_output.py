@@ -8,7 +8,9 @@ import struct
 
 import orjson
 
-from ..store.files import live_file, open_file, remove, share
+from ..store.file_names import live_file
+from ..store.files import open_file, remove
+from ..store.shared_files import share
 from .capture import Stream
 from .sent_tasks import Sent
 

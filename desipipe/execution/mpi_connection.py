@@ -14,7 +14,8 @@ import tempfile
 import threading
 import time
 
-from ..store.files import check_name, open_file, read_file, remove
+from ..store.file_names import check_name
+from ..store.files import open_file, read_file, remove
 
 _LENGTH = struct.Struct('<I')
 _PACKET_BYTES_MAX = 1 << 20  # bytes of a packet

@@ -7,7 +7,7 @@ from itertools import islice
 
 from ..queue.ledger import Ledger
 from ..queue.processes import Worker
-from ..store.files import check_name
+from ..store.file_names import check_name
 from .last_words import last_words
 from .manager_messages import Messages, Topic
 from .pool import Pool

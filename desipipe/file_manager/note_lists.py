@@ -12,7 +12,7 @@ import orjson
 
 from ..errors import UnsafeFileError
 from ..provenance import Content
-from ..store import files
+from ..store import files, folders
 from .file_content import content
 from .note_folder import FOLDER
 
@@ -93,7 +93,7 @@ class Notes:
         try:
             sizes = {
                 name: status
-                for name, status in files.list_files(self._folder, FOLDER)
+                for name, status in folders.list_files(self._folder, FOLDER)
                 if name.endswith('.jsonl')
             }
         except (FileNotFoundError, NotADirectoryError, PermissionError, UnsafeFileError):

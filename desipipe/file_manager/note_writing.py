@@ -24,7 +24,7 @@ import orjson
 
 from .. import provenance
 from ..provenance import Content, Making
-from ..store import files
+from ..store import files, folders
 from ..utils import copytree, username
 from .file_content import content
 from .note_folder import FOLDER, is_file, word
@@ -74,7 +74,7 @@ def note_written(path: str) -> None:
     making.written[path], making.before[path] = written, len(making.read)
     folder = os.path.dirname(path)
     try:
-        files.make_folder(
+        folders.make_folder(
             folder, FOLDER, 0o775
         )  # as the user's mask says, and never for all to write
         _append(folder, making, path, written, _write_script(folder, making))
@@ -191,7 +191,7 @@ def _save_attrs(folder: str, making: Making) -> None:
     if target_dir:
         folder = os.path.abspath(target_dir)
         os.makedirs(folder, exist_ok=True)
-        files.make_folder(folder, FOLDER, 0o775)
+        folders.make_folder(folder, FOLDER, 0o775)
         _write_script(folder, making)
     if 'cwd' not in attrs or (folder, making.app, cwd) in _copied:
         return

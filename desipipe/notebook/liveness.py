@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ..queue.queue import Queue
-from ..store.files import list_files
+from ..store.folders import list_files
 from ..store.lease import LEASE, Observer
 from ..view.processes import is_alive
 

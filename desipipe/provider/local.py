@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..config import whole_number
 from ..environment import BaseEnvironment, Environment
 from ..errors import ConfigError
-from ..store.files import open_log
+from ..store.shared_files import open_log
 from .base import BaseProvider, Job
 from .original import as_states
 

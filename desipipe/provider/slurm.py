@@ -11,7 +11,7 @@ from typing import Any
 from ..config import whole_number
 from ..environment import BaseEnvironment
 from ..errors import LaunchError
-from ..store.files import open_log
+from ..store.shared_files import open_log
 from .base import Job, Told
 from .original import as_states
 from .slurm_call import submit_command

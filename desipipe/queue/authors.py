@@ -22,7 +22,7 @@ import orjson
 
 from ..errors import DesipipeError, UnsafeFileError, UntrustedQueueError
 from ..security.trust import MEANS
-from ..store import files
+from ..store import files, folders, shared_files
 from ..store.segment import SegmentReader
 from ..store.writing import disk_full, write_all
 from ..utils import username
@@ -99,7 +99,7 @@ class Claims:
         """Read what is new; return True if there was anything."""
         changed = False
         try:
-            names = files.list_names(self.folder, 'segments')
+            names = folders.list_names(self.folder, 'segments')
         except (FileNotFoundError, UnsafeFileError):
             return False
         for name in names:
@@ -222,7 +222,7 @@ class ClaimsWriter:
                 self._fd = files.open_file(self.folder, name, flags, 0o600)
             except FileExistsError:
                 continue
-            files.share(self._fd, self.folder, own=True)
+            shared_files.share(self._fd, self.folder, own=True)
             return
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from ..store import files
+from ..store import files, folders
 from ..store.journal_file import first_event
 from .authors import SUFFIX as CLAIMS_SUFFIX
 from .carried_events import draining_events, left_out_events, surrounding_events, worker_events
@@ -105,7 +105,7 @@ def _remove_known_files(ledger: Ledger, needed: set[str]) -> None:
     living = sorted(state.alive)
     ended = {worker.name for worker in state.workers.values() if worker.name not in state.alive}
     for folder in ('segments', 'live', 'workers'):
-        for file in files.list_names(ledger.folder, folder):
+        for file in folders.list_names(ledger.folder, folder):
             stem = file.split('.')[0]
             owner = stem if stem in ended else stem.rpartition('-')[0]
             if any(stem == name or stem.startswith(f'{name}-') for name in living):

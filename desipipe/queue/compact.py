@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 from ..errors import PayloadError
-from ..store import files
+from ..store import file_names, files, folders
 from ..store.journal_file import first_event
 from ..store.recover import Recovered
 from ..store.segment import MAP_FROM
@@ -29,7 +29,7 @@ OUT_OF_BAND = 4096  # bytes, as in serialize
 
 def sizes(folder: str) -> dict[str, int]:
     """Return the bytes and files of a queue's folder."""
-    return files.usage(folder)
+    return folders.usage(folder)
 
 
 def compact(ledger: Ledger) -> dict[str, dict[str, int]]:
@@ -74,7 +74,7 @@ def compact(ledger: Ledger) -> dict[str, dict[str, int]]:
         nonlocal replaced
         replaced = True
         for name in doomed:
-            files.remove(ledger.folder, files.segment_file(name))
+            files.remove(ledger.folder, file_names.segment_file(name))
 
     try:
         with ledger.exclusive:
@@ -82,7 +82,7 @@ def compact(ledger: Ledger) -> dict[str, dict[str, int]]:
     finally:
         writer.close()
         if not replaced:  # nothing refers to it; a full disk gets the space back
-            files.remove(ledger.folder, files.segment_file(writer.name), missing_ok=True)
+            files.remove(ledger.folder, file_names.segment_file(writer.name), missing_ok=True)
     return {'before': before, 'after': sizes(ledger.folder)}
 
 
@@ -90,7 +90,7 @@ def _small_segments(ledger: Ledger) -> Iterator[str]:
     if ledger.is_group_queue:
         return  # each payload stays where its author claims that it is
     # Only this user's: whose a file is says whose code it holds, and copied it would be ours.
-    for name, status in files.list_files(ledger.folder, 'segments'):
+    for name, status in folders.list_files(ledger.folder, 'segments'):
         own = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
         if name.endswith('.bin') and status.st_size < MAP_FROM and own:
             yield name.removesuffix('.bin')

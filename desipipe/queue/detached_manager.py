@@ -7,8 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from ..store.files import open_log
 from ..store.lease import gone, read_lease
+from ..store.shared_files import open_log
 from .events import PENDING
 from .ledger import Ledger
 

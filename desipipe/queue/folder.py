@@ -22,9 +22,12 @@ from ..errors import (
 )
 from ..logs import logger
 from ..security.trust import TrustedUsers, check_use
-from ..store.files import SUBFOLDERS, make_folder, open_file, share
+from ..store.file_names import SUBFOLDERS
+from ..store.files import open_file
+from ..store.folders import make_folder
 from ..store.journal_file import FILE_NAME
 from ..store.journal_file import create as create_journal
+from ..store.shared_files import share
 from ..store.writing import disk_full
 from ..utils import mkdir, random_hex
 from .faults import patiently

@@ -14,7 +14,7 @@ from ..errors import PayloadError, UnsafeFileError
 from ..outputs.cell_traceback import mark_failing_lines
 from ..outputs.notebook import Output, split
 from ..outputs.safe import UNNAMED, safe_output
-from ..store import files
+from ..store import files, folders
 from ..utils import username
 from .events import FAILED, KILLED, RUNNING, STATES, UNKNOWN, Ref
 from .ledger import Ledger
@@ -32,7 +32,7 @@ def _names(ledger: Ledger, row: int) -> list[str]:
     worker = ledger.state.running.get(row)
     if worker is None:
         return []
-    names = files.list_names(ledger.folder, 'live')
+    names = folders.list_names(ledger.folder, 'live')
     return [name for name in names if name.startswith(worker.name + '-')][:_FILES_MAX]
 
 
@@ -320,7 +320,7 @@ def untrusted_writer(ledger: Ledger, row: int) -> str:
 
 def untrusted_writers(ledger: Ledger) -> set[str]:
     """Return the users who wrote payloads of a queue, and are not trusted."""
-    names = files.list_names(ledger.folder, 'segments')
+    names = folders.list_names(ledger.folder, 'segments')
     uids = {files.status(ledger.folder, f'segments/{name}').st_uid for name in names}
     return {username(uid) for uid in uids if not ledger.trusts(uid)}
 

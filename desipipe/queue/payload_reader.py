@@ -21,7 +21,7 @@ from ..errors import (
     UntrustedQueueError,
 )
 from ..security.trust import load_refusal, unvouched_refusal
-from ..store import files
+from ..store import folders
 from ..store.files import Owners
 from ..store.segment import SegmentReader
 from ..store.syncing import SYNC_INTERVAL
@@ -142,7 +142,7 @@ class PayloadReader(QueueReader):
         except PayloadError:
             # Whose queue it is says more than what is wrong with a file of it.
             if self.authors is None:
-                self._check_owners(Owners(files.folder_owner(self.folder), os.geteuid()))
+                self._check_owners(Owners(folders.folder_owner(self.folder), os.geteuid()))
             raise
 
     def _unvouched(self, ref: Ref) -> UntrustedQueueError:

@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterable
 from typing import BinaryIO, NamedTuple
 
-from ..store import files
-from ..store.files import share
+from ..store import file_names, files
 from ..store.journal_file import FILE_NAME, VERSION, first_event, replace
 from ..store.lines import scan_lines
 from ..store.lock import QueueLock
 from ..store.recover import Recovered, recover
+from ..store.shared_files import share
 from ..store.writing import disk_full
 from .events import Event, EventKind, JournalEvent
 from .ledger import Ledger
@@ -173,7 +173,7 @@ def put_aside(folder: str, generation: str, recovered: Recovered) -> None:
     if not recovered.damaged:
         return
     damaged = [data for _, data in recovered.damaged]
-    name = f'journal.damaged-{time.strftime("%Y%m%d")}-{files.check_name(generation)}'
+    name = f'journal.damaged-{time.strftime("%Y%m%d")}-{file_names.check_name(generation)}'
     path = os.path.join(folder, name)
     try:
         with open(files.open_file(folder, name, os.O_WRONLY | os.O_CREAT), 'wb') as file:

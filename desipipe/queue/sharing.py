@@ -11,7 +11,7 @@ from shlex import quote
 
 from ..errors import ConfigError, PermissionDeniedError
 from ..security.trust import is_member, look_at
-from ..store import files
+from ..store import file_names, folders, shared_files
 from ..utils import file_mode, is_shared, username
 from .ledger import Ledger
 from .repair import share_journal
@@ -95,8 +95,8 @@ def give_folder(folder: str, gid: int) -> None:
             'mounted:\n'
             f'findmnt -T {quote(folder)}'
         ) from None
-    for path, is_folder in files.own_files(folder):
-        files.give(
+    for path, is_folder in shared_files.own_files(folder):
+        shared_files.give(
             folder,
             path,
             is_folder,
@@ -155,15 +155,15 @@ def unshare_queue(ledger: Ledger) -> list[str]:
     share_journal(ledger, '')
     gid = pwd.getpwuid(os.geteuid()).pw_gid if _has_account() else os.getegid()
     others = set()
-    for below in ((), *((name,) for name in files.SUBFOLDERS)):
+    for below in ((), *((name,) for name in file_names.SUBFOLDERS)):
         owners = {
             entry.st_uid
-            for _, entry in files.list_files(ledger.folder, *below)
+            for _, entry in folders.list_files(ledger.folder, *below)
             if not stat.S_ISDIR(entry.st_mode)
         }
         others |= {username(uid) for uid in owners if uid != os.geteuid()}
-    for path, is_folder in files.own_files(ledger.folder):
-        files.give(ledger.folder, path, is_folder, gid, PRIVATE_MODE if is_folder else 0o600)
+    for path, is_folder in shared_files.own_files(ledger.folder):
+        shared_files.give(ledger.folder, path, is_folder, gid, PRIVATE_MODE if is_folder else 0o600)
     os.chmod(ledger.folder, PRIVATE_MODE)
     os.chown(ledger.folder, -1, gid)
     os.chmod(ledger.folder, PRIVATE_MODE)  # some systems keep the setgid bit of folders

@@ -13,8 +13,10 @@ from shlex import quote
 
 from ..errors import CorruptJournalError, PermissionDeniedError, QueueGoneError, QueueVersionError
 from ..utils import random_hex
-from .files import open_file, remove, replace_file, share, status, sync_folder
+from .files import open_file, remove, replace_file, status
+from .folders import sync_folder
 from .line_format import Event, NewEvent, decode, encode_bounded
+from .shared_files import share
 from .writing import disk_full, write_all
 
 VERSION = 1

@@ -15,9 +15,11 @@ import orjson
 
 from ..errors import QueueGoneError, UnsafeFileError
 from ..machine import machine, process_alive, process_start
-from .files import lease_file, open_file, read_file, remove, share
+from .file_names import lease_file
+from .files import open_file, read_file, remove
 from .pacing import LEASE_READS_PER_S, lease_spacing_s
 from .process_usage import ProcessUsage
+from .shared_files import share
 from .writing import disk_full
 
 LEASE = 30.0  # s without a beat after which a holder on another machine counts as dead

@@ -15,7 +15,8 @@ from ..errors import (
     PayloadError,
     UnsafeFileError,
 )
-from .files import Owners, open_owned, segment_file
+from .file_names import segment_file
+from .files import Owners, open_owned
 from .segment_writer import segment_path
 from .writing import CALL_MAX
 

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import QueueGoneError
-from .files import open_file, segment_file, share, sync_data
+from .file_names import segment_file
+from .files import open_file, sync_data
+from .shared_files import share
 from .writing import HINT_FROM, disk_full, load_hints, reserve, write_all
 
 ALIGNMENT = 64  # bytes; what vector instructions want of an array that is used where it lies

@@ -13,10 +13,10 @@ from typing import Any
 
 import desipipe
 from desipipe.errors import LockingError, LockLostError
-from desipipe.store.files import open_log
 from desipipe.store.journal import Journal
 from desipipe.store.journal_file import create
 from desipipe.store.line_format import Event
+from desipipe.store.shared_files import open_log
 
 TIMEOUT = 240.0  # s
 

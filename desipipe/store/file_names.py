@@ -1,0 +1,42 @@
+"""Names of the files in a queue's folder."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import UnsafeFileError
+
+SUBFOLDERS = ('segments', 'live', 'workers')
+NAME = re.compile(r'\w[\w.+=@,~-]{0,239}')
+
+
+def check_name(name: str) -> str:
+    """Return a name that came from a journal, if it may be that of a file.
+
+    Raises
+    ------
+    UnsafeFileError
+        It could lead out of the queue's folder.
+    """
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise UnsafeFileError(
+            f'{str(name)[:200]!r} is no name of a file in a queue: it may lead outside of the '
+            'queue. '
+            'Nothing was opened. The journal is damaged, or was written to do harm.'
+        )
+    return name
+
+
+def segment_file(name: str) -> str:
+    """Return the path of segment ``name`` in a queue's folder."""
+    return f'segments/{check_name(name)}.bin'
+
+
+def lease_file(name: str) -> str:
+    """Return the path of the lease of process ``name`` in a queue's folder."""
+    return f'workers/{check_name(name)}.lease'
+
+
+def live_file(name: str) -> str:
+    """Return the path of the output so far of slot ``name`` in a queue's folder."""
+    return f'live/{check_name(name)}.log'
