@@ -59,7 +59,7 @@ INSIDE = {
         'attempt_reader read_only payload_writer task_adder decider ledger app repair '
         'carried_events clearing gathered_ends compacted_tasks compact jobs output waiting '
         'sharing arguments stored_app task_errors stored_task future_follower future call '
-        'arrivals task conditions explain gathering '
+        'arrivals task conditions explain result_runs gathering '
         'future_list detached_manager run_here overview removal task_addition acceptance '
         'folder ending queue queue_functions location'
     ),

@@ -8,13 +8,38 @@ import operator
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from desipipe import Future, Queue, TaskManager, gather, work
-from desipipe.errors import FutureAttributeError, FutureValueError
+from desipipe.errors import FutureAttributeError, FutureValueError, ResultError
+from desipipe.queue import result_runs
+
+
+class Counted:
+    """Notes each time that it is loaded."""
+
+    loaded: ClassVar[list[int]] = []
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __setstate__(self, state: dict[str, int]) -> None:
+        vars(self).update(state)
+        self.loaded.append(self.number)
+
+
+class Refused(Counted):
+    """Cannot be loaded while it refuses."""
+
+    refuses = False
+
+    def __setstate__(self, state: dict[str, int]) -> None:
+        if self.refuses:
+            raise ImportError('not here')
+        super().__setstate__(state)
 
 
 @pytest.fixture
@@ -116,18 +141,55 @@ def test_text_made_of_a_future_is_no_argument(
 def test_gather_loads_each_result_once_and_in_order(
     queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    futures = TaskManager(queue).python_app(lambda i: [i], name='listed').map(i=range(50))
+    futures = TaskManager(queue).python_app(Counted).map(number=range(50))
     work(queue)
-    load, rows = queue.ledger.load_result, []
+    monkeypatch.setattr(Counted, 'loaded', [])
 
-    def count(row: int) -> object:
-        rows.append(row)
-        return load(row)
-
-    monkeypatch.setattr(queue.ledger, 'load_result', count)
     results = gather([*futures, futures[0]])
-    assert rows == [*range(50), 0]
-    assert results == [[i] for i in [*range(50), 0]] and results[0] is not results[-1]
+
+    assert Counted.loaded == [*range(50), 0]
+    assert [result.number for result in results] == [*range(50), 0]
+    assert results[0] is not results[-1]
+    monkeypatch.setattr(queue.ledger, 'load_result', None)  # what reads one alone
+    assert [result.number for result in gather(futures)] == [*range(50)]
+
+
+@pytest.mark.parametrize('runs', [1, 7, 4096])
+def test_gather_reads_what_is_in_many_places(
+    queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: int
+) -> None:
+    monkeypatch.setattr(result_runs, '_RUN', runs)
+    other = Queue('other', base_dir=tmp_path)
+    expected: list[object] = []
+    futures: list[Future] = []
+    for each in (queue, other, queue):  # other segments each time
+        value = TaskManager(each).python_app(lambda i: i)
+        values = [len(futures), 'x' * 100, np.arange(200_000), None]
+        expected += values
+        futures += [value(i) for i in values]
+        work(each)
+    futures.append(TaskManager(queue).python_app(lambda: dict(a=1, b=2))())
+    work(queue)
+    futures += [Future(queue, futures[-1].tid, 'b')]
+    queue.compact()
+
+    results = gather([*futures, *futures])
+
+    for result, value in zip(results, [*expected, dict(a=1, b=2), 2] * 2, strict=True):
+        np.testing.assert_equal(result, value)
+
+
+def test_gather_tells_what_cannot_be_loaded(queue: Queue) -> None:
+    app = TaskManager(queue).python_app(lambda i: Refused(i))
+    futures = app.map(i=range(5))
+    work(queue)
+    Refused.refuses = True
+    try:
+        with pytest.raises(ResultError, match=r'cannot be loaded here: .*not here'):
+            gather(futures)
+    finally:
+        Refused.refuses = False
+    assert [refused.number for refused in gather(futures)] == [*range(5)]
 
 
 def test_gather_returns_results_in_order(queue: Queue, capfd: pytest.CaptureFixture[str]) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import functools
+import itertools
 import time
 from collections import namedtuple
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..errors import DesipipeError
 from ..serialize import TaskReferences
 from ..utils import plural
+from .events import ENDED
 from .faults import patiently
 from .future import Future, has_succeeded, is_over
 from .ledger import Ledger
@@ -62,14 +64,30 @@ def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Ite
     TimeoutError
         Not all ended in ``timeout`` seconds.
     """
-    left = dict.fromkeys(futures)
+    for batch in completed_batches(futures, timeout):
+        yield from batch
+
+
+def completed_batches(
+    futures: Iterable[Future], timeout: float | None = None
+) -> Iterator[list[Future]]:
+    """Yield futures as their tasks end, all of a queue that are seen at once together.
+
+    Raises
+    ------
+    TimeoutError
+        Not all ended in ``timeout`` seconds.
+    """
+    distinct = dict.fromkeys(futures)
     deadline = None if timeout is None else time.monotonic() + timeout
-    for batch in _arrivals(left, deadline):
-        for future in batch:
-            del left[future]
-            yield future
-    if left:
-        reasons = (_waiter(ledger, left).reason() for ledger in {item._ledger for item in left})
+    batches: list[list[Future]] = []
+    for batch in _arrivals(distinct, deadline):
+        batches.append(batch)
+        yield batch
+    if sum(map(len, batches)) < len(distinct):
+        left = distinct.keys() - set(itertools.chain.from_iterable(batches))
+        ledgers = {future._ledger for future in left}
+        reasons = (_waiter(ledger, {ledger: left}).reason() for ledger in ledgers)
         reasons_text = ''.join(f'. {reason}' for reason in reasons if reason is not None)
         raise TimeoutError(
             f'{plural(len(left), "future")} not done after {timeout:g} s; the tasks go on, '
@@ -78,48 +96,63 @@ def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Ite
 
 
 def _arrivals(futures: Iterable[Future], deadline: float | None) -> Iterator[list[Future]]:
-    """Yield futures as their tasks end, also those of deleted tasks and queues."""
-    left = dict.fromkeys(futures)  # in order: as a rule results are neighbours in a file
-    waiters = {ledger: _waiter(ledger, left) for ledger in {item._ledger for item in left}}
+    """Yield futures as their tasks end, also those of deleted tasks and queues.
+
+    Those of a batch are of one queue, and in order: as a rule results are neighbours in a file.
+    """
+    left: dict[Ledger, list[Future]] = {}
+    for future in dict.fromkeys(futures):
+        left.setdefault(future._ledger, []).append(future)
+    waiters = {ledger: _waiter(ledger, left) for ledger in left}
     while left:
-        ledgers = {future._ledger for future in left}
-        gone = {ledger for ledger in ledgers if not _can_follow(ledger)}
-        over = [future for future in left if future._ledger in gone or is_over(future, False)]
-        if over:
-            for future in over:
-                del left[future]
-            yield over
+        batches = {ledger: _over(ledger, own) for ledger, own in left.items()}
+        for ledger, batch in batches.items():
+            if len(batch) == len(left[ledger]):
+                del left[ledger]
+            elif batch:
+                ended = set(batch)
+                left[ledger] = [future for future in left[ledger] if future not in ended]
+            if batch:
+                yield batch
+        if any(batches.values()):
             continue
         seconds = None if deadline is None else deadline - time.monotonic()
         if seconds is not None and seconds <= 0:
             return
         # Several queues: look at each in turn, none for long.
-        with lent([future.tid for future in left]):
-            for ledger in ledgers:
-                own = {future for future in left if future._ledger is ledger}
+        with lent([future.tid for own in left.values() for future in own]):
+            for ledger, own in left.items():
                 with contextlib.suppress(DesipipeError, OSError):  # the next turn looks what it is
                     ready = functools.partial(_any_over, own)
-                    waiters[ledger].wait(ready, 0.05 if len(ledgers) > 1 else seconds)
+                    waiters[ledger].wait(ready, 0.05 if len(left) > 1 else seconds)
                     waiters[ledger].tell()
 
 
-def _waiter(ledger: Ledger, left: Collection[Future]) -> Waiter:
+def _waiter(ledger: Ledger, left: Mapping[Ledger, Collection[Future]]) -> Waiter:
     def rows() -> Iterator[int]:
-        own = (future.tid for future in left if future._ledger is ledger)
+        own = (future.tid for future in left.get(ledger, ()))
         return (row for tid in own if (row := ledger.state.rows.get(tid)) is not None)
 
     return Waiter(ledger, rows)
 
 
-def _can_follow(ledger: Ledger) -> bool:
+def _over(ledger: Ledger, futures: list[Future]) -> list[Future]:
+    """Return the futures of a queue whose tasks have ended; all if the queue is gone."""
     try:
         patiently(ledger.follow)
     except DesipipeError:
-        return False
-    return True
+        return futures
+    state = ledger.state
+    find, status = state.rows.get, state.status
+    return [
+        future
+        for future in futures
+        if ((row := find(future.tid)) is not None and status[row] in ENDED)
+        or is_over(future, False)
+    ]
 
 
-def _any_over(futures: set[Future]) -> bool:
+def _any_over(futures: Collection[Future]) -> bool:
     return any(is_over(future, False) for future in futures)
 
 

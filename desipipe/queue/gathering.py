@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .arrivals import as_completed
+from .arrivals import completed_batches
 from .future import Future
+from .result_runs import load_results
 
 
 def gather(
@@ -45,22 +46,25 @@ def gather(
     distinct = dict.fromkeys(futures)
     results: dict[Future, Any] = {}
     with _bar(len(distinct), progress) as advance:
-        for future in as_completed(distinct, timeout):
-            results[future] = future.result(timeout=0)  # raises what the task has raised
-            advance()
+        for batch in completed_batches(distinct, timeout):
+            for run in load_results(batch):  # raises what a task has raised
+                results.update(run)
+                advance(len(run))
+    if len(distinct) == len(futures):
+        return list(map(results.pop, futures))
     # One that occurs more than once gives a new object each time.
-    return [
-        results.pop(future) if future in results else future.result(timeout=0) for future in futures
-    ]
+    again = object()
+    taken = ((future, results.pop(future, again)) for future in futures)
+    return [future.result(timeout=0) if value is again else value for future, value in taken]
 
 
 @contextmanager
-def _bar(total: int, wanted: bool | None) -> Iterator[Callable[[], None]]:
-    """Yield what to call for each future that has come."""
+def _bar(total: int, wanted: bool | None) -> Iterator[Callable[[int], None]]:
+    """Yield what to call with the number of futures that have come."""
     if wanted is None:
         wanted = sys.stderr.isatty() or _in_notebook()
     if not wanted:
-        yield lambda: None
+        yield lambda number: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -69,7 +73,7 @@ def _bar(total: int, wanted: bool | None) -> Iterator[Callable[[], None]]:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=console.is_terminal) as bar:
         task = bar.add_task('', total=total)
-        yield lambda: bar.advance(task)
+        yield lambda number: bar.advance(task, number)
 
 
 def _in_notebook() -> bool:
