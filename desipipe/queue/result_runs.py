@@ -13,12 +13,12 @@ from .future import Future
 from .ledger import Ledger
 from .task_columns import NOWHERE
 
-_RUN = 4096  # tasks whose bytes are held at once
+_RUN = 512  # tasks whose bytes are held at once
 _Stored = bytes | memoryview
 
 
 def load_results(futures: Sequence[Future]) -> Iterator[dict[Future, Any]]:
-    """Yield the results of futures of one queue whose tasks have ended, many at a time.
+    """Yield results of ended tasks of one queue by their futures, many at a time.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ def load_results(futures: Sequence[Future]) -> Iterator[dict[Future, Any]]:
         As :meth:`Future.result`; that of a task that did not succeed before anything is read.
     """
     state = futures[0]._ledger.state
-    known, status = state.rows, state.status
+    row_of, status = state.rows, state.status
     for future in futures:
-        if (row := known.get(future.tid, -1)) < 0 or status[row] != SUCCEEDED:
+        if (row := row_of.get(future.tid, -1)) < 0 or status[row] != SUCCEEDED:
             future.result(timeout=0)
     for start in range(0, len(futures), _RUN):
         run = futures[start : start + _RUN]
@@ -43,8 +43,8 @@ def load_results(futures: Sequence[Future]) -> Iterator[dict[Future, Any]]:
 def _load_run(futures: Sequence[Future]) -> list[Any]:
     results: list[Any] = []
     stored = _read_run(futures)
-    for place, future in enumerate(futures):
-        data = stored.get(place)
+    for position, future in enumerate(futures):
+        data = stored.get(position)
         try:
             result = future.result(timeout=0) if data is None else loads(data)
         except Exception:
@@ -56,25 +56,25 @@ def _load_run(futures: Sequence[Future]) -> list[Any]:
 
 
 def _read_run(futures: Sequence[Future]) -> dict[int, _Stored]:
-    """Return stored results by place; those are left out that a future must look for."""
+    """Return stored results by position; those are left out that a future must look for."""
     ledger = futures[0]._ledger
     if ledger.is_group_queue or ledger.kept:
         return {}
     state = ledger.state
-    known, segment = state.rows, state.result_segment
+    row_of, segment = state.rows, state.result_segment
     offset, length, names = state.result_offset, state.result_length, state.segments
-    rows = [known.get(future.tid, -1) for future in futures]
-    places: defaultdict[int, list[int]] = defaultdict(list)
-    for place, row in enumerate(rows):
+    rows = [row_of.get(future.tid, -1) for future in futures]
+    positions: defaultdict[int, list[int]] = defaultdict(list)
+    for position, row in enumerate(rows):
         if row >= 0:
-            places[segment[row]].append(place)
-    places.pop(NOWHERE, None)
+            positions[segment[row]].append(position)
+    positions.pop(NOWHERE, None)
     stored: dict[int, _Stored] = {}
-    for number, own in places.items():
-        spans = [(offset[rows[place]], length[rows[place]]) for place in own]
+    for number, own in positions.items():
+        spans = [(offset[rows[position]], length[rows[position]]) for position in own]
         stored.update(zip(own, _read_spans(ledger, names[number], spans), strict=False))
     # Another thread may have read a compacted journal, in which rows and files are others.
-    return stored if state.rows is known and state.segments is names else {}
+    return stored if state.rows is row_of and state.segments is names else {}
 
 
 def _read_spans(ledger: Ledger, name: str, spans: list[tuple[int, int]]) -> list[_Stored]:
