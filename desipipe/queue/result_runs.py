@@ -56,7 +56,7 @@ def _load_run(futures: Sequence[Future]) -> list[Any]:
 
 
 def _read_run(futures: Sequence[Future]) -> dict[int, _Stored]:
-    """Return stored results by position; those are left out that a future must look for."""
+    """Return stored results by position, without those to be looked at alone."""
     ledger = futures[0]._ledger
     if ledger.is_group_queue or ledger.kept:
         return {}
