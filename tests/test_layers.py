@@ -71,19 +71,20 @@ INSIDE = {
         'combinations choice named_databases catalogue'
     ),
     'execution': (
-        'backoff last_words figures limits mpi_connection output_copy output_pipe '
-        'queue_faults failure_notes shell_contexts shell_programs shell_options '
-        'shell_refusals protocol slot_environment slot_memory sent_tasks shell_template '
-        'failure child child.link child.payloads child.restorer child.output child.displays '
-        'child.waits child.peak_memory child.ranks child.code child.caller child.attempts '
-        'child.computing child.slot slot capture slot_exit followed_output slot_process '
-        'forked_slot mpi_slot mpi_launcher mpi_together duties duties.modes duties.durations '
-        'duties.signals duties.pace duties.choice duties.heartbeat duties.notes duties.report '
-        'duties.rank_files duties.time_limit duties.launcher duties.pool duties.held '
-        'duties.stopping duties.job_end duties.nested duties.packets duties.messages '
-        'duties.slot_ends duties.claiming duties.feeding duties.exchange duties.orders '
-        'duties.task_limits duties.idle duties.composition worker manager_messages pool pools '
-        'cancelling worker_review job_follower scaling manager_end takeover manager spawning'
+        'backoff last_words figures limits mpi_connection output_copy output_pipe queue_faults '
+        'failure_notes protocol slot_environment slot_memory sent_tasks shell_contexts '
+        'shell_words shell_origins shell_languages shell_limits shell_programs shell_options '
+        'shell_refusals shell_process shell_template failure child child.link child.payloads '
+        'child.restorer child.output child.displays child.waits child.peak_memory child.ranks '
+        'child.code child.caller child.attempts child.computing child.slot slot capture slot_exit '
+        'followed_output slot_process forked_slot mpi_slot mpi_launcher mpi_together duties '
+        'duties.modes duties.durations duties.signals duties.pace duties.choice duties.heartbeat '
+        'duties.notes duties.report duties.rank_files duties.time_limit duties.launcher '
+        'duties.pool duties.held duties.stopping duties.job_end duties.nested duties.packets '
+        'duties.messages duties.slot_ends duties.claiming duties.feeding duties.exchange '
+        'duties.orders duties.task_limits duties.idle duties.composition worker manager_messages '
+        'pool pools cancelling worker_review job_follower scaling manager_end takeover manager '
+        'spawning'
     ),
     'task_manager': 'state_names settings queued_app apps manager',
     'view': (

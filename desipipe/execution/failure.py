@@ -10,7 +10,7 @@ from ..security.secrets import hide
 from ..serialize import dumps
 from ..utils import printable
 from .failure_notes import add_note, exit_text
-from .shell_template import CommandFailed
+from .shell_process import CommandFailed
 
 INLINE = 64 * 1024  # bytes; larger results the slot writes itself
 _ERRNO_MAX = 1 << 31

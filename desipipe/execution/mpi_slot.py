@@ -20,7 +20,7 @@ from .protocol import (
     decode,
 )
 from .sent_tasks import Sent
-from .shell_template import OOM_WORDS
+from .shell_process import OOM_WORDS
 from .slot_memory import PACKET, Results
 from .slot_process import SlotProcess
 

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import DesipipeError
 from ..store.journal import writer_name
 from .mpi_launcher import Division
-from .shell_template import die_with_parent
+from .shell_process import die_with_parent
 from .slot import main, world
 
 logger = logging.getLogger('desipipe')

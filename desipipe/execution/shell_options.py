@@ -12,7 +12,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from .shell_programs import ANY, ASSIGNMENT, NUMBER, Command, Origins, Use, Word, unquoted
+from .shell_limits import NUMBER
+from .shell_origins import ANY, Origins
+from .shell_words import ASSIGNMENT, Command, Use, Word, unquoted
 
 __all__ = ['OptionLimit', 'find_option_limits', 'refused_option']
 

@@ -6,8 +6,8 @@ import re
 
 from ..errors import CellError
 from .shell_contexts import Allowed
+from .shell_limits import Limit
 from .shell_options import OptionLimit
-from .shell_programs import Limit
 
 REFUSED = {  # where the placeholder is, and what to write instead
     'backticks': (

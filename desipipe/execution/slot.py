@@ -31,7 +31,7 @@ from .child.slot import Slot
 from .mpi_connection import connect, die_with, send_ready
 from .output_pipe import OutputPipes
 from .protocol import Ready, encode
-from .shell_template import die_with_parent
+from .shell_process import die_with_parent
 from .slot_environment import private_descriptor
 from .slot_memory import SharedMemory
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..queue.events import CauseKind
 from .sent_tasks import Sent
-from .shell_template import OOM_WORDS, oom_kills, signal_name
+from .shell_process import OOM_WORDS, oom_kills, signal_name
 
 OOM_AGE = 1.0  # s; asking the kernel takes as long as some tasks do
 _FAULTS = {

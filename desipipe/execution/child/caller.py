@@ -12,7 +12,7 @@ from ...queue.faults import patiently
 from ...serialize import loads, stand_ins
 from ...serialize.payload import is_plain_pickle
 from ..protocol import Packet
-from ..shell_template import call
+from ..shell_process import call
 from .code import CodeLoader, TaskGroup
 from .displays import LargeDisplays
 from .payloads import SlotPayloads

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import resource
 
-from ..shell_template import most_memory
+from ..shell_process import most_memory
 from ..slot_environment import private_descriptor
 
 
