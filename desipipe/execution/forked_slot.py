@@ -11,7 +11,10 @@ import time
 from collections.abc import Sequence
 
 from ..queue.events import CauseKind
-from . import limits
+from . import (
+    limits,
+    shell_template,  # noqa: F401 - here, so that no fork loads it for its first shell cell
+)
 from .capture import OUTPUT_WAIT, Stream
 from .mpi_connection import Connection
 from .output_pipe import LateOutput

@@ -1,4 +1,4 @@
-"""Run commands: their exit status, their memory, and what becomes of them if we die."""
+"""Run commands: exit status, memory, and an end with ours."""
 
 from __future__ import annotations
 
@@ -44,24 +44,7 @@ def call(command: Any, pass_on: Callable[[bytes], object] | None = None) -> None
     """
     import subprocess
 
-    if isinstance(command, str):
-        argv: Any = [
-            next((shell for shell in ('/bin/bash', '/bin/sh') if os.path.exists(shell)), 'sh'),
-            '-c',
-            command,
-        ]
-    else:
-        try:
-            argv = [
-                os.fspath(item) if isinstance(item, os.PathLike) else str(item) for item in command
-            ]
-        except TypeError:
-            raise TypeError(
-                'A bash app returns a list of arguments or a string for the shell, not '
-                f'{type(command).__name__} {command!r}'
-            ) from None
-        if not argv:
-            raise ValueError('The bash app returned an empty list: there is no command to run.')
+    argv = _arguments(command)
     before = oom_kills()
     stdout = None if pass_on is None else subprocess.PIPE
     with subprocess.Popen(
@@ -71,9 +54,8 @@ def call(command: Any, pass_on: Callable[[bytes], object] | None = None) -> None
             while data := os.read(process.stdout.fileno(), 1 << 16):
                 pass_on(data)
             pass_on(b'')
-        with contextlib.suppress(
-            ChildProcessError
-        ):  # where SIGCHLD is ignored; Popen knows what to make of that
+        # where SIGCHLD is ignored; Popen knows what to make of that
+        with contextlib.suppress(ChildProcessError):
             _, ended, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(ended)
             _used[0] = max(_used[0], used.ru_maxrss // _MAXRSS_UNIT)
@@ -82,6 +64,22 @@ def call(command: Any, pass_on: Callable[[bytes], object] | None = None) -> None
         # Of a command that a shell ran, the shell says 128 and the signal.
         killed = status in (-signal.SIGKILL, 128 + signal.SIGKILL)
         raise CommandFailed(status, killed and oom_kills() > before)
+
+
+def _arguments(command: Any) -> list[str]:
+    if isinstance(command, str):
+        shells = (shell for shell in ('/bin/bash', '/bin/sh') if os.path.exists(shell))
+        return [next(shells, 'sh'), '-c', command]
+    try:
+        argv = [os.fspath(item) if isinstance(item, os.PathLike) else str(item) for item in command]
+    except TypeError:
+        raise TypeError(
+            'A bash app returns a list of arguments or a string for the shell, not '
+            f'{type(command).__name__} {command!r}'
+        ) from None
+    if not argv:
+        raise ValueError('The bash app returned an empty list: there is no command to run.')
+    return argv
 
 
 _MAXRSS_UNIT = 1024 if sys.platform == 'darwin' else 1  # of a kilobyte
