@@ -17,6 +17,7 @@ PLACE = re.compile(
     r'\{\{(?P<braces>\w+)\}\}|(?<!\$)\{(?P<name>[^\W\d]\w*)(?::(?P<format>[^{}\n]*))?\}'
 )
 _VARIABLE = re.compile(r'\$(?:([A-Za-z_][A-Za-z0-9_]*)|[0-9$!?#*@-])')
+_FIRST_LETTERS = '$`{'  # of expansions and placeholders
 _NAME = re.compile(r'\$\{[#!]?([A-Za-z_]\w*|[0-9@*]+)')
 
 
@@ -67,6 +68,8 @@ class Expansions:
     def expansion(self, kind: str) -> bool:
         """Read an expansion, as within double quotes; return True if there was one."""
         cursor = self._cursor
+        if cursor.text[cursor.at] not in _FIRST_LETTERS:
+            return False
         if match := cursor.match(_VARIABLE):
             self._log.use(match[1] or match[0][1:], False)
             cursor.at = match.end()
