@@ -170,6 +170,7 @@ _ALIASES = {
 
 
 def language_of(word: str) -> Language | None:
+    """Return the language whose interpreter a word names; None if it names none."""
     base = os.path.basename(word)
     for name in (base, _VERSION.sub('', base)):
         if language := _LANGUAGES.get(_ALIASES.get(name, name)):
