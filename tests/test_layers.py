@@ -51,7 +51,7 @@ INSIDE = {
         'slurm_withdrawal slurm_job_end slurm_call local slurm nersc'
     ),
     'queue': (
-        'call_here events event_checks ends task_events process_events faults names '
+        'events call_here event_checks ends task_events process_events faults names '
         'original_names lending not_a_value place selection sweep versions columns '
         'processes task_columns requirement_fold attempt_fold task_fold state transactions '
         'transactions.tasks transactions.processes transactions.attempts '

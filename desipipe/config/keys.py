@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 from ..errors import ConfigError, close_names
 from ..utils import is_sequence
 
-_REFERENCE = re.compile(r'\$(?:(\w+)|\{([^}]*)\})', re.ASCII)
-
 
 class _Key(NamedTuple):
     """A key of the configuration."""
@@ -158,7 +156,7 @@ def checked(key: str, value: Any, where: str) -> Any:
 
 def expanded(path: str, where: str) -> str:
     """Return a path with variables and ``~`` replaced."""
-    for match in _REFERENCE.finditer(path):
+    for match in re.finditer(r'\$(?:(\w+)|\{([^}]*)\})', path, re.ASCII):
         name = match[1] or match[2]
         if name not in os.environ:
             raise ConfigError(

@@ -11,7 +11,6 @@ from ..config import Configurable
 from ..machine import is_inherited
 from ..security.secrets import KeptSecret
 from ..utils import BaseDict
-from .bash import environment_left
 from .checks import (
     Given,
     Value,
@@ -168,10 +167,6 @@ class BaseEnvironment(Configurable, BaseDict):
         **options
             ``data``, ``command`` and ``secret`` are added to those that are there, and variables of
             the same name replaced; ``strict``.
-
-        Returns
-        -------
-        copy : BaseEnvironment
         """
         new = self.copy()
         for option, value in options.items():
@@ -274,6 +269,8 @@ class BaseEnvironment(Configurable, BaseDict):
             }
         environ = dict(os.environ)
         if self.needs_shell():
+            from .bash import environment_left
+
             script = self.to_launch_script()
             return environment_left(script, self.label, self.strict, self._secrecy().values)
         for name, value in self._texts().items():

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 
-_PLAIN = re.compile(r'[A-Za-z0-9_@%+=:,./-]*', re.ASCII)
-"""Values that a shell takes as they are."""
 _ENDS_WORD = frozenset(' \t\n\r;&|<>()')
 _CLOSES = {'(': ')', '{': '}', '"': '"', "'": "'", '`': '`'}
 
 
 def is_plain(value: str) -> bool:
     """Return True if a shell takes a value as it is."""
-    return _PLAIN.fullmatch(value) is not None
+    return re.fullmatch(r'[A-Za-z0-9_@%+=:,./-]*', value, re.ASCII) is not None
 
 
 def word(value: str) -> str:

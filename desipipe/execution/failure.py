@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ..queue.call_here import FAILED_ERRNO
+from ..queue.events import FAILED_ERRNO
 from ..security.secrets import hide
 from ..serialize import dumps
 from ..utils import printable

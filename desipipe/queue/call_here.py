@@ -13,10 +13,9 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TextIO
 
-__all__ = ['FAILED_ERRNO', 'Outcome', 'call_here', 'chdir']
+from .events import FAILED_ERRNO
 
-FAILED_ERRNO = 42
-"""Error number of what raised an exception that has none of its own."""
+__all__ = ['Outcome', 'call_here', 'chdir']
 
 
 class Outcome(NamedTuple):
@@ -24,7 +23,7 @@ class Outcome(NamedTuple):
 
     errno: int
     """0 if it succeeded; else that of the exception, the exit status of the command, or
-    :data:`FAILED_ERRNO`.
+    :data:`~desipipe.queue.events.FAILED_ERRNO`.
     """
     result: Any
     """Value that the function returned; None of a command."""

@@ -66,6 +66,10 @@ def state_code(name: str) -> int:
         raise UnknownNameError(f'There is no task state {name!r}: {near}') from None
 
 
+FAILED_ERRNO = 42
+"""Error number of what raised an exception that has none of its own."""
+
+
 class EventKind(StrEnum):
     """The kinds of events, as the journal names them."""
 

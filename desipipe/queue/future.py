@@ -12,13 +12,10 @@ from ..serialize import TaskReference, loads
 from ..terminal import visible
 from ..utils import Logged, from_above
 from .events import CANCELLED, ENDED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING
-from .future_follower import follower
 from .ledger import Ledger
 from .lending import lent
 from .not_a_value import NotAValue
 from .stored_task import StoredTask
-from .task_errors import still_waiting_text, task_error
-from .waiting import Waiter
 
 logger = logging.getLogger('desipipe')
 
@@ -144,6 +141,9 @@ class Future(NotAValue, TaskReference, Logged):
             self._wait_on(timeout, timestep)
 
     def _wait_on(self, timeout: float | None, timestep: float | None) -> None:
+        from .task_errors import still_waiting_text
+        from .waiting import Waiter
+
         waiter = Waiter(self._ledger, lambda: [self._ledger.row(self.tid)])
         if waiter.wait(self._over, timeout, timestep):
             return
@@ -200,15 +200,18 @@ class Future(NotAValue, TaskReference, Logged):
                     raise
                 result = ledger.load_result(ledger.row(self.tid))
             return result[self.item] if self.item else result
-        raise task_error(ledger, row)
+        raise self._error(row)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the task and return what :meth:`result` would raise, or ``None``."""
         self._wait(timeout, None)
         row = self._ledger.row(self.tid)
-        return (
-            None if self._ledger.state.status[row] == SUCCEEDED else task_error(self._ledger, row)
-        )
+        return None if self._ledger.state.status[row] == SUCCEEDED else self._error(row)
+
+    def _error(self, row: int) -> BaseException:
+        from .task_errors import task_error
+
+        return task_error(self._ledger, row)
 
     def out(self, timeout: float | None = None, timestep: float | None = None) -> str:
         """Wait for the task and return what it wrote to stdout.
@@ -237,10 +240,14 @@ class Future(NotAValue, TaskReference, Logged):
             self._at_end(lambda error: _call_back(func, self))
 
     def _at_end(self, on_end: Callable[[BaseException | None], object]) -> None:
+        from .future_follower import follower
+
         follower(self._ledger).add(self.tid, lambda: is_over(self, follow=False), on_end)
 
     def __await__(self) -> Generator[Any, None, Any]:
         import asyncio
+
+        from .task_errors import still_waiting_text
 
         loop = asyncio.get_running_loop()
         over: asyncio.Future[None] = loop.create_future()

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .attempt_reader import Attempt
-from .call_here import FAILED_ERRNO
-from .events import ENDED, STATES, SUCCEEDED, Group
+from .events import ENDED, FAILED_ERRNO, STATES, SUCCEEDED, Group
 from .ledger import Ledger
 
 

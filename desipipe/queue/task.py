@@ -14,11 +14,11 @@ from ..terminal import visible
 from .app import App, caller
 from .attempt_reader import Attempt
 from .call import Call
-from .call_here import FAILED_ERRNO, call_here
 from .ends import End
 from .events import (
     ENDED,
     FAILED,
+    FAILED_ERRNO,
     KILLED,
     PENDING,
     RUNNING,
@@ -287,6 +287,7 @@ class Task(Call):
             failed.
         """
         from .arrivals import results
+        from .call_here import call_here
 
         began = time.time()
         folder = '' if self._stored is None else self._stored.group.cwd

@@ -12,10 +12,8 @@ from typing import Any, ClassVar
 from ..errors import MissingDependencyError, SweepError
 from ..provenance import SAVED, SAVED_NOTHING, versions
 from ..queue.app import caller
-from ..queue.call_here import call_here
 from ..queue.future import Future
 from ..queue.original_names import AppAttributes
-from ..queue.sweep import sweep_calls
 from ..queue.task import Task
 from ..utils import faces
 from .queued_app import QueuedApp, map_parts
@@ -121,6 +119,8 @@ class TaskApp(AppAttributes, QueuedApp):
             Error number (0: it succeeded), what it returned, what it wrote, versions of the
             packages it uses.
         """
+        from ..queue.call_here import call_here
+
         outcome = call_here(caller(self.func), self.bind((), kwargs), self.kind, self.dirname)
         return (*outcome, versions(self.description.packages))
 
@@ -178,6 +178,8 @@ class TaskApp(AppAttributes, QueuedApp):
                 'True or False; nothing was added. Give the values of a parameter of that name '
                 f'by position: {self.name}.map(values)'
             )
+        from ..queue.sweep import sweep_calls
+
         sweep = sweep_calls(f'{self.name}.map', iterables, ranges, zip)
         calls = sweep.each()
         # There may be a million: they are bound and packed in parts.

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from ... import provenance
 from ...errors import NotSerializableError
-from ...queue.call_here import FAILED_ERRNO
-from ...queue.events import FAILED, SUCCEEDED, Event, Group
+from ...queue.events import FAILED, FAILED_ERRNO, SUCCEEDED, Event, Group
 from ...serialize import Payload, dumps
 from ..failure import describe_failure
 from ..output_pipe import STARTED_MIN_US
