@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 import pickle
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import repeat
 from operator import is_
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from .. import provenance
-from ..errors import NotSerializableError, UnknownOptionError
+from ..errors import NotSerializableError
 from ..serialize import (
     Code,
     Payload,
@@ -30,10 +29,12 @@ from ..serialize import (
 from ..serialize.identity import SMALL
 from ..serialize.plain import ATOMS
 from ..settings.carried import carried_settings
-from ..settings.option_owners import refuse, unknown_argument
+from ..settings.option_owners import refuse
 from ..terminal import visible
 from ..utils import BaseClass
 from .adding import Batch
+from .app_options import check_inputs, check_options, own_folders
+from .binding import Binder
 from .events import Group
 
 KINDS = ('python', 'bash', 'cell')
@@ -97,16 +98,14 @@ class App(BaseClass):
                 f'{func.__name__} is a coroutine or generator function: its call returns before '
                 'anything is computed. Make it an ordinary function.'
             )
-        self.inputs = _check_inputs(options.pop('inputs', 'path'))
+        self.inputs = check_inputs(options.pop('inputs', 'path'))
         refuse('An app', options, (*_OPTIONS, 'inputs', 'skip', 'name', 'state'))
         self.func = func
         self.kind = kind
         self.name = name or str(getattr(func, '__name__', type(func).__name__))
-        self.options = _check_options(options)
+        self.options = check_options(options)
         self._described: Code | None = None
-        self._signature: inspect.Signature | None = None
-        self._plain: tuple[tuple[str, ...], dict[str, Any], int] | None = None
-        self._names: frozenset[str] = frozenset()
+        self._binder: Binder | None = None
         self._group: tuple[tuple[Any, ...], Group] | None = None
         self._pieces: dict[tuple[Any, ...], tuple[bytes, bytes]] = {}
 
@@ -137,24 +136,12 @@ class App(BaseClass):
     @property
     def signature(self) -> inspect.Signature:
         """The function's."""
-        if self._signature is None:
-            self._signature = inspect.signature(self.func)
-            kinds = {parameter.kind for parameter in self._signature.parameters.values()}
-            if kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}:
-                names = tuple(self._signature.parameters)
-                self._names = frozenset(names)
-                empty = inspect.Parameter.empty
-                defaults = {
-                    name: parameter.default
-                    for name, parameter in self._signature.parameters.items()
-                    if parameter.default is not empty
-                }
-                positional = sum(
-                    parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-                    for parameter in self._signature.parameters.values()
-                )
-                self._plain = (names, defaults, positional)
-        return self._signature
+        return self._bound().signature
+
+    def _bound(self) -> Binder:
+        if self._binder is None:
+            self._binder = Binder(self.func)
+        return self._binder
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return all arguments by name, defaults included.
@@ -169,65 +156,18 @@ class App(BaseClass):
         TypeError
             As the call itself would.
         """
-        signature = self.signature
-        if self._plain is not None:
-            # The common case, at a tenth of the cost of Signature.bind; what does not fit gets its
-            # words from there.
-            names, defaults, positional = self._plain
-            if not args and not defaults and kwargs.keys() == self._names:
-                return dict(kwargs)
-            first = dict(zip(names, args, strict=False))
-            if len(args) <= positional and not (args and kwargs and first.keys() & kwargs.keys()):
-                merged = {**defaults, **first, **kwargs}
-                if merged.keys() == self._names:
-                    return merged
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError as exc:
-            problem = unknown_argument(signature, kwargs) or exc
-            message = f'{problem}; nothing was added. Its signature is {self.name}{signature}'
-            raise TypeError(f'{self.name}(): {message}') from None
-        bound.apply_defaults()
-        arguments: dict[str, Any] = {}
-        for name, value in bound.arguments.items():
-            kind = signature.parameters[name].kind
-            if kind is inspect.Parameter.VAR_POSITIONAL:
-                if value:
-                    arguments['*' + name] = value
-            elif kind is inspect.Parameter.VAR_KEYWORD:
-                # f(1, a=2) of `def f(a, /, **more)`: two things of one name
-                apart = {key: item for key, item in value.items() if key in signature.parameters}
-                arguments.update({key: item for key, item in value.items() if key not in apart})
-                if apart:
-                    arguments['**' + name] = apart
-            else:
-                arguments[name] = value
-        return arguments
+        return self._bound().bind(args, kwargs, self.name)
 
     def bind_all(
         self, calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]]
     ) -> list[dict[str, Any]]:
         """Bind many calls with equal names and numbers of arguments; see :meth:`bind`."""
-        args, kwargs = calls[0]
-        self.bind(args, kwargs)
-        if self._plain is None:
-            return [self.bind(args, kwargs) for args, kwargs in calls]
-        names, defaults, _ = self._plain
-        if args:
-            return [
-                {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
-                for args, kwargs in calls
-            ]
-        return (
-            [{**defaults, **kwargs} for _, kwargs in calls]
-            if defaults
-            else [kwargs for _, kwargs in calls]
-        )
+        return self._bound().bind_all(calls, self.name)
 
     def group(self, mid: str) -> Group:
         """Return the settings that this app's tasks share for task manager ``mid``."""
         settings = '' if self.kind == 'bash' else carried_settings()
-        key = (self.description.digest, mid, os.getcwd(), _path(), settings)
+        key = (self.description.digest, mid, os.getcwd(), own_folders(), settings)
         if self._group is None or self._group[0] != key:
             group = Group(
                 app=key[0].hex(),
@@ -381,35 +321,6 @@ class Shared(NamedTuple):
     requires: list[bytes]
 
 
-def caller(func: Callable[..., Any]) -> Callable[[Mapping[str, Any]], Any]:
-    """Return a function that calls ``func`` with the arguments of :meth:`App.bind`."""
-    try:
-        parameters = inspect.signature(func).parameters
-    except ValueError:  # a builtin that does not tell
-        return lambda arguments: func(**arguments)
-    if not {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL} & {
-        parameter.kind for parameter in parameters.values()
-    }:
-        return lambda arguments: func(**arguments)
-
-    def call(arguments: Mapping[str, Any]) -> Any:
-        keywords = dict(arguments)
-        args: list[Any] = []
-        for name, parameter in parameters.items():
-            if parameter.kind in (
-                inspect.Parameter.POSITIONAL_ONLY,
-                inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            ):
-                args.append(keywords.pop(name))
-            elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-                args += keywords.pop('*' + name, ())
-            elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                keywords.update(keywords.pop('**' + name, {}))
-        return func(*args, **keywords)
-
-    return call
-
-
 def _contents(value: Any, app: str) -> Iterator[str]:
     """Return what the files among an argument hold.
 
@@ -428,68 +339,3 @@ def _contents(value: Any, app: str) -> Iterator[str]:
             yield from _contents(item, app)
     elif type(value) in (set, frozenset):
         yield from sorted(content for item in value for content in _contents(item, app))
-
-
-def _check_inputs(value: Any) -> str:
-    if value not in ('path', 'content'):
-        raise UnknownOptionError(
-            f"The option inputs is {value!r}. Give 'path' (files among the arguments count by "
-            "their paths) or 'content' (by what is in them, too)"
-        )
-    return str(value)
-
-
-def _check_options(options: dict[str, Any]) -> dict[str, Any]:
-    checked = dict(options)
-    timeout = checked.get('timeout')
-    if timeout is not None and (
-        isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0
-    ):
-        raise UnknownOptionError(
-            f'The option timeout is {timeout!r}. Give a positive number of seconds, or omit it.'
-        )
-    for key in ('retries', 'priority'):
-        value = checked.get(key, 0)
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int)
-            or (key == 'retries' and value < 0)
-        ):
-            raise UnknownOptionError(
-                f'{key}={value!r}: give a whole '
-                f'number{" of at least 0" if key == "retries" else ""}'
-            )
-    for key in ('retry_on', 'save_attrs'):
-        value = checked.get(key)
-        if value is not None:
-            values = (value,) if isinstance(value, str | type) else tuple(value)
-            checked[key] = tuple(
-                item.__name__ if isinstance(item, type) else str(item) for item in values
-            )
-    if checked.get('save_attrs') == ():
-        checked['save_attrs'] = provenance.SAVED_NOTHING
-    if checked.get('save_dir'):
-        checked['save_dir'] = os.path.abspath(os.fspath(checked['save_dir']))
-    return {key: value for key, value in checked.items() if value is not None}
-
-
-_known_path: tuple[list[str], tuple[str, ...]] = ([], ())
-
-
-def _path() -> tuple[str, ...]:
-    # Files beside the notebook or script are imported inside of functions too; what is installed,
-    # the worker has itself.
-    global _known_path
-    if _known_path[0] != sys.path:
-        prefixes = {os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix)}
-        entries = (os.path.abspath(entry or os.getcwd()) for entry in sys.path)
-        own = tuple(
-            dict.fromkeys(
-                entry
-                for entry in entries
-                if os.path.isdir(entry)
-                and not any(os.path.realpath(entry).startswith(p + os.sep) for p in prefixes)
-            )
-        )
-        _known_path = (list(sys.path), own)
-    return _known_path[1]

@@ -11,8 +11,9 @@ from typing import Any, Self
 from ..errors import UnknownOptionError, close_names
 from ..serialize import dumps
 from ..terminal import visible
-from .app import App, caller
+from .app import App
 from .attempt_reader import Attempt
+from .binding import caller
 from .call import Call
 from .ends import End
 from .events import (

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from ..errors import MissingDependencyError, SweepError
 from ..provenance import SAVED, SAVED_NOTHING, versions
-from ..queue.app import caller
+from ..queue.binding import caller
 from ..queue.future import Future
 from ..queue.original_names import AppAttributes
 from ..queue.task import Task

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ... import provenance
-from ...queue.app import caller
+from ...queue.binding import caller
 from ...queue.events import Group, Ref
 from ...serialize import carried, class_registry, stand_ins
 from ...serialize.confined import is_confined
