@@ -479,21 +479,23 @@ def test_no_source_evaluates() -> None:
     read and written.
     """
     package = Path(desipipe.__file__).parent
-    for path in [
-        *package.glob('file_manager/*.py'),
-        *package.glob('io/*.py'),
-        package / 'provenance.py',
-        package / 'environment.py',
-    ]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call):
-                assert getattr(node.func, 'id', '') not in ('eval', 'exec'), path
-            assert getattr(node, 'attr', '') not in (
-                'unsafe_load',
-                'full_load',
-                'UnsafeLoader',
-                'FullLoader',
-            ), path
+    for room in ('file_manager', 'io', 'provenance', 'environment'):
+        paths = [*package.glob(f'{room}.py'), *package.glob(f'{room}/**/*.py')]
+        assert paths, room
+        for path in paths:
+            _check_nothing_evaluates(path)
+
+
+def _check_nothing_evaluates(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            assert getattr(node.func, 'id', '') not in ('eval', 'exec'), path
+        assert getattr(node, 'attr', '') not in (
+            'unsafe_load',
+            'full_load',
+            'UnsafeLoader',
+            'FullLoader',
+        ), path
 
 
 def test_placeholders_are_checked_when_read() -> None:

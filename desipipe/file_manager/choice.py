@@ -61,7 +61,7 @@ class Choice:
             if (
                 (wanted_id is None or entry.id.lower() in wanted_id)
                 and (wanted_type is None or entry.filetype.lower() in wanted_type)
-                and (wanted is None or has_words([entry.description.lower()], wanted))
+                and (wanted is None or has_words(entry.description.lower(), wanted))
             ):
                 yield index
 
@@ -150,6 +150,6 @@ def word_lists(keywords: Any) -> list[list[str]]:
     return [text.lower().split() for text in texts_of(keywords)]
 
 
-def has_words(texts: Sequence[str], wanted: Iterable[Iterable[str]]) -> bool:
-    """Return True if texts together hold all words of one of the lists."""
-    return any(all(any(word in text for text in texts) for word in several) for several in wanted)
+def has_words(text: str, wanted: Iterable[Iterable[str]]) -> bool:
+    """Return True if a text in lower case holds all words of one of the lists."""
+    return any(all(word in text for word in several) for several in wanted)

@@ -18,5 +18,5 @@ def named_databases(keywords: str | Iterable[str] | None) -> list[str]:
         path
         for pattern in texts_of(Config().get('file', {}).get('filename', []))
         for path in sorted(glob.glob(os.path.expanduser(pattern)))
-        if wanted is None or has_words((path.lower(), pattern.lower()), wanted)
+        if wanted is None or has_words(f'{path}\n{pattern}'.lower(), wanted)
     ]
