@@ -92,8 +92,8 @@ INSIDE = {
     'view': (
         'schema structs appearance text rows journal_events task_summary task_detail failures '
         'pace durations processes jobs ownership queue graph timeline output saved_displays '
-        'task_search task_context result_preview tasks folded_outputs bundle '
-        'cell_rows cell_outputs cell_runs cell_failure cell'
+        'task_search task_context result_preview tasks folded_outputs ansi '
+        'output_forms cell_lines bundle cell_rows cell_outputs cell_runs cell_failure cell'
     ),
     'record': (
         'embedded_data modules original_files script original_functions original_pickles '

@@ -20,8 +20,9 @@ from desipipe import Queue, TaskManager
 from desipipe.errors import QueueGoneError, UnknownTaskError
 from desipipe.queue.events import FAILED
 from desipipe.queue.ledger import Ledger
+from desipipe.view.ansi import ansi_html, plain
 from desipipe.view.appearance import APPEARANCES, CONDITION_APPEARANCES
-from desipipe.view.bundle import MIME, ansi_html, as_html, as_text, bundle, plain
+from desipipe.view.bundle import MIME, as_html, as_text, bundle
 from desipipe.view.cell import Cell, cell_summary
 from desipipe.view.cell_outputs import OUTPUTS_SIZE
 from desipipe.view.rows import format_rows, parse_rows

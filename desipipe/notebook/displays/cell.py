@@ -17,8 +17,10 @@ from ...errors import QueueGoneError
 from ...queue.queue import Queue
 from ...queue.waiting import Waiter
 from ...utils import plural
-from ...view.bundle import bundle, lines, outputs_text
+from ...view.bundle import bundle
 from ...view.cell import Cell
+from ...view.cell_lines import lines
+from ...view.output_forms import outputs_text
 from ..follower import INTERVAL, Display
 from ..liveness import View
 from ..publishing import noninteractive

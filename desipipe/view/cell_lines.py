@@ -1,0 +1,163 @@
+"""Describe the tasks of a cell in lines: progress, failures, the command to type."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ..utils import format_count, plural
+from .appearance import APPEARANCES, BAD_STATES, CONDITION_APPEARANCES
+from .text import (
+    Line,
+    bar_pieces,
+    jobs_text,
+    label,
+    one_line,
+    pace_text,
+    span,
+    superseded_text,
+    waiting_text,
+)
+
+if TYPE_CHECKING:
+    from .schema import CellView
+
+
+BAR_WIDTH = 20
+"""Characters of the bar of a cell."""
+
+
+def lines(summary: CellView) -> list[Line]:
+    """Describe tasks without their outputs: progress, failures, the command to type.
+
+    Parameters
+    ----------
+    summary : CellView
+
+    Returns
+    -------
+    lines : list of lines
+        See :mod:`desipipe.view.text`.
+    """
+    pieces = [
+        _over(summary)
+        if summary['condition'] in ('done', 'failed', 'empty') or summary['gone']
+        else _going(summary)
+    ]
+    counts, failure = summary['counts'], summary['failure']
+    if failure is not None:
+        bad = ', '.join(
+            f'{format_count(counts[state])} {state.lower()}'
+            for state in BAD_STATES
+            if counts[state]
+        )
+        name = f'{failure["name"]}[{failure["index"]}]: ' if summary['total'] > 1 else ''
+        where = f' (cell line {failure["line"]:d})' if failure['line'] else ''
+        pieces.append(
+            [
+                (
+                    (
+                        f'⚠ {bad}: '
+                        f'{name}{one_line(failure["cause"] or "no reason is known", 300)}{where}'
+                    ),
+                    APPEARANCES[failure['state']].colour,
+                )
+            ]
+        )
+    for cause in summary['causes'][:3]:
+        look = APPEARANCES['BLOCKED']
+        text = (
+            f'{look.symbol} {plural(cause["count"])} blocked by {label(cause)} ({cause["state"]}): '
+        )
+        pieces.append([(text, look.colour), (one_line(cause['cause'], 300), '')])
+    if summary['gone']:
+        return [*pieces, [(f'– {summary["gone"]}', APPEARANCES['DELETED'].colour)]]
+    jobs = jobs_text(summary['jobs'], summary['job_groups'], summary['time'])
+    if jobs:
+        pieces.append([(jobs, 'dim')])
+    for text, command in summary['advice']:
+        # As one types it here. Not by `commands.typed`, which asks the command line for its verbs:
+        # the command line makes bundles too.
+        text = (
+            f'→ {text}' if text != waiting_text(summary['job_groups']) else '→ more of them'
+        )  # what they wait for is said above
+        pieces.append(
+            [
+                (f'{text}: ', 'dim'),
+                (f'%{command}' if command.startswith('desipipe ') else command, 'bold'),
+            ]
+        )
+    return pieces
+
+
+def _title(summary: CellView) -> Line:
+    return [(summary['title'], 'bold'), ('  ', '')] if summary['title'] else []
+
+
+def _going(summary: CellView) -> Line:
+    counts = summary['counts']
+    pieces = [
+        *_title(summary),
+        *bar_pieces(summary, BAR_WIDTH),
+        (f'  {format_count(counts["SUCCEEDED"])}/{format_count(summary["total"])}', ''),
+    ]
+    if counts['RUNNING']:
+        pieces += [
+            ('  ', ''),
+            (
+                f'{APPEARANCES["RUNNING"].symbol} {format_count(counts["RUNNING"])} running',
+                APPEARANCES['RUNNING'].colour,
+            ),
+        ]
+    else:  # what is still to come says nothing while something goes on
+        waiting = counts['WAITING'] - summary['blocked']
+        for state, n in (('PENDING', counts['PENDING']), ('WAITING', waiting)):
+            if n:
+                pieces += [
+                    ('  ', ''),
+                    (
+                        f'{APPEARANCES[state].symbol} {format_count(n)} {state.lower()}',
+                        APPEARANCES[state].colour,
+                    ),
+                ]
+    if summary['condition'] != 'running':
+        look = CONDITION_APPEARANCES[summary['condition']]
+        pieces += [('  ', ''), (f'{look.symbol} {look.label}', look.colour)]
+    if summary['condition'] == 'running' and (pace := pace_text(summary)):
+        pieces.append((f'  {pace}', 'dim'))
+    return pieces
+
+
+def _over(summary: CellView) -> Line:
+    look = CONDITION_APPEARANCES[summary['condition']]
+    total, good = summary['total'], summary['counts']['SUCCEEDED']
+    if summary['condition'] == 'empty':
+        if summary['superseded']:
+            return [
+                *_title(summary),
+                (superseded_text(summary), APPEARANCES['SUPERSEDED'].colour),
+                (': other code took the place of theirs, or of what they need', 'dim'),
+            ]
+        return [*_title(summary), (f'{look.symbol} {look.label}', look.colour)]
+    text = plural(total) if good == total else f'{format_count(good)} of {plural(total)} succeeded'
+    rest = f' · {superseded_text(summary)}' if summary['superseded'] else ''
+    if summary['elapsed']:
+        slots = f' on {plural(summary["workers"], "worker")}' if summary['workers'] > 1 else ''
+        rest += f' · {span(summary["elapsed"])}{slots}'
+    if summary['cached']:
+        rest += f' · cached{_computed(summary)}'
+    # Where all is well, one quiet line is enough.
+    bar = [*bar_pieces(summary, BAR_WIDTH), ('  ', '')] if good < total > 1 else []
+    return [
+        (f'{look.symbol} ', look.colour),
+        *_title(summary),
+        *bar,
+        (text, look.colour),
+        (rest, 'dim'),
+    ]
+
+
+def _computed(summary: CellView) -> str:
+    if not summary['computed']:
+        return ''
+    return time.strftime(' (computed %Y-%m-%d %H:%M)', time.localtime(summary['computed']))
