@@ -20,7 +20,7 @@ from .text import (
 )
 
 if TYPE_CHECKING:
-    from .schema import CellView
+    from .schema import CauseView, CellFailure, CellView
 
 
 BAR_WIDTH = 20
@@ -39,55 +39,47 @@ def lines(summary: CellView) -> list[Line]:
     lines : list of lines
         See :mod:`desipipe.view.text`.
     """
-    pieces = [
-        _over(summary)
-        if summary['condition'] in ('done', 'failed', 'empty') or summary['gone']
-        else _going(summary)
-    ]
-    counts, failure = summary['counts'], summary['failure']
-    if failure is not None:
-        bad = ', '.join(
-            f'{format_count(counts[state])} {state.lower()}'
-            for state in BAD_STATES
-            if counts[state]
-        )
-        name = f'{failure["name"]}[{failure["index"]}]: ' if summary['total'] > 1 else ''
-        where = f' (cell line {failure["line"]:d})' if failure['line'] else ''
-        pieces.append(
-            [
-                (
-                    (
-                        f'⚠ {bad}: '
-                        f'{name}{one_line(failure["cause"] or "no reason is known", 300)}{where}'
-                    ),
-                    APPEARANCES[failure['state']].colour,
-                )
-            ]
-        )
-    for cause in summary['causes'][:3]:
-        look = APPEARANCES['BLOCKED']
-        text = (
-            f'{look.symbol} {plural(cause["count"])} blocked by {label(cause)} ({cause["state"]}): '
-        )
-        pieces.append([(text, look.colour), (one_line(cause['cause'], 300), '')])
+    is_over = summary['condition'] in ('done', 'failed', 'empty') or summary['gone']
+    pieces = [_over(summary) if is_over else _going(summary)]
+    if summary['failure'] is not None:
+        pieces.append(_failed(summary, summary['failure']))
+    pieces += map(_blocked, summary['causes'][:3])
     if summary['gone']:
         return [*pieces, [(f'– {summary["gone"]}', APPEARANCES['DELETED'].colour)]]
     jobs = jobs_text(summary['jobs'], summary['job_groups'], summary['time'])
     if jobs:
         pieces.append([(jobs, 'dim')])
-    for text, command in summary['advice']:
-        # As one types it here. Not by `commands.typed`, which asks the command line for its verbs:
-        # the command line makes bundles too.
-        text = (
-            f'→ {text}' if text != waiting_text(summary['job_groups']) else '→ more of them'
-        )  # what they wait for is said above
-        pieces.append(
-            [
-                (f'{text}: ', 'dim'),
-                (f'%{command}' if command.startswith('desipipe ') else command, 'bold'),
-            ]
-        )
+    reason = waiting_text(summary['job_groups'])
+    # What they wait for is said above.
+    pieces += [
+        _step('more of them' if text == reason else text, command)
+        for text, command in summary['advice']
+    ]
     return pieces
+
+
+def _failed(summary: CellView, failure: CellFailure) -> Line:
+    counts = summary['counts']
+    bad = ', '.join(
+        f'{format_count(counts[state])} {state.lower()}' for state in BAD_STATES if counts[state]
+    )
+    name = f'{failure["name"]}[{failure["index"]}]: ' if summary['total'] > 1 else ''
+    where = f' (cell line {failure["line"]:d})' if failure['line'] else ''
+    cause = one_line(failure['cause'] or 'no reason is known', 300)
+    return [(f'⚠ {bad}: {name}{cause}{where}', APPEARANCES[failure['state']].colour)]
+
+
+def _blocked(cause: CauseView) -> Line:
+    look = APPEARANCES['BLOCKED']
+    text = f'{look.symbol} {plural(cause["count"])} blocked by {label(cause)} ({cause["state"]}): '
+    return [(text, look.colour), (one_line(cause['cause'], 300), '')]
+
+
+def _step(text: str, command: str) -> Line:
+    # As one types it here. Not by `commands.typed`, which asks the command line for its verbs: the
+    # command line makes bundles too.
+    typed = f'%{command}' if command.startswith('desipipe ') else command
+    return [(f'→ {text}: ', 'dim'), (typed, 'bold')]
 
 
 def _title(summary: CellView) -> Line:
