@@ -19,6 +19,8 @@ from workers import WORK, work
 
 import desipipe
 from desipipe import Queue, TaskManager, display
+from desipipe.outputs import display_forms
+from desipipe.outputs.display_forms import DISPLAY_MAX
 from desipipe.queue.future import Future
 from desipipe.task_manager import TaskApp
 from desipipe.view import saved_displays
@@ -366,10 +368,7 @@ def test_large_displays_are_kept_and_shown_small(
         and len(text['text/plain']) < 20_000
         and 'kept in the queue' in text['text/plain']
     )
-    assert (
-        set(noise) == {'text/plain', 'image/jpeg'}
-        and len(noise['image/jpeg']) < display.DISPLAY_LIMIT
-    )
+    assert set(noise) == {'text/plain', 'image/jpeg'} and len(noise['image/jpeg']) < DISPLAY_MAX
     # What advice says does open them, also after compaction.
     for folder in (tmp_path / 'before', tmp_path / 'after'):
         saved = saved_by_command(queue, future, folder)
@@ -382,8 +381,7 @@ def test_large_displays_are_kept_and_shown_small(
         ]
         assert [len(data) for data in saved.values()][:4] == [300_000, 300_000, 5, 300_002]
         assert (
-            list(saved.values())[4].startswith(PNG)
-            and len(list(saved.values())[4]) > display.DISPLAY_LIMIT
+            list(saved.values())[4].startswith(PNG) and len(list(saved.values())[4]) > DISPLAY_MAX
         )
         assert list(saved_by_command(queue, ended, folder).values()) == [b'x' * 300_000]
         subprocess.run(
@@ -658,13 +656,13 @@ def test_the_same_without_ipython(
 ) -> None:
     options = {'include': None, 'exclude': None, **options}
     for thing in (Rich(), Rich, [1], Itself()):
-        monkeypatch.setattr(display, '_formatter', None)
-        with_ipython = display._formatted(thing, **options)
+        monkeypatch.setattr(display_forms, '_formatter', None)
+        with_ipython = display_forms.formatted(thing, **options)
         said = capsys.readouterr()
         with monkeypatch.context() as patch:
-            patch.setattr(display, '_formatter', None)
+            patch.setattr(display_forms, '_formatter', None)
             patch.setitem(sys.modules, 'IPython.core.formatters', None)
-            without = display._formatted(thing, **options)
+            without = display_forms.formatted(thing, **options)
         if isinstance(thing, type):  # IPython writes the names of classes in its own way
             assert (set(without[0]), without[1]) == (set(with_ipython[0]), with_ipython[1])
             continue

@@ -33,7 +33,10 @@ LAYERS = {
     'faces': 'cli/ notebook/ server/',
 }
 INSIDE = {
-    'outputs': 'cell_traceback library_displays notebook thumbnails safe',
+    'outputs': (
+        'cell_traceback library_displays notebook thumbnails safe display_forms cell_output '
+        'cell_threads ipython_functions'
+    ),
     'settings': 'option_owners parts carried process',
     'config': 'keys checked_numbers config_file user_config configurable',
     'security': 'secrets trust',
