@@ -98,22 +98,15 @@ def display(
         If ``display_id`` was asked for.
     """
     name = _new_id() if display_id is True else display_id or (transient or {}).get('display_id')
-    options = {
-        'include': include,
-        'exclude': exclude,
-        'metadata': metadata,
-        'transient': transient,
-        'raw': raw,
-        'clear': clear,
-        **kwargs,
-    }
     cell = _cell
     if cell is None:
-        _outside('display', print)(
-            *objs, **{key: value for key, value in {**options, 'display_id': name}.items() if value}
-        )
+        options = {'include': include, 'exclude': exclude, 'metadata': metadata, 'raw': raw}
+        options |= {'transient': transient, 'clear': clear, **kwargs, 'display_id': name}
+        given = {key: value for key, value in options.items() if value}
+        _outside('display', print)(*objs, **given)
         return DisplayHandle(str(name)) if display_id else None
-    if kwargs.get('update') and not name:
+    update = bool(kwargs.get('update'))
+    if update and not name:
         raise TypeError('A display that replaces another one (update=True) needs its display_id.')
     if not objs and name:
         objs, raw = ({},), True  # a place for what comes
@@ -122,19 +115,19 @@ def display(
     for obj in objs:
         data, about = (obj, {}) if raw else formatted(obj, include, exclude)
         if not raw and WIDGET in data:
-            label = str(name or _new_id())
-            cell.libraries.widgets.add(label, obj)
-            cell.show_widget(label, obj, bool(kwargs.get('update')))
+            cell.add_widget(str(name or _new_id()), obj, update)
         elif data or raw:
-            about = {
-                **about,
-                **{
-                    mime: {**about[mime], **more} if isinstance(about.get(mime), dict) else more
-                    for mime, more in (metadata or {}).items()
-                },
-            }
-            cell.show(data, about, str(name or ''), bool(kwargs.get('update')))
+            cell.show(data, _merged(about, metadata or {}), str(name or ''), update)
     return DisplayHandle(str(name)) if display_id else None
+
+
+def _merged(about: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Add metadata by MIME type to that of an object itself."""
+    added = {
+        mime: {**about[mime], **more} if isinstance(about.get(mime), dict) else more
+        for mime, more in metadata.items()
+    }
+    return {**about, **added}
 
 
 def show(value: Any) -> None:

@@ -35,7 +35,7 @@ class CellOutput:
         self._turns = 0
         self._lock = threading.RLock()
         self._pid: int | None = os.getpid()
-        self.libraries = Libraries(self.show_widget)
+        self.libraries = Libraries(self._show_widget)
         for stream in self._streams:
             vars(stream)['write'] = self._ordered(stream)
 
@@ -77,7 +77,12 @@ class CellOutput:
             self._flush_all()
             _write(1, data)
 
-    def show_widget(self, name: str, widget: Any, update: bool) -> None:
+    def add_widget(self, name: str, widget: Any, update: bool) -> None:
+        """Write a widget as it looks now, and again whenever it changes."""
+        self.libraries.widgets.add(name, widget)
+        self._show_widget(name, widget, update)
+
+    def _show_widget(self, name: str, widget: Any, update: bool) -> None:
         data: Bundle = {}  # it was closed
         if widget is not None:
             data = {'text/plain': widget_text(widget)}

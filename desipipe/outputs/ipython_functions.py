@@ -12,7 +12,7 @@ NATIVE: dict[str, Callable[..., Any]] = {}  # IPython's own functions, once they
 
 
 def repoint(module: types.ModuleType) -> None:
-    """Let IPython's functions in its module call :func:`desipipe.display.called`."""
+    """Redirect the functions of IPython's module to :mod:`desipipe.display`."""
     # Others may have taken the functions out of the module before us (`from IPython.display import
     # display`): they see it too, as the function stays the same object, and only its code changes.
     # Without a cell it is what it was.
