@@ -128,8 +128,8 @@ INSIDE = {
         'verb_completion verbs magic_messages magics'
     ),
     'server': (
-        'requests schemas selected pages queues looks orders routes cell_routes openapi '
-        'handlers socket extension'
+        'requests schemas selected pages shown_folders followed queues looks orders routes '
+        'cell_routes openapi parsing handlers socket extension'
     ),
 }
 # Not in the tables: the version is a word, `python -m desipipe` is a face, and the package itself

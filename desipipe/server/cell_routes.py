@@ -49,9 +49,9 @@ def _modules(hub: Hub, asked: NotebookRequest) -> Modules | None:
     """Return the modules beside a notebook the server shows; None if it shows none."""
     if 'path' not in asked:
         return None
-    path = os.path.normpath(os.path.join(hub.root_dir, asked['path'].lstrip('/')))
+    path = os.path.normpath(os.path.join(hub.folders.root, asked['path'].lstrip('/')))
     folder = os.path.dirname(path)
-    return None if hub.shown(folder) is None else Modules(folder)
+    return None if hub.folders.shown(folder) is None else Modules(folder)
 
 
 def _estimate(title: str, queue: Queue) -> Estimate | None:

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import itertools
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
 import orjson
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado.iostream import StreamClosedError
@@ -25,17 +21,15 @@ from .. import errors
 from .._version import __version__
 from ..view.schema import Failure
 from .cell_routes import TEXTS
-from .openapi import describe, schema_of
+from .followed import BusyError
+from .openapi import describe
 from .pages import Page, failure
-from .queues import BusyError, Hub
+from .parsing import Asked, BadRequest, body, check, query
+from .queues import Hub
 from .routes import EVENTS, ORDERS, QUERIES, Route
-from .schemas import JsonSchema
 
-Asked = dict[str, Any]
-"""Request of a page before it is checked."""
 Method = TypeVar('Method', bound=Callable[..., Any])
 
-BODY = 2 << 20  # bytes of a request: a thousand names of a thousand characters, and some more
 SILENCE = 15.0  # s after which a stream says that it is there: proxies close what is silent
 PAGES = 256  # streams at once
 
@@ -62,10 +56,6 @@ STATUS: tuple[tuple[type[BaseException], HTTPStatus], ...] = (
 def allowed(method: Method) -> Method:
     """Require an authenticated user who may read (GET) or write (POST) desipipe."""
     return cast(Method, authenticated(authorized(method)))
-
-
-class BadRequest(errors.DesipipeError):
-    """The request has an invalid parameter."""
 
 
 class Handler(APIHandler):  # type: ignore[misc]
@@ -124,36 +114,6 @@ class Handler(APIHandler):  # type: ignore[misc]
         self.finish(orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS))
 
 
-def check(route: Route, asked: Asked) -> None:
-    """Hold a request against its schema.
-
-    Raises
-    ------
-    BadRequest
-    """
-    unknown = next((name for name in asked if name not in route.members), None)
-    if unknown is not None:
-        raise BadRequest(
-            f'{unknown[:100]!r} is not known here; there are: {", ".join(route.members)}. Nothing '
-            'was done.'
-        )
-    # Not all that is wrong, of which there may be millions: this is the server's loop. Lengths are
-    # compared before what is in a list is looked at.
-    wrong = best_match(
-        itertools.islice(Draft202012Validator(schema_of(route)).iter_errors(asked), 1)
-    )
-    if wrong is not None:
-        where = '.'.join(map(str, wrong.path))
-        message = (
-            wrong.message
-            if len(wrong.message) < 500
-            else f'{wrong.message[:250]} … {wrong.message[-200:]}'
-        )
-        raise BadRequest(
-            f'{where}: {message}. Nothing was done' if where else f'{message}. Nothing was done'
-        )
-
-
 class RouteHandler(Handler):
     """One route of the table."""
 
@@ -209,68 +169,6 @@ class OrderHandler(RouteHandler):
         await self.answer_body()
 
 
-def query(given: Mapping[str, list[bytes]], members: Mapping[str, JsonSchema]) -> Asked:
-    """The parameters of an address.
-
-    What nobody knows is passed over: front ends add a number that keeps caches out.
-
-    Raises
-    ------
-    BadRequest
-        Text that is no UTF-8, a number that is none, several values where one is expected.
-    """
-    asked: Asked = {}
-    for name, values in given.items():
-        schema = members.get(name)
-        if schema is None:
-            continue
-        several = schema['type'] == 'array'
-        if len(values) > 1 and not several:
-            raise BadRequest(f'{name}: {len(values):d} values, one is expected. Nothing was done.')
-        parsed = [_value(name, value, schema['items'] if several else schema) for value in values]
-        asked[name] = parsed if several else parsed[0]
-    return asked
-
-
-def _value(name: str, value: bytes, schema: JsonSchema) -> Any:
-    try:
-        text = value.decode('utf-8')
-        if schema['type'] == 'integer':
-            return int(text) if len(text) < 20 and text.removeprefix('-').isdecimal() else text
-        if schema['type'] == 'boolean':
-            return {'true': True, 'false': False}.get(text, text)
-        if schema['type'] == 'number':
-            number = float(text)
-            if not math.isfinite(number):
-                raise ValueError
-            return number
-        return text
-    except UnicodeDecodeError:
-        raise BadRequest(f'{name}: no UTF-8. Nothing was done.') from None
-    except ValueError:
-        raise BadRequest(f'{name}: {text[:100]!r} is no number. Nothing was done.') from None
-
-
-def body(data: bytes) -> Asked:
-    """The JSON object of a request.
-
-    Raises
-    ------
-    BadRequest
-    """
-    if len(data) > BODY:
-        raise BadRequest(
-            f'The request has {len(data):,d} bytes, {BODY:,d} are the most. Nothing was done.'
-        )
-    try:
-        asked = orjson.loads(data)
-    except orjson.JSONDecodeError as exc:
-        raise BadRequest(f'The request is no JSON ({exc}). Nothing was done.') from None
-    if not isinstance(asked, dict):
-        raise BadRequest('The request is no JSON object. Nothing was done.')
-    return asked
-
-
 class EventsHandler(Handler):
     """The stream of events of one page."""
 
@@ -313,7 +211,7 @@ class EventsHandler(Handler):
         folders: dict[str, str] = {}
         for name in dict.fromkeys(names):
             try:
-                folders[name] = await self.hub.run(functools.partial(self.hub.folder, name))
+                folders[name] = await self.hub.run(functools.partial(self.hub.folders.folder, name))
             except (errors.DesipipeError, OSError, ValueError) as exc:
                 page.tell_trouble(name, name, exc)
         self.hub.subscribe(page, folders)

@@ -36,7 +36,7 @@ from ..view.task_context import app_summaries, neighbours, peers
 from ..view.task_detail import task_detail
 from ..view.task_summary import task_label
 from ..view.tasks import task_page
-from .queues import Hub, short
+from .queues import Hub
 from .requests import (
     TASKS_MAX,
     CellRequest,
@@ -50,6 +50,7 @@ from .requests import (
     TimelineRequest,
 )
 from .selected import row_of, rows_of
+from .shown_folders import short
 
 T = TypeVar('T')
 
@@ -135,7 +136,7 @@ async def show_task(hub: Hub, asked: TaskRequest) -> TaskView:
             **beside,
             'row': row,
             'preview': queue.ledger.again(lambda: result_preview(queue.ledger, row)),
-            'path': hub.shown(task['cwd']),
+            'path': hub.folders.shown(task['cwd']),
             'line': failing_line(task['trace'], task['code']),
             'trace': mark_failing_lines(task['trace'], task['code']),
         }

@@ -18,7 +18,8 @@ from ..utils import plural
 from ..view.appearance import BAD_STATES
 from ..view.ownership import untrusted_owner
 from ..view.schema import Changed, Done, Started, Stopped
-from .queues import Followed, Hub
+from .followed import Followed
+from .queues import Hub
 from .requests import (
     KillRequest,
     QueueRequest,

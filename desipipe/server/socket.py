@@ -14,9 +14,11 @@ from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from ..errors import DesipipeError
-from .handlers import PAGES, SILENCE, BadRequest, body, check
+from .followed import BusyError
+from .handlers import PAGES, SILENCE
 from .pages import Page
-from .queues import BusyError, Hub
+from .parsing import BadRequest, body, check
+from .queues import Hub
 from .routes import EVENTS
 
 SOCKET = 'desipipe/api/socket'
@@ -78,7 +80,9 @@ class EventsSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):  # type: i
         for name in names:
             if name not in self._followed and name not in self._refused:
                 try:
-                    added[name] = await self.hub.run(functools.partial(self.hub.folder, name))
+                    added[name] = await self.hub.run(
+                        functools.partial(self.hub.folders.folder, name)
+                    )
                 except (DesipipeError, OSError, ValueError) as exc:
                     self._refused.add(name)
                     self.page.tell_trouble(name, name, exc)

@@ -21,8 +21,9 @@ from tornado.httpclient import HTTPClientError
 from desipipe import Queue
 from desipipe.queue.adding import Batch
 from desipipe.serialize import Code, Payload
+from desipipe.server import followed as following
 from desipipe.server import queues as hubs
-from desipipe.server.handlers import BadRequest, check
+from desipipe.server.parsing import BadRequest, check
 from desipipe.server.routes import ORDERS, QUERIES
 
 Follow = Callable[..., Any]
@@ -261,7 +262,7 @@ async def test_queues_below_the_root_and_in_configured_folders(
     ]
     assert (await ask('queue', queue=str(jp_root_dir / 'a' / 'b' / 'deep')))[0] == 200
     assert (await ask('queue', queue=str(tmp_path / 'far' / 'far.queue')))[0] == 403
-    hub.folders.append(str(tmp_path / 'far'))
+    hub.folders.extra.append(str(tmp_path / 'far'))
     assert (await ask('queue', queue=str(tmp_path / 'far' / 'far.queue')))[0] == 200
     assert [line['queue'].split('/')[-1] for line in (await ask('queues'))[1]] == ['here', 'far']
 
@@ -554,10 +555,11 @@ async def test_a_queue_that_hangs_keeps_nobody_else_waiting(
     await ask('queue', queue='demo')
     followed = hub.open[0]
     stuck = [
-        asyncio.ensure_future(followed.do(lambda queue: hang.wait(60))) for _ in range(hubs.WAITING)
+        asyncio.ensure_future(followed.do(lambda queue: hang.wait(60)))
+        for _ in range(following.WAITING)
     ]
     try:
-        await wait_for(lambda: followed._waiting == hubs.WAITING)
+        await wait_for(lambda: followed._waiting == following.WAITING)
         assert (await ask('queue', queue='other'))[0] == 200
         status, found = await ask('queue', queue='demo')
         assert (status, found['error']) == (503, 'BusyError')
@@ -613,7 +615,7 @@ async def test_an_error_of_ours_is_told_without_its_details(
     def broken(*args: Any) -> None:
         raise ZeroDivisionError('secret')
 
-    monkeypatch.setattr(hubs, 'queue_summary', broken)
+    monkeypatch.setattr(following, 'queue_summary', broken)
     status, found = await ask('queue', queue='demo')
     assert (status, found['error']) == (500, 'ZeroDivisionError') and 'secret' not in found[
         'message'

@@ -12,8 +12,8 @@ import pytest
 from pages import TIMEOUT, Ask, wait_for
 
 from desipipe import Queue
+from desipipe.server import followed as following
 from desipipe.server import handlers
-from desipipe.server import queues as hubs
 
 Follow = Callable[..., Any]
 
@@ -21,7 +21,7 @@ Follow = Callable[..., Any]
 @pytest.fixture
 def restless(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is found by looking, and not because the kernel tells of it, is found sooner."""
-    monkeypatch.setattr(hubs, 'REST', 0.5)
+    monkeypatch.setattr(following, 'REST', 0.5)
 
 
 def total(n: int) -> Callable[[str, dict[str, Any]], bool]:
@@ -55,7 +55,7 @@ async def test_many_events_become_few(follow: Follow, queue: Queue) -> None:
         for n in range(300):
             engine.add(queue.ledger, [n])
         await stream.next(total(300))
-        assert stream.told <= 3 + (time.monotonic() - began) / hubs.PACE
+        assert stream.told <= 3 + (time.monotonic() - began) / following.PACE
 
 
 @pytest.mark.usefixtures('restless')
@@ -173,7 +173,7 @@ async def test_a_worker_that_vanishes_is_noticed(
     follow: Follow, queue: Queue, monkeypatch: Any
 ) -> None:
     # The journal says nothing of it: nobody is there to write.
-    monkeypatch.setattr(hubs, 'JUDGE', 0.1)
+    monkeypatch.setattr(following, 'JUDGE', 0.1)
     from desipipe.store.lease import Lease
 
     ledger = queue.ledger
