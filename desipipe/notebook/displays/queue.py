@@ -156,15 +156,7 @@ class QueueDisplay(Shown):
         It is shown, and its buttons act, in the same way; ``kind`` tells them apart.
         """
         rows, first = self._rows_of(queue, summary)
-        failures, jobs = summary['failures'], summary['jobs']
-        failure: CellFailure | None = {**failures[0], 'line': None} if failures else None
-        manager, refused = summary['manager'], ''
-        if manager is not None and summary['counts']['PENDING'] and not summary['workers']:
-            refused = manager['says']
-        damaged = bool(summary['damage'])
-        steps = advice(summary, self._where, failures, summary['causes'], damaged)
-        if refused:
-            steps.append((refused.rstrip('.'), f'desipipe doctor {self._where}'))
+        jobs, refused = summary['jobs'], _refusal(summary)
         return {
             'version': 1,
             'kind': 'queue',
@@ -189,18 +181,25 @@ class QueueDisplay(Shown):
             'ended': None,
             'cached': False,
             'computed': None,
-            'failure': failure,
+            'failure': _first_failure(summary),
             'causes': summary['causes'],
             'jobs': jobs[:JOBS],
             'n_jobs': len(jobs),
             'job_groups': job_groups(jobs),
-            'advice': [list(step) for step in steps],
+            'advice': self._advice(summary, refused),
             'outputs': [],
             'truncated': '',
             'gone': '',
             'refused': refused,
             'untrusted': summary['untrusted'],
         }
+
+    def _advice(self, summary: QueueSummary, refused: str) -> list[list[str]]:
+        failures, causes = summary['failures'], summary['causes']
+        steps = advice(summary, self._where, failures, causes, bool(summary['damage']))
+        if refused:
+            steps.append((refused.rstrip('.'), f'desipipe doctor {self._where}'))
+        return [list(step) for step in steps]
 
     def _rows_of(self, queue: Queue, summary: QueueSummary) -> tuple[str, str]:
         """Return the rows of all tasks, as text, and the identity of the first."""
@@ -210,6 +209,19 @@ class QueueDisplay(Shown):
             rows = list(state.each())
             self._rows = key, format_rows(rows), state.ids[rows[0]].hex() if rows else ''
         return self._rows[1:]
+
+
+def _first_failure(summary: QueueSummary) -> CellFailure | None:
+    failures = summary['failures']
+    return {**failures[0], 'line': None} if failures else None
+
+
+def _refusal(summary: QueueSummary) -> str:
+    """Return the manager's reason why no worker comes to pending tasks; or ''."""
+    manager = summary['manager']
+    if manager is None or not summary['counts']['PENDING'] or summary['workers']:
+        return ''
+    return manager['says']
 
 
 def _last_end(queue: Queue) -> float:
