@@ -1,6 +1,7 @@
 """Write ``src/generated/view.ts``: the interfaces of what kernel and server send.
 
-They are made of ``desipipe/view/schema.py``, the symbols of ``desipipe/view/appearance.py``.
+They are made of ``desipipe/view/schema.py``, the symbols of ``desipipe/view/appearance.py``, the
+bound from which outputs are folded of ``desipipe/view/folded_outputs.py``.
 ``python jupyter_ext/view_types.py`` writes the file; with ``--check`` it fails if that is stale.
 """
 
@@ -15,6 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from desipipe.view import schema
 from desipipe.view.appearance import APPEARANCES, BADGE_SYMBOLS, CONDITION_APPEARANCES
+from desipipe.view.folded_outputs import UNFOLDED_MAX
 from desipipe.view.structs import bases, constraints, is_struct, own_members, summary
 
 PATH = Path(__file__).parent / 'src' / 'generated' / 'view.ts'
@@ -104,6 +106,8 @@ def write() -> str:
         _constant('SYMBOLS', 'ShownState', states, 'Symbols of states, which have no colour'),
         _constant('CONDITION_SYMBOLS', 'Condition', conditions, 'The same of conditions'),
         _constant('BADGE_SYMBOLS', 'BadgeState', BADGE_SYMBOLS, 'The same of task cells'),
+        '/** Tasks whose outputs are shown one below the other; those of more are folded. */\n'
+        f'export const UNFOLDED_MAX = {UNFOLDED_MAX:d};\n',
     ]
     return '\n'.join(parts)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ['folded_html']
 
 UNFOLDED_MAX = 8
-"""Tasks whose outputs are shown one below the other; as in JupyterLab (`components/outputs.ts`)."""
+"""Tasks whose outputs are shown one below the other, here and in JupyterLab."""
 
 
 def folded_html(outputs: Sequence[OutputView], form: Callable[[OutputView], str]) -> str:

@@ -7,12 +7,11 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Panel, Widget } from '@lumino/widgets';
 
 import { number } from '../format';
+import { UNFOLDED_MAX } from '../generated/view';
 import { SYMBOLS } from '../tokens';
 import { Fold } from './fold';
 import { IGroup, TaskOutputs } from './taskoutputs';
 
-/** More tasks than these are folded. */
-const MANY = 8;
 /** Failures of one kind that become one row. */
 const SEVERAL = 2;
 
@@ -35,7 +34,7 @@ export class Outputs extends Panel {
   render(outputs: nbformat.IOutput[], trusted: boolean): void {
     const groups = grouped(outputs);
     this._removeBut(new Set(groups.map(group => group.key)));
-    const folded = groups.length > MANY;
+    const folded = groups.length > UNFOLDED_MAX;
     const causes = folded ? byCause(groups) : new Map<string, IGroup[]>();
     const order: Widget[] = [];
     const isIn = new Set<IGroup>();

@@ -760,3 +760,6 @@ export const BADGE_SYMBOLS: Readonly<Record<BadgeState, string>> = {
   'never run': '○',
   'unknown': '?',
 };
+
+/** Tasks whose outputs are shown one below the other; those of more are folded. */
+export const UNFOLDED_MAX = 8;
