@@ -115,44 +115,12 @@ def read_zip(path: str) -> tuple[dict[str, Stored], list[str]]:
 
 def read_archive(path: str, packed: BinaryIO, length: int) -> tuple[dict[str, Stored], list[str]]:
     """Read the members of an open zip file, in bounded memory."""
-    files: dict[str, Stored] = {}
-    problems: list[str] = []
     try:
         with zipfile.ZipFile(packed) as archive:
-            members = archive.infolist()
-            total = sum(member.file_size for member in members)
-            if (
-                len(members) > MEMBERS
-                or total > RECORD_BYTES_MAX
-                or total > RATIO * max(length, 1000)
-            ):
-                raise RecordError(
-                    f'{path} ({format_bytes(length)}) says it holds {format_bytes(total)} in '
-                    f'{len(members):d} files: '
-                    'more than can be right; it was not unpacked'
-                )
-            for member in members:
-                check_member_name(path, member)
-                if member.is_dir():
-                    continue
-                if member.filename in files:
-                    problems.append(f'it holds {member.filename!r} twice')
-                if member.filename in _KEPT and member.file_size > max(
-                    KEPT_FREE, KEPT_RATIO * length
-                ):
-                    raise RecordError(
-                        f'{path} ({format_bytes(length)}) holds {member.filename!r} of '
-                        f'{format_bytes(member.file_size)}: it was not unpacked'
-                    )
-                with archive.open(member) as file:
-                    # The size that is said may be a lie: never more than that.
-                    files[member.filename] = _stored(file, member.filename, member.file_size)
-                if files[member.filename].size != member.file_size:
-                    raise RecordError(
-                        f'{path}: {member.filename!r} is not of the size that is said; it was not '
-                        'read'
-                    )
+            files, problems = _read_members(path, archive, length)
             problems += _zip_problems(archive.comment, packed, length)
+    except RecordError:
+        raise
     except (
         zipfile.BadZipFile,
         zipfile.LargeZipFile,
@@ -162,12 +130,50 @@ def read_archive(path: str, packed: BinaryIO, length: int) -> tuple[dict[str, St
         OSError,
         ValueError,
     ) as exc:
-        if isinstance(exc, RecordError):
-            raise
         raise RecordError(f'{path} is no zip archive, or damaged: {exc}') from None
     except Exception as exc:  # zlib.error and its like are of C modules
         raise RecordError(f'{path} is damaged: {exc}') from None
     return files, problems
+
+
+def _read_members(
+    path: str, archive: zipfile.ZipFile, length: int
+) -> tuple[dict[str, Stored], list[str]]:
+    """Read the members of a zip file of so many bytes, and what is wrong with them."""
+    files: dict[str, Stored] = {}
+    problems: list[str] = []
+    members = archive.infolist()
+    total = sum(member.file_size for member in members)
+    if len(members) > MEMBERS or total > RECORD_BYTES_MAX or total > RATIO * max(length, 1000):
+        raise RecordError(
+            f'{path} ({format_bytes(length)}) says it holds {format_bytes(total)} in '
+            f'{len(members):d} files: more than can be right; it was not unpacked'
+        )
+    for member in members:
+        check_member_name(path, member)
+        if member.is_dir():
+            continue
+        if member.filename in files:
+            problems.append(f'it holds {member.filename!r} twice')
+        files[member.filename] = _read_member(path, archive, member, length)
+    return files, problems
+
+
+def _read_member(
+    path: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, length: int
+) -> Stored:
+    name = member.filename
+    if name in _KEPT and member.file_size > max(KEPT_FREE, KEPT_RATIO * length):
+        raise RecordError(
+            f'{path} ({format_bytes(length)}) holds {name!r} of '
+            f'{format_bytes(member.file_size)}: it was not unpacked'
+        )
+    with archive.open(member) as file:
+        # The size that is said may be a lie: never more than that.
+        stored = _stored(file, name, member.file_size)
+    if stored.size != member.file_size:
+        raise RecordError(f'{path}: {name!r} is not of the size that is said; it was not read')
+    return stored
 
 
 def check_member_name(path: str, member: zipfile.ZipInfo) -> None:

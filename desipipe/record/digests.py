@@ -90,23 +90,9 @@ def part_digests(notebook: Mapping[str, Any]) -> dict[str, str]:
             parts[f'table {tables:d}'] = [
                 cell.get(key) for key in ('id', 'cell_type', 'source', 'outputs', 'attachments')
             ]
-            continue
-        number += 1
-        names = {
-            'source': 'the text',
-            'outputs': 'the outputs',
-            'attachments': 'the attachments',
-            'cell_type': 'the type',
-            'id': 'the id',
-        }
-        parts.update(
-            {f'{term} of cell {number:d}': cell[key] for key, term in names.items() if key in cell}
-        )
-        parts[f'the execution count and tags of cell {number:d}'] = [
-            cell.get('execution_count'),
-            cell.get('metadata', {}).get('tags'),
-        ]
-        parts[f'the metadata of cell {number:d}'] = cell.get('metadata')
+        else:
+            number += 1
+            parts.update(_cell_parts(cell, number))
     parts.update(
         {
             f'{key!r} of the metadata': value
@@ -120,18 +106,44 @@ def part_digests(notebook: Mapping[str, Any]) -> dict[str, str]:
         {f'{key!r} of the record': value for key, value in document.items() if key not in own}
     )
     for queue in document['queues']:
-        for key, value in queue.items():
-            # Tasks are named by their own check sums, too.
-            entries = value if isinstance(value, list) and key != 'tasks' else [value]
-            for index, entry in enumerate(entries):
-                label = f' {index:d}' if entries is value else ''
-                parts[f'{key!r}{label} of the queue {queue.get("name")}'] = entry
-            if entries is value:
-                parts[f'the number of {key!r} of the queue {queue.get("name")}'] = len(entries)
+        parts.update(_queue_parts(queue))
     return {
         label: hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
         for label, value in parts.items()
     }
+
+
+def _cell_parts(cell: Mapping[str, Any], number: int) -> Dict:
+    """Return the parts of a cell of the notebook, by what each is called."""
+    names = {
+        'source': 'the text',
+        'outputs': 'the outputs',
+        'attachments': 'the attachments',
+        'cell_type': 'the type',
+        'id': 'the id',
+    }
+    return {
+        **{f'{term} of cell {number:d}': cell[key] for key, term in names.items() if key in cell},
+        f'the execution count and tags of cell {number:d}': [
+            cell.get('execution_count'),
+            cell.get('metadata', {}).get('tags'),
+        ],
+        f'the metadata of cell {number:d}': cell.get('metadata'),
+    }
+
+
+def _queue_parts(queue: Mapping[str, Any]) -> Dict:
+    """Return the members of the record of a queue, and their entries."""
+    parts: Dict = {}
+    for key, value in queue.items():
+        # Tasks are named by their own check sums, too.
+        entries = value if isinstance(value, list) and key != 'tasks' else [value]
+        for index, entry in enumerate(entries):
+            label = f' {index:d}' if entries is value else ''
+            parts[f'{key!r}{label} of the queue {queue.get("name")}'] = entry
+        if entries is value:
+            parts[f'the number of {key!r} of the queue {queue.get("name")}'] = len(entries)
+    return parts
 
 
 def file_digest(data: bytes) -> tuple[str, str]:

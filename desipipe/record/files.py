@@ -129,32 +129,28 @@ def _check(document: Dict, models: list[QueueModel]) -> None:
         if not isinstance(document[key], kind):
             raise TypeError(f'{key!r} is no {kind.__name__}')
     for model in models:
-        for key in ('groups', 'apps', 'managers', 'workers', 'versions'):
-            if not isinstance(model.head[key], list) or not all(
-                isinstance(item, dict) for item in model.head[key]
-            ):
-                raise TypeError(f'{key!r} is no list of objects.')
-        if not isinstance(model.lines, list) or not all(
-            isinstance(line, str) for line in model.lines
-        ):
-            raise TypeError("'tasks' is no list of lines.")
-        for key in ('name', 'total', 'counts', 'blocked', 'busy', 'as_of', 'others'):
-            model.head[key]
-        for group in model.head['groups']:
-            (
-                model.head['apps'][group['app']],
-                model.head['managers'][group['manager']],
-                str(group['name']),
-            )
-        for app in model.head['apps']:
-            str(app['id']), app['parts'].items(), app['source'].split, app['kind'], app['versions']
+        _check_model(model)
     for entry in document['cells']:
         # Before anybody counts to a number that someone made up.
-        if any(
-            part.stop > len(models[entry['queue']].lines) for part in parse_rows(entry['tasks'])
-        ) or not 0 <= entry['cell'] < len(document['notebook']['cells']):
+        total = len(models[entry['queue']].lines)
+        if any(part.stop > total for part in parse_rows(entry['tasks'])) or not 0 <= entry[
+            'cell'
+        ] < len(document['notebook']['cells']):
             raise ValueError(f'Cell {entry["cell"]!r} is said to have tasks that are not there.')
-        if sum(len(part) for part in parse_rows(entry['tasks'])) > len(
-            models[entry['queue']].lines
-        ):
+        if sum(len(part) for part in parse_rows(entry['tasks'])) > total:
             raise ValueError(f'Cell {entry["cell"]!r} is said to have more tasks than there are.')
+
+
+def _check_model(model: QueueModel) -> None:
+    head = model.head
+    for key in ('groups', 'apps', 'managers', 'workers', 'versions'):
+        if not isinstance(head[key], list) or not all(isinstance(item, dict) for item in head[key]):
+            raise TypeError(f'{key!r} is no list of objects.')
+    if not isinstance(model.lines, list) or not all(isinstance(line, str) for line in model.lines):
+        raise TypeError("'tasks' is no list of lines.")
+    for key in ('name', 'total', 'counts', 'blocked', 'busy', 'as_of', 'others'):
+        head[key]
+    for group in head['groups']:
+        head['apps'][group['app']], head['managers'][group['manager']], str(group['name'])
+    for app in head['apps']:
+        str(app['id']), app['parts'].items(), app['source'].split, app['kind'], app['versions']

@@ -7,8 +7,8 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from ..errors import DesipipeError, RecordError
 from ..queue.events import STATES, SUCCEEDED
@@ -86,17 +86,13 @@ def rerun(
             if queue is not None
             else _from_record(record, model, places)
         )
-        differing = _computed(source, record, queue is None, again, rtol, atol)
+        details += _computed(source, record, queue is None, again, rtol, atol)
         done += len(again)
-        details += differing
     text = f'{plural(done)} computed again, chosen with --seed {seed:d}'
-    within = '' if rtol is None else f' within rtol={rtol:g}, atol={atol:g}'
     if details:
-        return [
-            Check(
-                'rerun', DIFFERS, f'{text}: {len(details):d} of them give something else', details
-            )
-        ]
+        text = f'{text}: {len(details):d} of them give something else'
+        return [Check('rerun', DIFFERS, text, details)]
+    within = '' if rtol is None else f' within rtol={rtol:g}, atol={atol:g}'
     return [Check('rerun', OK, f'{text}: the same results{within}')]
 
 
@@ -211,51 +207,52 @@ def _compared(queue: Queue, task: Dict, then: bytes | None, rtol: float | None, 
             return ''
     except DesipipeError as exc:
         return f'the result cannot be compared: {exc}'
-    return _difference(before, now, rtol, atol)
+    return _difference(before, now, Tolerances(rtol, atol))
 
 
-def _difference(
-    before: Any, now: Any, rtol: float | None, atol: float, where: str = 'the result'
-) -> str:
+class Tolerances(NamedTuple):
+    """Tolerances for floating-point numbers; ``relative=None``: equal to the last bit."""
+
+    relative: float | None
+    absolute: float
+
+
+def _difference(before: Any, now: Any, within: Tolerances, where: str = 'the result') -> str:
+    """Describe the first difference of two values; empty if there is none."""
     import numpy as np
 
     if isinstance(before, dict) and isinstance(now, dict) and before.keys() == now.keys():
-        return next(
-            (
-                text
-                for key in before
-                if (text := _difference(before[key], now[key], rtol, atol, f'{where}[{key!r}]'))
-            ),
-            '',
-        )
+        members = ((before[key], now[key], f'{where}[{key!r}]') for key in before)
+        return _first_difference(members, within)
     if isinstance(before, list | tuple) and type(before) is type(now) and len(before) == len(now):
-        return next(
-            (
-                text
-                for i in range(len(before))
-                if (text := _difference(before[i], now[i], rtol, atol, f'{where}[{i}]'))
-            ),
-            '',
-        )
+        members = ((before[i], now[i], f'{where}[{i}]') for i in range(len(before)))
+        return _first_difference(members, within)
     numbers = (int, float, complex, np.number, np.ndarray)
     if isinstance(before, numbers) and isinstance(now, numbers):
-        a, b = np.asarray(before), np.asarray(now)
-        if a.shape != b.shape or a.dtype.kind not in 'biufc' or b.dtype.kind not in 'biufc':
-            return (
-                f'{where} is another one (shape {b.shape}, {b.dtype} instead of {a.shape}, '
-                f'{a.dtype})'
-            )
-        if np.array_equal(a, b, equal_nan=True) or (
-            rtol is not None and np.allclose(b, a, rtol=rtol, atol=atol, equal_nan=True)
-        ):
-            return ''
-        with np.errstate(all='ignore'):
-            off = np.nanmax(np.abs(b - a) / np.where(a == 0, 1, np.abs(a)))
-        return f'{where} differs, by {off:.2g} at most, relatively' + (
-            '' if rtol is not None else ' (tolerances: --rtol, --atol)'
+        return _number_difference(before, now, within, where)
+    same = before is now or (type(before) is type(now) and encode(before) == encode(now))
+    return '' if same else f'{where} is another one'
+
+
+def _first_difference(members: Iterable[tuple[Any, Any, str]], within: Tolerances) -> str:
+    texts = (_difference(before, now, within, where) for before, now, where in members)
+    return next(filter(None, texts), '')
+
+
+def _number_difference(before: Any, now: Any, within: Tolerances, where: str) -> str:
+    import numpy as np
+
+    a, b = np.asarray(before), np.asarray(now)
+    if a.shape != b.shape or a.dtype.kind not in 'biufc' or b.dtype.kind not in 'biufc':
+        return (
+            f'{where} is another one (shape {b.shape}, {b.dtype} instead of {a.shape}, {a.dtype})'
         )
-    return (
-        ''
-        if before is now or (type(before) is type(now) and encode(before) == encode(now))
-        else f'{where} is another one'
-    )
+    if np.array_equal(a, b, equal_nan=True):
+        return ''
+    rtol, atol = within
+    if rtol is not None and np.allclose(b, a, rtol=rtol, atol=atol, equal_nan=True):
+        return ''
+    with np.errstate(all='ignore'):
+        off = np.nanmax(np.abs(b - a) / np.where(a == 0, 1, np.abs(a)))
+    text = f'{where} differs, by {off:.2g} at most, relatively'
+    return text if rtol is not None else f'{text} (tolerances: --rtol, --atol)'
