@@ -145,81 +145,135 @@ def fill(
     done : int
         Number of tasks that have a result.
     """
-    ledger = queue.ledger
-    head = model.head
-    stored: dict[str, Ref] = {}
+    filler = _Filler(queue, model.head, payload, cwd or os.getcwd())
+    for row, task in enumerate(model.tasks()):
+        is_again = again is None or row in again
+        filler.add_task(row, task, with_needs=is_again)
+        if (
+            results
+            and (again is None or not is_again)
+            and task['state'] == 'SUCCEEDED'
+            and 'sha256' in task.get('result', {})
+        ):
+            filler.end_task(row, task)
+    return filler.write()
 
-    def store(digest: str) -> Ref:
-        if digest not in stored:
-            data = payload(digest)
+
+class _Filler:
+    """Stores what a model holds, and collects the events of a fresh queue."""
+
+    def __init__(self, queue: Queue, head: Dict, payload: Payload, cwd: str) -> None:
+        self._ledger = queue.ledger
+        self._head = head
+        self._payload = payload
+        self._cwd = cwd
+        self._now = time.time()
+        self._stored: dict[str, Ref] = {}
+        self._events: list[JournalEvent] = []
+        self._adds: list[JournalEvent] = []
+        self._groups: dict[tuple[int, str], int] = {}
+        self._rows: dict[int, int] = {}
+        self._shared: dict[str, str] = {}
+        self._done: list[tuple[int, Dict]] = []
+        specs = [_spec(manager) for manager in head['managers']]
+        self._mids = [mid_of(spec) for spec in specs]
+        self._events += [
+            manager_event(mid, spec)
+            for mid, spec in dict(zip(self._mids, specs, strict=True)).items()
+        ]
+        for app in head['apps']:
+            if 'code' in app:
+                self._add_app(app)
+
+    def _store(self, digest: str) -> Ref:
+        """Store the bytes of a digest, once."""
+        if digest not in self._stored:
+            data = self._payload(digest)
             if data is None:
                 raise RecordError(
                     f'The bytes of {digest[:16]}… are missing, or damaged. Nothing was made.'
                 )
-            stored[digest] = Ref(
-                ledger.writer.name, ledger.writer.append([data], len(data) >= _LARGE), len(data)
-            )
-            stored[digest] = stored[digest]._replace(segment=ledger.writer.name)
-        return stored[digest]
+            writer = self._ledger.writer
+            offset = writer.append([data], len(data) >= _LARGE)
+            self._stored[digest] = Ref(writer.name, offset, len(data))
+        return self._stored[digest]
 
-    now = time.time()
-    events: list[JournalEvent] = []
-    specs = [_spec(manager) for manager in head['managers']]
-    mids = [mid_of(spec) for spec in specs]
-    events += [
-        manager_event(mid, spec) for mid, spec in dict(zip(mids, specs, strict=True)).items()
-    ]
-    for app in head['apps']:
-        if 'code' in app:
-            source, parts = (
-                ledger.store(app['source'].encode()),
-                ledger.store(orjson.dumps(app['parts'])),
-            )
-            code = store(app['code']['sha256'])
-            events.append(
-                app_event(app['id'], app['name'], app['kind'], code, source, parts, app['packages'])
-            )
-    groups: dict[tuple[int, str], int] = {}
-    rows: dict[int, int] = {}
-    done: list[tuple[int, Dict]] = []
-    adds: list[JournalEvent] = []
-    shared: dict[str, str] = {}
-    for row, task in enumerate(model.tasks()):
+    def _add_app(self, app: Dict) -> None:
+        source = self._ledger.store(app['source'].encode())
+        parts = self._ledger.store(orjson.dumps(app['parts']))
+        code = self._store(app['code']['sha256'])
+        self._events.append(
+            app_event(app['id'], app['name'], app['kind'], code, source, parts, app['packages'])
+        )
+
+    def add_task(self, row: int, task: Dict, with_needs: bool) -> None:
+        """Add a task.
+
+        Parameters
+        ----------
+        row : int
+            Its row in the new queue.
+        task : dict
+        with_needs : bool
+            False if it is to need nothing.
+        """
         common = task.get('shared', '')
-        if common and common not in shared:
+        if common and common not in self._shared:
             # Any name will do that the group and the event agree on.
-            shared[common] = common[:32]
-            events.append(shared_event(shared[common], store(common)))
-        key = (task['group'], shared.get(common, ''))
-        if key not in groups:
-            groups[key] = len(groups)
-            events.append(
-                group_event(
-                    groups[key], _group(head, task['group'], mids, key[1], cwd or os.getcwd())
-                )
+            self._shared[common] = common[:32]
+            self._events.append(shared_event(self._shared[common], self._store(common)))
+        group = self._number_group(task['group'], self._shared.get(common, ''))
+        self._rows[task['row']] = row
+        needs = [self._rows[other] for other in task.get('needs', ())] if with_needs else []
+        arguments = self._store_arguments(task)
+        requires = [(0, needs)] if needs else ()
+        self._adds.append(
+            add_event(row, group, task['index'], task['id'], arguments, self._now, requires)
+        )
+
+    def _number_group(self, number: int, shared: str) -> int:
+        """Return the number of a group in the new queue; add it if it is not there."""
+        key = (number, shared)
+        if key not in self._groups:
+            self._groups[key] = len(self._groups)
+            group = _group(self._head, number, self._mids, shared, self._cwd)
+            self._events.append(group_event(self._groups[key], group))
+        return self._groups[key]
+
+    def _store_arguments(self, task: Dict) -> tuple[str, int, list[int]]:
+        data = self._payload(task['payload'])
+        if data is None:
+            raise RecordError(
+                f'The arguments of task {task["id"][:12]} are missing, or damaged. Nothing was '
+                'made.'
             )
-        rows[task['row']] = row
-        needs = (
-            [rows[other] for other in task.get('needs', ())]
-            if again is None or row in again
-            else []
-        )
-        adds.append(_add(ledger, task, row, groups[key], needs, payload, now))
-        if (
-            results
-            and (again is None or row not in again)
-            and task['state'] == 'SUCCEEDED'
-            and 'sha256' in task.get('result', {})
-        ):
-            done.append((row, task))
-    ends: dict[int, list[End]] = {}
-    for row, task in done:
-        ends.setdefault(last_attempt(task).get('worker', -1), []).append(
-            _end(row, task, store(task['result']['sha256']))
-        )
-    ledger.writer.flush()
-    for number, rows_of in ends.items():
-        worker = head['workers'][number] if number >= 0 else {'name': 'by hand'}
+        text = orjson.dumps(argument_texts(task))
+        aligned = len(data) >= _LARGE
+        if aligned:
+            text += b' ' * (-(len(text) + _TEXT.size) % ALIGNMENT)
+        writer = self._ledger.writer
+        offset = writer.append([_TEXT.pack(len(text)), text, data], aligned)
+        return writer.name, offset, [_TEXT.size + len(text) + len(data)]
+
+    def end_task(self, row: int, task: Dict) -> None:
+        """Add that a task has its recorded result."""
+        self._done.append((row, task))
+
+    def write(self) -> int:
+        """Write all events; return the number of tasks that have a result."""
+        ends: dict[int, list[End]] = {}
+        for row, task in self._done:
+            ends.setdefault(last_attempt(task).get('worker', -1), []).append(
+                _end(row, task, self._store(task['result']['sha256']))
+            )
+        self._ledger.writer.flush()
+        for number, ends_of in ends.items():
+            worker = self._head['workers'][number] if number >= 0 else {'name': 'by hand'}
+            self._adds += self._worker_events(worker, ends_of)
+        self._ledger.journal.write(lambda: [*self._events, *self._adds], True)
+        return len(self._done)
+
+    def _worker_events(self, worker: Dict, ends: Sequence[End]) -> list[JournalEvent]:
         name = worker['name']
         info = {
             'host': worker.get('host', ''),
@@ -227,13 +281,13 @@ def fill(
             'slots': worker.get('slots', 1),
             'job': worker.get('job', ''),
         }
-        adds.append(worker_begin_event(name, info, float(worker.get('since', now))))
-        # As compaction writes them: ends without the claims before them, whatever their tasks wait
-        # for.
-        adds += final_events(name, rows_of, now)
-        adds.append(worker_end_event(name, IMPORTED, now))
-    ledger.journal.write(lambda: [*events, *adds], True)
-    return len(done)
+        return [
+            worker_begin_event(name, info, float(worker.get('since', self._now))),
+            # As compaction writes them: ends without the claims before them, whatever their tasks
+            # wait for.
+            *final_events(name, ends, self._now),
+            worker_end_event(name, IMPORTED, self._now),
+        ]
 
 
 def _end(row: int, task: Dict, ref: Ref) -> End:
@@ -285,21 +339,3 @@ def _group(head: Dict, number: int, mids: Sequence[str], shared: str, cwd: str) 
         shared=shared,
         **options,
     )
-
-
-def _add(
-    ledger: Any, task: Dict, row: int, group: int, needs: list[int], payload: Payload, now: float
-) -> JournalEvent:
-    data = payload(task['payload'])
-    if data is None:
-        raise RecordError(
-            f'The arguments of task {task["id"][:12]} are missing, or damaged. Nothing was made.'
-        )
-    text = orjson.dumps(argument_texts(task))
-    aligned = len(data) >= _LARGE
-    if aligned:
-        text += b' ' * (-(len(text) + _TEXT.size) % ALIGNMENT)
-    offset = ledger.writer.append([_TEXT.pack(len(text)), text, data], aligned)
-    arguments = ledger.writer.name, offset, [_TEXT.size + len(text) + len(data)]
-    requires = [(0, needs)] if needs else ()
-    return add_event(row, group, task['index'], task['id'], arguments, now, requires)

@@ -116,8 +116,59 @@ def _depths(graph: Dict) -> dict[str, int]:
     return depth
 
 
+class _Layout:
+    """Places of nodes: a column a level, each node beside what it needs."""
+
+    width = 170.0  # of a node
+    gap = 60.0
+
+    def __init__(self, graph: Dict) -> None:
+        depth = _depths(graph)
+        self._columns: list[list[str]] = [
+            [node['id'] for node in graph['nodes'] if depth[node['id']] == level]
+            for level in sorted(set(depth.values()))
+        ]
+        self._sort(graph)
+        self._high = max((len(column) for column in self._columns), default=1)
+        self.row = 40.0 if self._high <= 20 else 26.0
+
+    def _sort(self, graph: Dict) -> None:
+        """Sort each column by the middle of what its nodes need: fewer lines cross."""
+        before: dict[str, list[str]] = {}
+        for edge in graph['edges']:
+            before.setdefault(edge['target'], []).append(edge['source'])
+        rank: dict[str, float] = {}
+        for column in self._columns:
+            middle = {
+                key: (
+                    sum(rank.get(other, 0) for other in before[key]) / len(before[key])
+                    if before.get(key)
+                    else float(i)
+                )
+                for i, key in enumerate(column)
+            }
+            column.sort(key=lambda key: middle[key])
+            rank.update({key: float(i) for i, key in enumerate(column)})
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height of the picture."""
+        width = len(self._columns) * (self.width + self.gap) + 20
+        return max(320.0, width), self._high * self.row + 40
+
+    def places(self) -> dict[str, tuple[float, float]]:
+        """Return the left ends of the nodes, at half their height."""
+        places: dict[str, tuple[float, float]] = {}
+        for i, column in enumerate(self._columns):
+            lower = (self._high - len(column)) * self.row / 2
+            for j, key in enumerate(column):
+                x, y = 20 + i * (self.width + self.gap), 20 + (j + 0.5) * self.row + lower
+                places[key] = x, y
+        return places
+
+
 def draw_graph(graph: Dict) -> str:
-    """The graph as SVG, from left to right.
+    """Draw the graph as SVG, from left to right.
 
     Parameters
     ----------
@@ -128,75 +179,47 @@ def draw_graph(graph: Dict) -> str:
     -------
     svg : str
     """
-    depth = _depths(graph)
-    levels = sorted(set(depth.values()))
-    columns: list[list[str]] = [
-        [node['id'] for node in graph['nodes'] if depth[node['id']] == level] for level in levels
-    ]
-    before: dict[str, list[str]] = {}
-    for edge in graph['edges']:
-        before.setdefault(edge['target'], []).append(edge['source'])
-    rank: dict[str, float] = {}
-    for column in columns:
-        # Each beside the middle of what it needs: fewer lines cross.
-        middle = {
-            key: (
-                sum(rank.get(other, 0) for other in before[key]) / len(before[key])
-                if before.get(key)
-                else float(i)
-            )
-            for i, key in enumerate(column)
-        }
-        column.sort(key=lambda key: middle[key])
-        rank.update({key: float(i) for i, key in enumerate(column)})
-    high = max((len(column) for column in columns), default=1)
-    wide, row = 170.0, 40.0 if high <= 20 else 26.0
-    width, height = max(320.0, len(columns) * (wide + 60) + 20), high * row + 40
-    where: dict[str, tuple[float, float]] = {}
-    for i, column in enumerate(columns):
-        for j, key in enumerate(column):
-            where[key] = 20 + i * (wide + 60), 20 + (j + 0.5) * row + (high - len(column)) * row / 2
+    layout = _Layout(graph)
+    places = layout.places()
     body = []
     for edge in graph['edges']:
-        if edge['source'] == edge['target']:
-            continue
-        (x0, y0), (x1, y1) = where[edge['source']], where[edge['target']]
-        x0 += wide
-        bend = max(30.0, (x1 - x0) / 2)
-        body.append(
-            f'<path d="M{x0:.1f} {y0:.1f} C{x0 + bend:.1f} {y0:.1f} {x1 - bend:.1f} {y1:.1f} '
-            f'{x1:.1f} {y1:.1f}" fill="none" stroke="{LINE}"'
-            f' stroke-width="{min(4.0, 1 + edge["count"] / 2000):.1f}"/>'
-        )
-        if edge['count'] > 1:
-            body.append(
-                text_element((x0 + x1) / 2, (y0 + y1) / 2 - 4, f'{edge["count"]:,d}', 10, 'middle')
-            )
+        if edge['source'] != edge['target']:
+            x, y = places[edge['source']]
+            body += _edge_elements((x + layout.width, y), places[edge['target']], edge['count'])
     for node in graph['nodes']:
-        x, y = where[node['id']]
-        state = main_state(node['counts'])
-        look = APPEARANCES[state]
-        tall = min(30.0, row - 6)
-        body.append(f'<g><title>{escape(_told(node))}</title>')
-        body.append(
-            f'<rect x="{x:.1f}" y="{y - tall / 2:.1f}" width="{wide:.0f}" height="{tall:.0f}" '
-            'rx="4"'
-            f' fill="{look.colour}" fill-opacity="0.14" stroke="{look.colour}"/>'
-        )
-        count = f' ×{node["total"]:,d}' if node['total'] > 1 else ''
-        body.append(
-            text_element(
-                x + 8,
-                y + 4,
-                f'{look.symbol} {shortened(node["name"], 20 - len(count))}{count}',
-                12,
-                colour=look.colour,
-            )
-        )
-        if node['total'] > 1:
-            body += _bar(node['counts'], node['total'], x, y + tall / 2 - 3, wide)
-        body.append('</g>')
-    return svg_document(width, height, 'Tasks, and what they need', body)
+        body += _node_elements(node, places[node['id']], layout)
+    return svg_document(*layout.size, 'Tasks, and what they need', body)
+
+
+def _edge_elements(start: tuple[float, float], end: tuple[float, float], count: int) -> list[str]:
+    (x0, y0), (x1, y1) = start, end
+    bend = max(30.0, (x1 - x0) / 2)
+    elements = [
+        f'<path d="M{x0:.1f} {y0:.1f} C{x0 + bend:.1f} {y0:.1f} {x1 - bend:.1f} {y1:.1f} '
+        f'{x1:.1f} {y1:.1f}" fill="none" stroke="{LINE}"'
+        f' stroke-width="{min(4.0, 1 + count / 2000):.1f}"/>'
+    ]
+    if count > 1:
+        elements.append(text_element((x0 + x1) / 2, (y0 + y1) / 2 - 4, f'{count:,d}', 10, 'middle'))
+    return elements
+
+
+def _node_elements(node: Dict, left: tuple[float, float], layout: _Layout) -> list[str]:
+    x, y = left
+    look = APPEARANCES[main_state(node['counts'])]
+    tall = min(30.0, layout.row - 6)
+    count = f' ×{node["total"]:,d}' if node['total'] > 1 else ''
+    label = f'{look.symbol} {shortened(node["name"], 20 - len(count))}{count}'
+    elements = [
+        f'<g><title>{escape(_told(node))}</title>',
+        f'<rect x="{x:.1f}" y="{y - tall / 2:.1f}" width="{layout.width:.0f}" '
+        f'height="{tall:.0f}" rx="4"'
+        f' fill="{look.colour}" fill-opacity="0.14" stroke="{look.colour}"/>',
+        text_element(x + 8, y + 4, label, 12, colour=look.colour),
+    ]
+    if node['total'] > 1:
+        elements += _bar(node['counts'], node['total'], x, y + tall / 2 - 3, layout.width)
+    return [*elements, '</g>']
 
 
 def shortened(name: str, most: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..view.appearance import APPEARANCES
 from ..view.text import span
@@ -21,6 +21,7 @@ LANES = 40
 BINS = 240
 
 _WIDTH = 900
+_LEFT = 190.0  # where the lanes begin
 
 
 # The timeline
@@ -120,7 +121,7 @@ def _binned(items: list[tuple[float, float, str, str]], began: float, ended: flo
 
 
 def draw_timeline(timeline: Dict) -> str:
-    """The timeline as SVG, a lane a worker.
+    """Draw the timeline as SVG, a lane a worker.
 
     Parameters
     ----------
@@ -133,54 +134,64 @@ def draw_timeline(timeline: Dict) -> str:
     """
     if timeline['began'] is None:
         return svg_document(320, 40, 'Nothing ran', [text_element(10, 25, 'nothing ran')])
-    began, left = timeline['began'], 190.0
-    total = max(timeline['ended'] - began, 1e-6)
-    scale = (_WIDTH - left - 20) / total
+    total = max(timeline['ended'] - timeline['began'], 1e-6)
+    axis = _Axis(timeline['began'], (_WIDTH - _LEFT - 20) / total)
     body, y = [], 14.0
     for lane in timeline['lanes']:
         bar = 14.0 if lane['height'] <= 4 else max(4.0, 56.0 / lane['height'])
         tall = max(20.0, lane['height'] * bar)
-        body.append(
-            text_element(
-                left - 8, y + tall / 2 + 4, shortened(lane['host'] or lane['name'], 26), 11, 'end'
-            )
-        )
-        body.append(
-            f'<line x1="{left:.0f}" y1="{y + tall + 2:.1f}" x2="{_WIDTH - 20}" '
-            f'y2="{y + tall + 2:.1f}" stroke="{LINE}" stroke-opacity="0.4"/>'
-        )
+        body += _lane_elements(lane, y, tall)
         for item in lane['items']:
-            x, wide = (
-                left + (item['start'] - began) * scale,
-                max(0.8, (item['end'] - item['start']) * scale),
-            )
-            look = APPEARANCES[item['state']]
             if timeline['aggregated']:
                 high = tall * max(0.08, item['busy'])
-                top = y + tall - high
+                body.append(_item_element(item, axis, y + tall - high, high))
             else:
-                high, top = bar - 1.5, y + item['level'] * bar
-            title = (
-                f'{look.symbol} {item["label"]} {item["state"]}, '
-                f'{span(item["end"] - item["start"])}'
-            )
-            body.append(
-                f'<rect x="{x:.2f}" y="{top:.1f}" width="{wide:.2f}" height="{high:.1f}"'
-                f' fill="{look.colour}" fill-opacity="0.75"><title>{escape(title)}</title></rect>'
-            )
-            if not timeline['aggregated'] and item['state'] != 'SUCCEEDED':
-                body.append(
-                    text_element(
-                        x + wide / 2, top + high - 1, look.symbol, 11, 'middle', 'bold', look.colour
-                    )
-                )
+                top, high = y + item['level'] * bar, bar - 1.5
+                body.append(_item_element(item, axis, top, high))
+                if item['state'] != 'SUCCEEDED':
+                    body.append(_symbol_element(item, axis, top + high - 1))
         y += tall + 6
-    body.append(text_element(left, y + 12, '0', 10))
+    body.append(text_element(_LEFT, y + 12, '0', 10))
     body.append(text_element(_WIDTH - 20, y + 12, span(total), 10, 'end'))
     if timeline['hidden']:
-        body.append(
-            text_element(
-                left + 60, y + 12, f'{timeline["hidden"]:,d} more workers are not shown', 10
-            )
-        )
+        text = f'{timeline["hidden"]:,d} more workers are not shown'
+        body.append(text_element(_LEFT + 60, y + 12, text, 10))
     return svg_document(_WIDTH, y + 20, 'Who ran what when', body)
+
+
+class _Axis(NamedTuple):
+    """Times as places in the picture."""
+
+    began: float
+    scale: float
+    """Pixels a second."""
+
+    def extent(self, item: Dict) -> tuple[float, float]:
+        """Return where an item begins, and how wide it is."""
+        width = max(0.8, (item['end'] - item['start']) * self.scale)
+        return _LEFT + (item['start'] - self.began) * self.scale, width
+
+
+def _lane_elements(lane: Dict, y: float, tall: float) -> list[str]:
+    label = shortened(lane['host'] or lane['name'], 26)
+    return [
+        text_element(_LEFT - 8, y + tall / 2 + 4, label, 11, 'end'),
+        f'<line x1="{_LEFT:.0f}" y1="{y + tall + 2:.1f}" x2="{_WIDTH - 20}" '
+        f'y2="{y + tall + 2:.1f}" stroke="{LINE}" stroke-opacity="0.4"/>',
+    ]
+
+
+def _item_element(item: Dict, axis: _Axis, top: float, high: float) -> str:
+    x, wide = axis.extent(item)
+    look = APPEARANCES[item['state']]
+    title = f'{look.symbol} {item["label"]} {item["state"]}, {span(item["end"] - item["start"])}'
+    return (
+        f'<rect x="{x:.2f}" y="{top:.1f}" width="{wide:.2f}" height="{high:.1f}"'
+        f' fill="{look.colour}" fill-opacity="0.75"><title>{escape(title)}</title></rect>'
+    )
+
+
+def _symbol_element(item: Dict, axis: _Axis, y: float) -> str:
+    x, wide = axis.extent(item)
+    look = APPEARANCES[item['state']]
+    return text_element(x + wide / 2, y, look.symbol, 11, 'middle', 'bold', look.colour)
