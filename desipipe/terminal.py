@@ -22,12 +22,10 @@ _COMBINING = (
 )
 _COMBINING_MAX = 4  # of one character; more cover other lines
 _SELECTORS = '\ufe0e\ufe0f'
-# Most text has nothing else; that is cheap to see, and the patterns below are dear to make.
-_PLAIN = re.compile('[\t\n -~\xa1-\xac\xae-\u02ff\u2010-\u2027\u2030-\u205f\u2190-\u27bf]*')
-_PLAIN_LINE = re.compile('[ -~\xa1-\xac\xae-\u02ff\u2010-\u2027\u2030-\u205f\u2190-\u27bf]*')
 _SHORT = {'\n': '\\n', '\r': '\\r', '\t': '\\t'}
-_COLOUR = re.compile(r'\x1b\[[0-9;:]{0,64}m')
-_CUT_COLOUR = re.compile(r'(?:\x1b(?:\[[0-9;:]{0,64})?|\r)\Z')  # which the next piece may complete
+# Patterns are compiled where they are needed: that takes longer than other imports.
+_COLOUR = r'\x1b\[[0-9;:]{0,64}m'
+_CUT_COLOUR = r'(?:\x1b(?:\[[0-9;:]{0,64})?|\r)\Z'  # which the next piece may complete
 _CONCEAL = 8
 _EXTENDED_COLOURS = (38, 48, 58)
 
@@ -53,17 +51,24 @@ def visible(text: str, lines: bool = True, colours: bool = False) -> str:
     """
     if lines and '\r\n' in text:
         text = text.replace('\r\n', '\n')
-    if (_PLAIN if lines else _PLAIN_LINE).fullmatch(text):
+    if (text.isascii() and text.isprintable()) or _plain(lines).fullmatch(text):
         return text
     unsafe = _unsafe(lines)
     if not colours or '\x1b' not in text:
         return unsafe.sub(_escaped, text)
     pieces, position = [], 0
-    for match in _COLOUR.finditer(text):
+    for match in re.finditer(_COLOUR, text):
         pieces.append(unsafe.sub(_escaped, text[position : match.start()]))
         pieces.append(visible(match[0]) if _conceals(match[0][2:-1]) else match[0])
         position = match.end()
     return ''.join([*pieces, unsafe.sub(_escaped, text[position:])])
+
+
+@functools.cache
+def _plain(lines: bool) -> re.Pattern[str]:
+    """Return the pattern of what most text is: cheaper to make than `_unsafe`."""
+    blanks = '\t\n' if lines else ''
+    return re.compile(f'[{blanks} -~\xa1-\xac\xae-\u02ff\u2010-\u2027\u2030-\u205f\u2190-\u27bf]*')
 
 
 @functools.cache
@@ -161,7 +166,7 @@ class VisibleText:
             True if nothing follows: what was held back is returned too, and colours end.
         """
         text = self._held + self._decoder.decode(data, last)
-        cut = None if last else _CUT_COLOUR.search(text)
+        cut = None if last else re.search(_CUT_COLOUR, text)
         self._held = text[cut.start() :] if cut else ''
         text = text[: cut.start()] if cut else text
         if self._colours:

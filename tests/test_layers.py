@@ -117,7 +117,7 @@ INSIDE = {
     ),
     'commands': (
         'face common habits hints demo_pipeline differences change sharing addition completion '
-        'logs script_source script_names migrate processes kill listing_options listings tables findings '
+        'logs script_source script_names migrate processes kill listing_options wrapping listings tables findings '
         'machine_checks jupyter_checks journal_checks process_checks queue_checks doctor files '
         'show queue_list following '
         'tasks times notebooks records imports new_project new first_steps parser'

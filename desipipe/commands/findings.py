@@ -29,8 +29,8 @@ def show_findings(findings: list[Finding], as_json: bool) -> int:
         from ..view.appearance import CONDITION_APPEARANCES
         from ..view.text import Line, one_line
         from .face import FACE, on_terminal
-        from .listings import wrap_lines
         from .tables import show_lines
+        from .wrapping import wrap_lines
 
         looks = {
             True: CONDITION_APPEARANCES['done'],

@@ -30,7 +30,7 @@ from ..view.text import (
     state_text,
 )
 from .face import FACE, on_terminal, styled
-from .listings import cut_middle, wrap, wrap_lines
+from .wrapping import cut_middle, wrap, wrap_lines
 
 if TYPE_CHECKING:
     from ..view.schema import (
