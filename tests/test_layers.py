@@ -95,7 +95,7 @@ INSIDE = {
     'view': (
         'schema structs appearance text rows journal_events task_summary task_detail failures '
         'pace durations processes jobs ownership queue graph timeline output saved_displays '
-        'task_search task_context result_preview tasks folded_outputs ansi '
+        'task_search task_context result_preview tasks ansi folded_outputs '
         'output_forms cell_lines bundle cell_rows cell_outputs cell_runs cell_failure cell'
     ),
     'record': (

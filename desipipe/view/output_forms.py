@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 _PRE = 'margin:.2em 0;padding:0;background:transparent;color:inherit;white-space:pre-wrap;'
-_PRE += 'overflow-wrap:anywhere'
+_PRE += 'overflow-wrap:anywhere;font-family:monospace'
 
 
 def outputs_text(outputs: list[OutputView]) -> str:
