@@ -171,9 +171,8 @@ class Form:
 
     def _complain(self, exc: Exception) -> None:
         text = html.escape(typed(str(exc))).replace('\n', '<br>')
-        self.message.value = (
-            f'<div role="alert" style="color:#d55e00">{text}<br>Nothing was added.</div>'
-        )
+        symbol = '<span style="color:#d55e00">✕</span>'
+        self.message.value = f'<div role="alert">{symbol} {text}<br>Nothing was added.</div>'
 
     def _clicked(self, _: Any) -> None:
         self.message.value = ''

@@ -187,9 +187,8 @@ class Panel:
         return f'{plural(n)} cancelled'
 
     def _say(self, text: str, bad: bool = False) -> None:
-        self.note.value = (
-            f'<small{" style=color:#d55e00" if bad else ""}>{html.escape(text)}</small>'
-        )
+        symbol = '<span style="color:#d55e00">✕</span> ' if bad else ''
+        self.note.value = f'<small>{symbol}{html.escape(text)}</small>'
 
 
 class _Above(QueueDisplay):

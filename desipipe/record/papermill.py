@@ -82,11 +82,10 @@ def mark(notebook: Any, number: int, message: str) -> None:
     import nbformat
 
     anchor = 'papermill-error-cell'
-    top = (
-        f'<span style="color:#d55e00">**{_escaped(message)}** See <a '
-        f'href="#{anchor}">below</a>.</span>'
-    )
-    here = f'<span id="{anchor}" style="color:#d55e00">**{_escaped(message)}**</span>'
+    # Only the symbol has a colour: none can be read as text on light and on dark.
+    symbol = '<span style="color:#d55e00">✕</span>'
+    top = f'{symbol} **{_escaped(message)}** See <a href="#{anchor}">below</a>.'
+    here = f'<span id="{anchor}">{symbol} **{_escaped(message)}**</span>'
     for at, text, anchor_name in ((number, here, 'here'), (0, top, 'top')):
         cell = nbformat.v4.new_markdown_cell(
             text, metadata={'tags': [ERROR]}, id=f'{ERROR}-{anchor_name}'

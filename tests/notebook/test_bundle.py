@@ -20,7 +20,7 @@ from desipipe import Queue, TaskManager
 from desipipe.errors import QueueGoneError, UnknownTaskError
 from desipipe.queue.events import FAILED
 from desipipe.queue.ledger import Ledger
-from desipipe.view.ansi import ansi_html, plain
+from desipipe.view.ansi import COLOURS, ansi_html, plain
 from desipipe.view.appearance import APPEARANCES, CONDITION_APPEARANCES
 from desipipe.view.bundle import MIME, as_html, as_text, bundle
 from desipipe.view.cell import Cell, cell_summary
@@ -285,6 +285,9 @@ def test_outputs_of_many_tasks_are_folded(ledger: tuple[Queue, Ledger], n: int, 
     engine.finish(journal, 'w', engine.claim(journal, 'w', n))
     html = as_html(cell_summary(queue, f'0-{n - 1}'))
     assert html.count('<details><summary>') == html.count('</details>') == rows
+    summaries = re.findall('<summary>(.*?)</summary>', html)
+    for i, row in enumerate(summaries):  # one line, with the last line of the output
+        assert '<div' not in row and '✓' in row and f'>err {i} ' in row
     assert html.count('out ') == n
 
 
@@ -370,7 +373,7 @@ def test_what_users_wrote_is_escaped(ran: tuple[Queue, dict[str, list[int]]]) ->
     assert not {'script', 'i', 'style', 'link'} & set(page.tags)
     assert 'good <i> 0' in page.text
     assert '<script>alert(1)</script>' in page.text
-    assert '<span style="color:#009e73">good</span> &lt;i&gt; 0' in html
+    assert '<span style="color:#008762">good</span> &lt;i&gt; 0' in html
     assert 'size must be <b>positive</b> & finite' in page.text
 
 
@@ -455,7 +458,7 @@ def test_rich_outputs(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     assert 'data:image/svg+xml;base64,' in html and 'bad()' not in html
     assert '<table><tr><td>7</td></tr></table>' in html
     assert '$a&lt;b$' in html and 'application/x-thing' in html
-    assert '<span style="color:#d55e00">E</span>: &lt;v&gt;' in html
+    assert '<span style="color:#c25500">E</span>: &lt;v&gt;' in html
     assert not Page(html).open
     assert as_text(found).splitlines()[:5] == [
         '<Figure>',
@@ -476,8 +479,8 @@ def test_rich_outputs(ran: tuple[Queue, dict[str, list[int]]]) -> None:
         (
             '\x1b[31;4mx\x1b[0;32my',
             (
-                '<span style="color:#d55e00;text-decoration:underline">x</span><span '
-                'style="color:#009e73">y</span>'
+                '<span style="color:#c25500;text-decoration:underline">x</span><span '
+                'style="color:#008762">y</span>'
             ),
         ),
         ('\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\', 'link'),
@@ -490,6 +493,32 @@ def test_rich_outputs(ran: tuple[Queue, dict[str, list[int]]]) -> None:
 def test_colours_of_terminals(text: str, html: str) -> None:
     assert ansi_html(text) == html
     assert plain(text) == re.sub('<[^>]*>', '', html).replace('&lt;', '<')
+
+
+def contrast(colour: str, background: str) -> float:
+    """Return the contrast of two colours, as WCAG defines it."""
+
+    def luminance(text: str) -> float:
+        parts = [int(text[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        linear = [
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        ]
+        return sum(w * part for w, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    darker, lighter = sorted((luminance(colour), luminance(background)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize('background', ['#ffffff', '#111111'])
+def test_colours_of_symbols_can_be_seen(background: str) -> None:
+    for look in (*APPEARANCES.values(), *CONDITION_APPEARANCES.values()):
+        assert contrast(look.colour, background) >= 3
+
+
+def test_colours_of_terminals_can_be_read() -> None:
+    for colour in COLOURS:
+        assert contrast(colour, '#ffffff') >= 4.5
+        assert contrast(colour, '#111111') >= 4.1
 
 
 @given(st.text(st.sampled_from('\x1b[]m;0138\r\n\\\x07<a"'), max_size=30))

@@ -342,7 +342,7 @@ def test_form_fields_follow_the_signature(front: Front) -> None:
 def test_form_adds_a_task_or_says_what_is_wrong(front: Front) -> None:
     front(FORM)
     click(front, 'form.button')
-    assert text(front, 'form.message') == 'seed: Give a value. Nothing was added.'
+    assert text(front, 'form.message') == '✕  seed: Give a value. Nothing was added.'
     for wrong, words in (
         ('1.5', '1.5 is no int'),
         ('1 +', 'SyntaxError'),
@@ -370,7 +370,7 @@ def test_form_adds_a_task_or_says_what_is_wrong(front: Front) -> None:
 def test_form_sweeps(front: Front) -> None:
     front(FORM)
     front('form.sweep.value = True')
-    assert text(front, 'form.message').startswith('seed: Give a value, or several')
+    assert text(front, 'form.message').startswith('✕  seed: Give a value, or several')
     for name, values in (
         ('seed', 'range(3)'),
         ('tracer', 'LRG, ELG'),
