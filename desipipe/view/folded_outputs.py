@@ -19,6 +19,11 @@ UNFOLDED_MAX = 8
 _LINE_MAX = 200  # characters of the last line in a row
 
 
+def is_folded(outputs: Sequence[OutputView]) -> bool:
+    """Return True for outputs of more than a few tasks."""
+    return len([output for output in outputs if _label(output)]) > UNFOLDED_MAX
+
+
 def folded_html(outputs: Sequence[OutputView], form: Callable[[OutputView], str]) -> str:
     """Format outputs, those of more than a few tasks folded below the label of each.
 

@@ -21,6 +21,7 @@ from kernels import MIME, Cell, Kernel, work
 from desipipe import Queue, TaskManager
 from desipipe.notebook.follower import INTERVAL
 from desipipe.view.appearance import APPEARANCES
+from desipipe.view.folded_outputs import UNFOLDED_MAX
 
 pytestmark = pytest.mark.kernel
 
@@ -196,6 +197,17 @@ def test_what_was_there_already_looks_as_if_it_had_run_here(ready: Kernel) -> No
     assert cell.summary['outputs'] == []
     assert ready.execute('print(live.wait(handle))').text == 'True\n'
     assert len(cell.outputs) == 5
+
+
+def test_outputs_of_many_tasks_stay_in_the_display_that_folds_them(ready: Kernel) -> None:
+    many = UNFOLDED_MAX + 1
+    ready.execute(f'futures = [step(x) for x in range({many})]')
+    work(place(ready))
+    cell = ready.execute('show(futures, cached=True)')
+    (output,) = cell.outputs
+    assert output['data']['text/html'].count('<details><summary>') == many
+    texts = [item['text'] for item in cell.summary['outputs'] if item['output_type'] == 'stream']
+    assert texts == [f'step {x}\n' for x in range(many)]
 
 
 def test_errors_of_tasks_are_no_errors_of_the_cell(ready: Kernel) -> None:

@@ -20,6 +20,7 @@ from ...utils import plural
 from ...view.bundle import bundle
 from ...view.cell import Cell
 from ...view.cell_lines import lines
+from ...view.folded_outputs import is_folded
 from ...view.output_forms import outputs_text
 from ..follower import INTERVAL, Display
 from ..liveness import View
@@ -172,6 +173,7 @@ def show(
     """Show tasks under the running cell, kept up to date by a thread until they end.
 
     What is over already is shown as if the cell had computed it: its outputs, then one quiet line.
+    Outputs of many tasks stay in the display, which folds them.
     With ``DESIPIPE_NONINTERACTIVE=1`` in the environment it is waited for, and shown then.
 
     Parameters
@@ -284,6 +286,12 @@ def _publish_outputs(handle: Handle, update: bool, table: bool = False) -> None:
     """Publish what tasks printed and drew, as the cell's outputs."""
     cell = handle.cell
     summary = cell.summary(handle.title, handle.cached, limit=NATIVE, most=1000)
+    if handle.publisher is not None and is_folded(summary['outputs']):
+        # The display folds them, a row a task; outputs of the cell itself can't be folded.
+        handle.published = True
+        handle.over.set()
+        handle.publish(cell.summary(handle.title, handle.cached), update, table)
+        return
     outputs = summary['outputs']
     summary['outputs'] = []
     cell.outputs.published = {row: cell.ledger.state.attempt[row] for row in cell.rows}
