@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-from .utils import BaseDict, from_above
+from .utils import BaseDict
+from .utils.lending import from_above
 
 
 class Layers(BaseDict):

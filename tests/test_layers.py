@@ -17,7 +17,7 @@ PACKAGE = ROOT / 'desipipe'
 # The tables of docs/developer/architecture.md, from the bottom up: whoever imports stands after
 # what it imports. A name with a slash is a package.
 LAYERS = {
-    'words': 'terminal screen errors logs utils layers',
+    'words': 'terminal screen errors logs utils/ layers',
     'displays': 'outputs/ display settings/',
     'user': 'machine config/ security/ environment/ provenance',
     'bytes': 'store/ serialize/',
@@ -33,6 +33,7 @@ LAYERS = {
     'faces': 'cli/ notebook/ server/',
 }
 INSIDE = {
+    'utils': 'quantities lending copying',
     'outputs': (
         'cell_traceback library_displays notebook thumbnails safe display_forms cell_output '
         'cell_threads ipython_functions'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..utils import faces
+from ..utils.lending import faces
 
 if TYPE_CHECKING:
     from ..queue.future import Future

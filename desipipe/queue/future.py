@@ -10,7 +10,8 @@ from typing import Any
 from ..errors import DesipipeError, PayloadError
 from ..serialize import TaskReference, loads
 from ..terminal import visible
-from ..utils import Logged, from_above
+from ..utils import Logged
+from ..utils.lending import from_above
 from .events import CANCELLED, ENDED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING
 from .ledger import Ledger
 from .lending import lent

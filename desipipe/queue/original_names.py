@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..utils import from_above
+from ..utils.lending import from_above
 
 
 class AppAttributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..utils import from_above
+from ..utils.lending import from_above
 from .conditions import mids_of_names, several
 from .events import STATES, state_code
 from .ledger import Ledger, find_mid

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from ..utils import from_above
+from ..utils.lending import from_above
 from .app import App
 from .ledger import Ledger
 

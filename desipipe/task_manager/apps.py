@@ -15,7 +15,7 @@ from ..queue.binding import caller
 from ..queue.future import Future
 from ..queue.original_names import AppAttributes
 from ..queue.task import Task
-from ..utils import faces
+from ..utils.lending import faces
 from .queued_app import QueuedApp, map_parts
 from .settings import TaskSettings
 

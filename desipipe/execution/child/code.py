@@ -11,7 +11,7 @@ from ...queue.binding import caller
 from ...queue.events import Group, Ref
 from ...serialize import carried, class_registry, stand_ins
 from ...serialize.confined import is_confined
-from ...utils import Overlay
+from ...utils.lending import Overlay
 from ..protocol import GroupSettings
 from .payloads import SlotPayloads
 from .restorer import Restorer

@@ -1,4 +1,4 @@
-"""Readable text and numbers, and system calls that every layer needs."""
+"""Base classes, text and system calls that every layer needs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import errno
 import os
 import stat
 from collections import UserDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeGuard
+
+from .quantities import format_bytes, format_count, format_duration, plural
 
 if TYPE_CHECKING:
     import logging
 
-    from .logs import LoggingContext, exception_handler, setup_logging
+    from ..logs import LoggingContext, exception_handler, setup_logging
+    from .copying import copytree
+    from .lending import Overlay, faces
 
 __all__ = [
     'BaseClass',
@@ -39,70 +43,14 @@ __all__ = [
     'username',
 ]
 _GROUP_FOLDER = stat.S_ISGID | stat.S_IWGRP
-_LOGGING_NAMES = frozenset({'LoggingContext', 'exception_handler', 'setup_logging'})
-
-faces: dict[str, Callable[..., Any]] = {}
-"""Functions that faces provide to the layers below, by name (``'form'``: see ``TaskApp.form``)."""
-
-_ABOVE = {
-    'command_line': 'desipipe.cli:main',
-    'queue': 'desipipe.queue.queue:queue_of',  # that of a ledger
-    'summaries': 'desipipe.commands.parser:summaries',  # of the verbs
-    'task': 'desipipe.queue.task:Task.stored',
-    'task_manager': 'desipipe.task_manager.manager:open_task_manager',
-    'yaml_parser': 'desipipe.file_manager:yaml_parser',  # of data bases
+_HOME = {
+    'LoggingContext': 'logs',
+    'Overlay': 'utils.lending',
+    'copytree': 'utils.copying',
+    'exception_handler': 'logs',
+    'faces': 'utils.lending',
+    'setup_logging': 'logs',
 }
-
-
-def from_above(name: str) -> Callable[..., Any]:
-    """Return what an upper layer lends to the layers below, which must not import it.
-
-    Parameters
-    ----------
-    name : str
-        A key of ``_ABOVE``.
-
-    Returns
-    -------
-    function : callable
-        Its module is imported when it is first asked for.
-    """
-    from importlib import import_module
-    from operator import attrgetter
-
-    module, _, attribute = _ABOVE[name].partition(':')
-    function: Callable[..., Any] = attrgetter(attribute)(import_module(module))
-    return function
-
-
-class Overlay:
-    """Names that hide those of a namespace for a while.
-
-    Parameters
-    ----------
-    space : dict
-        Of a module.
-    """
-
-    def __init__(self, space: dict[str, Any]) -> None:
-        self._space = space
-        self._put: set[str] = set()
-        self._hidden: dict[str, Any] = {}
-
-    def put(self, names: Mapping[str, Any]) -> None:
-        """Replace what names stand for, over those that were put before."""
-        new = names.keys() - self._put
-        self._hidden.update({name: self._space[name] for name in new if name in self._space})
-        self._put |= new
-        self._space.update(names)
-
-    def remove(self) -> None:
-        """Restore what the names stood for at first."""
-        for name in self._put:
-            self._space.pop(name, None)
-        self._space.update(self._hidden)
-        self._put.clear()
-        self._hidden.clear()
 
 
 class _ClassLogger:
@@ -277,21 +225,6 @@ def printable(text: str) -> str:
     return text if text.isascii() else text.encode('utf-8', 'backslashreplace').decode()
 
 
-def format_count(n: int) -> str:
-    """A number of things: ``'1,204'``.
-
-    Parameters
-    ----------
-    n : int
-        Their number.
-
-    Returns
-    -------
-    count : str
-    """
-    return f'{n:,d}'
-
-
 def random_hex(n: int) -> str:
     """Return ``n`` random bytes in hexadecimal, without importing the slow `secrets`."""
     return os.urandom(n).hex()
@@ -304,71 +237,6 @@ def trim_memory() -> None:
     trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)  # of glibc
     if trim is not None:
         trim(0)
-
-
-def plural(n: int, word: str = 'task') -> str:
-    """So many of something: ``'1 task'``, ``'2,000 tasks'``.
-
-    Parameters
-    ----------
-    n : int
-        Their number.
-    word : str, default='task'
-        Of what.
-
-    Returns
-    -------
-    words : str
-    """
-    return f'{n:,d} {word}{"" if n == 1 else "s"}'
-
-
-def format_bytes(n: float) -> str:
-    """A size, in powers of 1000: ``'512 B'``, ``'1.5 kB'``, ``'20.0 MB'``.
-
-    Parameters
-    ----------
-    n : int, float
-        Number of bytes.
-
-    Returns
-    -------
-    size : str
-    """
-    if abs(n) < 1000:
-        return f'{n:.0f} B'
-    for unit in ('kB', 'MB', 'GB', 'TB'):
-        n /= 1000
-        if abs(n) < 999.95:  # what would be printed as 1000.0 is 1.0 of the next unit
-            return f'{n:.1f} {unit}'
-    return f'{n / 1000:,.1f} PB'
-
-
-def format_duration(seconds: float) -> str:
-    """Format a time span briefly: ``'0:08'``, ``'1:02:03'``, ``'2 d 3 h'``.
-
-    Parameters
-    ----------
-    seconds : int, float
-        Time span in seconds. A negative one, which comes from clocks that were set back, is shown
-        as zero.
-
-    Returns
-    -------
-    duration : str
-        Minutes and seconds, with hours if there are any; from one day on, days and hours. ``'?'``
-        if infinite or not a number.
-    """
-    if not abs(seconds) < float('inf'):
-        return '?'
-    minutes, second = divmod(max(round(seconds), 0), 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    if days:
-        return f'{days:,d} d {hour:d} h'
-    if hours:
-        return f'{hours:d}:{minute:02d}:{second:02d}'
-    return f'{minute:d}:{second:02d}'
 
 
 def is_path(item: object) -> TypeGuard[str | os.PathLike[str]]:
@@ -389,82 +257,6 @@ def is_path(item: object) -> TypeGuard[str | os.PathLike[str]]:
 def is_pattern(name: str) -> bool:
     """Return True if a name has ``*``, ``?`` or ``[``, and may match several queues."""
     return any(char in name for char in '*?[')
-
-
-def copytree(
-    src: str | os.PathLike[str],
-    dst: str | os.PathLike[str],
-    symlinks: bool = False,
-    ignore: Callable[[str, list[str]], Collection[str]] | None = None,
-    copy_function: Callable[[str, str], object] | None = None,
-    ignore_dangling_symlinks: bool = False,
-    dirs_exist_ok: bool = False,
-    dirs_copystat: bool = True,
-) -> str:
-    """Copy a folder and all that is in it, as :func:`shutil.copytree` does.
-
-    Parameters
-    ----------
-    src, dst : str, path-like
-        Folders.
-    symlinks, ignore, copy_function, ignore_dangling_symlinks, dirs_exist_ok
-        See :func:`shutil.copytree`; ``copy_function`` is :func:`shutil.copy2` by default.
-    dirs_copystat : bool, default=True
-        If False, folders keep the permissions and times that they have: those of another user can't
-        be changed. Together with ``copy_function=shutil.copyfile`` no permission is touched.
-
-    Returns
-    -------
-    dst : str
-
-    Raises
-    ------
-    shutil.Error
-        With a list of all that could not be copied.
-    """
-    import shutil
-
-    source, target = os.fspath(src), os.fspath(dst)
-    copy = shutil.copy2 if copy_function is None else copy_function
-    with os.scandir(source) as listing:
-        entries = sorted(listing, key=lambda entry: entry.name)
-    passed = set(ignore(source, [entry.name for entry in entries])) if ignore else set()
-    os.makedirs(target, exist_ok=dirs_exist_ok)
-    errors: list[tuple[str, str, str]] = []
-    for entry in entries:
-        if entry.name in passed:
-            continue
-        goal = os.path.join(target, entry.name)
-        try:
-            if entry.is_symlink() and symlinks:
-                os.symlink(os.readlink(entry.path), goal)
-            elif entry.is_symlink() and ignore_dangling_symlinks and not os.path.exists(entry.path):
-                continue
-            elif entry.is_dir():
-                copytree(
-                    entry.path,
-                    goal,
-                    symlinks,
-                    ignore,
-                    copy,
-                    ignore_dangling_symlinks,
-                    dirs_exist_ok,
-                    dirs_copystat,
-                )
-            else:
-                copy(entry.path, goal)
-        except shutil.Error as exc:
-            errors += exc.args[0]
-        except OSError as exc:
-            errors.append((entry.path, goal, str(exc)))
-    if dirs_copystat:
-        try:
-            shutil.copystat(source, target)
-        except OSError as exc:
-            errors.append((source, target, str(exc)))
-    if errors:
-        raise shutil.Error(errors)
-    return target
 
 
 def dict_to_yaml(d: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -495,9 +287,9 @@ def dict_to_yaml(d: Mapping[Any, Any]) -> dict[Any, Any]:
 if not TYPE_CHECKING:  # a module's `__getattr__` would hide mistyped names from type checkers
 
     def __getattr__(name: str) -> object:
-        """Import a name of `desipipe.logs` on first use, as logging slows every start."""
-        if name not in _LOGGING_NAMES:
+        """Import a name on first use, as logging slows every start."""
+        if name not in _HOME:
             raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-        from . import logs
+        from importlib import import_module
 
-        return getattr(logs, name)
+        return getattr(import_module(f'desipipe.{_HOME[name]}'), name)
