@@ -49,7 +49,7 @@ INSIDE = {
         'objects stand_ins walker class_keys class_makers classes pickler payload identity outline'
     ),
     'provider': (
-        'job slurm_options slurm_refusals original slurm_time slurm_states slurm_fates '
+        'job slurm_options slurm_refusals batch_jobs original slurm_time slurm_states slurm_fates '
         'slurm_commands slurm_choices slurm_cancelling slurm_checks base slurm_watch '
         'slurm_resources slurm_script slurm_submissions slurm_tracking slurm_submitter '
         'slurm_withdrawal slurm_job_end slurm_call local slurm nersc'

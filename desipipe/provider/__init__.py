@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..utils import BaseClass
 from .base import BaseProvider, Job, Provider, get_provider
+from .batch_jobs import BatchJobs
 from .local import LocalProvider
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     'BaseClass',
     'BaseProvider',
+    'BatchJobs',
     'Job',
     'LocalProvider',
     'NERSCProvider',

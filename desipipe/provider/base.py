@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
-from ..config import Configurable, inherit_options, number, whole_number
+from ..config import inherit_options, number, whole_number
 from ..environment import BaseEnvironment
 from ..errors import ConfigError
 from ..scheduler import check_complete, whole_part
+from .batch_jobs import BatchJobs
 from .job import Job
 from .original import OriginalInterface, adapt
 
@@ -42,16 +43,13 @@ class Told(NamedTuple):
     """Until it is killed; None if unknown."""
 
 
-def note_nothing(name: str, slots: int) -> None:
-    """Note no submission: the provider has no manager that would."""
-
-
-class BaseProvider(Configurable, OriginalInterface):
+class BaseProvider(BatchJobs, OriginalInterface):
     """Starts worker processes, and knows what became of those it started.
 
     An own one is a subclass with a ``name``, its options in ``defaults``
     (``{**BaseProvider.defaults, …}``), and :meth:`launch`, :meth:`poll` and
-    :meth:`cancel`; see :class:`.Configurable` for how it is found.
+    :meth:`cancel`; see :class:`.Configurable` for how it is found. One of a batch system has more
+    to say of its jobs: see :class:`.BatchJobs`.
 
     Parameters
     ----------
@@ -86,10 +84,6 @@ class BaseProvider(Configurable, OriginalInterface):
     spare_slots_are_free: ClassVar[bool] = False
     """True if idle slots cost nothing: workers then get all slots that the scheduler may ever want.
     """
-    batch: ClassVar[bool] = False
-    """True if jobs are those of a batch system: they wait, outlive the manager, and only the batch
-    system knows how they ended.
-    """
     killed_at_timeout: bool | None = None
     """True if what runs at the time limit is KILLED, False if it begins again; None: KILLED if it
     was the first of its slot.
@@ -98,9 +92,6 @@ class BaseProvider(Configurable, OriginalInterface):
     """Number of tasks after which a slot ends; None: no limit."""
     warning: float = 60.0
     """Seconds before a job's time limit at which running tasks are told; less for short jobs."""
-    timestep: float = 10.0
-    """Seconds between two questions to the batch system, at least; set by the manager."""
-
     _defaults: ClassVar[Mapping[str, Any]] = defaults
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -205,77 +196,6 @@ class BaseProvider(Configurable, OriginalInterface):
         """
         raise NotImplementedError
 
-    note_submission: Callable[[str, int], None] = staticmethod(note_nothing)
-    """Called before jobs are submitted, with a name that only they have and their slots; set by
-    the manager, which writes it down.
-    """
-
-    def adopt(
-        self,
-        name: str,
-        jobs: Iterable[Job] = (),
-        look: bool = False,
-        submissions: Mapping[str, int] | None = None,
-    ) -> None:
-        """Take over the jobs of an earlier manager; managers call this before all else.
-
-        Parameters
-        ----------
-        name : str
-            Of queue and task manager, unlike that of any other.
-        jobs : iterable of Job
-            Jobs that had not ended when they were last heard of.
-        look : bool, default=False
-            True if there may be others of that name.
-        submissions : mapping, default=None
-            Slots of submissions of which nobody knows whether the batch system took them, by their
-            names.
-        """
-
-    @property
-    def settled(self) -> bool:
-        """Return True once it is known what jobs there are: nothing is launched before."""
-        return True
-
-    @property
-    def unexplained(self) -> int:
-        """Slots of submissions that the batch system may or may not have accepted."""
-        return 0
-
-    @property
-    def proven(self) -> bool:
-        """Return True once the batch system has given an answer that can be believed.
-
-        Until then, one job is submitted at a time.
-        """
-        return True
-
-    def take_explained(self) -> list[str]:
-        """Return the names of submissions whose fate became known since the last call."""
-        return []
-
-    @property
-    def cancelled(self) -> bool:
-        """True once the batch system has received all cancellations by :meth:`cancel`."""
-        return True
-
-    @property
-    def trouble(self) -> str:
-        """Describe what keeps the batch system from answering; empty if nothing does."""
-        return ''
-
-    def hopeless(self, job: Job) -> str:
-        """Return what to do about a job that will never begin as it is; empty if it may."""
-        return ''
-
-    @property
-    def pause(self) -> float:
-        """Seconds until the next :meth:`poll` makes sense."""
-        return self.timestep
-
-    def hurry(self) -> None:
-        """Something has happened to a job: look as soon as that is allowed."""
-
     def ends_at(self) -> float | None:
         """Return, in a worker, its job's time limit in seconds since the epoch, or None."""
         return None
@@ -286,34 +206,6 @@ class BaseProvider(Configurable, OriginalInterface):
         This may take a few seconds.
         """
         return None
-
-    def withdraw(
-        self, name: str, jobs: Iterable[Job], submissions: Iterable[str] = ()
-    ) -> list[str]:
-        """Cancel jobs that nobody manages any more; returns when it is done.
-
-        Parameters
-        ----------
-        name : str
-            As for :meth:`adopt`; empty for jobs of any name.
-        jobs : iterable of Job
-            As the queue knows them.
-        submissions : iterable of str, default=()
-            Names of submissions of which nobody knows whether the batch system took them.
-
-        Returns
-        -------
-        jobids : list of str
-            Of the jobs that were there.
-
-        Raises
-        ------
-        LaunchError
-            The batch system did not do it, and what it said.
-        """
-        raise ConfigError(
-            f'Only the manager of jobs of the {self.kind} {self.label} can withdraw them.'
-        )
 
     def after_walltime(self, first: bool, again: bool = False) -> dict[str, bool]:
         """Return what follows for a task that its job's time limit has ended.

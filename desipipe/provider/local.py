@@ -132,7 +132,7 @@ class LocalProvider(BaseProvider):
 
     @property
     def pause(self) -> float:
-        """Seconds between two looks at processes; see :meth:`.BaseProvider.pause`."""
+        """Seconds between two looks at processes; see :meth:`.BatchJobs.pause`."""
         return 0.25
 
     def poll(self) -> list[Job]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UnknownOptionError, close_names
+from .batch_jobs import BatchJobs
 from .job import Job
 
 if TYPE_CHECKING:
@@ -151,9 +152,8 @@ def adapt(cls: Any) -> None:
         return
     # What it inherits from a provider of desipipe is about jobs that this one started, not about
     # its own.
-    root = next(base for base in cls.__mro__ if OriginalInterface in base.__bases__)
     for name in _OF_JOBS:
-        setattr(cls, name, root.__dict__[name])
+        setattr(cls, name, BatchJobs.__dict__[name])
     cls.launch, cls.poll, cls.cancel = _launch, _poll, _cancel
     cls.batch = cls.spare_slots_are_free = False
 

@@ -224,50 +224,50 @@ class SlurmProvider(SlurmResources):
         look: bool = False,
         submissions: Mapping[str, int] | None = None,
     ) -> None:
-        """Take over jobs and find others of that name; see :meth:`.BaseProvider.adopt`."""
+        """Take over jobs and find others of that name; see :meth:`.BatchJobs.adopt`."""
         self._tracker.adopt(name, jobs, look, submissions or {})
 
     @property
     def settled(self) -> bool:
         """Return True once Slurm has told what jobs there are.
 
-        See :meth:`.BaseProvider.settled`.
+        See :meth:`.BatchJobs.settled`.
         """
         return self._tracker.settled
 
     @property
     def unexplained(self) -> int:
-        """Slots that may have been submitted; see :meth:`.BaseProvider.unexplained`."""
+        """Slots that may have been submitted; see :meth:`.BatchJobs.unexplained`."""
         return self._tracker.submissions.slots
 
     @property
     def proven(self) -> bool:
-        """Return True once Slurm has shown any job; see :meth:`.BaseProvider.proven`."""
+        """Return True once Slurm has shown any job; see :meth:`.BatchJobs.proven`."""
         return self._tracker.proven
 
     @property
     def trouble(self) -> str:
-        """Why Slurm does not answer; see :meth:`.BaseProvider.trouble`."""
+        """Why Slurm does not answer; see :meth:`.BatchJobs.trouble`."""
         return self._tracker.trouble
 
     def hopeless(self, job: Job) -> str:
         """Return what to do about a job that will never start.
 
-        See :meth:`.BaseProvider.hopeless`.
+        See :meth:`.BatchJobs.hopeless`.
         """
         return hopeless(job.reason)
 
     @property
     def pause(self) -> float:
-        """Seconds until the next look makes sense; see :meth:`.BaseProvider.pause`."""
+        """Seconds until the next look makes sense; see :meth:`.BatchJobs.pause`."""
         return self._tracker.pause
 
     def hurry(self) -> None:
-        """Ask as soon as it is allowed; see :meth:`.BaseProvider.hurry`."""
+        """Ask as soon as it is allowed; see :meth:`.BatchJobs.hurry`."""
         self._tracker.hurry()
 
     def take_explained(self) -> list[str]:
-        """Return submissions of known fate; see :meth:`.BaseProvider.take_explained`."""
+        """Return submissions of known fate; see :meth:`.BatchJobs.take_explained`."""
         return self._tracker.submissions.take_explained()
 
     def poll(self) -> list[Job]:
@@ -289,14 +289,14 @@ class SlurmProvider(SlurmResources):
     def cancelled(self) -> bool:
         """Return True once Slurm knows what is to be cancelled.
 
-        See :meth:`.BaseProvider.cancelled`.
+        See :meth:`.BatchJobs.cancelled`.
         """
         return self._tracker.cancelled
 
     def withdraw(
         self, name: str, jobs: Iterable[Job], submissions: Iterable[str] = ()
     ) -> list[str]:
-        """Cancel jobs that nobody manages; see :meth:`.BaseProvider.withdraw`."""
+        """Cancel jobs that nobody manages; see :meth:`.BatchJobs.withdraw`."""
         if name:
             self.adopt(name)
         else:

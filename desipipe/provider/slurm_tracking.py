@@ -76,7 +76,7 @@ class JobTracker:
     def adopt(
         self, name: str, jobs: Iterable[Job], look: bool, submissions: Mapping[str, int]
     ) -> None:
-        """Take over jobs and find others of that name; see :meth:`.BaseProvider.adopt`."""
+        """Take over jobs and find others of that name; see :meth:`.BatchJobs.adopt`."""
         self.rename(name)
         for job in jobs:
             self.jobs[job.jobid] = dataclasses.replace(job)
