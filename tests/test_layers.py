@@ -86,11 +86,11 @@ INSIDE = {
         'capture slot_exit followed_output slot_process forked_slot mpi_slot mpi_launcher '
         'mpi_together duties duties.modes duties.durations duties.signals duties.pace '
         'duties.choice duties.heartbeat duties.notes duties.report duties.rank_files '
-        'duties.time_limit duties.launcher duties.pool duties.held duties.stopping duties.job_end '
-        'duties.nested duties.packets duties.messages duties.slot_ends duties.claiming '
-        'duties.feeding duties.exchange duties.orders duties.task_limits duties.idle '
-        'duties.composition worker manager_messages pool pools cancelling worker_review '
-        'job_follower scaling manager_end takeover manager spawning'
+        'duties.time_limit duties.launcher duties.pool duties.held duties.stopping duties.parts '
+        'duties.job_end duties.nested duties.packets duties.messages duties.slot_ends '
+        'duties.claiming duties.feeding duties.exchange duties.orders duties.task_limits '
+        'duties.idle duties.composition worker manager_messages pool pools cancelling '
+        'worker_review job_follower scaling manager_end takeover manager spawning'
     ),
     'task_manager': 'state_names settings queued_app apps manager',
     'view': (

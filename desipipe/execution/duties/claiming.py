@@ -7,18 +7,13 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import islice
 
-from ...provider.base import BaseProvider
 from ...queue.events import CauseKind, StopLevel
-from ...queue.ledger import Ledger
 from ..sent_tasks import Sent
 from .choice import TaskChoice
 from .durations import Durations
-from .held import HeldTasks
 from .nested import NestedTasks
 from .pace import Pace
-from .pool import SlotPool
-from .report import Report
-from .stopping import Stopping
+from .parts import WorkerParts
 from .time_limit import TimeLimit
 
 EXCESS_LOOK_S = 0.05  # between two looks whether too much was claimed
@@ -33,38 +28,31 @@ class Claiming:
 
     Parameters
     ----------
-    ledger : Ledger
-    provider : BaseProvider or None
-        Of the worker's task manager.
-    choice, pool, held, report, durations, pace, nested, time_limit, stopping
+    parts : WorkerParts
+    choice, durations, pace, nested, time_limit
         Of the worker.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
-        provider: BaseProvider | None,
+        parts: WorkerParts,
         choice: TaskChoice,
-        pool: SlotPool,
-        held: HeldTasks,
-        report: Report,
         durations: Durations,
         pace: Pace,
         nested: NestedTasks,
         time_limit: TimeLimit,
-        stopping: Stopping,
     ) -> None:
-        self._ledger = ledger
+        self._ledger = parts.ledger
         self._choice = choice
-        self._pool = pool
-        self._held = held
-        self._report = report
+        self._pool = parts.pool
+        self._held = parts.held
+        self._report = parts.report
         self._durations = durations
         self._pace = pace
         self._nested = nested
         self._time_limit = time_limit
-        self._stopping = stopping
-        self._stop_after = None if provider is None else provider.stop_after
+        self._stopping = parts.stopping
+        self._stop_after = None if parts.provider is None else parts.provider.stop_after
         self._n_claimed = 0
         self._high_water = 0  # tasks at hand after the last claim
         self._next_excess = 0.0

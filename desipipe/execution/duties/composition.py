@@ -24,6 +24,7 @@ from .notes import Notes
 from .orders import Orders
 from .pace import Pace
 from .packets import PacketMaker
+from .parts import WorkerParts
 from .pool import SlotPool
 from .report import Report
 from .slot_ends import SlotEnds
@@ -90,18 +91,15 @@ class Duties:
         self.job_end = job_end
         packets = PacketMaker(ledger, name)
         is_strict = Mode.STOP_AT_ERROR in settings.mode
-        messages = SlotMessages(ledger, pool, held, report, durations, notes, stopping, is_strict)
-        self.messages = messages
-        ends = ledger, name, provider, Mode.RETRY_AT_TIMEOUT in settings.mode
-        self.slot_ends = SlotEnds(*ends, pool, held, report, packets, messages, stopping, job_end)
-        feeding = Feeding(ledger, pool, held, report, durations, nested, packets, stopping)
-        claims = ledger, provider, choice, pool, held, report
-        claiming = Claiming(*claims, durations, pace, nested, time_limit, stopping)
-        base = ledger, name, faults, choice, pool, held, report
-        self.exchange = Exchange(*base, notes, pace, claiming, feeding, stopping)
-        self.orders = Orders(ledger, name, heartbeat, pool, held, report, messages, stopping)
+        parts = WorkerParts(name, provider, ledger, pool, held, report, stopping)
+        messages = self.messages = SlotMessages(parts, durations, notes, is_strict)
+        retries = Mode.RETRY_AT_TIMEOUT in settings.mode
+        self.slot_ends = SlotEnds(parts, retries, packets, messages, job_end)
+        feeding = Feeding(parts, durations, nested, packets)
+        claiming = Claiming(parts, choice, durations, pace, nested, time_limit)
+        self.exchange = Exchange(parts, faults, choice, notes, pace, claiming, feeding)
+        self.orders = Orders(parts, heartbeat, messages)
         self.patience = Patience(faults, pool, report, stopping)
         follows = settings.follows_output
         self.task_limits = TaskLimits(ledger, pool, held, durations, messages, follows)
-        idle = ledger, linger, heartbeat.period, choice, pool
-        self.idle = IdleTime(*idle, held, report, notes, stopping)
+        self.idle = IdleTime(parts, linger, heartbeat.period, choice, notes)

@@ -8,17 +8,14 @@ import time
 from ...errors import DesipipeError
 from ...provenance import SAVED_WITH_FILES
 from ...queue.events import SUCCEEDED
-from ...queue.ledger import Ledger
 from ..queue_faults import QueueFaults
 from .choice import TaskChoice
 from .claiming import Claiming
 from .feeding import Feeding
-from .held import HeldTasks
 from .notes import Notes
 from .pace import Pace
-from .pool import START, SlotPool
-from .report import Report
-from .stopping import Stopping
+from .parts import WorkerParts
+from .pool import START
 
 logger = logging.getLogger('desipipe')
 
@@ -30,41 +27,34 @@ class Exchange:
 
     Parameters
     ----------
-    ledger : Ledger
-    name : str
-        Of the worker.
-    faults, choice, pool, held, report, notes, pace, claiming, feeding, stopping
+    parts : WorkerParts
+    faults, choice, notes, pace, claiming, feeding
         Of the worker.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
-        name: str,
+        parts: WorkerParts,
         faults: QueueFaults,
         choice: TaskChoice,
-        pool: SlotPool,
-        held: HeldTasks,
-        report: Report,
         notes: Notes,
         pace: Pace,
         claiming: Claiming,
         feeding: Feeding,
-        stopping: Stopping,
     ) -> None:
-        self._ledger = ledger
-        self._name = name
+        self._ledger = parts.ledger
+        self._name = parts.name
         self._identity = ''
         self._faults = faults
         self._choice = choice
-        self._pool = pool
-        self._held = held
-        self._report = report
+        self._pool = parts.pool
+        self._held = parts.held
+        self._report = parts.report
         self._notes = notes
         self._pace = pace
         self._claiming = claiming
         self._feeding = feeding
-        self._stopping = stopping
+        self._stopping = parts.stopping
 
     def begin(self, identity: str) -> None:
         """Note the identity of the queue that the worker belongs to."""

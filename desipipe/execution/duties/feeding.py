@@ -7,17 +7,13 @@ from itertools import islice, takewhile
 
 from ...queue.ends import End
 from ...queue.events import FAILED, CauseKind
-from ...queue.ledger import Ledger
 from ..sent_tasks import Sent
 from ..slot_process import PACKET_TASKS_MAX, SlotProcess
 from .durations import Durations
-from .held import HeldTasks
 from .nested import NestedTasks
 from .pace import BATCH_TIME
 from .packets import PacketMaker
-from .pool import SlotPool
-from .report import Report
-from .stopping import Stopping
+from .parts import WorkerParts
 
 PACKET_TIME_S = 0.004  # of work that goes to a slot together
 TASK_COST_S = 1e-5  # of a task that does nothing
@@ -31,30 +27,26 @@ class Feeding:
 
     Parameters
     ----------
-    ledger : Ledger
-    pool, held, report, durations, nested, packets, stopping
+    parts : WorkerParts
+    durations, nested, packets
         Of the worker.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
-        pool: SlotPool,
-        held: HeldTasks,
-        report: Report,
+        parts: WorkerParts,
         durations: Durations,
         nested: NestedTasks,
         packets: PacketMaker,
-        stopping: Stopping,
     ) -> None:
-        self._ledger = ledger
-        self._pool = pool
-        self._held = held
-        self._report = report
+        self._ledger = parts.ledger
+        self._pool = parts.pool
+        self._held = parts.held
+        self._report = parts.report
         self._durations = durations
         self._nested = nested
         self._packets = packets
-        self._stopping = stopping
+        self._stopping = parts.stopping
 
     def feed(self) -> None:
         """Hand out what slots have room for; start slots as long as there are too few."""

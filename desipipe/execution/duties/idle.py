@@ -6,12 +6,11 @@ import logging
 
 from ...errors import DesipipeError
 from ...queue.events import WAITING
-from ...queue.ledger import Ledger
 from ...security.trust import held_text
 from ..queue_faults import QueueFaults
 from .choice import TaskChoice
-from .held import HeldTasks
 from .notes import Notes
+from .parts import WorkerParts
 from .pool import SlotPool
 from .report import Report
 from .stopping import Stopping
@@ -65,36 +64,32 @@ class IdleTime:
 
     Parameters
     ----------
-    ledger : Ledger
+    parts : WorkerParts
     linger : float
         Seconds to stay when nothing is left.
     lease : float
         Seconds without a heartbeat after which a worker counts as dead.
-    choice, pool, held, report, notes, stopping
+    choice, notes
         Of the worker.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
+        parts: WorkerParts,
         linger: float,
         lease: float,
         choice: TaskChoice,
-        pool: SlotPool,
-        held: HeldTasks,
-        report: Report,
         notes: Notes,
-        stopping: Stopping,
     ) -> None:
-        self._ledger = ledger
+        self._ledger = parts.ledger
         self._linger = linger
         self._lease = lease
         self._choice = choice
-        self._pool = pool
-        self._held = held
-        self._report = report
+        self._pool = parts.pool
+        self._held = parts.held
+        self._report = parts.report
         self._notes = notes
-        self._stopping = stopping
+        self._stopping = parts.stopping
         self._since: float | None = None
         self._named: set[str] = set()  # users whose tasks are not trusted
 

@@ -7,7 +7,6 @@ import time
 
 from ...queue.ends import End, Successes
 from ...queue.events import SUCCEEDED, CauseKind, Ref, StopLevel
-from ...queue.ledger import Ledger
 from ..mpi_slot import MPISlot
 from ..protocol import (
     DisplayStored,
@@ -20,12 +19,9 @@ from ..protocol import (
 from ..slot_memory import Results
 from ..slot_process import SlotProcess
 from .durations import Durations
-from .held import HeldTasks
 from .notes import Notes
-from .pool import SlotPool
+from .parts import WorkerParts
 from .rank_files import joint_files
-from .report import Report
-from .stopping import Stopping
 
 
 class SlotMessages:
@@ -33,35 +29,27 @@ class SlotMessages:
 
     Parameters
     ----------
-    ledger : Ledger
-    pool : SlotPool
-    held : HeldTasks
-    report : Report
+    parts : WorkerParts
     durations : Durations
     notes : Notes
-    stopping : Stopping
     stops_at_error : bool
         True if the worker ends when a task failed.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
-        pool: SlotPool,
-        held: HeldTasks,
-        report: Report,
+        parts: WorkerParts,
         durations: Durations,
         notes: Notes,
-        stopping: Stopping,
         stops_at_error: bool,
     ) -> None:
-        self._ledger = ledger
-        self._pool = pool
-        self._held = held
-        self._report = report
+        self._ledger = parts.ledger
+        self._pool = parts.pool
+        self._held = parts.held
+        self._report = parts.report
         self._durations = durations
         self._notes = notes
-        self._stopping = stopping
+        self._stopping = parts.stopping
         self._stops_at_error = stops_at_error
 
     def receive(self, process: SlotProcess) -> None:

@@ -6,15 +6,11 @@ from collections import deque
 
 from ...queue.ends import forgive_failures
 from ...queue.events import CauseKind, StopLevel
-from ...queue.ledger import Ledger
 from ..queue_faults import QueueLostError
 from ..sent_tasks import Sent
 from .heartbeat import Heartbeat
-from .held import HeldTasks
 from .messages import SlotMessages
-from .pool import SlotPool
-from .report import Report
-from .stopping import Stopping
+from .parts import WorkerParts
 
 
 class Orders:
@@ -22,32 +18,25 @@ class Orders:
 
     Parameters
     ----------
-    ledger : Ledger
-    name : str
-        Of the worker.
-    heartbeat, pool, held, report, messages, stopping
+    parts : WorkerParts
+    heartbeat, messages
         Of the worker.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
-        name: str,
+        parts: WorkerParts,
         heartbeat: Heartbeat,
-        pool: SlotPool,
-        held: HeldTasks,
-        report: Report,
         messages: SlotMessages,
-        stopping: Stopping,
     ) -> None:
-        self._ledger = ledger
-        self._name = name
+        self._ledger = parts.ledger
+        self._name = parts.name
         self._heartbeat = heartbeat
-        self._pool = pool
-        self._held = held
-        self._report = report
+        self._pool = parts.pool
+        self._held = parts.held
+        self._report = parts.report
         self._messages = messages
-        self._stopping = stopping
+        self._stopping = parts.stopping
         self._identity = ''
         self._read_to: tuple[str, int] = ('', 0)
         self._cleared_at: float | None = None

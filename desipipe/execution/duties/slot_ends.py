@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import time
 
-from ...provider.base import FREE, BaseProvider
+from ...provider.base import FREE
 from ...queue.ends import End
 from ...queue.events import FAILED, KILLED, CauseKind, Event, StopLevel
-from ...queue.ledger import Ledger
 from ..mpi_launcher import SplitSlot
 from ..sent_tasks import Sent
 from ..slot_exit import Died
 from ..slot_process import SlotProcess
-from .held import HeldTasks
 from .job_end import JobEnd
 from .messages import SlotMessages
 from .packets import PacketMaker
-from .pool import SlotPool
-from .report import Report
+from .parts import WorkerParts
 from .signals import ENDING
-from .stopping import Stopping
 
 EMPTY_SLOTS_MAX = 5  # slots that may end without a task before the worker gives up
 _LAST_WORDS_MAX = 500  # characters
@@ -30,41 +26,31 @@ class SlotEnds:
 
     Parameters
     ----------
-    ledger : Ledger
-    name : str
-        Of the worker.
-    provider : BaseProvider or None
-        Of the worker's task manager.
+    parts : WorkerParts
     retries_at_timeout : bool
         True if tasks that the worker's end has killed run again.
-    pool, held, report, packets, messages, stopping, job_end
+    packets, messages, job_end
         Of the worker.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
-        name: str,
-        provider: BaseProvider | None,
+        parts: WorkerParts,
         retries_at_timeout: bool,
-        pool: SlotPool,
-        held: HeldTasks,
-        report: Report,
         packets: PacketMaker,
         messages: SlotMessages,
-        stopping: Stopping,
         job_end: JobEnd,
     ) -> None:
-        self._ledger = ledger
-        self._name = name
-        self._provider = provider
+        self._ledger = parts.ledger
+        self._name = parts.name
+        self._provider = parts.provider
         self._retries_at_timeout = retries_at_timeout
-        self._pool = pool
-        self._held = held
-        self._report = report
+        self._pool = parts.pool
+        self._held = parts.held
+        self._report = parts.report
         self._packets = packets
         self._messages = messages
-        self._stopping = stopping
+        self._stopping = parts.stopping
         self._job_end = job_end
         self._n_empty = 0  # slots in a row that ended before they took a task
 
