@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ..queue.events import FAILED_ERRNO
+from ..queue.events import FAILED_ERRNO, CauseKind
 from ..security.secrets import hide
 from ..serialize import dumps
 from ..utils import printable
@@ -27,10 +27,10 @@ def describe_failure(exc: BaseException) -> tuple[dict[str, Any], bytes | None, 
     if isinstance(exc, CommandFailed):
         return (
             {
-                'kind': 'exit',
+                'kind': CauseKind.EXIT,
                 'text': f'{exc}{exit_text(exc.status)}',
                 'errno': exc.status,
-                'kinds': ['exit'],
+                'kinds': [CauseKind.EXIT],
             },
             None,
             None,

@@ -6,10 +6,11 @@ import logging
 import time
 from collections.abc import Collection
 
-from ..provider.base import FREE, Job
+from ..provider.job import FREE, Fate, Job
 from ..queue.events import KILLED, UNKNOWN, Event
 from ..queue.ledger import Ledger
 from ..store.lease import Observer
+from .duties.modes import Mode
 from .manager_messages import Messages, Topic
 from .pool import Pool, job_row
 from .pools import Pools
@@ -138,7 +139,7 @@ class JobFollower:
         pool.withdrawn.discard(job.jobid)
         if has_begun or is_withdrawn:
             return False
-        if job.fate == 'cancelled':
+        if job.fate == Fate.CANCELLED:
             pool.idle.wait(now, RESUBMIT_AFTER_S)
             self._messages.say(
                 Topic.CANCELLED,
@@ -146,7 +147,7 @@ class JobFollower:
                 f'Job {job.jobid} was cancelled before it began: tasks that wait get another one '
                 f'in {RESUBMIT_AFTER_S:g} s. To stop that: desipipe pause',
             )
-        return job.fate in ('completed', 'failed', 'launch', 'oom')
+        return job.fate in (Fate.COMPLETED, Fate.FAILED, Fate.LAUNCH, Fate.OOM)
 
     # Their workers
 
@@ -187,15 +188,16 @@ class JobFollower:
             cause: Event = {'kind': job.fate, 'text': text, 'kinds': [job.fate], 'errno': -1}
             if is_free:
                 cause['free'] = True
-            elif job.fate == 'walltime':
+            elif job.fate == Fate.WALLTIME:
                 is_first = worker is not None and state.started[row] - worker.time < 0.1 * (
                     time.time() - worker.time
                 )
-                retries = 'retry_at_timeout' in self._mode
+                retries = Mode.RETRY_AT_TIMEOUT in self._mode
                 cause |= pool.provider.after_walltime(is_first, retries)
-            elif job.fate == 'cancelled':
+            elif job.fate == Fate.CANCELLED:
                 cause['final'] = True
-            return (KILLED if job.fate in ('walltime', 'oom', 'cancelled') else UNKNOWN), cause
+            is_killed = job.fate in (Fate.WALLTIME, Fate.OOM, Fate.CANCELLED)
+            return (KILLED if is_killed else UNKNOWN), cause
 
         self._ledger.end_workers(names, why, cause_of)
         logger.warning('Job %s: %s. Its workers are gone: %s', job.jobid, text, ', '.join(names))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from ..environment import Environment
 from ..provider import Provider
 from ..provider.base import Job
-from ..queue.events import Event
+from ..queue.events import CauseKind, Event
 from ..queue.state import State
 from ..scheduler import Scheduler
 from .backoff import Backoff
@@ -141,7 +141,7 @@ class Pool:
                 present += worker.slots
         past = Counter[str]()
         for name in self.past & state.workers.keys():
-            if state.workers[name].kind != 'requeued':
+            if state.workers[name].kind != CauseKind.REQUEUED:
                 past[state.workers[name].job] += state.workers[name].slots
         for jobid, job in self.jobs.items():
             # The batch system was asked up to a time step ago: a job that waited then may have run
@@ -181,7 +181,7 @@ class EndedSlots:
             slots = Counter[str]()
             for worker in state.workers.values():
                 # Of a requeued one another comes with the same job.
-                if worker.ended is not None and worker.kind != 'requeued':
+                if worker.ended is not None and worker.kind != CauseKind.REQUEUED:
                     slots[worker.job] += worker.slots
             self._gen, self._n_ended, self._slots = gen, n_ended, slots
         return self._slots

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..utils import BaseClass
 from .base import BaseProvider, Job, Provider, get_provider
 from .batch_jobs import BatchJobs
+from .job import Fate
 from .local import LocalProvider
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ __all__ = [
     'BaseClass',
     'BaseProvider',
     'BatchJobs',
+    'Fate',
     'Job',
     'LocalProvider',
     'NERSCProvider',

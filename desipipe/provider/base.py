@@ -15,29 +15,14 @@ from .batch_jobs import BatchJobs
 from .job import Job
 from .original import OriginalInterface, adapt
 
-__all__ = ['FATES', 'BaseProvider', 'Job', 'Provider', 'Told', 'get_provider']
-
-FATES = {
-    'completed': 'its workers ended by themselves',
-    'failed': 'its script ended with an error',
-    'launch': 'it ended before a worker began',
-    'walltime': 'it reached its time limit',
-    'oom': 'it used more memory than it had asked for',
-    'cancelled': 'it was cancelled',
-    'preempted': 'a more important job took its place',
-    'node': 'its node failed',
-    'requeued': 'it was put back into the queue of the batch system, and begins again',
-}
-"""Fates of a job. What it ran in the last three cases begins again and burns no retry."""
-
-FREE = ('preempted', 'node', 'requeued')
+__all__ = ['BaseProvider', 'Job', 'Provider', 'Told', 'get_provider']
 
 
 class Told(NamedTuple):
     """Why a worker was told to end, and how long it has."""
 
     fate: str
-    """One of :data:`FATES`, or ``'terminated'`` if it is unknown."""
+    """One of :class:`.Fate`, or ``'terminated'`` if it is unknown."""
     text: str
     seconds: float | None = None
     """Until it is killed; None if unknown."""

@@ -3,9 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
-__all__ = ['Job']
+__all__ = ['FREE', 'Fate', 'Job']
+
+
+class Fate(StrEnum):
+    """End of a job, as the batch system tells of it."""
+
+    COMPLETED = 'completed'
+    """Its workers ended by themselves."""
+    FAILED = 'failed'
+    """Its script ended with an error."""
+    LAUNCH = 'launch'
+    """It ended before a worker began."""
+    WALLTIME = 'walltime'
+    """It reached its time limit."""
+    OOM = 'oom'
+    """It used more memory than it had asked for."""
+    CANCELLED = 'cancelled'
+    """Someone cancelled it."""
+    PREEMPTED = 'preempted'
+    """A more important job took its place."""
+    NODE = 'node'
+    """Its node failed."""
+    REQUEUED = 'requeued'
+    """It was put back into the queue of the batch system, and begins again."""
+
+
+FREE = (Fate.PREEMPTED, Fate.NODE, Fate.REQUEUED)
+"""Fates after which what a job ran begins again, and burns no retry."""
 
 
 @dataclass(slots=True)
@@ -27,7 +55,7 @@ class Job:
     node: str = ''
     """Name of the machine."""
     fate: str = ''
-    """Fate, one of :data:`FATES`; empty until it has ended, or if its exit status says all."""
+    """One of :class:`Fate`; empty until it has ended, or if its exit status says all."""
     ends: float | None = None
     """Time of its time limit, in seconds since the epoch; None if it has none, or it is unknown."""
     cluster: str = ''

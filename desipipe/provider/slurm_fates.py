@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import signal
 
+from .job import Fate
 from .slurm_states import Row
 
 __all__ = ['fate', 'hopeless']
 
 
-def fate(row: Row, began: bool = True) -> tuple[str, str]:
+def fate(row: Row, began: bool = True) -> tuple[Fate, str]:
     """Return the end state of a job.
 
     Parameters
@@ -22,8 +23,8 @@ def fate(row: Row, began: bool = True) -> tuple[str, str]:
 
     Returns
     -------
-    fate : str
-        One of the keys of :data:`.base.FATES`.
+    fate : Fate
+        One of :class:`.Fate`.
     words : str
         The same for people, with Slurm's word.
     """
@@ -32,20 +33,23 @@ def fate(row: Row, began: bool = True) -> tuple[str, str]:
         f'{row.state}{f", {row.reason}" if row.reason and row.reason != row.state else ""}{_status(row)})'  # noqa: E501
     )
     if row.state in ('TIMEOUT', 'DEADLINE'):
-        return 'walltime', 'its job reached its time limit' + texts
+        return Fate.WALLTIME, 'its job reached its time limit' + texts
     if row.state == 'OUT_OF_MEMORY':
-        return 'oom', 'out of memory: its job used more than it had asked for' + texts
+        return Fate.OOM, 'out of memory: its job used more than it had asked for' + texts
     if row.state == 'PREEMPTED':
-        return 'preempted', 'its job was preempted by a more important one' + texts
+        return Fate.PREEMPTED, 'its job was preempted by a more important one' + texts
     if row.state in ('NODE_FAIL', 'BOOT_FAIL'):
-        return 'node', f'its node {row.node + " " if row.node else ""}failed' + texts
+        return Fate.NODE, f'its node {row.node + " " if row.node else ""}failed' + texts
     if row.state == 'CANCELLED':
-        return 'cancelled', f'its job was cancelled{f" by user {row.by}" if row.by else ""}' + texts
+        return (
+            Fate.CANCELLED,
+            f'its job was cancelled{f" by user {row.by}" if row.by else ""}' + texts,
+        )
     if row.state == 'COMPLETED':
-        return 'completed', 'its job ended' + texts
-    return (
-        'failed' if began else 'launch'
-    ), f'its job {"failed" if began else "could not be launched"}' + texts
+        return Fate.COMPLETED, 'its job ended' + texts
+    if began:
+        return Fate.FAILED, 'its job failed' + texts
+    return Fate.LAUNCH, 'its job could not be launched' + texts
 
 
 _HOPELESS = {

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from ..errors import LaunchError
 from .base import Told
+from .job import Fate
 from .slurm_commands import run
 from .slurm_fates import fate
 from .slurm_states import ENDED, SACCT, Row, job_row, number_of, parse_job, parse_sacct
@@ -50,16 +51,16 @@ def job_end_reason(warning: float) -> Told | None:
     if row.state == 'RUNNING' and row.ends is not None:
         left = row.ends - time.time()
         is_due = left <= warning + _EARLY_S
-        return Told('walltime', 'its job reached its time limit', left) if is_due else None
+        return Told(Fate.WALLTIME, 'its job reached its time limit', left) if is_due else None
     if row.state != 'COMPLETING':
         return None
     if _is_put_back(job):
-        return Told('requeued', 'its job was put back into the queue of Slurm (REQUEUED)', 0.0)
+        return Told(Fate.REQUEUED, 'its job was put back into the queue of Slurm (REQUEUED)', 0.0)
     ended = _ended_row(jobid)
     if ended is not None:
         return Told(*fate(ended), 0.0)
     return Told(
-        'cancelled',
+        Fate.CANCELLED,
         'its job was cancelled (no accounts of Slurm say by whom, or whether it was preempted)',
         0.0,
     )

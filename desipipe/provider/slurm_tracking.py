@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 
-from .base import Job
+from .job import Fate, Job
 from .slurm_fates import fate
 from .slurm_resources import SlurmResources
 from .slurm_states import ACTIVE, ENDED, KNOWN, Row, number_of
@@ -236,7 +236,7 @@ class JobTracker:
             self._waits.pop(job.jobid, None)
             job.state, job.reason = 'running', row.state.lower() if row.state != 'RUNNING' else ''
         elif job.state != 'running' or self._is_put_back(job, row, watch):
-            job.fate = 'requeued' if job.state == 'running' else job.fate
+            job.fate = Fate.REQUEUED if job.state == 'running' else job.fate
             job.state, job.reason = (
                 'pending',
                 row.reason or (row.state if row.state != 'PENDING' else ''),

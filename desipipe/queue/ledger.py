@@ -202,7 +202,7 @@ class Ledger(Decider):
     def end_worker(self, worker: str, why: str = '', kind: str = '') -> None:
         """Record that a worker ended, and why.
 
-        A key of :data:`~desipipe.provider.base.FATES` says what became of its job, where it knows.
+        A value of :class:`.Fate` says what became of its job, where it knows.
         """
         judge = vanished(f'its worker {worker} ended without reporting it: {why}')
         self.journal.write(

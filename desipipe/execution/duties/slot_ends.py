@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ...provider.base import FREE
+from ...provider.job import FREE
 from ...queue.ends import End
 from ...queue.events import FAILED, KILLED, CauseKind, Event, StopLevel
 from ..mpi_launcher import SplitSlot

@@ -43,7 +43,7 @@ class Stopping:
         self.cause: Cause | None = None
         """Reason that the worker ends; None if nothing is left to do."""
         self.fate = ''
-        """Fate of the worker's job, of :data:`.FATES`, where it is known."""
+        """Fate of the worker's job, of :class:`.Fate`, where it is known."""
         self.since = 0.0
 
     @property
