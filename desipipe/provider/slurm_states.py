@@ -39,7 +39,7 @@ WAITING = frozenset(
     }
 )
 ACTIVE = frozenset(
-    {'RUNNING', 'SUSPENDED', 'COMPLETING', 'STOPPED', 'RESIZING', 'SIGNALING', 'STAGE_OUT'}
+    """RUNNING SUSPENDED COMPLETING STOPPED RESIZING SIGNALING STAGE_OUT EXPEDITING""".split()
 )
 ENDED = frozenset(
     {
@@ -171,10 +171,17 @@ def parse_sacct(text: str) -> dict[str, Row]:
 
 
 def parse_job(text: str) -> dict[str, str]:
-    """The ``Name=value`` words of ``scontrol show job -o``."""
-    return {
-        name: value for name, _, value in (word.partition('=') for word in text.split()) if name
-    }
+    """The ``Name=value`` words of ``scontrol show job -o``.
+
+    The first of each name counts: comments, and since Slurm 25.11 the command line of sbatch, stand
+    behind what is read here, and may hold such words themselves.
+    """
+    job: dict[str, str] = {}
+    for word in text.split():
+        name, _, value = word.partition('=')
+        if name:
+            job.setdefault(name, value)
+    return job
 
 
 def job_row(jobid: str, job: Mapping[str, str]) -> Row:
