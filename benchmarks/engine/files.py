@@ -111,13 +111,13 @@ def _versions(folder: Path) -> float:
     )
     file = BaseFile(f'{folder}/saved.txt')
     times = []
-    from desipipe.file_manager import made
+    from desipipe.file_manager.note_writing import note_written
 
     for i in range(50):
         file.save(f'{i}')
         provenance.making = making
         start = time.perf_counter()
-        made.note_written(file.filepath)
+        note_written(file.filepath)
         times.append(time.perf_counter() - start)
         provenance.making = None
     return sorted(times[1:])[len(times) // 2]

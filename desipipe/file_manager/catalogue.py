@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from ..utils import is_sequence
-from .choice import Choice
+from .choice import Choice, Kind
 from .combinations import (
     all_combinations,
     common_combinations,
@@ -95,8 +95,7 @@ class FileEntryCollection(EntryList):
         -------
         index : list of int
         """
-        kind = {'id': id, 'filetype': filetype, 'keywords': keywords}
-        choice = Choice(self.data, kind, ignore, options)
+        choice = Choice(self.data, Kind(id, filetype, keywords), ignore, options)
         pairs = list(choice.selected())
         if not pairs and empty_error:
             raise choice.none_error()
@@ -177,8 +176,7 @@ class FileEntryCollection(EntryList):
         MissingFileError
             With ``check_exists``.
         """
-        kind = {'id': id, 'filetype': filetype, 'keywords': keywords}
-        choice = Choice(self.data, kind, ignore, options)
+        choice = Choice(self.data, Kind(id, filetype, keywords), ignore, options)
         entries = [entry for _, entry in choice.selected()]
         if sum(map(len, entries)) != 1:
             if not raise_error:

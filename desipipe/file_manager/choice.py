@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import UnknownNameError, UnknownOptionError, close_names
 from .choice_errors import no_file, several_files
 from .entry import BaseFileEntry
+
+
+class Kind(NamedTuple):
+    """Fields of the wanted entries, as of `FileManager.select`; None: any will do."""
+
+    id: str | Iterable[str] | None = None
+    filetype: str | Iterable[str] | None = None
+    keywords: str | Iterable[str] | None = None
 
 
 class Choice:
@@ -16,8 +24,7 @@ class Choice:
     Parameters
     ----------
     entries : list of BaseFileEntry
-    kind : dict
-        ``id``, ``filetype`` and ``keywords``, as of `FileManager.select`; each may be None.
+    kind : Kind
     ignore : bool, str, list
     options : dict
         See `FileManager.select`.
@@ -26,7 +33,7 @@ class Choice:
     def __init__(
         self,
         entries: Sequence[BaseFileEntry],
-        kind: Mapping[str, Any],
+        kind: Kind,
         ignore: bool | str | Iterable[str],
         options: Mapping[str, Any],
     ) -> None:
@@ -34,7 +41,7 @@ class Choice:
         self._kind = kind
         self._ignore = ignore
         self._options = options
-        self._fitting = list(self._positions(**kind))
+        self._fitting = list(self._positions(kind))
 
     def selected(self) -> Iterator[tuple[int, BaseFileEntry]]:
         """Yield the positions of the entries that match, and what is selected of each."""
@@ -48,15 +55,13 @@ class Choice:
             if selected:
                 yield index, selected
 
-    def _positions(
-        self, id: Any = None, filetype: Any = None, keywords: Any = None
-    ) -> Iterator[int]:
+    def _positions(self, kind: Kind) -> Iterator[int]:
         """Yield the positions of entries by what is not an option."""
         wanted_id, wanted_type = (
             None if given is None else {text.lower() for text in texts_of(given)}
-            for given in (id, filetype)
+            for given in (kind.id, kind.filetype)
         )
-        wanted = None if keywords is None else word_lists(keywords)
+        wanted = None if kind.keywords is None else word_lists(kind.keywords)
         for index, entry in enumerate(self._entries):
             if (
                 (wanted_id is None or entry.id.lower() in wanted_id)
@@ -80,13 +85,16 @@ class Choice:
             )
         return self._unknown_kind() or self._unknown_words() or self._unknown_values()
 
+    def _is_known(self, kind: Kind) -> bool:
+        return next(self._positions(kind), None) is not None
+
     def _asked(self) -> dict[str, Any]:
-        return {**self._kind, **self._options}
+        return {**self._kind._asdict(), **self._options}
 
     def _unknown_kind(self) -> UnknownNameError | None:
         for field in ('id', 'filetype'):
-            given = self._kind[field]
-            if given is not None and not any(True for _ in self._positions(**{field: given})):
+            given = getattr(self._kind, field)
+            if given is not None and not self._is_known(Kind(**{field: given})):
                 values = {getattr(entry, field) for entry in self._entries} - {''}
                 return UnknownNameError(
                     f'No file entry has the {field} {given!r}: '
@@ -95,8 +103,8 @@ class Choice:
         return None
 
     def _unknown_words(self) -> UnknownNameError | None:
-        keywords = self._kind['keywords']
-        if keywords is None or any(True for _ in self._positions(keywords=keywords)):
+        keywords = self._kind.keywords
+        if keywords is None or self._is_known(Kind(keywords=keywords)):
             return None
         terms = {word for entry in self._entries for word in entry.description.lower().split()}
         unknown = next(
