@@ -284,7 +284,7 @@ def test_long_chains_and_many_files_are_looked_at_once(tmp_path: Path) -> None:
     asked: list[str] = []
 
     class Counting(origins.Look):
-        def made_of(self, path: str, content: provenance.Content) -> list[origins.Source]:
+        def made_of(self, path: str, content: provenance.Content) -> list[note_lists.Source]:
             asked.append(path)
             i = int(os.path.basename(path))
             return [(f'{tmp_path}/{j}', known[j]) for j in (i - 1, i - 2) if j >= 0 and known[j]]  # type: ignore[misc]
@@ -489,9 +489,9 @@ def test_notes_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     more = note_lists.NoteList.more
 
     def counted(self: note_lists.NoteList, path: str) -> Any:
-        for line in more(self, path):
-            seen.append(line['file'])
-            yield line
+        for note in more(self, path):
+            seen.append(note.file)
+            yield note
 
     monkeypatch.setattr(note_lists.NoteList, 'more', counted)
     BaseFile(f'{tmp_path}/raw.txt').save('raw')

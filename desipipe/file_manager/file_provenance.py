@@ -12,8 +12,7 @@ from ..store import files
 from ..utils import format_bytes
 from .file_content import content
 from .note_folder import FOLDER, TEXT_MAX, is_file, word
-from .note_lists import content_of
-from .origins import Look, fitting_note, inputs_of
+from .origins import Look, fitting_note
 
 _SHOWN = 20  # files that one was made of, for people
 
@@ -157,10 +156,10 @@ def provenance_of(path: str | os.PathLike[str]) -> Provenance:
     path = os.path.realpath(path)
     exists = os.path.exists(path)
     look = Look()
-    line, same = fitting_note(path, look.records(path))
-    if line is None:
+    note, same = fitting_note(path, look.records(path))
+    if note is None:
         return Provenance(path, 'current' if exists else 'missing')
-    sources = inputs_of(line)
+    sources = note.inputs
     inputs = tuple(
         Input(
             name,
@@ -172,22 +171,22 @@ def provenance_of(path: str | os.PathLike[str]) -> Provenance:
     )
     changed = tuple(look.changed(path, sources))
     folder = os.path.dirname(path)
-    script = f'{word(line["app"])}-{word(line["code"][:16])}.py'
+    script = f'{word(note.app)}-{word(note.code[:16])}.py'
     return Provenance(
         path,
         'missing' if not exists else 'stale' if same and changed else 'current',
         same,
-        line['task'],
-        line['attempt'],
-        line['app'],
-        line['queue'],
-        line['time'],
-        line['user'],
-        line['host'],
-        content_of(line),
-        line['code'],
+        note.task,
+        note.attempt,
+        note.app,
+        note.queue,
+        note.time,
+        note.user,
+        note.host,
+        note.content,
+        note.code,
         os.path.join(folder, FOLDER, script) if is_file(folder, script) else '',
-        _read_versions(folder, f'versions-{word(line["versions"])}.txt'),
+        _read_versions(folder, f'versions-{word(note.versions)}.txt'),
         inputs,
         changed,
     )
@@ -199,10 +198,8 @@ def state_of(path: str, look: Look | None = None) -> str:
     if not os.path.exists(path):
         return 'missing'
     look = look or Look()
-    line, same = fitting_note(path, look.records(path))
-    return (
-        'stale' if line is not None and same and look.changed(path, inputs_of(line)) else 'current'
-    )
+    note, same = fitting_note(path, look.records(path))
+    return 'stale' if note is not None and same and look.changed(path, note.inputs) else 'current'
 
 
 def content_for(path: str, app: str) -> str:
@@ -212,9 +209,9 @@ def content_for(path: str, app: str) -> str:
     would be another one as soon as it has run.
     """
     path = os.path.realpath(path)
-    line, same = fitting_note(path, Look().records(path))
-    if line is not None and same:
-        return '' if line['app'] == app else str(line['sha256'])
+    note, same = fitting_note(path, Look().records(path))
+    if note is not None and same:
+        return '' if note.app == app else note.sha256
     now = content(path)
     return '' if now is None else now.sha256
 

@@ -16,7 +16,8 @@ from ..queue.ends import End, end_at
 from ..queue.event_checks import decode_event
 from ..queue.events import STATES
 from ..queue.ledger import Ledger
-from .origins import Look, Source
+from .note_lists import Source
+from .origins import Look
 
 _MARK = b'"files":'
 

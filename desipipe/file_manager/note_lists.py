@@ -6,7 +6,9 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from typing import Any
+from itertools import islice
+from operator import itemgetter
+from typing import NamedTuple
 
 import orjson
 
@@ -16,17 +18,52 @@ from ..store import files, folders
 from .file_content import content
 from .note_folder import FOLDER
 
+Source = tuple[str, Content]
+"""A file that another one was made of, as it was then."""
 _CHUNK = 1 << 24  # bytes of notes that are read at once
-_LINE: dict[str, Any] = {
-    **dict.fromkeys(
-        ('file', 'sha256', 'task', 'app', 'code', 'queue', 'versions', 'user', 'host'), str
-    ),
-    **dict.fromkeys(('size', 'mtime', 'attempt'), int),
-    'time': float,
-}
-# What many lines have in common.
-_SHARED = ('task', 'app', 'code', 'queue', 'versions', 'user', 'host')
 _DEARER = 50  # times as long as a byte of a file a byte of notes takes
+
+
+class Note(NamedTuple):
+    """Line about a file that a task saved."""
+
+    file: str
+    """Name in its folder."""
+    size: int
+    mtime: int
+    sha256: str
+    time: float
+    """Time at which it was saved, seconds since the epoch, by the host's clock."""
+    attempt: int
+    task: str
+    app: str
+    code: str
+    queue: str
+    versions: str
+    user: str
+    host: str
+    read: dict[str, Content]
+    """Files that the attempt has read, which may have grown since."""
+    read_count: int
+    """Number of those, the first so many, that it had read when it saved the file."""
+
+    @property
+    def content(self) -> Content:
+        """Content that the file had then."""
+        return Content(self.size, self.mtime, self.sha256)
+
+    @property
+    def inputs(self) -> list[Source]:
+        """Files that it was made of, as they were then."""
+        return list(islice(self.read.items(), self.read_count))
+
+
+# Members of a line, in the order of a note's fields; many lines have the texts of `_SHARED` in
+# common.
+_OWN = {'file': str, 'size': int, 'mtime': int, 'sha256': str, 'time': float, 'attempt': int}
+_SHARED = ('task', 'app', 'code', 'queue', 'versions', 'user', 'host')
+_members = itemgetter(*_OWN, *_SHARED)
+_TYPES = (*_OWN.values(), *[str] * len(_SHARED))
 
 
 class NoteList:
@@ -39,8 +76,8 @@ class NoteList:
         # then by counting.
         self._read: dict[tuple[str, int], dict[str, Content]] = {}
 
-    def more(self, path: str) -> Iterator[dict[str, Any]]:
-        """Lines that came since."""
+    def more(self, path: str) -> Iterator[Note]:
+        """Yield the notes that came since."""
         folder, name = os.path.split(path)
         try:
             fd = files.open_file(os.path.dirname(folder), f'{FOLDER}/{name}')
@@ -59,7 +96,7 @@ class NoteList:
         self.offset += len(data)
         return data.split(b'\n') if data else []
 
-    def _parsed(self, texts: list[bytes]) -> Iterator[dict[str, Any]]:
+    def _parsed(self, texts: list[bytes]) -> Iterator[Note]:
         for text in filter(None, texts):
             try:
                 line = orjson.loads(text)
@@ -70,15 +107,12 @@ class NoteList:
                         for name, size, mtime, digest in line['in']
                     }
                 )
-                line['read'], line['count'] = read, len(read)
-                if not all(isinstance(line[name], kind) for name, kind in _LINE.items()):
-                    continue
+                members = _members(line)
             except (ValueError, KeyError, TypeError):
                 continue  # one that was cut, or that someone else wrote
-            for name in _SHARED:
-                line[name] = sys.intern(line[name])
-            del line['in']
-            yield line
+            if tuple(map(type, members)) == _TYPES:
+                own, shared = members[: len(_OWN)], members[len(_OWN) :]
+                yield Note._make((*own, *map(sys.intern, shared), read, len(read)))
 
 
 class Notes:
@@ -87,7 +121,7 @@ class Notes:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._lists: dict[str, NoteList] = {}
-        self._found: dict[str, list[dict[str, Any]]] = {}
+        self._by_file: dict[str, list[Note]] = {}
 
     def _sizes(self) -> dict[str, os.stat_result]:
         try:
@@ -103,14 +137,14 @@ class Notes:
         }
 
     def unread(self) -> int:
-        """Bytes that :meth:`lines` would read."""
+        """Bytes that :meth:`by_file` would read."""
         return sum(
             size.st_size - (self._lists[name].offset if name in self._lists else 0)
             for name, size in self._sizes().items()
         )
 
-    def lines(self) -> dict[str, list[dict[str, Any]]]:
-        """By the names of files, oldest first."""
+    def by_file(self) -> dict[str, list[Note]]:
+        """Return the notes by the names of files, oldest first."""
         sizes = self._sizes()
         for name, each in self._lists.items():
             if (
@@ -119,18 +153,18 @@ class Notes:
                 or sizes[name].st_size < each.offset
             ):
                 # Someone removed it, or put another one in its place.
-                self._lists, self._found = {}, {}
+                self._lists, self._by_file = {}, {}
                 break
         for name, size in sizes.items():
             each = self._lists.setdefault(name, NoteList(size.st_ino))
             if size.st_size == each.offset:
                 continue
-            for line in each.more(os.path.join(self._folder, FOLDER, name)):
-                lines = self._found.setdefault(line['file'], [])
-                lines.append(line)
-                if len(lines) > 1 and lines[-2]['time'] > line['time']:
-                    lines.sort(key=lambda line: line['time'])
-        return self._found
+            for note in each.more(os.path.join(self._folder, FOLDER, name)):
+                notes = self._by_file.setdefault(note.file, [])
+                notes.append(note)
+                if len(notes) > 1 and notes[-2].time > note.time:
+                    notes.sort(key=lambda note: note.time)
+        return self._by_file
 
 
 _folders: dict[str, Notes] = {}
@@ -159,12 +193,7 @@ def quick_content(path: str) -> Content | None:
     folder, name = os.path.split(path)
     notes = notes_in(folder)
     if status.st_size > _DEARER * notes.unread():
-        for line in reversed(notes.lines().get(name, ())):
-            if line['size'] == status.st_size and line['mtime'] == status.st_mtime_ns:
-                return content_of(line)
+        for note in reversed(notes.by_file().get(name, ())):
+            if (note.size, note.mtime) == (status.st_size, status.st_mtime_ns):
+                return note.content
     return content(path)
-
-
-def content_of(line: dict[str, Any]) -> Content:
-    """Return the content that a file had by its note."""
-    return Content(line['size'], line['mtime'], line['sha256'])

@@ -5,26 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Any
 
 from ..provenance import Content
 from .file_content import content, unchanged
-from .note_lists import notes_in
-
-Source = tuple[str, Content]
-"""A file that another one was made of, as it was then."""
+from .note_lists import Note, Source, notes_in
 
 
 class Look:
     """A pass over the origins of files, which looks at no file twice."""
 
     def __init__(self) -> None:
-        self._folders: dict[str, dict[str, list[dict[str, Any]]]] = {}
+        self._folders: dict[str, dict[str, list[Note]]] = {}
         self._same: dict[Source, bool | None] = {}
         self._above: dict[Source, list[Source]] = {}
         self._clean: set[Source] = set()
 
-    def records(self, path: str) -> list[dict[str, Any]]:
+    def records(self, path: str) -> list[Note]:
         """Return the notes about a file, oldest first.
 
         Each has all that its task had read until then as ``read``.
@@ -32,7 +28,7 @@ class Look:
         folder, name = os.path.split(path)
         notes = self._folders.get(folder)
         if notes is None:
-            notes = self._folders[folder] = notes_in(folder).lines()
+            notes = self._folders[folder] = notes_in(folder).by_file()
         return notes.get(name, [])
 
     def same(self, path: str, old: Content) -> bool | None:
@@ -43,10 +39,10 @@ class Look:
 
     def made_of(self, path: str, old: Content) -> list[Source]:
         """Return what a file was made from when it had this content."""
-        line, same = fitting_note(path, self.records(path))
-        if line is None or not same or line['sha256'] != old.sha256:
-            line = _newest([line for line in self.records(path) if line['sha256'] == old.sha256])
-        return [] if line is None else inputs_of(line)
+        note, same = fitting_note(path, self.records(path))
+        if note is None or not same or note.sha256 != old.sha256:
+            note = _newest([note for note in self.records(path) if note.sha256 == old.sha256])
+        return [] if note is None else note.inputs
 
     def above(self, source: Source) -> list[Source]:
         """Return the result of :meth:`made_of`, looked up once."""
@@ -101,55 +97,40 @@ class Look:
         return False
 
 
-def inputs_of(line: dict[str, Any]) -> list[Source]:
-    """Return what a file was made of by its note."""
-    return [
-        (name, old)
-        for number, (name, old) in enumerate(line['read'].items())
-        if number < line['count']
-    ]
-
-
-def fitting_note(
-    path: str, lines: list[dict[str, Any]]
-) -> tuple[dict[str, Any] | None, bool | None]:
+def fitting_note(path: str, notes: list[Note]) -> tuple[Note | None, bool | None]:
     """Return the record of a file's present content, or the newest with False.
 
     The second value is None where the file is missing.
     """
-    if not lines:
+    if not notes:
         return None, None
     # By content, not by time: clocks of several hosts are no order.
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return lines[-1], None
-    line = _newest(
-        [
-            line
-            for line in lines
-            if (line['size'], line['mtime']) == (status.st_size, status.st_mtime_ns)
-        ]
+        return notes[-1], None
+    note = _newest(
+        [note for note in notes if (note.size, note.mtime) == (status.st_size, status.st_mtime_ns)]
     )
-    if line is not None:
-        return line, True
-    fitting = [line for line in lines if line['size'] == status.st_size]
+    if note is not None:
+        return note, True
+    fitting = [note for note in notes if note.size == status.st_size]
     now = None
     with suppress(PermissionError):  # it may not be read: it is not known to be so
         now = content(path) if fitting else None
-    line = _newest([line for line in fitting if now and line['sha256'] == now.sha256])
-    return (line, True) if line is not None else (lines[-1], False)
+    note = _newest([note for note in fitting if now and note.sha256 == now.sha256])
+    return (note, True) if note is not None else (notes[-1], False)
 
 
-def _newest(lines: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the newest line, and of several of one attempt that with most inputs.
+def _newest(notes: Sequence[Note]) -> Note | None:
+    """Return the newest note, and of several of one attempt that with most inputs.
 
     See `note_writing.note_joint`; the hosts' clocks don't matter.
     """
-    if not lines:
+    if not notes:
         return None
-    newest = (lines[-1]['task'], lines[-1]['attempt'])
+    newest = (notes[-1].task, notes[-1].attempt)
     return max(
-        (line for line in lines if (line['task'], line['attempt']) == newest),
-        key=lambda line: int(line['count']),
+        (note for note in notes if (note.task, note.attempt) == newest),
+        key=lambda note: note.read_count,
     )
