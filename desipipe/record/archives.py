@@ -200,7 +200,7 @@ def check_member_name(path: str, member: zipfile.ZipInfo) -> None:
 
 
 def zip_bytes(files: Mapping[str, bytes]) -> bytes:
-    """A zip archive, the same bytes for the same files."""
+    """Return a zip archive, the same bytes for the same files."""
     import io
 
     buffer = io.BytesIO()

@@ -41,7 +41,7 @@ def cell_section(
         Its tasks' places in the model.
     title : str
     notes : sequence of str, default=()
-        What else there is to say, such as that the cell was changed.
+        Sentences on the cell, such as that it was changed.
 
     Returns
     -------

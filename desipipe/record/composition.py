@@ -92,7 +92,7 @@ class _AddedCells:
 
 
 def described(models: Sequence[QueueModel]) -> list[tuple[str, str]]:
-    """The pictures of a record: what each shows, and its SVG."""
+    """Draw the pictures of a record; return what each shows, and its SVG."""
     graph = graph_of(models)
     caption = 'the graph of the tasks' + (', by app' if graph['grouped'] else '')
     return [(caption, draw_graph(graph)), ('who ran what when', draw_timeline(timeline_of(models)))]

@@ -178,14 +178,14 @@ def notebook_bytes(notebook: Dict) -> bytes:
 
 
 def plain_bytes(value: Any) -> bytes:
-    """A JSON document as this package writes it."""
+    """Return a JSON document as this package writes it."""
     return orjson.dumps(
         value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     )
 
 
 def digests_bytes(files: Mapping[str, bytes]) -> bytes:
-    """The list of a crate's files with their digests, which lies beside them."""
+    """Return the list of a crate's files and their digests, which lies beside them."""
     listed = {
         name: {'size': len(data), 'sha256': hashlib.sha256(data).hexdigest()}
         for name, data in files.items()

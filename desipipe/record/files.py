@@ -36,7 +36,7 @@ class Record:
     is_crate: bool = False
 
     def payload(self, digest: str) -> bytes | None:
-        """The bytes of a digest, where they were recorded; they are compared with it."""
+        """Return the bytes of a digest if they were recorded and have this digest."""
         import base64
 
         for document, model in zip(self.document['queues'], self.models, strict=True):
@@ -49,7 +49,7 @@ class Record:
 
 
 def read_record(path: str) -> Record:
-    """A record, or a crate (folder or zip) that holds one.
+    """Read a record, or a crate (folder or zip) that holds one.
 
     Nothing of it is executed, unpacked or followed.
 

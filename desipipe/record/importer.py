@@ -57,7 +57,7 @@ def make_queues(
     record : Record
         Made with its payloads.
     name : str, default=None
-        What to call the queue; by default as it was. Of several, each gets its own name after it.
+        Name of the queue; by default as it was. Of several, each gets its own name after it.
     results : bool, default=False
         True to take the results; else everything is to be computed anew.
 

@@ -27,13 +27,13 @@ def plain(value: object, most: int = 120) -> str:
 
 
 def code(value: object, most: int = 80) -> str:
-    """The same, as code."""
+    """Return words as code, in one line."""
     text = plain(value, most)
     return f'<code>{text}</code>' if text else ''
 
 
 def fenced(text: str, language: str = '') -> str:
-    """A block of text as it is, whatever is in it."""
+    """Return a block of text as it is, whatever is in it."""
     text = visible(text)
     fence = '`' * max(3, 1 + max((len(ticks) for ticks in re.findall('`+', text)), default=0))
     return f'{fence}{language}\n{text.rstrip()}\n{fence}'
@@ -45,13 +45,13 @@ def folded(title: str, *parts: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """A table."""
+    """Return a table."""
     rule = ['---:' if i in right else '---' for i in range(len(head))]
     return '\n'.join('| ' + ' | '.join(row) + ' |' for row in [head, rule, *rows])
 
 
 def moment(seconds: float | None) -> str:
-    """A time, the same on every machine."""
+    """Return a time, the same on every machine."""
     return '' if not seconds else time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(seconds))
 
 
@@ -61,5 +61,5 @@ def state_words(state: str) -> str:
 
 
 def shown_state(task: Dict) -> str:
-    """A task's state, as it is shown."""
+    """Return a task's state as it is shown."""
     return 'BLOCKED' if 'blocked' in task else str(task['state'])

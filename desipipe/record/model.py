@@ -38,12 +38,12 @@ class QueueModel:
     """Row of the queue: place in ``lines``."""
 
     def tasks(self) -> Iterator[Dict]:
-        """The tasks, one after the other."""
+        """Yield the tasks, one after the other."""
         for line in self.lines:
             yield orjson.loads(line)
 
     def task(self, index: int) -> Dict:
-        """The task at a place."""
+        """Return the task at a place."""
         task: Dict = orjson.loads(self.lines[index])
         return task
 
@@ -54,7 +54,7 @@ def places_of(entry: Mapping[str, Any]) -> list[int]:
 
 
 def totals(models: Sequence[QueueModel]) -> Dict:
-    """Numbers over all queues.
+    """Compute numbers over all queues.
 
     Returns
     -------

@@ -56,7 +56,7 @@ def make_record(
     queues : sequence of Queue
         Beside those that the notebook's cells name.
     privacy : Privacy
-        What to leave out.
+        Decides what is left out.
     node : callable, default=None
         See :data:`~desipipe.record.model.Node`.
     payloads : bool, default=False

@@ -37,7 +37,7 @@ def spare(path: str, key: str) -> None:
     ----------
     path : str
     key : str
-        What the metadata of a notebook have that was written by it.
+        Key that the metadata of a notebook have which was written here.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def spare(path: str, key: str) -> None:
 
 
 def read_notebook(path: str) -> Dict:
-    """A notebook, whoever wrote it.
+    """Read a notebook, whoever wrote it.
 
     Raises
     ------

@@ -27,7 +27,7 @@ def import_nbformat() -> Any:
 
 
 def missing(package: str) -> MissingDependencyError:
-    """The error for an optional package that is not there."""
+    """Return the error for an optional package that is not there."""
     return MissingDependencyError(
         f'{package} is not installed here, nothing was done. Type: pip install "desipipe[record]"'
     )

@@ -253,7 +253,7 @@ class Deferred:
     part : str
         ``'result'``, or the name of an argument.
     text : str
-        What is absent, for people.
+        Names of what is absent, for people.
     """
 
     def __init__(self, data: bytes, part: str, text: str) -> None:

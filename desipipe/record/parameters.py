@@ -26,7 +26,7 @@ ERROR = 'papermill-error-cell-tag'
 
 
 def parse_parameters(pairs: Sequence[str], raw: Sequence[str], files: Sequence[str]) -> Dict:
-    """Parameters as people type them; later ones count.
+    """Read parameters as people type them; later ones count.
 
     Parameters
     ----------

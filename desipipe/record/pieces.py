@@ -21,12 +21,12 @@ TEXT = 80  # characters of a value that people see
 
 
 def word_of(piece: bytes) -> str:
-    """A piece of an identity as text: ``'=42'``, or ``'0x…'``."""
+    """Return a piece of an identity as text: ``'=42'``, or ``'0x…'``."""
     return piece.decode('ascii') if piece[:1] == b'=' and piece.isascii() else '0x' + piece.hex()
 
 
 def piece_of(word: str) -> bytes:
-    """The inverse of :func:`word_of`.
+    """Return the piece that a text is of, the inverse of :func:`word_of`.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def sealed(line: str) -> bool:
 
 
 def closure(ledger: Ledger, rows: Iterable[int]) -> list[int]:
-    """Rows, and all that they need, in order."""
+    """Return rows, and all that they need, in order."""
     state = ledger.state
     reached = set()
     stack = list(rows)

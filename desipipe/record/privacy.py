@@ -121,14 +121,14 @@ class Privacy:
         return _PATH.sub(shorten, text)
 
     def user(self, name: str) -> str:
-        """The name of a user, or nothing."""
+        """Return the name of a user if it is kept, else nothing."""
         if name and 'users' not in self.keep:
             self.left['users'] += 1
             return ''
         return name
 
     def environ(self, values: dict[str, str | None]) -> dict[str, str | None]:
-        """Environment variables: their names, and their values if they are kept."""
+        """Return environment variables, with their values if they are kept."""
         if 'environ' in self.keep:
             # Where a secret is kept says nothing to others.
             return {

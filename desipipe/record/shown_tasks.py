@@ -36,7 +36,7 @@ def refresh(notebook: Any, bundle: Callable[[CellView], Mime]) -> None:
 
 
 def failed_tasks(notebook: Any) -> tuple[int, str] | None:
-    """The first cell whose tasks did not all succeed, and what there is to say of it."""
+    """Return the first cell whose tasks did not all succeed, and its failure."""
     for number, cell in enumerate(notebook.cells):
         for output in cell.get('outputs', ()):
             shown = (output.get('data') or {}).get(MIME)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from ..errors import CellError, DesipipeError
@@ -14,6 +15,16 @@ from .pieces import piece_of
 
 MIME = 'application/vnd.desipipe.v1+json'
 """Type of the data that cells show of their tasks: queue, rows and first task."""
+
+
+class Match(StrEnum):
+    """Result of comparing a cell's text with the code that its tasks ran."""
+
+    SAME = 'same'
+    CHANGED = 'changed'
+    OTHER = 'other'
+    """Nothing in the cell is called so."""
+    UNKNOWN = 'unknown'
 
 
 @dataclass
@@ -28,7 +39,7 @@ class Use:
 
 
 def uses(notebook: Mapping[str, Any]) -> list[Use]:
-    """The cells of a notebook that show tasks, in order.
+    """Return the cells of a notebook that show tasks, in order.
 
     Parameters
     ----------
@@ -59,7 +70,7 @@ def uses(notebook: Mapping[str, Any]) -> list[Use]:
 
 
 def source_of(cell: Mapping[str, Any]) -> str:
-    """A cell's text, however it is stored."""
+    """Return a cell's text, however it is stored."""
     text = cell['source']
     return text if isinstance(text, str) else ''.join(text)
 
@@ -121,7 +132,7 @@ def root_label(app: Mapping[str, Any]) -> str:
 
 
 def function_name(app: Mapping[str, Any]) -> str:
-    """The name of an app's function."""
+    """Return the name of an app's function."""
     return root_label(app).removeprefix('function ').rpartition('.')[2] or str(app['name'])
 
 
@@ -176,8 +187,8 @@ def app_trees(app: Mapping[str, Any], node: Node | None) -> set[str] | None:
 
 def compared(
     cell: Mapping[str, Any], model: QueueModel, places: Iterable[int], node: Node | None
-) -> list[tuple[str, str]]:
-    """A cell's text against the code that its tasks ran.
+) -> list[tuple[Match, str]]:
+    """Compare a cell's text with the code that its tasks ran.
 
     Parameters
     ----------
@@ -189,21 +200,23 @@ def compared(
 
     Returns
     -------
-    found : list of (str, str)
-        For each app of them: ``'same'``, ``'changed'``, ``'other'`` (nothing in it is called so) or
-        ``'unknown'``, and the app's name.
+    matches : list of (Match, str)
+        For each app of them, with the app's name.
     """
     groups = model.head['groups']
     apps = dict.fromkeys(groups[model.task(index)['group']]['app'] for index in places)
-    states = []
+    matches = []
     for number in apps:
         app = model.head['apps'][number]
         ran, now = recorded_tree(app), cell_tree(source_of(cell), app, node)
         if ran is None or now is None:
-            states.append(('unknown', app['name']))
+            match = Match.UNKNOWN
+        elif ran == now:
+            match = Match.SAME
         else:
-            states.append(('same' if ran == now else 'changed' if now else 'other', app['name']))
-    return states
+            match = Match.CHANGED if now else Match.OTHER
+        matches.append((match, app['name']))
+    return matches
 
 
 def cell_notes(
@@ -212,13 +225,13 @@ def cell_notes(
     """Return the notes on a cell whose tasks are not those of its present text."""
     notes = [str(entry['gone'])] if 'gone' in entry else []
     places = places_of(entry)
-    for how, name in compared(cell, model, places, node):
-        if how == 'changed':
+    for match, name in compared(cell, model, places, node):
+        if match == Match.CHANGED:
             notes.append(
                 f'this cell was changed after its tasks ({name}) ran: they ran other code, which '
                 'is below'
             )
-        elif how == 'other':
+        elif match == Match.OTHER:
             notes.append(
                 f'the tasks shown here ({name}) are of another cell, or of another notebook: '
                 'nothing in this cell is their code'

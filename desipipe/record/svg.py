@@ -211,7 +211,7 @@ def _node_elements(node: Dict, left: tuple[float, float], layout: _Layout) -> li
     count = f' ×{node["total"]:,d}' if node['total'] > 1 else ''
     label = f'{look.symbol} {shortened(node["name"], 20 - len(count))}{count}'
     elements = [
-        f'<g><title>{escape(_told(node))}</title>',
+        f'<g><title>{escape(_node_title(node))}</title>',
         f'<rect x="{x:.1f}" y="{y - tall / 2:.1f}" width="{layout.width:.0f}" '
         f'height="{tall:.0f}" rx="4"'
         f' fill="{look.colour}" fill-opacity="0.14" stroke="{look.colour}"/>',
@@ -227,7 +227,7 @@ def shortened(name: str, most: int) -> str:
     return name if len(name) <= most else name[: most - 1] + '…'
 
 
-def _told(node: Dict) -> str:
+def _node_title(node: Dict) -> str:
     return f'{node["name"]}: ' + ', '.join(
         f'{n:,d} {state}' for state, n in node['counts'].items() if n
     )

@@ -11,14 +11,14 @@ Dict = dict[str, Any]
 
 
 def last_attempt(task: Dict) -> Dict:
-    """The attempt that counts; empty if there is none."""
+    """Return the attempt that counts; empty if there is none."""
     return next(
         (attempt for attempt in reversed(task.get('attempts', ())) if 'past' not in attempt), {}
     )
 
 
 def argument_texts(task: Dict) -> dict[str, str]:
-    """A task's arguments as people read them."""
+    """Return a task's arguments as people read them."""
     texts = task.get('text', {})
     return {
         name: texts.get(name) or (word[1:] if word and word.startswith('=') else word or '…')
@@ -27,7 +27,7 @@ def argument_texts(task: Dict) -> dict[str, str]:
 
 
 def result_text(task: Dict) -> str:
-    """A task's result as people read it."""
+    """Return a task's result as people read it."""
     result = task.get('result')
     if not result:
         return ''
@@ -40,12 +40,12 @@ def result_text(task: Dict) -> str:
 
 
 def counts_text(counts: dict[str, int], blocked: int = 0) -> str:
-    """``'✓ 12 succeeded, ✕ 1 failed'``."""
+    """Return numbers by state: ``'✓ 12 succeeded, ✕ 1 failed'``."""
     shown = {**counts, 'BLOCKED': blocked}
     shown['WAITING'] -= blocked
     return ', '.join(counted(state, n) for state, n in shown.items() if n) or 'no tasks'
 
 
 def counted(state: str, n: int) -> str:
-    """``'✓ 12 succeeded'``."""
+    """Return a number of tasks in a state: ``'✓ 12 succeeded'``."""
     return f'{APPEARANCES[state].symbol} {format_count(n)} {state.lower()}'

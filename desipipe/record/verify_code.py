@@ -21,7 +21,7 @@ from .files import Record
 from .model import Node, QueueModel, places_of
 from .modules import changed_functions
 from .pieces import piece_of
-from .sources import app_trees, compared, source_of
+from .sources import Match, app_trees, compared, source_of
 from .summary_section import summary_section
 from .verify_container import original_of
 
@@ -173,14 +173,14 @@ def _check_entry(
     cell = f'cell {entry["cell"] + 1:d} ({entry["title"] or "no title"})'
     if 'gone' in entry:
         differing.add(f'{cell}: {entry["gone"]}')
-    for how, name in compared(cells[entry['cell']], model, places_of(entry), node):
-        if how == 'same':
+    for match, name in compared(cells[entry['cell']], model, places_of(entry), node):
+        if match == Match.SAME:
             same += 1
-        elif how == 'changed':
+        elif match == Match.CHANGED:
             differing.add(
                 f'{cell} was changed after its tasks ran: its text is not the code that {name} ran'
             )
-        elif how == 'other':
+        elif match == Match.OTHER:
             differing.add(
                 f'{cell} shows tasks of another cell or notebook: nothing in it is the code of '
                 f'{name}'

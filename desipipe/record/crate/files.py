@@ -89,7 +89,7 @@ def _remove_old(path: str, files: Mapping[str, bytes]) -> None:
 
 
 def crate_files(record: Dict, models: Sequence[QueueModel], data: bytes) -> dict[str, bytes]:
-    """All files of a crate, by name; always the same for the same record."""
+    """Return the files of a crate by name; the same for the same record."""
     document = record['metadata'][KEY]
     files = {
         RECORD: data,

@@ -36,7 +36,7 @@ def read_queue(
     ----------
     queue : Queue
     privacy : Privacy
-        What to leave out.
+        Decides what is left out.
     rows : iterable of int, default=None
         These tasks, and what they need; by default all.
     node : callable, default=None
