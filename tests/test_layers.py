@@ -46,7 +46,10 @@ INSIDE = {
     'serialize': (
         'annotations class_registry function_source makers plain confined encoder '
         'library_reducers source arrays hints modules carried class_content memory tables '
-        'objects stand_ins walker class_keys class_makers classes pickler payload identity outline'
+        'objects stand_ins walk walk.path walk.checks walk.installed walk.parts walk.context '
+        'walk.uses walk.reflection walk.function_encoder walk.class_encoder walk.definitions '
+        'walk.values walk.walker class_keys '
+        'class_makers classes pickler payload identity outline'
     ),
     'provider': (
         'job slurm_options slurm_refusals batch_jobs original slurm_time slurm_states slurm_fates '

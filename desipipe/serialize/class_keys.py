@@ -47,7 +47,7 @@ def _holds(record: ClassRecord) -> bool:
 
 
 def _register(cls: type) -> ClassRecord:
-    from .walker import Walker
+    from .walk.walker import Walker
 
     walker = Walker()
     try:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import repeat
 from operator import is_
-from typing import Any, NamedTuple, TypeVar
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .payload import Payload
 from .plain import (
@@ -21,8 +22,10 @@ from .plain import (
     plain_text,
     refuse,
     short,
-    unwrapped,
 )
+
+if TYPE_CHECKING:
+    from .walk.walker import Walker
 
 __all__ = [
     'Anatomy',
@@ -114,7 +117,7 @@ def encode(value: object, name: str = 'value') -> bytes:
 
 
 def _encode(value: object, name: str) -> bytes:
-    from .walker import Walker
+    from .walk.walker import Walker
 
     return Walker(named(name)).encode(value)
 
@@ -213,34 +216,28 @@ def describe(func: Callable[..., Any], kind: str = 'python') -> Code:
 def _describe(func: Callable[..., Any], kind: str) -> Code:
     from .payload import REFERENCES, pack_payload
     from .pickler import pickled
-    from .walker import Walker
+    from .walk.walker import Walker
 
     walker = Walker(references=False)
-    walker.pieces = {}  # for `definitions`
     root, parts = _walked(walker, func)
+    code = walker.code
     # Futures among the defaults of its arguments are never used: those of each call take their
     # place.
-    data, buffers, tids = pickled(func, [], references=True, statics=walker.statics)
-    notes = [f'# {label}: {note}' for label, note in sorted(walker.notes.items())]
+    data, buffers, tids = pickled(func, [], references=True, statics=code.uses.statics)
+    notes = [f'# {label}: {note}' for label, note in sorted(code.parts.notes.items())]
     return Code(
-        digest=_code_identity(kind, root, walker.total()),
+        digest=_code_identity(kind, root, code.parts.total()),
         parts=parts,
-        source='\n\n\n'.join([*walker.texts, *(['\n'.join(notes)] if notes else [])]) + '\n',
+        source='\n\n\n'.join([*code.parts.texts, *(['\n'.join(notes)] if notes else [])]) + '\n',
         payload=pack_payload(data, buffers, REFERENCES if tids else 0),
         packages=tuple(sorted(walker.packages)),
         memory=walker,
     )
 
 
-def _walked(walker: Any, func: Callable[..., Any]) -> tuple[bytes, dict[str, str]]:
-    from types import FunctionType
-
-    walker.root = func
-    for inner in unwrapped(func):
-        if type(inner) is FunctionType:
-            walker.tasks.add(id(inner))
-    root: bytes = walker.describe(func)
-    parts = dict(walker.parts)
+def _walked(walker: Walker, func: Callable[..., Any]) -> tuple[bytes, dict[str, str]]:
+    root = walker.describe(func)
+    parts = dict(walker.code.parts.digests)
     if type(func) is not FunctionType or not parts:
         # An object that is called, or a function that is installed: no part says all of it.
         parts[f'task {getattr(func, "__qualname__", type(func).__qualname__)}'] = digest(root).hex()
@@ -267,7 +264,9 @@ def definitions(code: Code) -> dict[str, str]:
         8 hexadecimal digits each, by the name of the part. They differ where the text of a function
         or class does, comments and formatting aside.
     """
-    pieces: dict[str, list[bytes]] = getattr(code.memory, 'pieces', None) or {}
+    pieces: dict[str, list[bytes]] = {}
+    if code.memory is not None:
+        pieces = code.memory.code.functions.pieces or {}
     digests = {}
     for label, part in code.parts.items():
         if part in pieces:
@@ -296,15 +295,13 @@ def anatomy(func: Callable[..., Any], kind: str = 'python') -> Anatomy:
     """Return the parts of a function's identity; parameters as for :func:`describe`."""
 
     def look() -> Anatomy:
-        from .walker import Walker
+        from .walk.walker import Walker
 
         walker = Walker(references=False)
-        walker.pieces = {}
         root, parts = _walked(walker, func)
-        kept = {
-            label: walker.pieces[part] for label, part in parts.items() if part in walker.pieces
-        }
-        return Anatomy(_code_identity(kind, root, walker.total()), root, parts, kept)
+        pieces = walker.code.functions.pieces or {}
+        kept = {label: pieces[part] for label, part in parts.items() if part in pieces}
+        return Anatomy(_code_identity(kind, root, walker.code.parts.total()), root, parts, kept)
 
     return _walk(look, ['the function'], func)
 

@@ -18,7 +18,7 @@ from . import modules, tables
 from .encoder import Encoder, top_level
 from .plain import WORDS, is_live, pack
 
-__all__ = ['content', 'descriptor', 'essential', 'reduced']
+__all__ = ['DESCRIPTORS', 'content', 'descriptor', 'essential', 'reduced']
 
 # How libraries and recipes call a property that is computed once.
 _LAZY = re.compile('cache|lazy|reify|memo', re.I)
@@ -265,7 +265,7 @@ def _validate(func: Any, config: Any, validate_return: bool) -> Any:
 def descriptor(encoder: Encoder, value: Any) -> bytes:
     """Return the bytes of a descriptor around a function: a property, a static method."""
     kind = type(value)
-    name = next(base for base in kind.__mro__ if base in _DESCRIPTORS)
+    name = next(base for base in kind.__mro__ if base in DESCRIPTORS)
     if isinstance(value, property):
         parts = [value.fget, value.fset, value.fdel]
     else:
@@ -276,4 +276,4 @@ def descriptor(encoder: Encoder, value: Any) -> bytes:
     return pack(name.__name__.encode(), *chunks)
 
 
-_DESCRIPTORS = (property, staticmethod, classmethod, functools.cached_property)
+DESCRIPTORS = (property, staticmethod, classmethod, functools.cached_property)
