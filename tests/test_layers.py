@@ -44,12 +44,12 @@ INSIDE = {
     'environment': ('shell_words checks bash secrecy shell_lines base nersc choice process'),
     'store': 'file_names unsafe_files folders files shared_files lines probe watch forks thread_guard lock_holder soft_lock lock writing segment_writer segment line_format placement journal_file line_fold journal_reader syncing appender journal pacing process_usage lease recover',
     'serialize': (
-        'annotations class_registry function_source makers plain confined encoder '
-        'library_reducers source arrays hints modules carried class_content memory tables '
-        'objects stand_ins walk walk.path walk.checks walk.installed walk.parts walk.context '
-        'walk.uses walk.reflection walk.function_encoder walk.class_encoder walk.definitions '
-        'walk.values walk.walker class_keys '
-        'class_makers classes pickler payload identity outline'
+        'annotations class_registry function_source makers plain refusals confined encoder '
+        'library_reducers syntax_trees bytecode source arrays hints modules static_modules '
+        'carried class_content memory tables objects stand_ins walk walk.path walk.checks '
+        'walk.installed walk.parts walk.context walk.uses walk.reflection '
+        'walk.function_encoder walk.class_encoder walk.definitions walk.values walk.walker '
+        'class_keys class_makers classes pickler payload identity value_text outline'
     ),
     'provider': (
         'job slurm_options slurm_refusals batch_jobs original slurm_time slurm_states slurm_fates '

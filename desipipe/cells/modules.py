@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..serialize import source
+from ..serialize import source, syntax_trees
 
 _SIZE_MAX = 4_000_000  # bytes of a module that is read
 _DEPTH_MAX = 20  # modules that import each other
@@ -66,7 +66,7 @@ class Modules:
             if not file or name in digests:
                 continue
             tree = self._tree(file)
-            digests[name] = '' if tree is None else source.tree(tree).hex()[:8]
+            digests[name] = '' if tree is None else syntax_trees.tree(tree).hex()[:8]
             if tree is not None and depth:
                 for other in _imports_of(tree, name, file.endswith('__init__.py')):
                     self._add(other, digests, depth - 1)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
-from ..serialize import source
+from ..serialize import bytecode
 
 
 class Reach(NamedTuple):
@@ -46,7 +46,7 @@ def find_reach(values: Iterable[Any], namespace: Mapping[str, Any]) -> Reach:
         if id(func) in seen or func.__globals__.get('__name__') != '__main__':
             continue
         seen.add(id(func))
-        for name in source.reads(func.__code__).names:
+        for name in bytecode.reads(func.__code__).names:
             if name in namespace:
                 reach.read.setdefault(name, func.__name__)
                 todo += _functions(namespace[name])

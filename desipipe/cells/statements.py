@@ -14,7 +14,7 @@ from hashlib import blake2b
 from types import CodeType
 from typing import TypeVar
 
-from ..serialize import source
+from ..serialize import bytecode, source, syntax_trees
 from .modules import Imported, imports_in
 from .task_cell import SETUP, TaskCell, read_task_cell
 
@@ -188,7 +188,7 @@ def _statement(node: ast.stmt, binds: frozenset[str], kind: Kind) -> Statement:
     code = compile_statement(node)
     nothing: frozenset[str] = frozenset()
     return Statement(
-        digest(source.tree(node).hex()),
+        digest(syntax_trees.tree(node).hex()),
         kind,
         binds,
         nothing,
@@ -212,7 +212,7 @@ def _variable(node: ast.stmt) -> Statement:
     changed |= inside if is_conditional else set()
     binds = set() if is_conditional else stored - changed
     return Statement(
-        digest(source.tree(node).hex()),
+        digest(syntax_trees.tree(node).hex()),
         Kind.VARIABLE,
         frozenset(binds),
         frozenset((stored | parts) - binds - changed),
@@ -269,7 +269,7 @@ def compile_statement(node: ast.stmt) -> CodeType | None:
 
 def read_names(code: CodeType | None) -> frozenset[str]:
     """Return the names that code reads from outside, some builtins included."""
-    return frozenset() if code is None else frozenset(source.reads(code).names)
+    return frozenset() if code is None else frozenset(bytecode.reads(code).names)
 
 
 @lru_cache(maxsize=1024)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ..errors import DesipipeError
 from ..execution.shell_template import placeholders
-from ..serialize import source
+from ..serialize import bytecode, syntax_trees
 from ..serialize.plain import digest
 from .assignments import last_assigned
 from .cell_inputs import take_futures
@@ -82,7 +82,7 @@ def _python_cell(args: Namespace, body: str) -> TaskCell:
     names = find_names(compile_cell(tree, '<cell>', flags))
     outputs = tuple(args.out) or last_assigned(tree)
     is_quiet = body.rstrip().endswith(';')
-    content = source.tree(tree) + b'%d%d' % (is_quiet, flags)
+    content = syntax_trees.tree(tree) + b'%d%d' % (is_quiet, flags)
     return _task_cell(args, content, outputs, names.inputs, imports_in(tree))
 
 
@@ -105,9 +105,9 @@ def _task_cell(
     pieces = [content, options.encode()]
     for name, expression in args.sweeps.items():
         tree = ast.parse(expression, mode='eval')
-        pieces += [name.encode(), source.tree(tree)]
+        pieces += [name.encode(), syntax_trees.tree(tree)]
         code = compile(tree, '<sweep>', 'eval', dont_inherit=True)
-        reads |= dict.fromkeys(source.reads(code).names)
+        reads |= dict.fromkeys(bytecode.reads(code).names)
     if args.tm:
         reads[args.tm] = None
     return TaskCell(

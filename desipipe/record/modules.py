@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..serialize import source as sources
+from ..serialize import syntax_trees
 
 Dict = dict[str, Any]
 
@@ -177,7 +178,7 @@ def _text_of(name: str, texts: Mapping[str, str]) -> str | None:
 def _function_digests(text: str) -> set[str]:
     tree = sources.parse(text)
     return {
-        sources.tree(item, decorators, defaults).hex()
+        syntax_trees.tree(item, decorators, defaults).hex()
         for item in (ast.walk(tree) if tree is not None else ())
         if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         for decorators in (True, False)

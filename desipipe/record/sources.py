@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from ..errors import CellError, DesipipeError
-from ..serialize import source
+from ..serialize import source, syntax_trees
 from .model import Node, QueueModel, places_of
 from .pieces import piece_of
 
@@ -94,7 +94,7 @@ def cell_tree(text: str, app: Mapping[str, Any], node: Node | None) -> str | Non
         if node is None:
             return None
         try:
-            return source.tree(
+            return syntax_trees.tree(
                 node(text, app.get('parameters', [])), decorators=False, defaults=False
             ).hex()
         except CellError:
@@ -116,7 +116,7 @@ def functions(text: str) -> list[tuple[str, str]]:
     if tree is None:
         return []
     return [
-        (item.name, source.tree(item, decorators=False, defaults=False).hex())
+        (item.name, syntax_trees.tree(item, decorators=False, defaults=False).hex())
         for item in reversed(tree.body)
         if isinstance(item, ast.FunctionDef)
     ]
@@ -162,7 +162,7 @@ def app_trees(app: Mapping[str, Any], node: Node | None) -> set[str] | None:
             return None
         try:
             digests.add(
-                source.tree(
+                syntax_trees.tree(
                     node(app['cell'], app['parameters']), decorators=False, defaults=False
                 ).hex()
             )
@@ -178,7 +178,7 @@ def app_trees(app: Mapping[str, Any], node: Node | None) -> set[str] | None:
         for item in ast.walk(tree) if tree is not None else ():
             if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
                 digests.update(
-                    source.tree(item, decorators, defaults).hex()
+                    syntax_trees.tree(item, decorators, defaults).hex()
                     for decorators in (True, False)
                     for defaults in (True, False)
                 )

@@ -2,9 +2,6 @@
 
 The modules here are pure: equal input gives equal output, except that the text of code is read from
 the files it was written in.
-
-Pure: what is given in decides what comes out, the text of the code apart, which is read from where
-it was written.
 """
 
 from __future__ import annotations
@@ -21,10 +18,10 @@ from .identity import (
     part_digest,
     task_identities,
     task_identity,
-    text,
 )
 from .payload import Payload, dumps, dumps_arguments, loads, refuse_text_of_futures
 from .plain import TaskReference, TaskReferences
+from .value_text import text
 
 __all__ = [
     'Anatomy',

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType
 from typing import Any
 
-from . import carried, modules
+from . import carried, modules, static_modules
 from .class_keys import has_key
 from .class_registry import class_of, in_slot, keep_classes, lock, record_of, register
 
@@ -100,7 +100,7 @@ def _may_import(module: str, origin: bytes) -> bool:
         return True
     if not origin or in_slot():
         return False
-    static = modules.static(module)
+    static = static_modules.static(module)
     return static is not None and static.digest == origin
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from types import CellType, FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any, NamedTuple
 
-from . import carried, class_makers, modules
+from . import carried, class_makers, modules, static_modules
 from .annotations import annotations_of, hinted_names
 from .class_content import member_parts
 
@@ -212,7 +212,7 @@ def _origin(module: str) -> bytes:
     """
     if getattr(sys.modules.get(module), '__loader__', None) is not carried.finder:
         return b''
-    static = modules.static(module)
+    static = static_modules.static(module)
     return b'' if static is None else static.digest
 
 

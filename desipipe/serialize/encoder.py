@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from .plain import Step
+from .refusals import Step
 
 __all__ = ['Encoder', 'top_level']
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from . import modules, tables
 from .encoder import Encoder, top_level
-from .plain import WORDS, is_live, pack
+from .plain import WORDS, pack
+from .refusals import is_live
 
 __all__ = ['DESCRIPTORS', 'content', 'descriptor', 'essential', 'reduced']
 

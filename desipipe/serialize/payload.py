@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import FutureValueError, PayloadError
-from .plain import ATOMS, OUT_OF_BAND, TaskReference, is_plain, named
+from .plain import ATOMS, OUT_OF_BAND, TaskReference, is_plain
+from .refusals import named
 
 __all__ = [
     'Payload',

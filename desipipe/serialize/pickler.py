@@ -30,23 +30,25 @@ from types import (
 )
 from typing import Any, ForwardRef, NewType, ParamSpec, TypeVar, TypeVarTuple
 
-from . import carried, class_makers, classes, makers, modules, objects, source
+from . import (
+    bytecode,
+    carried,
+    class_makers,
+    classes,
+    makers,
+    modules,
+    objects,
+    source,
+    static_modules,
+)
 from .annotations import annotations_of, hinted_names
 from .arrays import permutation
 from .class_keys import class_key, has_key
 from .class_registry import add_key, rename
 from .encoder import top_level
 from .library_reducers import REDUCERS, reduce_wrapper
-from .plain import (
-    OUT_OF_BAND,
-    TaskReference,
-    TaskReferences,
-    deep,
-    is_live,
-    reference,
-    refuse,
-    standard_stream,
-)
+from .plain import OUT_OF_BAND, TaskReference, TaskReferences, deep, reference, standard_stream
+from .refusals import is_live, refuse
 
 # Special attributes of a function that are set once it is made.
 _FUNCTION_WORDS = (
@@ -135,7 +137,7 @@ class Pickler(pickle.Pickler):
         file: Any,
         buffer_callback: Callable[[pickle.PickleBuffer], object] | None = None,
         references: bool = False,
-        statics: Mapping[str, modules.Static] | None = None,
+        statics: Mapping[str, static_modules.Static] | None = None,
         used: dict[str, tuple[ModuleType, set[str] | None]] | None = None,
     ) -> None:
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)
@@ -369,7 +371,7 @@ class Pickler(pickle.Pickler):
 
     def _reduce_function_by_value(self, func: FunctionType) -> Any:
         code, namespace = func.__code__, func.__globals__
-        reads = source.reads(code)
+        reads = bytecode.reads(code)
         used: dict[str, Any] = {}
         for name, chains in reads.names.items():
             if (
@@ -396,9 +398,8 @@ class Pickler(pickle.Pickler):
             if text is not None:
                 self.texts.setdefault(code.co_filename, {}).update(text.excerpt())
             if reads.imports:
-                for module in modules.closure(reads.imports, modules.package_of(namespace))[
-                    0
-                ].values():
+                package = static_modules.package_of(namespace)
+                for module in static_modules.closure(reads.imports, package)[0].values():
                     module = self.known.get(module.name, module)
                     self.modules[module.name] = (module.file, module.text, module.is_package)
         packages = [
@@ -530,7 +531,7 @@ def pickled(
     obj: Any,
     trail: Iterable[str],
     references: bool = False,
-    statics: Mapping[str, modules.Static] | None = None,
+    statics: Mapping[str, static_modules.Static] | None = None,
 ) -> tuple[bytes, list[memoryview], list[bytes]]:
     """Pickle anything.
 
@@ -571,7 +572,7 @@ def pickled(
 
 
 def _pickled(
-    obj: Any, references: bool, statics: Mapping[str, modules.Static] | None
+    obj: Any, references: bool, statics: Mapping[str, static_modules.Static] | None
 ) -> tuple[bytes, list[memoryview], list[bytes]]:
     buffers: list[memoryview] = []
 
@@ -655,7 +656,7 @@ def _inside(obj: Any, arguments: bool) -> Iterator[tuple[list[str], Any]]:  # no
                 yield [f'{prefix} {name!r}'], cell.cell_contents
             except ValueError:
                 continue  # not set yet
-        for name in source.reads(obj.__code__).names:
+        for name in bytecode.reads(obj.__code__).names:
             if name in obj.__globals__ and name != '__builtins__':
                 yield [f'{prefix} {name!r}'], obj.__globals__[name]
         names = obj.__code__.co_varnames[: obj.__code__.co_argcount]

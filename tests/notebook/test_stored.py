@@ -8,7 +8,7 @@ import pytest
 
 from desipipe.cells.function import make_cell
 from desipipe.cells.recorded import cell_node
-from desipipe.serialize import source
+from desipipe.serialize import source, syntax_trees
 
 BODIES = {
     'b = a + 1': 3,
@@ -29,7 +29,7 @@ def test_the_same_function(body: str) -> None:
     made = source.find(func.__code__, {})
     assert made is not None
     node = cell_node(f'%%desipipe --timeout 3\n{body}', list(inspect.signature(func).parameters))
-    assert source.tree(node) == source.tree(made.node)
+    assert syntax_trees.tree(node) == syntax_trees.tree(made.node)
     assert [item.lineno for item in node.body] == [item.lineno for item in made.node.body]
 
 

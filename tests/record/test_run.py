@@ -29,7 +29,7 @@ from desipipe.queue.events import Group
 from desipipe.record import execution as run_module
 from desipipe.record.notebook_files import read_notebook
 from desipipe.record.sources import MIME
-from desipipe.serialize.source import tree
+from desipipe.serialize.syntax_trees import tree
 
 pytestmark = pytest.mark.kernel
 

@@ -6,7 +6,7 @@ import functools
 from types import CellType, FunctionType
 from typing import Any
 
-from .. import modules, source
+from .. import bytecode, modules, source, syntax_trees
 from ..plain import attribute, digest, pack, unwrapped
 from .context import Context
 from .reflection import Reflection
@@ -16,7 +16,7 @@ __all__ = ['FunctionEncoder']
 
 # Helpers are met again by each cell that uses them, with the same tree: it is never changed once it
 # was found.
-_tree = functools.lru_cache(maxsize=1024)(source.tree)
+_tree = functools.lru_cache(maxsize=1024)(syntax_trees.tree)
 _DISPATCH_WORDS = frozenset(('register', 'dispatch', 'registry', '_clear_cache', '__wrapped__'))
 
 
@@ -174,7 +174,7 @@ class FunctionEncoder:
             return f'{func.__globals__.get("__name__")}.{code.co_qualname}'.encode()
         text = source.find(code, func.__globals__)
         if text is None:
-            return source.fingerprint(code)
+            return bytecode.fingerprint(code)
         is_task = id(func) in self.tasks
         if with_text:
             excerpt = source.segment(text.text, text.node, decorators=not is_task)
@@ -184,7 +184,7 @@ class FunctionEncoder:
     def _reads(self, who: str, func: FunctionType, is_user: bool) -> list[bytes]:
         """Encode what the code reads: variables of enclosing functions, globals, imports."""
         code, namespace = func.__code__, func.__globals__
-        reads = source.reads(code)
+        reads = bytecode.reads(code)
         chunks = []
         for variable, cell in zip(code.co_freevars, func.__closure__ or (), strict=True):
             get = functools.partial(_contents, cell)

@@ -7,7 +7,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from .. import modules
+from .. import modules, static_modules
 from ..plain import digest, pack
 from .checks import Checks
 
@@ -36,8 +36,8 @@ class Installed:
         file = modules.extension(module)
         chunks = []
         if file:
-            sign = modules.signature(file)
-            self._checks.same(lambda: modules.signature(file) == sign)
+            sign = static_modules.signature(file)
+            self._checks.same(lambda: static_modules.signature(file) == sign)
             chunks.append(_file_digest(file, sign))
         return pack(b'I', f'{module}.{qualname}'.encode(), *chunks)
 

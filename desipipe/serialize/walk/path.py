@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...errors import NotSerializableError
-from ..plain import Step, refuse
+from ..refusals import Step, refuse
 
 __all__ = ['Path']
 

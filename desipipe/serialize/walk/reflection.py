@@ -8,7 +8,7 @@ from types import FunctionType
 from typing import Any
 
 from ...errors import NotSerializableError
-from .. import class_content, hints, source
+from .. import bytecode, class_content, hints, source
 from ..plain import pack
 from .context import Context
 from .uses import Uses
@@ -118,7 +118,7 @@ class Reflection:
         if code is None:
             return b''
         chunks: list[bytes] = []
-        for name, chains in source.reads(code).names.items():
+        for name, chains in bytecode.reads(code).names.items():
             try:
                 chunks += self._uses.name('an annotation names', self._namespace, name, chains)
             except NotSerializableError:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
-from .. import modules, source
+from .. import bytecode, modules, static_modules
 from ..plain import ATOMS, TaskReference, pack
 from .context import Context
 
@@ -57,7 +57,7 @@ class Uses:
     """
 
     def __init__(self, context: Context) -> None:
-        self.statics: dict[str, modules.Static] = {}
+        self.statics: dict[str, static_modules.Static] = {}
         """Modules that functions import when they run, by name."""
         self._encoder, self._path, self._checks, self._installed, self._parts = context
 
@@ -198,15 +198,15 @@ class Uses:
         return self.encode(use, chains, values)
 
     def imports(
-        self, statements: Iterable[source.Import], namespace: dict[str, Any]
+        self, statements: Iterable[bytecode.Import], namespace: dict[str, Any]
     ) -> list[bytes]:
         """Encode the modules that a function imports when it runs, as they are on disk.
 
         They need not be imported here.
         """
         statements = set(statements)
-        package = modules.package_of(namespace)
-        reached, tops = modules.closure(statements, package)
+        package = static_modules.package_of(namespace)
+        reached, tops = static_modules.closure(statements, package)
         self._installed.packages |= tops
         for statement in statements:
             top = statement.name.partition('.')[0]
@@ -227,5 +227,5 @@ class Uses:
         return [b'imports', *(name.encode() for name in sorted(reached))] if reached else []
 
 
-def _is_unread(module: modules.Static) -> bool:
-    return modules.signature(module.file) == module.signature
+def _is_unread(module: static_modules.Static) -> bool:
+    return static_modules.signature(module.file) == module.signature

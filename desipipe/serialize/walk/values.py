@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any, Protocol
 
-from .. import arrays, hints, modules, objects, source
+from .. import arrays, bytecode, hints, modules, objects
 from ..encoder import Encoder, top_level
-from ..plain import is_live, pack, standard_stream
+from ..plain import pack, standard_stream
+from ..refusals import is_live
 from .installed import Installed, whereabouts
 from .path import Path
 
@@ -57,7 +58,7 @@ def of_python(encoder: ValueEncoder, value: Any, kind: type) -> bytes:
     if issubclass(kind, objects.DESCRIPTORS):
         return objects.descriptor(encoder, value)
     if kind is types.CodeType:
-        return pack(b'c', source.fingerprint(value))
+        return pack(b'c', bytecode.fingerprint(value))
     if kind is typing.NewType:
         return pack(b'n', value.__name__.encode(), encoder.value(value.__supertype__))
     if kind is types.MappingProxyType:

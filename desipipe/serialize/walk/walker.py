@@ -14,7 +14,8 @@ from typing import Any
 
 from ...errors import NotSerializableError
 from .. import arrays, makers
-from ..plain import Step, TaskReferences, pack, plain_text, short, unwrapped
+from ..plain import TaskReferences, pack, plain_text, short, unwrapped
+from ..refusals import Step
 from . import values
 from .checks import Changed, Checks
 from .context import Context
