@@ -105,17 +105,14 @@ def reads(code: CodeType) -> Reads:
     -------
     reads : Reads
     """
-    names: dict[str, set[tuple[str, ...]]] = {}
-    cells: dict[str, set[tuple[str, ...]]] = {}
-    imports: set[Import] = set()
-    values: set[tuple[str, ...]] = set()
-    _read(code, set(code.co_freevars), names, cells, imports, values)
+    reader = _Reader()
+    reader.read(code, set(code.co_freevars))
     return Reads(
-        {name: frozenset(names[name]) for name in sorted(names)},
-        {name: frozenset(cells.get(name, {()})) for name in sorted(code.co_freevars)},
-        frozenset(imports),
+        {name: frozenset(reader.names[name]) for name in sorted(reader.names)},
+        {name: frozenset(reader.cells.get(name, {()})) for name in sorted(code.co_freevars)},
+        frozenset(reader.imports),
         tuple(sorted({word for item in (code, *nested_codes(code)) for word in item.co_names})),
-        frozenset(values),
+        frozenset(reader.values),
     )
 
 
@@ -126,57 +123,54 @@ _METHODS_APART = sys.version_info < (
 )  # a method that is called is loaded by an instruction of its own
 
 
-def _is_called(
-    first: dis.Instruction, last: dis.Instruction, following: list[dis.Instruction]
-) -> bool:
+class _Reader:
+    """Collects what instructions read; the members are those of :class:`Reads`."""
+
+    def __init__(self) -> None:
+        self.names: _Chains = {}
+        self.cells: _Chains = {}
+        self.imports: set[Import] = set()
+        self.values: set[tuple[str, ...]] = set()
+
+    def read(self, code: CodeType, free: set[str]) -> None:
+        """Read the instructions of code, and of the code in it."""
+        instructions = list(dis.get_instructions(code))
+        stored: set[str] = set()  # names that are those of a class body from there on
+        for i, instruction in enumerate(instructions):
+            name = instruction.argval
+            if instruction.opname == 'STORE_NAME':
+                stored.add(name)
+            if instruction.opname in _GLOBAL and name not in stored:
+                chain = _attributes(instructions, i)
+                self.names.setdefault(name, set()).add(chain)
+                if not _is_called(instructions, i, len(chain)):
+                    self.values.add((name, *chain))
+            elif instruction.opname in _CELL and name in free:
+                self.cells.setdefault(name, set()).add(_attributes(instructions, i))
+            elif instruction.opname == 'IMPORT_NAME':
+                # Its two operands, the level and the names after `from`, are pushed right before.
+                level, after = instructions[i - 2].argval, instructions[i - 1].argval
+                self.imports.add(Import(level, name, after or ()))
+        for item in code.co_consts:
+            if isinstance(item, CodeType):
+                self.read(item, free & set(item.co_freevars))
+
+
+def _attributes(instructions: list[dis.Instruction], i: int) -> tuple[str, ...]:
+    """Return the attributes that are read of what an instruction loads."""
+    chain = []
+    for following in instructions[i + 1 :]:
+        if following.opname not in _ATTRIBUTE:
+            break
+        chain.append(following.argval)
+    return tuple(chain)
+
+
+def _is_called(instructions: list[dis.Instruction], i: int, length: int) -> bool:
     """Return True where a loaded name, or an attribute of it, is called next."""
+    first, last, *following = instructions[i], *instructions[i + length : i + length + 2]
     if last.opname == 'LOAD_METHOD' or (following and following[0].opname == 'PUSH_NULL'):
         return True
     if last.opname == 'LOAD_ATTR' and not _METHODS_APART and (last.arg or 0) & 1:
         return True
     return first.opname == 'LOAD_GLOBAL' and bool((first.arg or 0) & 1)
-
-
-def _read(
-    code: CodeType,
-    free: set[str],
-    names: _Chains,
-    cells: _Chains,
-    imports: set[Import],
-    values: set[tuple[str, ...]],
-) -> None:
-    instructions = list(dis.get_instructions(code))
-    stored: set[str] = set()  # names that are those of a class body from there on
-    for i, instruction in enumerate(instructions):
-        if instruction.opname == 'STORE_NAME':
-            stored.add(instruction.argval)
-        target = (
-            names
-            if instruction.opname in _GLOBAL and instruction.argval not in stored
-            else cells
-            if instruction.opname in _CELL and instruction.argval in free
-            else None
-        )
-        if target is not None:
-            chain = []
-            last = instruction
-            for following in instructions[i + 1 :]:
-                if following.opname not in _ATTRIBUTE:
-                    break
-                chain.append(following.argval)
-                last = following
-            target.setdefault(instruction.argval, set()).add(tuple(chain))
-            if target is names and not _is_called(
-                instruction, last, instructions[i + len(chain) + 1 :][:1]
-            ):
-                values.add((instruction.argval, *chain))
-        elif instruction.opname == 'IMPORT_NAME':
-            # Its two operands, the level and the names after `from`, are pushed right before it.
-            imports.add(
-                Import(
-                    instructions[i - 2].argval, instruction.argval, instructions[i - 1].argval or ()
-                )
-            )
-    for item in code.co_consts:
-        if isinstance(item, CodeType):
-            _read(item, free & set(item.co_freevars), names, cells, imports, values)

@@ -149,12 +149,10 @@ class Pickler(pickle.Pickler):
         self.texts: dict[str, dict[int, str]] = {}
         self.modules: dict[str, tuple[str, str, bool]] = {}
         self._by_value = _wanted_by_value()
-        self._namespaces: dict[
-            int, dict[str, Any]
-        ] = {}  # globals of functions, by the id of what they are here
-        self._cells: set[int] = (
-            set()
-        )  # variables of enclosing functions whose content is carried with a function
+        # globals of functions, by the id of what they are here
+        self._namespaces: dict[int, dict[str, Any]] = {}
+        # variables of enclosing functions whose content is carried with a function
+        self._cells: set[int] = set()
         self._classes: dict[str, type] = {}  # by value, by their keys
         # functions are written without what they use, which may be objects of their class
         self._is_bare = False

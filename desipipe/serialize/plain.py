@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -100,7 +100,7 @@ def _word(value: Any) -> str:
         return format(Decimal(value), 'f')
 
 
-def plain_text(value: Any, references: bool = True, depth: int = _DEPTH) -> str:  # noqa: C901
+def plain_text(value: Any, references: bool = True, depth: int = _DEPTH) -> str:
     """Return the canonical text of a plain value.
 
     Plain are numbers, text, bytes, None, and lists, tuples, dictionaries and sets of such.
@@ -124,55 +124,73 @@ def plain_text(value: Any, references: bool = True, depth: int = _DEPTH) -> str:
     kind = type(value)
     if kind in WORDS:
         return _word(value)
-    if issubclass(kind, TaskReferences):
-        value, kind = list(value), list
-    if kind is list or kind is tuple:
-        if WORDS.issuperset(map(type, value)):
-            try:
-                return ascii(value)
-            except ValueError:
-                texts = [_word(item) for item in value]
-        else:
-            if not depth:
-                return ''
-            texts = []
-            for item in value:
-                text = plain_text(item, references, depth - 1)
-                if not text:
-                    return ''
-                texts.append(text)
-        if kind is list:
-            return f'[{", ".join(texts)}]'
-        return f'({texts[0]},)' if len(texts) == 1 else f'({", ".join(texts)})'
-    if (
-        kind is dict
-        and WORDS.issuperset(map(type, value))
-        and WORDS.issuperset(map(type, value.values()))
-    ):
-        return f'{{{", ".join(sorted([f"{_word(key)}: {_word(item)}" for key, item in value.items()]))}}}'  # noqa: E501
-    if kind is dict or kind is set or kind is frozenset:
-        if not depth:
-            return ''
-        texts = []
-        for item in value:
-            text = plain_text(item, references, depth - 1)
-            if not text:
-                return ''
-            texts.append(text)
-        if kind is dict:
-            keys, texts = texts, []
-            for key, item in zip(keys, value.values(), strict=True):
-                text = plain_text(item, references, depth - 1)
-                if not text:
-                    return ''
-                texts.append(f'{key}: {text}')
-        body = f'{{{", ".join(sorted(texts))}}}' if texts or kind is dict else 'set()'
-        return f'frozenset({body})' if kind is frozenset else body
+    container_text = _CONTAINER_TEXTS.get(kind)
+    if container_text is not None:
+        return container_text(value, references, depth)
     if kind is bytes:
         return ascii(value) if len(value) <= _VERBATIM else f'b#{digest(value).hex()}'
+    if issubclass(kind, TaskReferences):
+        return _sequence_text(list(value), references, depth)
     if references and issubclass(kind, TaskReference):
         return f'@{value.tid.hex()}.{value.item}' if value.item else f'@{value.tid.hex()}'
     return ''
+
+
+def _sequence_text(value: Any, references: bool, depth: int) -> str:
+    if WORDS.issuperset(map(type, value)):
+        try:
+            return ascii(value)
+        except ValueError:
+            texts = [_word(item) for item in value]
+    else:
+        texts = _item_texts(value, references, depth)
+        if not texts:
+            return ''
+    if type(value) is list:
+        return f'[{", ".join(texts)}]'
+    return f'({texts[0]},)' if len(texts) == 1 else f'({", ".join(texts)})'
+
+
+def _dictionary_text(value: Any, references: bool, depth: int) -> str:
+    if WORDS.issuperset(map(type, value)) and WORDS.issuperset(map(type, value.values())):
+        pairs = [f'{_word(key)}: {_word(item)}' for key, item in value.items()]
+    else:
+        keys = _item_texts(value, references, depth)
+        texts = _item_texts(value.values(), references, depth) if keys else []
+        if not texts:
+            return ''
+        pairs = [f'{key}: {text}' for key, text in zip(keys, texts, strict=True)]
+    return f'{{{", ".join(sorted(pairs))}}}'
+
+
+def _set_text(value: Any, references: bool, depth: int) -> str:
+    texts = _item_texts(value, references, depth)
+    if not depth or (value and not texts):
+        return ''
+    body = f'{{{", ".join(sorted(texts))}}}' if texts else 'set()'
+    return f'frozenset({body})' if type(value) is frozenset else body
+
+
+def _item_texts(items: Iterable[Any], references: bool, depth: int) -> list[str]:
+    """Return the texts of items; none unless all are plain."""
+    if not depth:
+        return []
+    texts = []
+    for item in items:
+        text = _word(item) if type(item) in WORDS else plain_text(item, references, depth - 1)
+        if not text:
+            return []
+        texts.append(text)
+    return texts
+
+
+_CONTAINER_TEXTS: dict[type, Callable[[Any, bool, int], str]] = {
+    list: _sequence_text,
+    tuple: _sequence_text,
+    dict: _dictionary_text,
+    set: _set_text,
+    frozenset: _set_text,
+}
 
 
 def is_plain(value: Any, depth: int = _DEPTH) -> bool:

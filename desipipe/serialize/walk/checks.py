@@ -24,19 +24,17 @@ class Checks:
         That of the walk.
     """
 
-    __slots__ = ('_equal', '_is_checking', '_path', '_same', 'is_volatile')
+    __slots__ = ('_equal', '_is_checking', '_path', '_same', 'is_volatile', 'same')
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._same: list[Callable[[], bool]] = []
+        self.same = self._same.append
+        """Adds a check that compares by identity."""
         self._equal: list[Callable[[], bool]] = []
         self._is_checking = False
         self.is_volatile = False
         """True if something was read whose changes no check can tell."""
-
-    def same(self, check: Callable[[], bool]) -> None:
-        """Add a check that compares by identity."""
-        self._same.append(check)
 
     def equal(self, get: Callable[[], Any], encode: Callable[[Any], bytes], data: bytes) -> None:
         """Add a check that what ``get`` returns is encoded as ``data``."""
