@@ -49,7 +49,8 @@ INSIDE = {
         'carried class_content memory tables objects stand_ins walk walk.path walk.checks '
         'walk.installed walk.parts walk.context walk.uses walk.reflection '
         'walk.function_encoder walk.class_encoder walk.definitions walk.values walk.walker '
-        'class_keys class_makers classes pickler payload identity value_text outline'
+        'class_keys class_makers classes array_reducer kind_reducers used_modules '
+        'function_reducer pickler culprit pickling payload identity value_text outline'
     ),
     'provider': (
         'job slurm_options slurm_refusals batch_jobs original slurm_time slurm_states slurm_fates '

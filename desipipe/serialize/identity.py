@@ -181,7 +181,7 @@ def describe(func: Callable[..., Any], kind: str = 'python') -> Code:
 
 def _describe(func: Callable[..., Any], kind: str) -> Code:
     from .payload import REFERENCES, pack_payload
-    from .pickler import pickled
+    from .pickling import pickled
     from .walk.walker import Walker
 
     walker = Walker(references=False)

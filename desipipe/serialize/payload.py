@@ -82,7 +82,7 @@ def dumps(obj: object, name: str = 'result') -> Payload:
     if type(obj) in ATOMS or is_plain(obj) or _is_small_array(obj):
         data = pickle.dumps(obj, 5)
         return Payload([data], len(data), False)
-    from .pickler import pickled
+    from .pickling import pickled
 
     data, buffers, _ = pickled(obj, [named(name)])
     return pack_payload(data, buffers)
@@ -124,7 +124,7 @@ def dumps_arguments(kwargs: Mapping[str, object]) -> tuple[Payload, list[bytes]]
         data = pickle.dumps(kwargs, 5)
         refuse_text_of_futures(kwargs, data)
         return Payload([data], len(data), False), []
-    from .pickler import pickled
+    from .pickling import pickled
 
     data, buffers, tids = pickled(dict(kwargs), [], references=True)
     refuse_text_of_futures(kwargs, data)

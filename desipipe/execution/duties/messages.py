@@ -95,7 +95,7 @@ class SlotMessages:
         if tids:
             # Slots that start from here on add tasks too, as a rule; what that takes is imported
             # once.
-            importlib.import_module('desipipe.serialize.pickler')
+            importlib.import_module('desipipe.serialize.pickling')
         if tids and len(process.sent) > 1:
             self._held.take_back(process)  # what it waits for may be among them
 
