@@ -30,6 +30,7 @@ from desipipe.errors import (
     UnknownNameError,
     UnknownOptionError,
 )
+from desipipe.provenance import software
 
 
 @pytest.fixture(autouse=True)
@@ -902,7 +903,7 @@ def test_process_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib import metadata
 
-    found = provenance.versions(
+    found = software.versions(
         [
             'yaml',
             'numpy.linalg',
@@ -917,7 +918,7 @@ def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found == {'numpy': metadata.version('numpy'), 'yaml': metadata.version('PyYAML')}
     assert list(found) == ['numpy', 'yaml']
     monkeypatch.setattr(metadata, 'version', lambda name: pytest.fail(f'looked up {name} again'))
-    assert provenance.versions(['numpy']) == {'numpy': found['numpy']}
+    assert software.versions(['numpy']) == {'numpy': found['numpy']}
 
 
 def test_versions_of_a_shared_name_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -930,8 +931,8 @@ def test_versions_of_a_shared_name_space(tmp_path: Path, monkeypatch: pytest.Mon
         (info / 'top_level.txt').write_text('space_of_a_test\n')
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
-    provenance._distributions.cache_clear()
-    assert provenance.versions(['space_of_a_test']) == {
+    software._distributions.cache_clear()
+    assert software.versions(['space_of_a_test']) == {
         'space_of_a_test': 'space-of-a-test-first 1.5, space-of-a-test-second 1.6'
     }
-    provenance._distributions.cache_clear()
+    software._distributions.cache_clear()

@@ -19,7 +19,7 @@ PACKAGE = ROOT / 'desipipe'
 LAYERS = {
     'words': 'terminal screen errors logs utils/ layers',
     'displays': 'outputs/ display settings/',
-    'user': 'machine config/ security/ environment/ provenance',
+    'user': 'machine config/ security/ environment/ provenance/',
     'bytes': 'store/ serialize/',
     'resources': 'scheduler provider/',
     'queue': 'queue/',
@@ -42,6 +42,7 @@ INSIDE = {
     'config': 'keys checked_numbers config_file user_config configurable',
     'security': 'secrets trust',
     'environment': ('shell_words checks bash secrecy shell_lines base nersc choice process'),
+    'provenance': 'repository software',
     'store': 'file_names unsafe_files folders files shared_files lines probe watch forks thread_guard lock_holder soft_lock lock writing segment_writer segment line_format placement journal_file line_fold journal_reader syncing appender journal pacing process_usage lease recover',
     'serialize': (
         'annotations class_registry function_source makers plain refusals confined encoder '

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import CellError
-from ..provenance import versions
+from ..provenance.software import versions
 from ..serialize import source
 from .assignments import last_assigned
 from .cell_inputs import take_futures

@@ -23,7 +23,7 @@ from typing import Any
 import orjson
 
 from .. import provenance
-from ..provenance import Content, Making
+from ..provenance import Content, Making, software
 from ..store import files, folders
 from ..utils import copytree, username
 from .file_content import content
@@ -154,7 +154,7 @@ _told: dict[tuple[str, str, int], set[str]] = {}
 
 def _write_script(folder: str, making: Making) -> str:
     """Write script and versions of an app if missing; return the versions' digest."""
-    versions = provenance.snapshot(making.folder, making.environ)
+    versions = software.snapshot(making.folder, making.environ)
     text = ''.join(f'{name}={value}\n' for name, value in versions.items()).encode(
         errors='backslashreplace'
     )

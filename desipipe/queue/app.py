@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from .. import provenance
 from ..errors import NotSerializableError
+from ..provenance import software
 from ..serialize import (
     Code,
     Payload,
@@ -304,7 +304,7 @@ class App(BaseClass):
 
     def versions(self) -> dict[str, str]:
         """Return versions of the packages the function uses in this process, if Python."""
-        return {} if self.kind == 'bash' else provenance.versions(self.description.packages)
+        return {} if self.kind == 'bash' else software.versions(self.description.packages)
 
     def __repr__(self) -> str:
         return visible(f'<{self.kind} app {self.name}>', lines=False)

@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 
 from .._version import __version__
-from ..provenance import machine, repository
+from ..machine import machine
+from ..provenance.repository import repository
 from ..queue.queue import Queue
 from ..utils import format_bytes
 from .composition import compose

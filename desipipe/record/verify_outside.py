@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from .. import provenance
 from ..errors import PayloadError, UnsafeFileError
+from ..machine import machine
+from ..provenance import software
 from ..queue.events import STATES, SUCCEEDED, Ref
 from ..queue.ledger import Ledger
 from ..queue.queue import Queue
@@ -81,7 +82,7 @@ def _repository(made: Dict, recorded: Versions) -> Iterator[Check]:
 
 def _differing_versions(recorded: Versions) -> Differences:
     several = [name for name, values in recorded.items() if len(values) > 1 and ' ' not in name]
-    here = {**provenance.versions(name for name in recorded if ' ' not in name), **_python()}
+    here = {**software.versions(name for name in recorded if ' ' not in name), **_python()}
     differing = Differences()
     for name, values in sorted(recorded.items()):
         if name in here and here[name] not in values:
@@ -96,7 +97,7 @@ def _differing_versions(recorded: Versions) -> Differences:
 
 
 def _python() -> dict[str, str]:
-    facts = provenance.machine()
+    facts = machine()
     return {'python': facts['python'], 'platform': facts['platform']}
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from ..errors import MissingDependencyError, SweepError
-from ..provenance import SAVED, SAVED_NOTHING, versions
+from ..provenance import SAVED, SAVED_NOTHING
+from ..provenance.software import versions
 from ..queue.binding import caller
 from ..queue.future import Future
 from ..queue.original_names import AppAttributes

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ... import provenance
 from ...errors import NotSerializableError
+from ...provenance import software
 from ...queue.events import FAILED, FAILED_ERRNO, SUCCEEDED, Event, Group
 from ...serialize import Payload, dumps
 from ..failure import describe_failure
@@ -191,8 +192,8 @@ class Attempts:
 
 
 def _versions(task_group: TaskGroup) -> VersionsFound:
-    look, packages = task_group.look, provenance.versions(task_group.packages)
-    everything = provenance.snapshot(task_group.folder, task_group.environ) if look else {}
+    look, packages = task_group.look, software.versions(task_group.packages)
+    everything = software.snapshot(task_group.folder, task_group.environ) if look else {}
     return VersionsFound(task_group.group.app, packages, everything)
 
 
