@@ -58,6 +58,7 @@ def _constant(value: Any) -> bytes:
 
 
 def nested_codes(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of functions and classes inside of code, at any depth."""
     for item in code.co_consts:
         if isinstance(item, CodeType):
             yield item
