@@ -68,7 +68,7 @@ class Stream:
     fd : int
         Read end, non-blocking.
     marker : bytes
-        What stands between tasks.
+        Bytes between two tasks.
     limit : int
         For :class:`Capture`.
     """

@@ -48,7 +48,7 @@ class StreamCopy:
     ----------
     output : Output
     label : str
-        What each line begins with; if empty, the slot is the only one, and nothing is held back.
+        Beginning of each line; if empty, the slot is the only one, and nothing is held back.
     limit : int
         Bytes of a task that are copied.
     """

@@ -117,7 +117,7 @@ class LateOutput:
     slot : str
         Name of the slot.
     data : bytes, default=b''
-        What came through it since the last task ended.
+        Bytes that came through it since the last task ended.
     """
 
     def __init__(self, fd: int, slot: str, data: bytes = b'') -> None:

@@ -31,9 +31,9 @@ class ValueWriter:
     texts : callable
         Gets the match of a placeholder, returns its words.
     allowed : Allowed
-        What any value may hold.
+        Characters that any value may hold.
     limits, options : mapping
-        What values may be, by name.
+        Limits of values by name: in programs, and as arguments.
     """
 
     def __init__(

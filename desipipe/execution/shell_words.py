@@ -58,7 +58,7 @@ class Command:
     first : int
         Number of uses before it.
     source : Command, default=None
-        What writes to its input.
+        Command that writes to its input.
     """
 
     def __init__(self, level: int, first: int, source: Command | None = None) -> None:

@@ -125,7 +125,7 @@ class SlotProcess(abc.ABC):
         tasks : sequence of Sent
             At most :data:`PACKET_TASKS_MAX`.
         packet : Packet
-            What the slot gets of them.
+            Message that the slot gets of them.
         settings : callable
             Makes the settings of their group, which are sent first if the slot does not know
             them.

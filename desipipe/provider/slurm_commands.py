@@ -148,7 +148,7 @@ def run(
     timeout : float
         Seconds.
     given : str, default=None
-        What it reads.
+        Text for its standard input.
 
     Raises
     ------

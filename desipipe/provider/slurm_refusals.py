@@ -125,7 +125,7 @@ def refusal(text: str) -> str:
     Parameters
     ----------
     text : str
-        What it printed to its standard error.
+        Its standard error.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def is_doubtful(text: str) -> bool:
     Parameters
     ----------
     text : str
-        What it printed to its standard error.
+        Its standard error.
     """
     text = text.lower()
     return any(phrase in text for phrase in _SENT) and not any(

@@ -62,7 +62,7 @@ class Watch:
     Parameters
     ----------
     command : tuple of str
-        What to run instead of ``squeue``.
+        Command line instead of ``squeue``; empty for that.
     cluster : str, default=''
         Its name, for ``-M``; empty for the one of this machine.
     """
@@ -114,7 +114,7 @@ class Watch:
         ----------
         jobid : str
         name : str, default=''
-            What its name holds; empty where that need not be checked.
+            Part of its name; empty where that need not be checked.
         """
         if jobid not in self._tracked:
             self.forget(jobid)
