@@ -594,6 +594,9 @@ def test_everybody_can_use_it(lab: Any, page: Any, tmp_path: Path, theme: str) -
             )
             shown.get_by_role('button', name='20 more').click()
             expect(waiting).to_have_count(40)
+            # What the worker uses is shown once it has told it.
+            worker = shown.locator('.jp-desipipe-worker', has_text='CPU')
+            expect(worker).to_have_count(1)
             assert serious(page, '#desipipe-panel') == []
             shown.get_by_role('listbox', name='Tasks').focus()
             page.keyboard.press('ArrowDown')

@@ -1,0 +1,93 @@
+"""Notebooks of a thousand task cells, and one notebook in two windows, in a browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from desipipe.view.folded_outputs import UNFOLDED_MAX
+
+pytest.importorskip('playwright.sync_api', reason='playwright is not installed; try: make test')
+from playwright.sync_api import expect
+
+from .conftest import LabPage
+from .test_panel import open_panel, open_queue, serious, task
+
+pytestmark = pytest.mark.browser
+
+MANY = 1000
+HELPER = 'def inside(x):\n    return x + 1'
+
+
+def badge(page: Any, index: int) -> Any:
+    """The locator of the badge of a task cell."""
+    return page.cell(index).locator('.jp-desipipe-Badge')
+
+
+def edit(page: Any, index: int) -> None:
+    """Type a digit at the end of a cell."""
+    page.cell(index).locator('.cm-content').first.click()
+    page.keyboard.press('Control+End')
+    page.keyboard.type('0')
+
+
+def test_a_thousand_cells_know(lab: Any, page: Any) -> None:
+    tasks = [f'%%desipipe --out v{i}\nv{i} = inside({i})' for i in range(MANY)]
+    head = ['%load_ext desipipe\n%desipipe use thousand --no-spawn', HELPER]
+    page.open_notebook(lab.write('thousand.ipynb', *head, tasks[0], '%desipipe work', *tasks[1:]))
+    expect(badge(page, 2)).to_have_text('○never run')
+    for index in range(4):
+        page.run_cell(index)
+    expect(badge(page, 2)).to_have_text('✓current')
+    expect(badge(page, 4)).to_have_text('○never run')
+    edit(page, 1)
+    expect(badge(page, 2)).to_have_text('↻stale: helper `inside` changed in cell 2')
+    page.locator('[data-id="desipipe-cell-graph"]').click()
+    graph = page.get_by_role('list', name='Task cells')
+    expect(graph.get_by_role('button')).to_have_count(MANY)
+    assert not page.errors, page.errors
+
+
+def test_two_windows_on_one_notebook_follow_its_tasks(lab: Any, page: Any) -> None:
+    pytest.importorskip(
+        'axe_playwright_python', reason='axe-playwright-python is not installed; try: make test'
+    )
+    many = UNFOLDED_MAX + 1
+    cells = [
+        '%load_ext desipipe\n%desipipe use windows --no-spawn',
+        HELPER,
+        f"%%desipipe sweep --for i=range({many}) --out v\nprint('line', i)\nv = inside(i)",
+        '%desipipe work',
+    ]
+    page.open_notebook(lab.write('windows.ipynb', *cells))
+    for index in range(3):
+        page.run_cell(index)
+    expect(badge(page, 2)).to_have_text('●running')
+    page.save()
+    other = LabPage(lab, page.context.new_page())
+    other.open_notebook('windows.ipynb')
+    expect(badge(other, 2)).to_have_text('●running')
+    page.run_cell(3)
+    for window in (page, other):
+        expect(badge(window, 2)).to_have_text('✓current')
+        rows = window.display(2).locator('.jp-desipipe-label')
+        expect(rows).to_have_count(many)
+        expect(rows.first).to_contain_text('line 0')
+        rows.first.click()
+        expect(window.display(2).locator('.jp-OutputArea-output').first).to_have_text('line 0')
+        assert serious(window, '.jp-desipipe-Cell') == []
+    # What one window edits is not the other one's.
+    edit(page, 1)
+    expect(badge(page, 2)).to_have_text('↻stale: helper `inside` changed in cell 2')
+    expect(badge(other, 2)).to_have_text('✓current')
+    panel = open_panel(page)
+    expect(panel).to_contain_text('This notebook')
+    assert serious(page, '#desipipe-panel') == []
+    task(open_queue(page, 'windows'), 'sweep[0]').click()
+    detail = page.locator('.jp-desipipe-TaskPage:visible')
+    expect(detail.get_by_role('region', name='Result')).to_contain_text('1')
+    assert serious(page, '.jp-desipipe-TaskPage') == []
+    # ipywidgets' manager of one window opens a comm, of which the other one knows nothing.
+    errors = [error for error in page.errors if not error.startswith('Comm not found for comm id')]
+    assert not errors, errors
