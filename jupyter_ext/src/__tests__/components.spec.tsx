@@ -71,6 +71,7 @@ describe('QueueList', () => {
         onToggle={note('toggle')}
         onDismiss={note('dismiss')}
         onCommand={note('command')}
+        onSettings={note('settings')}
         onMenu={note('menu')}
         trans={trans}
         {...props}

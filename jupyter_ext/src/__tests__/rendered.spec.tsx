@@ -124,6 +124,7 @@ const FACES: Record<string, (view: never) => JSX.Element> = {
           onToggle={nothing}
           onDismiss={nothing}
           onCommand={nothing}
+          onSettings={nothing}
           onMenu={nothing}
           trans={trans}
         >

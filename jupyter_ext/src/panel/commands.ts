@@ -1,13 +1,13 @@
 /**
  * Commands of the panel: of all queues, of one queue, of one task.
  */
-import type { JupyterFrontEnd } from '@jupyterlab/application';
 import {
   ICommandPalette,
   InputDialog,
   Notification
 } from '@jupyterlab/apputils';
 import type { INotebookTracker } from '@jupyterlab/notebook';
+import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 
@@ -15,10 +15,10 @@ import type { Follower } from '../model';
 import type { ICellView } from '../tokens';
 import { Actions } from './actions';
 import type { Cells } from './cells';
+import type { IHost, InsertUse } from './host';
 import { bad, canCancel, canRunAgain, isRunAgain } from './components/bits';
 import type { Pages } from './pages';
 import type { DesipipePanel } from './panel';
-import { insertUse } from './snippet';
 import {
   COMMANDS,
   IListedQueue,
@@ -32,12 +32,15 @@ type Arguments = ReadonlyPartialJSONObject;
 
 /** What commands act on. */
 export interface ICommandsOptions {
-  app: JupyterFrontEnd;
+  app: IHost;
   panel: DesipipePanel;
   pages: Pages;
   actions: Actions;
   follower: Follower;
   cells: Cells | null;
+  insertUse: InsertUse | null;
+  /** `null` where nothing can be set. */
+  registry: ISettingRegistry | null;
   notebooks: INotebookTracker | null;
   palette: ICommandPalette | null;
   trans: TranslationBundle;
@@ -65,12 +68,17 @@ interface ITarget {
 export class Commands {
   constructor(private readonly _options: ICommandsOptions) {
     this._addGeneral();
+    if (_options.registry) {
+      this._addSettings();
+    }
     this._addWork();
     this._addTasksOfQueue();
     this._addQueueItself();
     this._addPictures();
     this._addTasks();
-    this._addCells();
+    if (_options.cells) {
+      this._addCells();
+    }
   }
 
   /** Show the tasks of a cell in the panel. */
@@ -86,7 +94,7 @@ export class Commands {
 
   private _addGeneral(): void {
     const { app, panel, trans } = this._options;
-    const { commands, shell } = app;
+    const { shell } = app;
     this._add(COMMANDS.open, {
       label: trans.__('Show desipipe Panel'),
       listed: trans.__('Show Panel'),
@@ -100,6 +108,11 @@ export class Commands {
         panel.open?.refresh();
       }
     });
+  }
+
+  private _addSettings(): void {
+    const { app, trans } = this._options;
+    const { commands } = app;
     this._add(COMMANDS.settings, {
       label: trans.__('Panel Settings'),
       listed: trans.__('Panel Settings'),
@@ -171,18 +184,20 @@ export class Commands {
   }
 
   private _addQueueItself(): void {
-    const { actions, pages, panel, notebooks, trans } = this._options;
-    this._onQueue(
-      COMMANDS.use,
-      trans.__('Insert %desipipe use'),
-      async line => {
-        if (!insertUse(notebooks, line.queue)) {
-          Notification.info(trans.__('No notebook is open.'), {
-            autoClose: 3000
-          });
+    const { actions, insertUse, pages, panel, trans } = this._options;
+    if (insertUse) {
+      this._onQueue(
+        COMMANDS.use,
+        trans.__('Insert %desipipe use'),
+        async line => {
+          if (!insertUse(line.queue)) {
+            Notification.info(trans.__('No notebook is open.'), {
+              autoClose: 3000
+            });
+          }
         }
-      }
-    );
+      );
+    }
     this._onQueue(COMMANDS.copyPath, trans.__('Copy Queue Path'), line =>
       navigator.clipboard.writeText(line.folder)
     );
@@ -239,13 +254,13 @@ export class Commands {
         actions.cancelTask(target.folder, await this._detail(target)),
       canCancel
     );
-    this._onTask(COMMANDS.showCell, trans.__('Go to Cell'), async target =>
-      pages.showCell(target.folder, await this._detail(target))
-    );
   }
 
   private _addCells(): void {
-    const { app, cells, notebooks, trans } = this._options;
+    const { app, cells, notebooks, pages, trans } = this._options;
+    this._onTask(COMMANDS.showCell, trans.__('Go to Cell'), async target =>
+      pages.showCell(target.folder, await this._detail(target))
+    );
     this._add(COMMANDS.showCellTasks, {
       label: trans.__('Show Tasks of Cell'),
       listed: trans.__('Show Tasks of Cell'),

@@ -1,9 +1,8 @@
 /**
  * Pages of tasks, graphs and timelines in the main area; in Notebook 7, whose main area is the notebook's, below it.
  */
-import type { ILayoutRestorer, JupyterFrontEnd } from '@jupyterlab/application';
+import type { ILayoutRestorer } from '@jupyterlab/application';
 import {
-  IThemeManager,
   MainAreaWidget,
   Notification,
   WidgetTracker
@@ -14,6 +13,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { Follower } from '../model';
 import type { Actions } from './actions';
 import type { Cells } from './cells';
+import type { IHost, IThemes } from './host';
 import type { Kind } from './picture';
 import type { PicturePage } from './picturepage';
 import type { QueuesModel } from './queues';
@@ -25,13 +25,13 @@ const TASK_TAB = 'desipipe-task';
 
 /** What pages are made of. */
 export interface IPagesOptions {
-  app: JupyterFrontEnd;
+  app: IHost;
   follower: Follower;
   queues: QueuesModel;
   actions: Actions;
   cells: Cells | null;
   languages: IEditorLanguageRegistry | null;
-  themes: IThemeManager | null;
+  themes: IThemes | null;
   /** Area of the shell in which pages are put. */
   area: 'main' | 'down';
   /** Show the tasks of a queue in the panel. */
@@ -147,13 +147,13 @@ export class Pages {
   }
 
   private _callbacks(): ITaskCallbacks {
-    const { actions, languages, showQueue } = this._options;
+    const { actions, cells, languages, showQueue } = this._options;
     return {
       task: (folder, task) =>
         void this.openTask(folder, task.tid, task.name ? label(task) : ''),
       retry: (folder, task) => actions.retryTask(folder, task),
       cancel: (folder, task) => actions.cancelTask(folder, task),
-      cell: (folder, task) => void this.showCell(folder, task),
+      cell: cells && ((folder, task) => void this.showCell(folder, task)),
       queue: showQueue,
       trust: (folder, tid, user) => actions.trust(folder, tid, user),
       highlight: async (code, node) => {
@@ -181,7 +181,7 @@ export class Pages {
       page = make();
       page.id = id;
       page.title.closable = true;
-      page.toolbar.hide();
+      page.toolbar.parent = null; // it would be empty
       void tracker.add(page);
     }
     if (!page.isAttached) {

@@ -30,6 +30,8 @@ import { WatchedWidget } from './watched';
 export interface IPanelCallbacks {
   /** Do something with a queue; by default with the one that is open. */
   command: (command: string, line?: IListedQueue) => void;
+  /** Show the settings; `null` where there are none. */
+  settings: (() => void) | null;
   menu: (line: IListedQueue, button: HTMLElement) => void;
   task: (folder: string, task: ITaskLabel) => void;
   tasks: (
@@ -149,6 +151,7 @@ export class DesipipePanel extends WatchedWidget {
         }
         onDismiss={folder => queues.dismiss(folder)}
         onCommand={callbacks.command}
+        onSettings={callbacks.settings}
         onMenu={callbacks.menu}
         trans={trans}
       >

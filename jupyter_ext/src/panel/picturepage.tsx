@@ -1,11 +1,11 @@
 /**
  * Graph and timeline of a queue, in the main area. What draws them is loaded when one is opened.
  */
-import type { IThemeManager } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
 import { Banner } from './components/bits';
+import type { IThemes } from './host';
 import { trouble } from './panel';
 import { PictureModel } from './picture';
 import type { OnSave } from './pictures/save';
@@ -22,7 +22,7 @@ export class PicturePage extends Page<PictureModel> {
     model: PictureModel,
     readonly queue: string,
     readonly onTask: (folder: string, task: ITaskLabel) => void,
-    themes: IThemeManager | null,
+    themes: IThemes | null,
     readonly trans: TranslationBundle
   ) {
     const name =

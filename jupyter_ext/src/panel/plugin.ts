@@ -19,7 +19,13 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { Follower, IFollower } from '../model';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- the panel may be what the page shows first, and the item in the status bar is always
 import { buildPanel } from './build';
-import { PLUGIN_ID } from './tokens';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- they are looked up in notebooks that the page restores
+import { Cells } from './cells';
+import { NotebookQueues } from './notebookqueues';
+import { insertUse } from './snippet';
+// eslint-disable-next-line jupyter/prefer-lazy-imports
+import { StatusItem } from './statusitem';
+import { COMMANDS, PLUGIN_ID } from './tokens';
 
 /** The panel in the sidebar, the pages of tasks, graph and timeline, and their commands. */
 export const panelPlugin: JupyterFrontEndPlugin<void> = {
@@ -54,20 +60,34 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
     languages: IEditorLanguageRegistry | null,
     themes: IThemeManager | null,
     labShell: ILabShell | null
-  ) =>
-    buildPanel({
+  ) => {
+    const trans = (translator ?? nullTranslator).load('desipipe');
+    const panel = buildPanel({
       app,
       follower,
-      trans: (translator ?? nullTranslator).load('desipipe'),
+      trans,
       registry,
       restorer,
       states,
       palette,
-      statusBar,
       notebooks,
-      documents,
+      cells:
+        notebooks &&
+        new Cells(notebooks, documents, app.serviceManager.contents),
+      notebookQueues: notebooks && new NotebookQueues(notebooks),
+      insertUse: queue => insertUse(notebooks, queue),
       languages,
       themes,
-      labShell
-    })
+      area: labShell ? 'main' : 'down'
+    });
+    statusBar?.registerStatusItem('desipipe:status', {
+      item: new StatusItem(
+        panel.queues,
+        () => void app.commands.execute(COMMANDS.open),
+        trans
+      ),
+      align: 'left',
+      rank: 90
+    });
+  }
 };

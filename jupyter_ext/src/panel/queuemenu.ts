@@ -25,8 +25,8 @@ const ITEMS = [
 
 /** A menu for one queue at a time. */
 export class QueueMenu {
-  constructor(commands: CommandRegistry) {
-    this._menu = new Menu({ commands });
+  constructor(private readonly _commands: CommandRegistry) {
+    this._menu = new Menu({ commands: _commands });
     // Closed without a choice, the menu gives the focus back; a command may put it elsewhere.
     this._menu.aboutToClose.connect(() => {
       const opener = this._opener;
@@ -46,7 +46,7 @@ export class QueueMenu {
   /** Open the menu of a queue below a button. */
   open(line: IListedQueue, button: HTMLElement): void {
     this._menu.clearItems();
-    ITEMS.forEach(command =>
+    ITEMS.filter(id => !id || this._commands.hasCommand(id)).forEach(command =>
       this._menu.addItem(
         command
           ? { command, args: { folder: line.folder } }

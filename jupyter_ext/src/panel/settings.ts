@@ -2,9 +2,9 @@
  * Settings of the panel, and the state that it restores.
  */
 import type { ISettingRegistry } from '@jupyterlab/settingregistry';
-import type { IStateDB } from '@jupyterlab/statedb';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 
+import type { IStates } from './host';
 import type { DesipipePanel } from './panel';
 import type { QueuesModel } from './queues';
 import { IPanelState, ISettings, PLUGIN_ID } from './tokens';
@@ -55,7 +55,7 @@ export class PanelSettings {
 /** Restore the panel's state, unless it has one already, and save it when it changes. */
 export async function restoreState(
   panel: DesipipePanel,
-  states: IStateDB | null
+  states: IStates | null
 ): Promise<void> {
   try {
     const saved = await states?.fetch(PLUGIN_ID);

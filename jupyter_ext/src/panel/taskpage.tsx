@@ -21,7 +21,8 @@ export interface ITaskCallbacks {
   task: (folder: string, task: ITaskLabel) => void;
   retry: (folder: string, task: ITaskView) => Promise<boolean>;
   cancel: (folder: string, task: ITaskView) => Promise<boolean>;
-  cell: (folder: string, task: ITaskView) => void;
+  /** Show the cell that made a task; `null` where there are no notebooks. */
+  cell: ((folder: string, task: ITaskView) => void) | null;
   queue: (folder: string) => void;
   trust: (folder: string, tid: string, user: string) => Promise<boolean>;
   highlight: Highlight;
@@ -96,7 +97,7 @@ export class TaskPage extends Page<TaskModel> {
         onTask={other => callbacks.task(folder, other)}
         onRetry={() => void callbacks.retry(folder, task)}
         onCancel={() => void callbacks.cancel(folder, task)}
-        onCell={() => callbacks.cell(folder, task)}
+        onCell={callbacks.cell && (() => callbacks.cell?.(folder, task))}
         onQueue={() => callbacks.queue(folder)}
         onAttempt={attempt => {
           model.attempt = attempt;

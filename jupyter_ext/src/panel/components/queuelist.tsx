@@ -30,6 +30,9 @@ const LONG = 8;
 /** What one types in a notebook. */
 const EXAMPLE = '%load_ext desipipe\n%desipipe use my_queue';
 
+/** What one types in a terminal. */
+const SERVE_FOLDER = 'desipipe serve FOLDER';
+
 /** Properties of {@link QueueList}. */
 export interface IQueueListProps {
   lines: readonly IListedQueue[] | null;
@@ -46,6 +49,8 @@ export interface IQueueListProps {
   onToggle: (folder: string) => void;
   onDismiss: (folder: string) => void;
   onCommand: (command: string, line?: IListedQueue) => void;
+  /** `null` where there are no settings. */
+  onSettings: (() => void) | null;
   onMenu: (line: IListedQueue, button: HTMLElement) => void;
   /** What is shown of the one that is open. */
   children: (line: IListedQueue) => React.ReactNode;
@@ -80,15 +85,17 @@ export function QueueList(props: IQueueListProps): JSX.Element {
         >
           <refreshIcon.react tag="span" height="16px" width="16px" />
         </button>
-        <button
-          type="button"
-          className="jp-desipipe-icon"
-          title={trans.__('Settings')}
-          aria-label={trans.__('Settings')}
-          onClick={() => props.onCommand(COMMANDS.settings)}
-        >
-          <settingsIcon.react tag="span" height="16px" width="16px" />
-        </button>
+        {props.onSettings && (
+          <button
+            type="button"
+            className="jp-desipipe-icon"
+            title={trans.__('Settings')}
+            aria-label={trans.__('Settings')}
+            onClick={props.onSettings}
+          >
+            <settingsIcon.react tag="span" height="16px" width="16px" />
+          </button>
+        )}
       </div>
       <Trouble {...props} />
       {lines === null && !props.problem && !props.lost && (
@@ -99,13 +106,7 @@ export function QueueList(props: IQueueListProps): JSX.Element {
           <p>{trans.__('No queues yet.')}</p>
           <p>{trans.__('Create one from a notebook:')}</p>
           <pre>{EXAMPLE}</pre>
-          <p>
-            {trans.__('To show queues from other folders, add them in the')}{' '}
-            <Link onClick={() => props.onCommand(COMMANDS.settings)}>
-              {trans.__('settings')}
-            </Link>
-            .
-          </p>
+          <OtherFolders {...props} />
         </div>
       )}
       {isLong && (
@@ -129,6 +130,25 @@ export function QueueList(props: IQueueListProps): JSX.Element {
         )}
         {others.map(queue)}
       </ul>
+    </>
+  );
+}
+
+/** How to show queues of other folders. */
+function OtherFolders({ onSettings, trans }: IQueueListProps): JSX.Element {
+  return onSettings ? (
+    <p>
+      {trans.__('To show queues from other folders, add them in the')}{' '}
+      <Link onClick={onSettings}>{trans.__('settings')}</Link>.
+    </p>
+  ) : (
+    <>
+      <p>
+        {trans.__(
+          'To show queues from other folders, end this server, and start it with them:'
+        )}
+      </p>
+      <pre>{SERVE_FOLDER}</pre>
     </>
   );
 }

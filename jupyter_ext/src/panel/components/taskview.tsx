@@ -35,7 +35,8 @@ export interface ITaskViewProps {
   onTask: (task: ITaskLabel) => void;
   onRetry: () => void;
   onCancel: () => void;
-  onCell: () => void;
+  /** `null` where there are no notebooks. */
+  onCell: (() => void) | null;
   onQueue: () => void;
   onTrust?: (user: string) => Promise<boolean>;
   /** Show the output of another attempt. */
@@ -110,13 +111,15 @@ function Header(props: ITaskViewProps): JSX.Element {
         {stateWords(trans)[state] ?? task.state}
       </span>
       <span className="jp-desipipe-actions">
-        <button
-          type="button"
-          className="jp-desipipe-button"
-          onClick={props.onCell}
-        >
-          {trans.__('Go to cell')}
-        </button>
+        {props.onCell && (
+          <button
+            type="button"
+            className="jp-desipipe-button"
+            onClick={props.onCell}
+          >
+            {trans.__('Go to cell')}
+          </button>
+        )}
         {canRunAgain(task) && (
           <button
             type="button"
