@@ -60,7 +60,7 @@ endef
 # jlpm (yarn) does not know npm's configuration: which registry is to be asked.
 JLPM = YARN_NPM_REGISTRY_SERVER="$${YARN_NPM_REGISTRY_SERVER:-$$(npm config get registry 2>/dev/null)}" $(BIN)/jlpm
 FRONT_END := jupyter_ext/labextension
-FRONT_END_SOURCES := package.json jupyter_ext/rspack.config.js jupyter_ext/tsconfig.json $(shell find jupyter_ext/src jupyter_ext/style jupyter_ext/schema -type f -not -path '*/__tests__/*')
+FRONT_END_SOURCES := package.json jupyter_ext/rspack.config.js jupyter_ext/build_page.js jupyter_ext/page.html jupyter_ext/tsconfig.json $(shell find jupyter_ext/src jupyter_ext/style jupyter_ext/schema -type f -not -path '*/__tests__/*')
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -152,5 +152,5 @@ release: $(VENV)/.installed-test  ## wheel, source archive and checksums in dist
 	@release/build.sh $(BIN)/python
 
 clean:  ## remove all that these commands made, the environment too
-	rm -rf $(VENV) .matrix dist build docs/_build node_modules .yarn jupyter_ext/lib $(FRONT_END) bench.json .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .matrix dist build docs/_build node_modules .yarn jupyter_ext/lib $(FRONT_END) desipipe/server/page bench.json .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,8 +15,15 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FRONT_END = 'jupyter_ext/labextension'
+PAGE = 'desipipe/server/page'
 INSTALLED = 'share/jupyter/labextensions/desipipe-lab'
-SOURCES = ['jupyter_ext/src', 'jupyter_ext/style', 'jupyter_ext/schema', 'package.json']
+SOURCES = [
+    'jupyter_ext/src',
+    'jupyter_ext/style',
+    'jupyter_ext/schema',
+    'jupyter_ext/page.html',
+    'package.json',
+]
 
 
 class FrontEndHook(BuildHookInterface[Any]):
@@ -40,7 +47,12 @@ class FrontEndHook(BuildHookInterface[Any]):
         development = any(
             (root / FRONT_END).glob('static/*.map')
         )  # `jlpm build` and `jlpm watch` leave these
-        if development or any(is_stale(root / FRONT_END, root / source) for source in SOURCES):
+        stale = any(
+            is_stale(root / target, root / source)
+            for target in (FRONT_END, PAGE)
+            for source in SOURCES
+        )
+        if development or stale:
             if not (which('node') and which('jlpm')):
                 raise RuntimeError(
                     'The JupyterLab side of desipipe is not built yet, and building it needs Node '
@@ -51,6 +63,7 @@ class FrontEndHook(BuildHookInterface[Any]):
             npm_builder(
                 self.target_name, version, path=self.root, build_cmd='build:prod', npm='jlpm'
             )
+        build_data['artifacts'].append(f'/{PAGE}')
         if self.target_name == 'wheel':
             build_data['shared_data'] |= {
                 FRONT_END: INSTALLED,

@@ -70,6 +70,14 @@ const SILENCE = 40_000;
 export class Api {
   constructor(readonly settings: ServerConnection.ISettings) {}
 
+  /** Return the interface of the server that sent this page, which is at the root of all that can be asked for. A cookie says who asks. */
+  static ofPage(): Api {
+    const baseUrl = new URL('.', location.href).href;
+    const wsUrl = baseUrl.replace(/^http/, 'ws');
+    const settings = { baseUrl, wsUrl, token: '', appendToken: false };
+    return new Api(ServerConnection.makeSettings(settings));
+  }
+
   /** Ask what there is to see. */
   async look<T>(
     path: string,

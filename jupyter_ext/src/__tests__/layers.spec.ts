@@ -11,6 +11,7 @@ const LAYERS = [
   'components/',
   'renderer',
   'panel/',
+  'page/',
   'record',
   'cells/',
   'index'
@@ -51,7 +52,7 @@ describe('layers', () => {
 
   it('lets only the requests talk to the server', () => {
     const talkers = files(SOURCE).filter(path =>
-      /\bServerConnection\.make|(?<!states\?\.)\bfetch\(|EventSource\(|XMLHttpRequest/.test(
+      /\bServerConnection\.make|(?<!states\?\.|async )\bfetch\(|EventSource\(|XMLHttpRequest/.test(
         readFileSync(path, 'utf-8')
       )
     );
