@@ -2,33 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
-
 from jupyter_server.extension.application import ExtensionApp
 from traitlets import Float, Int, List, Unicode
 
 from .._version import __version__
 from .handlers import handlers
+from .heap import return_large_pieces
 from .queues import Hub
 from .socket import SOCKET, EventsSocket
-
-_M_MMAP_THRESHOLD = -3  # of malloc.h
-_LARGE = 1 << 18  # bytes
-
-
-def _return_large_pieces() -> None:
-    """Have the C library give large pieces of memory back as soon as they are free.
-
-    To fold a queue of 100,000 tasks, to search their names, to draw their timeline takes 10 to 15
-    MB each for a moment, in a few large pieces. glibc maps such pieces one by one and returns them,
-    until it has seen some go: then it takes them to be the rule, and keeps the next ones in the
-    heap of the thread that asks. We have several threads, each of which would keep as much as its
-    costliest look took. To say from where on a piece is large switches that off. Where there is no
-    `mallopt` there is no such habit.
-    """
-    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 class DesipipeExtension(ExtensionApp):  # type: ignore[misc]
@@ -58,7 +39,7 @@ class DesipipeExtension(ExtensionApp):  # type: ignore[misc]
 
     def initialize_handlers(self) -> None:
         """Add the routes to the server."""
-        _return_large_pieces()
+        return_large_pieces()
         self.hub = Hub(
             self.serverapp.root_dir, self.folders, self.keep, self.most_queues, self.most_tasks
         )

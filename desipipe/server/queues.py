@@ -23,7 +23,7 @@ from ..queue.location import find_folder
 from ..view.schema import QueueLine, UnreadableQueue
 from .followed import BusyError, Followed
 from .pages import Page
-from .shown_folders import ShownFolders, short
+from .shown_folders import IN_JUPYTER, ShownFolders, short
 
 T = TypeVar('T')
 ListedQueue = QueueLine | UnreadableQueue
@@ -47,6 +47,8 @@ class Hub:
         The most queues in memory.
     most_tasks : int, default=1000000
         Queues that nobody follows go when more tasks than these are in memory.
+    how_to_show : str
+        Advice for showing queues of another folder, after "To show it,".
     """
 
     def __init__(
@@ -56,8 +58,9 @@ class Hub:
         keep: float = 600.0,
         most_queues: int = 128,
         most_tasks: int = 1_000_000,
+        how_to_show: str = IN_JUPYTER,
     ) -> None:
-        self.folders = ShownFolders(root_dir, folders)
+        self.folders = ShownFolders(root_dir, folders, how_to_show)
         self.keep = keep
         self.most_queues = most_queues
         self.most_tasks = most_tasks

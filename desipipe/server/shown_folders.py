@@ -9,6 +9,12 @@ from ..config import Config
 from ..errors import InvalidQueueNameError, PermissionDeniedError
 from ..queue.names import SUFFIX, find_queues, queue_folder
 
+IN_JUPYTER = (
+    'add its parent folder to c.DesipipeExtension.folders in jupyter_server_config.py, and start '
+    'the server again'
+)
+"""Advice for a Jupyter server."""
+
 
 class ShownFolders:
     """The folders whose queues a server shows.
@@ -19,11 +25,16 @@ class ShownFolders:
         The folder that the server shows.
     folders : sequence of str, default=()
         More folders whose queues may be asked for.
+    how_to_show : str
+        Advice for showing queues of another folder, after "To show it,".
     """
 
-    def __init__(self, root_dir: str, folders: Sequence[str] = ()) -> None:
+    def __init__(
+        self, root_dir: str, folders: Sequence[str] = (), how_to_show: str = IN_JUPYTER
+    ) -> None:
         self.root = os.path.abspath(os.path.expanduser(root_dir))
         self.extra = [os.path.join(self.root, os.path.expanduser(folder)) for folder in folders]
+        self.how_to_show = how_to_show
 
     def folder(self, name: str) -> str:
         """The folder of the queue that a page names, whether it exists or not.
@@ -56,8 +67,7 @@ class ShownFolders:
                 return
         raise PermissionDeniedError(
             f'{folder} is outside of the folders whose queues this server shows. Nothing was done. '
-            'To show it, add its parent folder to '
-            'c.DesipipeExtension.folders in jupyter_server_config.py, and start the server again.'
+            f'To show it, {self.how_to_show}.'
         )
 
     def shown(self, folder: str) -> str | None:
