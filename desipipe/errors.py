@@ -32,6 +32,7 @@ __all__ = [
     'NotSerializableError',
     'PayloadError',
     'PermissionDeniedError',
+    'PortInUseError',
     'QueueError',
     'QueueExistsError',
     'QueueGoneError',
@@ -138,6 +139,10 @@ class UnknownPropertyError(UnknownNameError, AttributeError):
 
 class MissingDependencyError(DesipipeError, ImportError):
     """An optional package is needed; the message holds the command that installs it."""
+
+
+class PortInUseError(DesipipeError, OSError):
+    """The port of a server is taken by another process."""
 
 
 class MissingFileError(DesipipeError, FileNotFoundError):

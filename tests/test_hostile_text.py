@@ -63,7 +63,19 @@ VERBS: dict[str, list[list[str]]] = {
     'delete': [['-q', 'bad']],
 }  # fmt: skip
 # They start processes (tested below), or print nothing that is in a queue.
-OTHERS = {'new', 'spawn', 'work', 'run', 'plan', 'demo', 'completion', 'trust', 'share', 'unshare'}
+OTHERS = {
+    'new',
+    'serve',
+    'spawn',
+    'work',
+    'run',
+    'plan',
+    'demo',
+    'completion',
+    'trust',
+    'share',
+    'unshare',
+}
 # What `rich` itself sends to a terminal: colours (none of which conceals), and how it draws again
 # in place.
 RICH = re.compile(

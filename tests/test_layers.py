@@ -29,8 +29,9 @@ LAYERS = {
     'view': 'view/',
     'records': 'record/',
     'cells': 'cells/',
+    'server': 'server/',
     'commands': 'commands/',
-    'faces': 'cli/ notebook/ server/',
+    'faces': 'cli/ notebook/',
 }
 INSIDE = {
     'utils': 'quantities lending copying',
@@ -125,7 +126,7 @@ INSIDE = {
         'face common habits hints demo_pipeline differences change sharing addition completion '
         'logs script_source script_names migrate processes kill listing_options wrapping listings tables findings '
         'machine_checks jupyter_checks journal_checks process_checks queue_checks doctor files '
-        'show queue_list following '
+        'show queue_list following serving '
         'tasks times notebooks records imports new_project new first_steps parser'
     ),
     'notebook': (
@@ -135,7 +136,8 @@ INSIDE = {
     ),
     'server': (
         'requests schemas selected pages shown_folders followed queues looks orders routes '
-        'cell_routes openapi parsing handlers socket extension'
+        'cell_routes openapi parsing handlers socket heap extension '
+        'page_files page_access page_server'
     ),
 }
 # Not in the tables: the version is a word, `python -m desipipe` is a face, and the package itself

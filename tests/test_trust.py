@@ -72,7 +72,18 @@ USING_VERBS: dict[str, list[list[str]]] = {
 # Verbs that take several queues.
 SEVERAL = {'pause', 'resume', 'retry', 'cancel', 'delete', 'compact', 'spawn', 'resize', 'kill'}
 # Verbs that have no queue, or make and read files of the one who types them.
-OTHER_VERBS = {'new', 'completion', 'trust', 'demo', 'run', 'record', 'plan', 'verify', 'import'}
+OTHER_VERBS = {
+    'new',
+    'completion',
+    'trust',
+    'demo',
+    'run',
+    'record',
+    'plan',
+    'verify',
+    'import',
+    'serve',
+}
 
 LOOKING_CALLS: dict[str, Callable[[Queue], Any]] = {
     'n_superseded': lambda queue: queue.n_superseded,

@@ -17,6 +17,7 @@ VERBS = {
     'show': 'status',
     'queue_list': 'queues',
     'following': 'watch',
+    'serving': 'serve',
     'tasks': 'tasks explain logs',
     'times': 'time',
     'change': 'pause resume retry cancel forget delete compact',
