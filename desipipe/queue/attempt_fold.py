@@ -28,13 +28,8 @@ class AttemptFold(RequirementFold):
 
     def _run(self, event: Event, offset: int) -> None:
         worker = self.workers.get(event['w'])
-        status, attempt, group, groups, running = (
-            self.status,
-            self.attempt,
-            self.group,
-            self.groups,
-            self.running,
-        )
+        status, attempt, running = self.status, self.attempt, self.running
+        group, groups = self.group, self.groups
         number, counts, time = -1, [0] * 8, event['t']
         if worker is None and event['w']:
             # The line in which it began was lost: it can be judged all the same.
@@ -56,9 +51,8 @@ class AttemptFold(RequirementFold):
             self.started[row] = time
             if worker is not None:
                 worker.rows[row] = None
-            if (
-                row in self.superseded
-            ):  # claimed by name, or by an older version, which does not know of superseded rows
+            if row in self.superseded:
+                # Claimed by name, or by an older version, which does not know of superseded rows.
                 here = self._counts_of(row)
             else:
                 if group[row] != number:
@@ -90,18 +84,7 @@ class AttemptFold(RequirementFold):
         return True
 
     def _end(self, event: Event, offset: int) -> None:
-        status, attempt, group, running, started = (
-            self.status,
-            self.attempt,
-            self.group,
-            self.running,
-            self.started,
-        )
-        refs, states = event['ref'], event['s']
         segments = [self.segment_number(name) for name in event['seg']]
-        extra = event.get('x', {})
-        number, counts = -1, [0] * 8
-        dependants, superseded = self.dependants, self.superseded
         kind = event.get('kind')
         if kind:
             self._compacted(event, offset, kind)
@@ -109,12 +92,19 @@ class AttemptFold(RequirementFold):
                 return
         me = self.workers.get(event['w'])
         if (
-            states == SUCCEEDED
+            event['s'] == SUCCEEDED
             and not kind
             and me is not None
             and self._end_all(event, segments, me, offset)
         ):
             return
+        self._end_each(event, segments, me, offset)
+
+    def _end_each(self, event: Event, segments: list[int], me: Worker | None, offset: int) -> None:
+        status, attempt, group = self.status, self.attempt, self.group
+        running, superseded = self.running, self.superseded
+        refs, states, kind = event['ref'], event['s'], event.get('kind')
+        number, counts = -1, [0] * 8
         for i, row in enumerate(event['rows']):
             # Rows of an older journal that was put back are other tasks: who reports must be who
             # runs.
@@ -123,19 +113,11 @@ class AttemptFold(RequirementFold):
                 or attempt[row] != event['n'][i]
                 or (not kind and running[row] is not me)
             ):
-                if self.draining and self._drained(event, i, row, offset):
-                    continue
-                # A report of an attempt that is no longer the current one: history, nothing else.
-                self.stale += 1
-                self.history.setdefault(row, []).append(offset)
+                self._end_past(event, i, row, offset)
                 continue
-            worker = running.pop(row, None)
-            started.pop(row, None)
-            if worker is not None:
-                worker.rows.pop(row, None)
+            self._leave(row)
             if self.ended_at[row]:
-                self.history.setdefault(row, []).append(self.ended_at[row])
-                self.rerun.discard(row)
+                self._note_repeated(row)
             self.ended_at[row] = offset
             if group[row] != number:
                 number = group[row]
@@ -146,22 +128,30 @@ class AttemptFold(RequirementFold):
             segment = refs[3 * i]
             if segment >= 0:
                 self.result_segment[row] = segments[segment]
-                self.result_offset[row] = refs[3 * i + 1]
-                self.result_length[row] = refs[3 * i + 2]
-            if state == SUCCEEDED:
-                status[row] = SUCCEEDED
-                here[SUCCEEDED] += 1
-                if event['w']:
-                    self.group_done[number] += 1
-                    self.group_time[number] += event['d'][i]
-                if row in dependants:
-                    self._met(row)
-                continue
-            if not kind and self._again(row, state, extra.get(str(i), {}).get('cause') or {}):
+                self.result_offset[row], self.result_length[row] = refs[3 * i + 1], refs[3 * i + 2]
+            if state != SUCCEEDED and not kind and self._again(row, state, _cause(event, i)):
                 self.retried += 1
                 state = self._wanted(row)
             status[row] = state
             here[state] += 1
+            if state == SUCCEEDED:
+                if event['w']:
+                    self.group_done[number] += 1
+                    self.group_time[number] += event['d'][i]
+                if row in self.dependants:
+                    self._met(row)
+
+    def _end_past(self, event: Event, i: int, row: int, offset: int) -> None:
+        if self.draining and self._drained(event, i, row, offset):
+            return
+        # A report of an attempt that is no longer the current one: history, nothing else.
+        self.stale += 1
+        self.history.setdefault(row, []).append(offset)
+
+    def _note_repeated(self, row: int) -> None:
+        """Put the former end of a task in its history."""
+        self.history.setdefault(row, []).append(self.ended_at[row])
+        self.rerun.discard(row)
 
     def _end_all(self, event: Event, segments: list[int], me: Worker, offset: int) -> bool:
         """Fold attempts that succeeded, if nothing is special about any of them."""
@@ -298,3 +288,9 @@ class AttemptFold(RequirementFold):
             return False
         self.burned[row] = burned + 1
         return True
+
+
+def _cause(event: Event, i: int) -> Event:
+    """Return the cause for which the ``i``-th attempt of an ``end`` event failed."""
+    extra: dict[str, Event] = event.get('x', {})
+    return extra.get(str(i), {}).get('cause') or {}

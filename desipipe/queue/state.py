@@ -118,48 +118,53 @@ class State(TaskFold):
 
     def _worker(self, event: Event, offset: int) -> None:
         if event['do'] == 'begin':
-            worker = Worker(event)
-            if (before := self.alive.get(worker.name)) is not None:  # it was said twice
-                worker.rows, worker.draining, worker.began = (
-                    before.rows,
-                    before.draining,
-                    before.began,
-                )
-                self.running.update(dict.fromkeys(worker.rows, worker))
-                for row in worker.draining:
-                    self.draining[self.ids[row]].worker = worker
-            self.workers[worker.name] = self.alive[worker.name] = worker
-            job = self.jobs.get(worker.job)
-            if job is not None and job['state'] == 'pending':
-                # It knows before the batch system is asked again, which takes a time step, or
-                # several.
-                self.jobs[worker.job] = {
-                    **job,
-                    'state': 'running',
-                    'reason': '',
-                    'node': worker.host,
-                }
+            self._begin_worker(Worker(event))
         elif (former := self.workers.get(event['w'])) is not None:
-            former.ended = event.get('why', '')
-            former.kind = event.get('kind', '')
-            self.alive.pop(former.name, None)
-            for row in sorted(former.rows):
-                self._lose(row, offset)
-            for row in list(former.draining):
-                if (drained := self._draining_row(row)) is not None:
-                    self._stop_draining(drained, False)
-            if (
-                former.kind == 'requeued'
-                and former.job in self.jobs
-                and all(worker.job != former.job for worker in self.alive.values())
-            ):
-                self.jobs[former.job] = {
-                    **self.jobs[former.job],
-                    'state': 'pending',
-                    'reason': '',
-                    'node': '',
-                    'ends': None,
-                }
+            self._end_worker(former, event, offset)
+
+    def _begin_worker(self, worker: Worker) -> None:
+        if (before := self.alive.get(worker.name)) is not None:  # it was said twice
+            worker.rows, worker.draining, worker.began = (
+                before.rows,
+                before.draining,
+                before.began,
+            )
+            self.running.update(dict.fromkeys(worker.rows, worker))
+            for row in worker.draining:
+                self.draining[self.ids[row]].worker = worker
+        self.workers[worker.name] = self.alive[worker.name] = worker
+        job = self.jobs.get(worker.job)
+        if job is not None and job['state'] == 'pending':
+            # It knows before the batch system is asked again, which takes a time step, or
+            # several.
+            self.jobs[worker.job] = {
+                **job,
+                'state': 'running',
+                'reason': '',
+                'node': worker.host,
+            }
+
+    def _end_worker(self, former: Worker, event: Event, offset: int) -> None:
+        former.ended = event.get('why', '')
+        former.kind = event.get('kind', '')
+        self.alive.pop(former.name, None)
+        for row in sorted(former.rows):
+            self._lose(row, offset)
+        for row in list(former.draining):
+            if (drained := self._draining_row(row)) is not None:
+                self._stop_draining(drained, False)
+        if (
+            former.kind == 'requeued'
+            and former.job in self.jobs
+            and all(worker.job != former.job for worker in self.alive.values())
+        ):
+            self.jobs[former.job] = {
+                **self.jobs[former.job],
+                'state': 'pending',
+                'reason': '',
+                'node': '',
+                'ends': None,
+            }
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -19,20 +19,10 @@ from .processes import Draining, ProcessFold, Worker
 from .versions import Versions
 
 NOWHERE = 0xFFFFFFFF  # no segment
-
-
 ROWS_FREE = 1 << 21  # rows that a journal may leave out, however short it is
-
-
 BYTES_PER_ROW = 4  # of the journal before it, for each row that it leaves out besides
-
-
 _GROUPS_FREE = 1 << 12  # the same for groups
-
-
 _BYTES_PER_GROUP = 64
-
-
 LOST_GROUP = Group('', '', '?', 'python')  # stands for a group whose line was lost
 
 
@@ -40,6 +30,13 @@ class TaskColumns(ProcessFold):
     """The columns of all tasks, a row each, and what is counted of them."""
 
     def _reset_columns(self) -> None:
+        self._reset_tasks()
+        self._reset_groups()
+        self._reset_superseded()
+        self._reset_attempts()
+        self._reset_losses()
+
+    def _reset_tasks(self) -> None:
         self.rows: MutableMapping[bytes, int] = {}
         self.ids = Identities()
         self.status = bytearray()
@@ -57,8 +54,9 @@ class TaskColumns(ProcessFold):
         self.ended_at = array('Q')
         self.dependants: dict[int, int | list[int]] = {}
         self.requires: dict[int, array[int]] = {}
-        self.burned: dict[int, int] = {}
-        self.history: dict[int, list[int]] = {}
+        self.pending: dict[str, dict[int, RowQueue]] = {}
+
+    def _reset_groups(self) -> None:
         self.segments: list[str] = []
         self._segment: dict[str, int] = {}
         self.groups: list[Group] = []
@@ -67,6 +65,8 @@ class TaskColumns(ProcessFold):
         self.group_time: list[int] = []  # microseconds
         self.apps: dict[str, Event] = {}
         self.shared: dict[str, Event] = {}
+
+    def _reset_superseded(self) -> None:
         self.counts: dict[str, list[int]] = {}
         """Numbers of tasks by task manager and state, without those that are superseded."""
         self.superseded_counts: dict[str, list[int]] = {}
@@ -81,7 +81,10 @@ class TaskColumns(ProcessFold):
         self.code_versions = Versions()
         self._app_rows: dict[str, list[int]] = {}  # bounds of ranges of rows, by app version
         self._group_rows: list[list[int]] = []  # the same lists, by group
-        self.pending: dict[str, dict[int, RowQueue]] = {}
+
+    def _reset_attempts(self) -> None:
+        self.burned: dict[int, int] = {}
+        self.history: dict[int, list[int]] = {}
         self.rerun: set[int] = set()
         """Rows that succeeded, were asked to run again, and have ended no attempt since: their
         results are still there.
@@ -91,6 +94,14 @@ class TaskColumns(ProcessFold):
         stay used.
         """
         self.draining: dict[bytes, Draining] = {}
+        self.running: dict[int, Worker | None] = {}
+        self.started: dict[int, float] = {}
+        self.stale = 0
+        self.retried = 0
+        self.assigned = 0
+        """Number of times that tasks were given to other groups."""
+
+    def _reset_losses(self) -> None:
         self.lost_rows = 0
         """Number of tasks that are known by their numbers only, since the lines that added them
         were lost.
@@ -104,13 +115,7 @@ class TaskColumns(ProcessFold):
         self.severed_ids: dict[bytes, int] = {}
         self.kept_segments: set[str] = set()
         """Segments of before the queue was cleared, which workers may yet read."""
-        self.running: dict[int, Worker | None] = {}
-        self.started: dict[int, float] = {}
         self.damage: list[tuple[int, int]] = []
-        self.stale = 0
-        self.retried = 0
-        self.assigned = 0
-        """Number of times that tasks were given to other groups."""
 
     def segment_number(self, name: str) -> int:
         """The number by which columns refer to the segment ``name``."""

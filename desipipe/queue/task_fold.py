@@ -37,12 +37,38 @@ class TaskFold(AttemptFold):
         if n == 1 and 'req' not in event:
             self._add_one(event, offset, number)
             return
+        self._add_many(event, offset)
+
+    def _add_many(self, event: Event, offset: int) -> None:
+        first: int = event['first']
+        number: int = event['g']
+        lengths: list[int] = event['len']
+        n = len(lengths)
         packed = bytes.fromhex(event['ids'])
         if len(packed) != n * ID:
             raise ValueError(f'{n:d} tasks have {len(packed):d} bytes of identities.')
         offsets = event['off']
         if not isinstance(offsets, int) and len(offsets) != n:
             raise ValueError(f'{n:d} tasks have {len(offsets):d} offsets.')
+        self._index_added(packed, first, offset)
+        self._extend(n, PENDING, number, offset, 0)
+        self._note_rows(number, first, n)
+        self.args_segment.extend([self.segment_number(event['seg'])] * n)
+        self.args_offset.extend(
+            islice(accumulate(lengths, initial=offsets), n) if isinstance(offsets, int) else offsets
+        )
+        self.args_length.extend(lengths)
+        index: int = event['i']
+        self.index.extend(range(index, index + n))
+        self._enqueue(event, number, range(first, first + n))
+        self._inherit(number, range(first, first + n))
+        if self.severed_ids:
+            for i, tid in enumerate(split_ids(packed)):
+                if tid in self.severed_ids:
+                    self._rejoin(tid, first + i)
+
+    def _index_added(self, packed: bytes, first: int, offset: int) -> None:
+        n = len(packed) // ID
         self.ids.extend(packed)
         n_before = len(self.rows)
         self._index_rows(packed, first)
@@ -53,37 +79,26 @@ class TaskFold(AttemptFold):
             ]
             self._drop({'rows': [row for row in before if self.status[row] != DROPPED]}, offset)
             self._index_rows(packed, first)
-        self._extend(n, PENDING, number, offset, 0)
-        self._note_rows(number, first, n)
-        self.args_segment.extend([self.segment_number(event['seg'])] * n)
-        self.args_offset.extend(
-            islice(accumulate(lengths, initial=offsets), n) if isinstance(offsets, int) else offsets
-        )
-        self.args_length.extend(lengths)
-        index: int = event['i']
-        self.index.extend(range(index, index + n))
+
+    def _enqueue(self, event: Event, number: int, rows: range) -> None:
+        """Note what added tasks need, and queue those that need nothing."""
         waiting = 0
         for i, required in event.get('req', ()):
-            row = first + i
+            row = rows.start + i
             if self._require(row, required):
                 self.status[row] = WAITING
                 waiting += 1
         group = self.groups[number]
         counts = self.counts[group.mid]
-        counts[PENDING] += n - waiting
+        counts[PENDING] += len(rows) - waiting
         counts[WAITING] += waiting
         queue = self._pending(group)
         if waiting:
-            for row in range(first, first + n):
+            for row in rows:
                 if self.status[row] == PENDING:
                     queue.append(row)
         else:
-            queue.extend(range(first, first + n))
-        self._inherit(number, range(first, first + n))
-        if self.severed_ids:
-            for i, tid in enumerate(split_ids(packed)):
-                if tid in self.severed_ids:
-                    self._rejoin(tid, first + i)
+            queue.extend(rows)
 
     def _add_one(self, event: Event, row_at: int, number: int) -> None:
         # One call, one task: the columns' one-element arrays would take most of the time of an
