@@ -71,10 +71,9 @@ def _state(ledger: Ledger, row: int) -> str:
     status = state.status[row]
     label = _label(ledger, row)
     if row in state.superseded and status in (WAITING, PENDING):
-        again = f'desipipe retry -q {quote(ledger.folder)} --tid {state.ids[row].hex()[:12]}'
         return (
             f'{label} is superseded: {_why_superseded(ledger, row)}. It has not begun, and will '
-            f'not. Let it run all the same: {again}'
+            f'not. Let it run all the same: {_retry(ledger, row)}'
         )
     if status == SUCCEEDED:
         return f'{label} SUCCEEDED: its result is used, nothing is computed.'
@@ -88,33 +87,43 @@ def _state(ledger: Ledger, row: int) -> str:
         )
     if status in (FAILED, KILLED, UNKNOWN):
         cause = _one_line(ledger.cause(row).get('text', 'no reason is known'))
-        command = f'desipipe retry -q {quote(ledger.folder)} --tid {state.ids[row].hex()[:12]}'
-        return f'{label} is {STATES[status]}: {cause.rstrip(".")}. {retry_text(status)}: {command}'
-    if status == WAITING:
-        blocked = ledger.blocked().get(row)
-        if blocked is not None and state.status[blocked] == DROPPED:
-            return (
-                f'{label} cannot run: it needs {_label(ledger, blocked)}. To add that again, call '
-                'its app, or run the notebook, again.'
-            )
-        if blocked is not None:
-            return (
-                f'{label} cannot run: it needs {_label(ledger, blocked)}, which is '
-                f'{STATES[state.status[blocked]]}. '
-                f'Let that one run again: desipipe retry -q {quote(ledger.folder)} --tid '
-                f'{state.ids[blocked].hex()[:12]}'
-            )
-        needs = [other for other in state.requires.get(row, ()) if state.status[other] != SUCCEEDED]
-        states = (*STATES, 'not there')
-        names = ', '.join(
-            f'{_label(ledger, other)} ({states[state.status_shown(other)]})'
-            for other in needs[:_NAMED_TASKS_MAX]
-        )
         return (
-            f'{label} waits for {len(needs):d} of {len(state.requires.get(row, ())):d} tasks that '
-            f'it needs: {names}{", …" if len(needs) > _NAMED_TASKS_MAX else ""}.'
+            f'{label} is {STATES[status]}: {cause.rstrip(".")}. {retry_text(status)}: '
+            f'{_retry(ledger, row)}'
         )
+    if status == WAITING:
+        return label + _waiting(ledger, row)
     return f'{label} is PENDING: ' + _pending(ledger, row)
+
+
+def _retry(ledger: Ledger, row: int) -> str:
+    tid = ledger.state.ids[row].hex()[:12]
+    return f'desipipe retry -q {quote(ledger.folder)} --tid {tid}'
+
+
+def _waiting(ledger: Ledger, row: int) -> str:
+    state = ledger.state
+    blocked = ledger.blocked().get(row)
+    if blocked is not None and state.status[blocked] == DROPPED:
+        return (
+            f' cannot run: it needs {_label(ledger, blocked)}. To add that again, call its app, or '
+            'run the notebook, again.'
+        )
+    if blocked is not None:
+        return (
+            f' cannot run: it needs {_label(ledger, blocked)}, which is '
+            f'{STATES[state.status[blocked]]}. Let that one run again: {_retry(ledger, blocked)}'
+        )
+    needs = [other for other in state.requires.get(row, ()) if state.status[other] != SUCCEEDED]
+    states = (*STATES, 'not there')
+    names = ', '.join(
+        f'{_label(ledger, other)} ({states[state.status_shown(other)]})'
+        for other in needs[:_NAMED_TASKS_MAX]
+    )
+    return (
+        f' waits for {len(needs):d} of {len(state.requires.get(row, ())):d} tasks that it needs: '
+        f'{names}{", …" if len(needs) > _NAMED_TASKS_MAX else ""}.'
+    )
 
 
 def _pending(ledger: Ledger, row: int) -> str:

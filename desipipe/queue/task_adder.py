@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..serialize import Code
 from .adding import Addition, Batch, Written
@@ -17,12 +17,22 @@ from .events import (
     Group,
     JournalEvent,
 )
+from .payload_writer import PayloadWriter
 from .uses import Use, code_events, needed_events, note_uses
 
 if TYPE_CHECKING:
     from .task_events import AppEvent, CodeEvent, SharedEvent
 
-from .payload_writer import PayloadWriter
+
+class _Prepared(NamedTuple):
+    """Payloads of an addition, which are written before the lock is taken."""
+
+    todo: list[Batch]
+    """Batches of which not all tasks are known."""
+    generation: str
+    """That of the journal, whose files hold the payloads."""
+    written: list[Written]
+    references: list[AppEvent | SharedEvent]
 
 
 class TaskAdder(PayloadWriter):
@@ -65,50 +75,57 @@ class TaskAdder(PayloadWriter):
             todo = self._unknown(batches)
             if not todo and self.follow():
                 todo = self._unknown(batches)
-            is_known = (
-                not todo
-                and not self._assigned(batches)
-                and not self._code_events(batches, uses, reused)
-            )
-            if is_known and self.is_group_queue:
-                self._renew_writers()
-                self._claim(batches, {}, (), codes)
+            is_known = not todo and self._claim_known(batches, codes, uses, reused)
             if is_known and then is None and not self._severed(batches):
                 note_uses(uses)
                 return 0
-            generation = ''
-            written: list[Written] = []
-            references: list[AppEvent | SharedEvent] = []
+            prepared = self._prepare(todo, batches, codes, sync)
             added = 0
 
-            def prepare() -> None:
-                nonlocal generation
-                generation = self._renew_writers()
-                written[:] = [self._write_arguments(batch) for batch in todo]
-                references[:] = self._write_references(todo, codes)
-                if self.is_group_queue:
-                    self._claim(
-                        batches, dict(zip(map(id, todo), written, strict=True)), references, codes
-                    )
-                if self.journal.shared or sync:
-                    self.writer.flush()
-
             def decide() -> Sequence[JournalEvent]:
-                nonlocal added, todo
+                nonlocal added, prepared
                 # Between what we had read and the lock, what was known may have been deleted, and
                 # compaction or clearing have taken our file away.
+                todo = prepared.todo
                 more = batches if len(todo) == len(batches) else self._unknown(batches)
-                if len(more) > len(todo) or self.journal.header['gen'] != generation:
-                    todo = self._unknown(batches)
-                    prepare()
-                events, added = self._add_events(todo, written, references, managers, batches)
+                if len(more) > len(todo) or self.journal.header['gen'] != prepared.generation:
+                    prepared = self._prepare(self._unknown(batches), batches, codes, sync)
+                events, added = self._add_events(prepared, managers, batches)
                 events = [*self._code_events(batches, uses, reused), *events]
                 return [*events, *(then(events) if then is not None else ())]
 
-            prepare()
             self.journal.write(decide, sync)
             note_uses(uses)
             return added
+
+    def _claim_known(
+        self,
+        batches: Sequence[Batch],
+        codes: dict[str, Code],
+        uses: Sequence[Use],
+        reused: Sequence[bytes],
+    ) -> bool:
+        """Claim known tasks in a group's queue; return False if some get other options."""
+        if self._assigned(batches) or self._code_events(batches, uses, reused):
+            return False
+        if self.is_group_queue:
+            self._renew_writers()
+            self._claim(batches, {}, (), codes)
+        return True
+
+    def _prepare(
+        self, todo: list[Batch], batches: Sequence[Batch], codes: dict[str, Code], sync: bool
+    ) -> _Prepared:
+        """Write the payloads of new tasks, before the lock where that is possible."""
+        generation = self._renew_writers()
+        written = [self._write_arguments(batch) for batch in todo]
+        references = self._write_references(todo, codes)
+        if self.is_group_queue:
+            by_batch = dict(zip(map(id, todo), written, strict=True))
+            self._claim(batches, by_batch, references, codes)
+        if self.journal.shared or sync:
+            self.writer.flush()
+        return _Prepared(todo, generation, written, references)
 
     def _code_events(
         self, batches: Sequence[Batch], uses: Sequence[Use], reused: Sequence[bytes]
@@ -175,16 +192,14 @@ class TaskAdder(PayloadWriter):
 
     def _add_events(
         self,
-        batches: Sequence[Batch],
-        written: list[Written],
-        references: list[AppEvent | SharedEvent],
+        prepared: _Prepared,
         managers: dict[str, Event],
         all_batches: Sequence[Batch],
     ) -> tuple[list[JournalEvent], int]:
         addition = Addition(self.state, self.folder, managers, time.time())
-        addition.add_references(references)
+        addition.add_references(prepared.references)
         addition.assign(self._assigned(all_batches))
-        for batch, where in zip(batches, written, strict=True):
-            addition.add(batch, where, len(batches) == 1)
+        for batch, where in zip(prepared.todo, prepared.written, strict=True):
+            addition.add(batch, where, len(prepared.todo) == 1)
         addition.finish(self._severed(all_batches))
         return addition.events, addition.added

@@ -229,14 +229,7 @@ def _contend(folder: str, lock: str, counter: str, poll: float) -> float:
         child.stdin.flush()
         _count(fd, counter)
         _expect(folder, child, 'done')
-        with open(counter) as file:
-            total = int(file.read())
-        if total != 2 * _ROUNDS:
-            raise _broken(
-                folder,
-                f'{2 * _ROUNDS - total:d} of {2 * _ROUNDS:d} increments made under the lock were '
-                'lost',
-            )
+        _check_count(folder, counter)
         return wake
     except OSError as exc:
         if isinstance(exc, LockingError):
@@ -258,6 +251,15 @@ def _count(fd: int, counter: str) -> None:
         with open(counter, 'w') as file:
             file.write(str(value + 1))
         fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def _check_count(folder: str, counter: str) -> None:
+    with open(counter) as file:
+        lost = 2 * _ROUNDS - int(file.read())
+    if lost:
+        raise _broken(
+            folder, f'{lost:d} of {2 * _ROUNDS:d} increments made under the lock were lost'
+        )
 
 
 def _expect(folder: str, child: subprocess.Popen[str], word: str) -> None:
