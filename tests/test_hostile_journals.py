@@ -23,7 +23,8 @@ from desipipe.queue.compact import compact
 from desipipe.queue.ends import End
 from desipipe.queue.events import FAILED, SUCCEEDED
 from desipipe.queue.ledger import Ledger
-from desipipe.queue.output import LiveReader, written
+from desipipe.queue.live_output import LiveReader
+from desipipe.queue.output import written
 from desipipe.queue.repair import mend
 from desipipe.queue.state import State
 from desipipe.queue.task_columns import ROWS_FREE

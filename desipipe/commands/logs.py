@@ -9,8 +9,8 @@ import os
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..outputs.notebook import Stripper
+from ..queue.live_output import LiveReader
 from ..queue.location import type_queue
-from ..queue.output import LiveReader
 from ..screen import apply_moves
 from ..terminal import VisibleText
 from .common import hint_nobody

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..store import files, folders
 from ..store.journal_file import first_event
-from .authors import SUFFIX as CLAIMS_SUFFIX
+from .author_claims import SUFFIX as CLAIMS_SUFFIX
 from .carried_events import draining_events, left_out_events, surrounding_events, worker_events
 from .events import Event, JournalEvent, Ref
 from .ledger import Ledger

@@ -20,9 +20,7 @@ from ..errors import (
 from ..store.lease import Observer
 from ..store.pacing import LEASES_FREE, WORKERS_FREE
 from ..store.segment_writer import segment_path
-from .authors import (
-    result_claim,
-)
+from .author_claims import result_claim
 from .decider import Decider
 from .ends import End, Successes, forgive_failures
 from .events import (
@@ -48,6 +46,7 @@ from .transactions.processes import (
     worker_begin_event,
 )
 
+Choose = Callable[[Iterator[int], int], list[int]]
 _MANAGER_WATCHERS = 3  # of many workers, as many watch the manager
 if TYPE_CHECKING:
     pass
@@ -64,7 +63,7 @@ class Ledger(Decider):
         want: int = 0,
         mids: Sequence[str] = (),
         identity: str = '',
-        choose: Callable[[Iterator[int], int], list[int]] | None = None,
+        choose: Choose | None = None,
         successes: Sequence[Successes] = (),
     ) -> list[tuple[int, int]]:
         """Report what ended, give back what did not begin, and claim more, with one lock.
@@ -95,11 +94,9 @@ class Ledger(Decider):
         claimed : list of (row, attempt)
         """
         claimed: list[tuple[int, int]] = []
-        state = self.state
-        identity = (
-            identity or self.journal.header['id']
-        )  # before anything is read: it may be another queue by then
-        cleared_at = state.header.get('t')
+        # Before anything is read: it may be another queue by then.
+        identity = identity or self.journal.header['id']
+        cleared_at = self.state.header.get('t')
         # What takes long comes before the lock: a report needs its payloads on disk, and reading
         # what the others did meanwhile would keep them waiting.
         self.writer.flush()
@@ -116,23 +113,31 @@ class Ledger(Decider):
             events += successes_events(worker, successes, now)
             if back:
                 events.append(back_event(worker, back, now))
-            me = state.alive.get(worker)
-            if want > 0 and me is not None and me.stop is None and not state.paused:
+            if want > 0:
                 n_done = len(ends) + len(back) + sum(len(batch.rows) for batch in successes)
-                share = self._share(me.slots, want, mids, len(me.rows) - n_done)
-                rows = (
-                    choose(state.pending_rows(mids), share)
-                    if choose is not None
-                    else state.next_pending(mids, share)
-                )
+                rows = self._rows_to_claim(worker, want, n_done, mids, choose)
                 if rows:
-                    event = claim(state, worker, rows, now)
+                    event = claim(self.state, worker, rows, now)
                     claimed.extend(zip(rows, event['n'], strict=True))
                     events.append(event)
             return events
 
         self._write(decide, identity=identity)
         return claimed
+
+    def _rows_to_claim(
+        self, worker: str, want: int, n_done: int, mids: Sequence[str], choose: Choose | None
+    ) -> list[int]:
+        state = self.state
+        me = state.alive.get(worker)
+        if me is None or me.stop is not None or state.paused:
+            return []
+        share = self._share(me.slots, want, mids, len(me.rows) - n_done)
+        return (
+            choose(state.pending_rows(mids), share)
+            if choose is not None
+            else state.next_pending(mids, share)
+        )
 
     def _end_event(
         self, worker: str, ends: Sequence[End], cleared_at: float | None, now: float

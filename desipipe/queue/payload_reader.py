@@ -26,18 +26,13 @@ from ..store.files import Owners
 from ..store.segment import SegmentReader
 from ..store.syncing import SYNC_INTERVAL
 from ..utils import username
-from .events import (
-    PENDING,
-    SUCCEEDED,
-    TEXT,
-    Event,
-    Ref,
-)
+from .events import PENDING, SUCCEEDED, TEXT, Event, Ref
 from .queue_reader import QueueReader
 from .task_columns import NOWHERE
 
 if TYPE_CHECKING:
-    from .authors import Authors, Call, ClaimsWriter
+    from .author_claims import ClaimsWriter
+    from .authors import Authors, Call
 
 KEPT_RESULTS = 64 << 20  # bytes of results that outlive a queue that this process deletes
 KEPT_OVERHEAD = 1024  # bytes of memory for a result that is kept, beside its own
@@ -92,7 +87,8 @@ class PayloadReader(QueueReader):
         """Authors in a queue that a group shares, with all claims so far; else None."""
         if not self.is_group_queue:
             return None
-        from .authors import Authors, Claims  # only queues of groups need them
+        from .author_claims import Claims  # only queues of groups need these
+        from .authors import Authors
 
         journal = self.journal
         identity = str(journal.header['id'])

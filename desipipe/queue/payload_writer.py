@@ -14,7 +14,7 @@ from ..serialize import Code, Payload
 from ..store.journal import writer_name
 from ..store.segment_writer import ALIGNMENT, SegmentWriter
 from .adding import Batch, Records, Written
-from .authors import (
+from .author_claims import (
     ClaimsWriter,
     code_claim,
     digest_of,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .. import provenance
 from ..environment import Environment
 from .adding import Batch
-from .authors import mid_of
+from .author_claims import mid_of
 from .conditions import has_task
 from .future import Future
 from .ledger import Ledger

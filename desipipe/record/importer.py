@@ -18,7 +18,7 @@ import orjson
 
 from ..errors import RecordError
 from ..queue.app import KINDS
-from ..queue.authors import mid_of
+from ..queue.author_claims import mid_of
 from ..queue.ends import End
 from ..queue.events import SUCCEEDED, Event, Group, JournalEvent, Ref
 from ..queue.names import check_name

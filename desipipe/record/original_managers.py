@@ -7,7 +7,7 @@ from typing import Any
 from ..environment import BaseEnvironment
 from ..errors import ConfigError, DesipipeError
 from ..provider import Provider
-from ..queue.authors import mid_of
+from ..queue.author_claims import mid_of
 from ..queue.events import Event
 from ..scheduler import Scheduler
 from .import_notes import ImportNotes

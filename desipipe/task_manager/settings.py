@@ -9,7 +9,7 @@ from ..config import Config
 from ..environment import BaseEnvironment, Environment
 from ..provider import Provider
 from ..provider.base import BaseProvider
-from ..queue.authors import mid_of
+from ..queue.author_claims import mid_of
 from ..queue.events import Event
 from ..queue.place import follow_cells
 from ..queue.queue import Queue
