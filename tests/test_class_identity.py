@@ -238,3 +238,21 @@ def test_classes_of_modules_that_functions_import(tmp_path: Path) -> None:
     )  # imported here only afterwards
     (tmp_path / 'shapes.py').write_text(LIB.replace('A = 1', 'A = 2'))
     assert run(tmp_path, 'import shapes', READ, check) == '(True, True, True) True False\n'
+
+
+class Part:
+    """A value whose content is an attribute."""
+
+    size = 0
+
+
+class Whole:
+    """A class that holds an object."""
+
+    part = Part()
+
+
+def test_class_key_sees_an_object_changed_in_place_at_once() -> None:
+    before = class_keys.class_key(Whole)
+    Whole.part.size = 2
+    assert class_keys.class_key(Whole) != before

@@ -88,6 +88,7 @@ class Walker:
     def unchanged(self) -> bool:
         """Return True if everything that was read still is what it was."""
         with self._lock:
+            self._forget()  # what `encode` met may have been changed in place
             try:
                 return self.checks.hold()
             finally:
