@@ -126,7 +126,8 @@ INSIDE = {
         'face common habits hints demo_pipeline differences change sharing addition completion '
         'logs script_source script_names migrate processes kill listing_options wrapping listings tables findings '
         'machine_checks jupyter_checks journal_checks process_checks queue_checks doctor files '
-        'show queue_list following serving '
+        'show queue_list queue_follower queue_access screen_parts task_screens watch_screens '
+        'following serving '
         'tasks times notebooks records imports new_project new first_steps parser'
     ),
     'notebook': (

@@ -23,6 +23,7 @@ from packaging.version import Version
 import desipipe
 
 ROOT = Path(__file__).resolve().parent.parent
+EXTRAS = ('notebook', 'serve', 'ui', 'files', 'record', 'mpi')
 PACKAGE = ROOT / 'desipipe'
 SUBMODULES = {module.name for module in pkgutil.iter_modules([str(PACKAGE)])}
 
@@ -250,7 +251,7 @@ def test_the_oldest_versions_that_are_tested_are_the_ones_allowed() -> None:
     """Compare the lower bounds in pyproject.toml with what `make matrix` pins."""
     project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
     extras = project['optional-dependencies']
-    optional = [text for name in ('notebook', 'files', 'record', 'mpi') for text in extras[name]]
+    optional = [text for name in EXTRAS for text in extras[name]]
     allowed: dict[str, str] = {}
     for text in [*project['dependencies'], *optional]:
         requirement = Requirement(text)

@@ -10,11 +10,11 @@ from ..cells.option_types import seconds
 from ..queue.location import type_queue
 from .common import QueueDefault, Verbs, add_json, add_queue, open_one, plural
 from .face import FACE, hint, on_terminal, styled
+from .queue_follower import Follower
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..queue.ledger import Ledger
     from ..queue.queue import Queue
     from ..queue.state import State
     from ..queue.waiting import Waiter
@@ -47,13 +47,38 @@ def _declare_watch(verbs: Verbs) -> None:
         metavar='SECONDS',
         help='stop after this time, with exit status 2',
     )
+    parser.add_argument('--ui', action='store_true', help='full screen: queues, tasks, logs, retry')
     add_json(parser, 'print a line of JSON for each change')
 
 
 def watch(args: argparse.Namespace) -> int:
     """``desipipe watch``."""
     queue = open_one(args)
+    if args.ui:
+        _show_screen(queue)
+        return 0
     return follow(queue, args.json, args.timeout)
+
+
+def _show_screen(queue: Queue) -> None:
+    import sys
+
+    from ..errors import DesipipeError, MissingDependencyError
+    from ..queue.location import find_folders
+
+    try:
+        import textual  # noqa: F401
+    except ImportError as exc:
+        raise MissingDependencyError(
+            'The package textual is not installed here. Nothing was changed. Type: pip install '
+            '"desipipe[ui]"'
+        ) from exc
+    if not (sys.stdin.isatty() and FACE.get().seen()):
+        raise DesipipeError('A full screen needs a terminal. Nothing was changed. Leave --ui out.')
+    from .watch_screens import WatchApp
+
+    config = queue.config
+    WatchApp(lambda: find_folders(['*'], config), config, queue.folder).run()
 
 
 def follow(
@@ -171,16 +196,12 @@ class _Screen:
 def _watched(
     queue: Queue, view: _Lines | _Screen, where: str, timeout: float | None, patience: float
 ) -> int:
-    from ..store.lease import LEASE, Observer
-    from ..view.queue import queue_summary
-
     ledger = queue.ledger
-    observer = Observer(ledger.folder, float(ledger.journal.header.get('lease', LEASE)))
+    follower = Follower(queue, view.pause)
     deadline = None if timeout is None else time.monotonic() + timeout
     stopped_since: float | None = None
     while True:
-        summary = queue_summary(queue, observer)
-        version = _version(ledger)
+        summary = follower.look()
         now = time.monotonic()
         view.show(summary)
         stopped_since = (stopped_since or now) if summary['condition'] == 'stopped' else None
@@ -194,13 +215,7 @@ def _watched(
             view.end(text)
             return status
         longest = 1.0 if deadline is None else max(0.0, min(1.0, deadline - now))
-        if ledger.wait(lambda version=version: _version(ledger) != version, longest):  # type: ignore[misc]
-            # A queue of many short tasks is drawn some times a second, not for each.
-            time.sleep(view.pause)
-
-
-def _version(ledger: Ledger) -> tuple[Any, int]:
-    return ledger.journal.header.get('gen'), ledger.journal.offset
+        follower.wait(longest)
 
 
 def _end(
