@@ -33,6 +33,7 @@ from desipipe.execution.duties.held import HeldTasks
 from desipipe.execution.duties.nested import NestedTasks
 from desipipe.execution.duties.notes import Notes
 from desipipe.execution.duties.pace import Pace
+from desipipe.execution.duties.parts import WorkerParts
 from desipipe.execution.duties.pool import SlotPool
 from desipipe.execution.duties.report import Report
 from desipipe.execution.duties.stopping import Stopping
@@ -248,11 +249,11 @@ class SimulatedWorker:
         stopping = Stopping(name, self._pool, held)
         time_limit = TimeLimit(node, None, None, self._durations)
         nested = NestedTasks(node, choice, self._pool, held, notes)
-        claims = node, None, choice, self._pool, held, self._report
-        claiming = Claiming(*claims, self._durations, self._pace, nested, time_limit, stopping)
+        pool: Any = self._pool
+        parts = WorkerParts(name, None, node, pool, held, self._report, stopping)
+        claiming = Claiming(parts, choice, self._durations, self._pace, nested, time_limit)
         self._feeding: Any = SimulatedFeeding(self._pool, held, seconds, clock)
-        base = node, name, faults, choice, self._pool, held, self._report
-        self._exchange = Exchange(*base, notes, self._pace, claiming, self._feeding, stopping)
+        self._exchange = Exchange(parts, faults, choice, notes, self._pace, claiming, self._feeding)
         self._exchange.begin(node.journal.header['id'])
         node.begin_worker(name, mid=None, host=name, pid=1, slots=slots, job='')
 

@@ -23,6 +23,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from desipipe.errors import NotSerializableError
 from desipipe.serialize import Code, current, describe, loads
 from desipipe.serialize.pickler import Pickler
 
@@ -479,7 +480,10 @@ def _is_of_the_program(value: Any, task: Any) -> bool:
 def test_what_is_carried_counts(chosen: list[int], number: int, data: st.DataObject) -> None:
     module = load(compose('N = [1]\ndef f(): return N', chosen))
     kind, change = CHANGES[number]
-    code = describe(module.task)
+    try:
+        code = describe(module.task)
+    except NotSerializableError:  # as what `functools.wraps` takes of a single dispatch
+        assume(False)
     spy = Spy()
     spy.discover(module.task)
     own = reachable(module)

@@ -107,12 +107,9 @@ class Ledger(Decider):
         def decide() -> Sequence[JournalEvent]:
             now = time.time()
             claimed.clear()
-            events: list[JournalEvent] = []
-            if ends:
-                events.append(self._end_event(worker, ends, cleared_at, now))
-            events += successes_events(worker, successes, now)
-            if back:
-                events.append(back_event(worker, back, now))
+            ended = [self._end_event(worker, ends, cleared_at, now)] if ends else []
+            given_back = [back_event(worker, back, now)] if back else []
+            events = [*ended, *successes_events(worker, successes, now), *given_back]
             if want > 0:
                 n_done = len(ends) + len(back) + sum(len(batch.rows) for batch in successes)
                 rows = self._rows_to_claim(worker, want, n_done, mids, choose)
