@@ -1035,3 +1035,32 @@ def test_a_reader_takes_no_lock(folder: str) -> None:
 def test_fresh_view_equals_the_writers(tmp_path: Path) -> None:
     ledger = record(make_folder(tmp_path))
     assert facts(ledger.state) == facts(fresh(ledger).state)
+
+
+class NotesWithHandler(Notes):
+    """Looks at the journal itself at one event, as the handler of a signal may."""
+
+    handler: Callable[[], object] | None = None
+    at: object = None
+
+    def apply(self, event: Event, offset: int) -> None:
+        super().apply(event, offset)
+        if self.handler is not None and event['x'] == self.at:
+            handler, self.handler = self.handler, None
+            handler()
+
+
+@pytest.mark.parametrize('at', [1, 2, 3])
+@pytest.mark.parametrize('writes', [True, False])
+def test_journal_is_folded_anew_after_a_handler_looked(folder: str, at: int, writes: bool) -> None:
+    notes = NotesWithHandler()
+    looker = Journal(folder, notes, None)
+    append(looker, 0)
+    notes.at, notes.handler = at, looker.follow
+
+    append(looker if writes else journal(folder)[0], 1, 2, 3)
+    looker.follow()
+
+    assert notes.handler is None and notes.values == [0, 1, 2, 3]
+    append(looker, 4)
+    assert notes.values == [0, 1, 2, 3, 4] == journal(folder)[1].values

@@ -99,8 +99,9 @@ class JournalReader:
             self.midway = True
             folded = self._fold.fold(data[:cut], self.offset, self._last, pauses)
             if folded < 0 or begun != self._begun:
-                # to be folded anew: a line could not be folded, or a signal's handler looked
-                # meanwhile
+                # A line could not be folded, or a signal's handler looked meanwhile, and events
+                # were folded twice: all is folded anew.
+                self.midway = True
                 return False
             self.offset += folded
             if folded:
@@ -174,7 +175,8 @@ class JournalReader:
         self.midway = True
         self._fold.apply(placed)
         if begun != self._begun:
-            return  # a signal's handler looked meanwhile: to be folded anew
+            self.midway = True  # a signal's handler looked meanwhile: events were folded twice
+            return
         self.offset += len(data)
         self._last = data[-TAIL:]
         self._fold.end_at_own()
