@@ -164,7 +164,7 @@ def test_invalid_names_and_paths(
 
 
 @pytest.mark.parametrize('name', ['../test', 'someone/../test', '..'])
-def test_a_name_does_not_leave_the_base_folder(queue: Queue, queue_dir: Path, name: str) -> None:
+def test_name_does_not_leave_the_base_folder(queue: Queue, queue_dir: Path, name: str) -> None:
     """Nor does one that only looks."""
     with refused(InvalidQueueNameError, near=queue_dir):
         Queue(name, base_dir=queue_dir / 'below', create=False)
@@ -275,7 +275,7 @@ def test_things_that_are_no_functions(queue: Queue) -> None:
             tm.python_app(what)
 
 
-def test_a_future_of_another_queue(queue: Queue, queue_dir: Path) -> None:
+def test_future_of_another_queue(queue: Queue, queue_dir: Path) -> None:
     other = Queue('other', create=True)
     future = square_app(other)(7.0)
     journal = files(queue.folder)['journal.jsonl']
@@ -356,7 +356,7 @@ def test_unknown_options_of_apps_and_task_managers(queue: Queue) -> None:
         tm.python_app(square, name=True, state='DONE')
 
 
-def test_a_task_manager_without_a_queue() -> None:
+def test_task_manager_without_a_queue() -> None:
     with refused(UnknownOptionError, 'square', 'TaskManager(queue'):
         TaskManager(None).python_app(square)(1.0)
 
@@ -383,7 +383,7 @@ def test_unknown_modes(queue: Queue, mode: str) -> None:
         ('- 1\n', ('config.yaml',)),
     ],
 )
-def test_a_bad_configuration(queue_dir: Path, text: str, words: tuple[str, ...]) -> None:
+def test_bad_configuration(queue_dir: Path, text: str, words: tuple[str, ...]) -> None:
     path = Path(os.environ['DESIPIPE_CONFIG_DIR']) / 'config.yaml'
     path.write_text(text)
     with refused(ConfigError, str(path), *words, near=queue_dir):
@@ -393,7 +393,7 @@ def test_a_bad_configuration(queue_dir: Path, text: str, words: tuple[str, ...])
 # The filesystem
 
 
-def test_a_filesystem_without_locks(
+def test_filesystem_without_locks(
     queue: Queue, queue_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def flock(fd: int, operation: int) -> None:
@@ -423,7 +423,7 @@ def test_a_filesystem_without_locks(
     assert queue.paused
 
 
-def test_a_kind_of_lock_that_is_none(queue_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kind_of_lock_that_is_none(queue_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('DESIPIPE_LOCK', 'fcntl')
     with refused(DesipipeError, 'fcntl', 'flock', 'soft', near=queue_dir):
         Queue('other')
@@ -431,7 +431,7 @@ def test_a_kind_of_lock_that_is_none(queue_dir: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize('name', ['write', 'pwrite'])
 @pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk(queue: Queue, name: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk(queue: Queue, name: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     app = square_app(queue)
     ids = [task.id for task in queue.tasks()]
 
@@ -489,7 +489,7 @@ def test_no_permission(queue: Queue, queue_dir: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to become someone else')
-def test_a_queue_that_may_not_be_looked_into(queue: Queue, queue_dir: Path, tmp_path: Path) -> None:
+def test_queue_that_may_not_be_looked_into(queue: Queue, queue_dir: Path, tmp_path: Path) -> None:
     for path in (tmp_path, *tmp_path.parents):
         if path.is_relative_to('/tmp') and path != Path('/tmp'):
             path.chmod(0o755)
@@ -505,7 +505,7 @@ def test_a_queue_that_may_not_be_looked_into(queue: Queue, queue_dir: Path, tmp_
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to give files away')
-def test_a_queue_of_someone_who_is_not_trusted(queue: Queue) -> None:
+def test_queue_of_someone_who_is_not_trusted(queue: Queue) -> None:
     for path in Path(queue.folder).rglob('*.bin'):
         os.chown(path, 12345, -1)
     other = Queue('test', create=False)
@@ -532,7 +532,7 @@ def test_a_queue_of_someone_who_is_not_trusted(queue: Queue) -> None:
 # The journal
 
 
-def test_a_corrupt_line(queue: Queue) -> None:
+def test_corrupt_line(queue: Queue) -> None:
     """It is named, with file and offset, by whoever looks at the queue; the rest can be used."""
     square_app(queue)(4.0)
     offset, _ = journal_lines(queue.ledger.journal)[-1]
@@ -556,7 +556,7 @@ def test_a_corrupt_line(queue: Queue) -> None:
 
 
 @pytest.mark.parametrize('how', ['bent', 'short', 'empty'])
-def test_a_corrupt_first_line(queue: Queue, how: str) -> None:
+def test_corrupt_first_line(queue: Queue, how: str) -> None:
     with open(queue.filename, 'r+b') as file:
         if how == 'bent':
             file.seek(10)

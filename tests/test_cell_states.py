@@ -140,7 +140,7 @@ def test_cells_that_never_ran_or_run_or_failed_or_are_unknown() -> None:
     assert states(NOTEBOOK, ran)[8].state is State.UNKNOWN
 
 
-def test_a_cell_is_stale_until_it_ran_with_the_new_results_of_another() -> None:
+def test_cell_is_stale_until_it_ran_with_the_new_results_of_another() -> None:
     texts = list(NOTEBOOK)
     texts[4] = FRACTION.replace('-1', '-2')
     ran = run(NOTEBOOK)
@@ -244,7 +244,7 @@ def test_names_of_a_function_are_not_those_of_the_notebook() -> None:
     assert states(edited, run(texts))[3].state is State.CURRENT
 
 
-def test_a_cell_that_reads_what_it_assigns_is_current_when_it_ran_twice() -> None:
+def test_cell_that_reads_what_it_assigns_is_current_when_it_ran_twice() -> None:
     texts = ['x = 1', '%%desipipe --out x\nx = x + 1']
     assert states(texts, run(texts, [0, 1, 1]))[1].state is State.CURRENT
     assert states(['x = 2', texts[1]], run(texts, [0, 1, 1]))[1].state is State.STALE
@@ -273,7 +273,7 @@ def test_cells_to_run() -> None:
     assert notebook.cells_to_run(notebook.states()) == [0, 8]
 
 
-def test_a_kernel_knows_better() -> None:
+def test_kernel_knows_better() -> None:
     texts = [SETUP, 'x = 1', ALONE, '%%desipipe --out a\na = x', '%%desipipe --out b\nb = a']
     edited = [SETUP, 'x = 2 - 1', *texts[2:]]
     cells = [NotebookCell(text, one) for text, one in zip(edited, run(texts), strict=True)]

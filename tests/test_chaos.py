@@ -33,7 +33,7 @@ def test_chaos_run_finds_nothing_wrong(tmp_path: Path) -> None:
     assert f'seed {SEED}' in done.stdout.splitlines()[0]
 
 
-def test_a_seed_repeats_all_choices() -> None:
+def test_seed_repeats_all_choices() -> None:
     """Each step is chosen whatever the machine made of those before it."""
     steps = [choose(SEED, step) for step in range(500)]
     assert steps == [choose(SEED, step) for step in range(500)]

@@ -125,7 +125,7 @@ def test_classes_of_several_payloads_are_one_in_a_worker(tmp_path: Path) -> None
     assert shown == '[True, True, 1]\n' * 2
 
 
-def test_a_definition_that_is_executed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_definition_that_is_executed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     namespace = vars(sys.modules['__main__'])
     monkeypatch.setitem(namespace, 'Color', None)
     for number in range(3):

@@ -115,7 +115,7 @@ def test_what_did_not_succeed_is_forgotten(ledger: Ledger, how: str) -> None:
     sound(other)
 
 
-def test_a_revived_task_waits_for_what_it_needs_when_it_fails(ledger: Ledger) -> None:
+def test_revived_task_waits_for_what_it_needs_when_it_fails(ledger: Ledger) -> None:
     other = fresh(ledger)
     clear(other, carry=True)
     add(other, ['done', 'b'], {'b': ['done']}, retries=1)
@@ -129,7 +129,7 @@ def test_a_revived_task_waits_for_what_it_needs_when_it_fails(ledger: Ledger) ->
     sound(other)
 
 
-def test_a_failure_from_before_is_no_failure_of_the_task_that_was_added_again(
+def test_failure_from_before_is_no_failure_of_the_task_that_was_added_again(
     ledger: Ledger,
 ) -> None:
     """What it needed may have gone with the other tasks."""
@@ -146,7 +146,7 @@ def test_a_failure_from_before_is_no_failure_of_the_task_that_was_added_again(
     sound(ledger)
 
 
-def test_a_task_runs_again_whose_own_tasks_were_cleared(
+def test_task_runs_again_whose_own_tasks_were_cleared(
     queue: Queue,
     tm: TaskManager,
     start: Callable[..., subprocess.Popen[bytes]],
@@ -202,7 +202,7 @@ def test_without_workers_numbers_begin_again_in_another_queue(ledger: Ledger) ->
 
 
 @pytest.mark.parametrize('carry', [True, False])
-def test_a_report_from_before_is_never_taken_for_another_task(ledger: Ledger, carry: bool) -> None:
+def test_report_from_before_is_never_taken_for_another_task(ledger: Ledger, carry: bool) -> None:
     """Also when its worker reads the cleared journal between its last look and its report."""
     other = fresh(ledger)
     identity = ledger.journal.header['id']
@@ -282,7 +282,7 @@ def test_files_of_before_are_removed_and_those_of_the_living_stay(ledger: Ledger
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to change groups')
 @pytest.mark.parametrize('umask', [0o077, 0o022])
 @pytest.mark.parametrize('handed_on', [True, False], ids=['setgid', 'no setgid'])
-def test_a_shared_queue_stays_shared(tmp_path: Path, umask: int, handed_on: bool) -> None:
+def test_shared_queue_stays_shared(tmp_path: Path, umask: int, handed_on: bool) -> None:
     """Mode and group of the journal and of new files are those of the folder, whoever compacts,
     clears or repairs with whatever umask.
     """

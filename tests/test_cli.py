@@ -361,7 +361,7 @@ def test_tracebacks_are_for_those_who_ask(ran: Shell) -> None:
     assert 'Traceback' not in ran('status', '-q', 'rann', status=2, DESIPIPE_DEBUG='0').err
 
 
-def test_a_closed_pipe_is_no_error(shell: Shell) -> None:
+def test_closed_pipe_is_no_error(shell: Shell) -> None:
     tm = TaskManager(shell.queue('many'))
 
     @tm.python_app
@@ -377,7 +377,7 @@ def test_a_closed_pipe_is_no_error(shell: Shell) -> None:
         assert process.wait(TIMEOUT) == 141
 
 
-def test_a_poor_terminal_gets_no_traceback(ran: Shell) -> None:
+def test_poor_terminal_gets_no_traceback(ran: Shell) -> None:
     assert '? 4 succeeded' in ran('status', '-q', 'ran', PYTHONIOENCODING='ascii').out
 
 
@@ -459,7 +459,7 @@ def test_queues(ran: Shell) -> None:
     assert (found['queue'], found['total'], found['counts']['SUCCEEDED']) == ('ran', 6, 4)
 
 
-def test_an_unreadable_queue_hides_no_other(shell: Shell) -> None:
+def test_unreadable_queue_hides_no_other(shell: Shell) -> None:
     for name in ('one', 'two'):
         shell.queue(name)
     Path(shell.queue('two').filename).write_text('nonsense\n')
@@ -1135,7 +1135,7 @@ def test_interrupted_demo_leaves_nothing(shell: Shell) -> None:
     assert os.listdir(shell.folder / 'tmp') == []
 
 
-def test_the_demo_is_what_users_write() -> None:
+def test_demo_is_what_users_write() -> None:
     from desipipe.commands.demo_pipeline import SCRIPT
 
     compile(SCRIPT, 'pi.py', 'exec')
@@ -1163,7 +1163,7 @@ def test_options_without_values_ask_for_nothing(ran: Shell) -> None:
     assert ran('tasks', '-q', 'ran', '--state', '--property', '--json').json == every
 
 
-def test_a_pattern_of_one_queue_will_do(ran: Shell) -> None:
+def test_pattern_of_one_queue_will_do(ran: Shell) -> None:
     assert ran('tasks', '-q', 'ra*', '--json').json == ran('tasks', '-q', 'ran', '--json').json
 
 

@@ -131,7 +131,7 @@ def test_work_goes_on(ledger: Ledger) -> None:
     assert facts(fresh(ledger).state) == facts(ledger.state)
 
 
-def test_a_task_that_runs_again_after_it_was_cancelled(tmp_path: Path) -> None:
+def test_task_that_runs_again_after_it_was_cancelled(tmp_path: Path) -> None:
     """Its worker is known, so that the task is not lost with it."""
     ledger = Ledger(make_folder(tmp_path), None)
     begin(ledger, 'w')
@@ -167,7 +167,7 @@ def test_cancel_of_a_task_that_runs_again_after_compaction(tmp_path: Path) -> No
     assert differences(before, knowledge(ledger)) == []
 
 
-def test_a_report_that_came_twice(tmp_path: Path) -> None:
+def test_report_that_came_twice(tmp_path: Path) -> None:
     """In time and late, by the same worker: both are history."""
     ledger = Ledger(make_folder(tmp_path), None)
     begin(ledger, 'w')
@@ -189,7 +189,7 @@ def test_a_report_that_came_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('state', [SUCCEEDED, FAILED])
-def test_a_late_report_whose_file_is_gone(tmp_path: Path, state: int) -> None:
+def test_late_report_whose_file_is_gone(tmp_path: Path, state: int) -> None:
     """What a worker that was taken for dead wrote went with its file; its report is history."""
     folder = make_folder(tmp_path)
     ledger, worker = Ledger(folder, None), Ledger(folder, None, name='w')
@@ -211,7 +211,7 @@ def test_a_late_report_whose_file_is_gone(tmp_path: Path, state: int) -> None:
     assert differences(before, knowledge(ledger)) == []
 
 
-def test_a_report_that_came_twice_in_one_event(tmp_path: Path) -> None:
+def test_report_that_came_twice_in_one_event(tmp_path: Path) -> None:
     """Late and in time: compaction shows no more than was shown before."""
     ledger = Ledger(make_folder(tmp_path), None)
     begin(ledger, 'w')
@@ -229,7 +229,7 @@ def test_a_report_that_came_twice_in_one_event(tmp_path: Path) -> None:
         assert differences(before, knowledge(ledger)) == []
 
 
-def test_a_number_is_not_given_again(tmp_path: Path) -> None:
+def test_number_is_not_given_again(tmp_path: Path) -> None:
     """That of the last task, which was deleted while it ran: a late report is not taken for one
     of the next.
     """
@@ -247,7 +247,7 @@ def test_a_number_is_not_given_again(tmp_path: Path) -> None:
     assert states(ledger.state)[2] == 'RUNNING'
 
 
-def test_a_large_queue(tmp_path: Path) -> None:
+def test_large_queue(tmp_path: Path) -> None:
     """Lines stay within bounds, and hold what lay together together."""
     ledger = Ledger(make_folder(tmp_path), None)
     n = CHUNK + 500
@@ -384,7 +384,7 @@ def test_futures_of_the_old_journal(ledger: Ledger, look: str) -> None:
     assert future.cancelled()
 
 
-def test_a_submitter_whose_file_is_taken_away(tmp_path: Path) -> None:
+def test_submitter_whose_file_is_taken_away(tmp_path: Path) -> None:
     """Between the writing of its payloads and the lock; or long before."""
     ledger = Ledger(make_folder(tmp_path), None)
     other = fresh(ledger)
@@ -629,7 +629,7 @@ def test_no_space(ledger: Ledger) -> None:
 # What can't be moved
 
 
-def test_a_payload_that_was_lost_stays_lost(ledger: Ledger) -> None:
+def test_payload_that_was_lost_stays_lost(ledger: Ledger) -> None:
     """It does not keep the rest from being compacted."""
     ledger.end_worker('w1')
     other = Ledger(ledger.folder, None, name='other')
@@ -700,13 +700,13 @@ def test_compaction_puts_damaged_lines_aside_too(ledger: Ledger) -> None:
     assert view.state.damage == [] and differences(without, knowledge(fresh(view))) == []
 
 
-def test_a_sound_journal_is_not_touched(ledger: Ledger) -> None:
+def test_sound_journal_is_not_touched(ledger: Ledger) -> None:
     data = Path(ledger.journal.path).read_bytes()
     assert repair(ledger) == 0
     assert Path(ledger.journal.path).read_bytes() == data
 
 
-def test_an_empty_queue(tmp_path: Path) -> None:
+def test_empty_queue(tmp_path: Path) -> None:
     ledger = Ledger(make_folder(tmp_path), None)
     ident = ledger.journal.header['id']
     said = compact(ledger)

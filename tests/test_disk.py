@@ -141,7 +141,7 @@ def test_adding_until_it_is_full(disk: Path, size: int) -> None:
         assert tid(loaded['name']) == again.state.ids[row]
 
 
-def test_a_line_that_does_not_fit(disk: Path) -> None:
+def test_line_that_does_not_fit(disk: Path) -> None:
     """Decisions that need no payload."""
     ledger = Ledger(make_folder(disk), None)
     add(ledger, ['a'])
@@ -210,7 +210,7 @@ def test_compaction_of_a_full_disk(disk: Path) -> None:
     check_all(ledger, known)
 
 
-def test_a_queue_that_does_not_fit_is_not_made(disk: Path, queue_dir: Path) -> None:
+def test_queue_that_does_not_fit_is_not_made(disk: Path, queue_dir: Path) -> None:
     (disk / 'queues').mkdir()
     fill(disk / 'ballast')
     with pytest.raises(DiskFullError, match='Free some space'):
@@ -262,7 +262,7 @@ def read_only(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 @pytest.mark.netfs
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to mount filesystems')
-def test_a_read_only_folder_can_be_looked_at(read_only: tuple[str, Path], queue_dir: Path) -> None:
+def test_read_only_folder_can_be_looked_at(read_only: tuple[str, Path], queue_dir: Path) -> None:
     folder, point = read_only
     writer = Ledger(folder, None)
     view = Ledger(str(point / 'q.queue'), None)
@@ -363,7 +363,7 @@ def test_files_that_may_not_grow(tmp_path: Path) -> None:
         assert tid(tuple(loaded['name'])) == again.state.ids[row]
 
 
-def test_a_folder_that_goes_away(tmp_path: Path) -> None:
+def test_folder_that_goes_away(tmp_path: Path) -> None:
     """With a view that has everything open."""
     ledger = record(make_folder(tmp_path))
     known = len(ledger.state)

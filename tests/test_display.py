@@ -143,7 +143,7 @@ def test_figures_are_those_of_a_notebook(queue: Queue, tm: TaskManager) -> None:
     ]
 
 
-def test_a_cell_that_fails(queue: Queue, tm: TaskManager) -> None:
+def test_cell_that_fails(queue: Queue, tm: TaskManager) -> None:
     def work() -> None:
         import matplotlib.pyplot as plt
 
@@ -494,7 +494,7 @@ def test_children_and_threads_of_a_cell(queue: Queue, tm: TaskManager) -> None:
     ) == ['0', '1', '2']
 
 
-def test_a_figure_that_cannot_be_drawn_costs_the_figure(queue: Queue, tm: TaskManager) -> None:
+def test_figure_that_cannot_be_drawn_costs_the_figure(queue: Queue, tm: TaskManager) -> None:
     def work() -> int:
         import matplotlib.pyplot as plt
 
@@ -651,7 +651,7 @@ class Itself:
     'options',
     [{}, {'include': ['text/html', 'application/x-own']}, {'exclude': ['text/html', 'image/png']}],
 )
-def test_the_same_without_ipython(
+def test_same_without_ipython(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = {'include': None, 'exclude': None, **options}
@@ -854,7 +854,7 @@ def test_widgets_are_shown_as_they_become(queue: Queue, tm: TaskManager) -> None
     assert '<i>new</i>' in box['data']['text/html'] and 'old' not in str(box['data'])
 
 
-def test_a_library_that_is_made_otherwise_costs_no_task(
+def test_library_that_is_made_otherwise_costs_no_task(
     queue: Queue, tm: TaskManager, tmp_path: Path
 ) -> None:
     package = tmp_path / 'plotly' / 'io'

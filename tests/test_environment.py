@@ -635,7 +635,7 @@ VALUES = st.one_of(
 
 @hypothesis.settings(max_examples=60, deadline=None)
 @hypothesis.given(st.lists(VALUES, min_size=1, max_size=6))
-def test_a_value_never_leaves_its_line(values: list[str]) -> None:
+def test_value_never_leaves_its_line(values: list[str]) -> None:
     """Whatever a value holds: the script goes on behind it, and a value that asks for nothing of
     the shell is taken as it is.
     """

@@ -60,7 +60,7 @@ def plain(end: End) -> list[Any]:
 
 
 @given(ENDS)
-def test_an_end_comes_back(ends: list[End]) -> None:
+def test_end_comes_back(ends: list[End]) -> None:
     event = orjson.loads(orjson.dumps(end_event('w', ends, 7.5)))
     for i, end in enumerate(ends):
         assert plain(end_at(event, i)) == plain(end)
@@ -76,7 +76,7 @@ def test_times_are_exact_to_a_microsecond() -> None:
     assert all(abs(end_at(event, i).began - end.began) < 2e-6 for i, end in enumerate(ends))
 
 
-def test_a_batch_of_small_tasks_is_small() -> None:
+def test_batch_of_small_tasks_is_small() -> None:
     """What costs with 100,000 tasks: a line holds some twenty bytes a task where nothing was
     said.
     """
@@ -106,14 +106,14 @@ def test_a_batch_of_small_tasks_is_small() -> None:
     ),
     st.integers(0, 100),
 )
-def test_a_group_comes_back(group: Group, number: int) -> None:
+def test_group_comes_back(group: Group, number: int) -> None:
     event = orjson.loads(orjson.dumps(group_event(number, group)))
     assert (event['e'], event['g']) == ('group', number)
     assert Group.from_event({**event, 'of a later version': 1}) == group
     assert hash(Group.from_event(event)) == hash(group)
 
 
-def test_a_plain_group_says_little() -> None:
+def test_plain_group_says_little() -> None:
     assert set(group_event(0, Group('a', 'm', 'n', 'python'))) == {
         'e',
         'g',

@@ -835,7 +835,7 @@ def test_iterating_several_entries_gives_managers_of_common_options(lognormal: F
     assert len(both) == 2
 
 
-def test_a_placeholder_without_option_is_an_error_of_its_files() -> None:
+def test_placeholder_without_option_is_an_error_of_its_files() -> None:
     fm = FileManager(
         [
             {'id': 'a', 'path': 'a_{tracr}', 'options': {'tracer': 1}},
@@ -1098,7 +1098,7 @@ def test_own_entries_have_own_fields(tmp_path: Path) -> None:
         fm.append({'fileentry': 'numbered_entry', 'path': 'y', 'extr': 1})
 
 
-def test_a_database_that_is_not_there(tmp_path: Path) -> None:
+def test_database_that_is_not_there(tmp_path: Path) -> None:
     for kind in (FileNotFoundError, ValueError, ConfigError):
         with pytest.raises(kind, match='No such file'):
             FileManager(tmp_path / 'none.yaml')
@@ -1174,7 +1174,7 @@ def test_patterns_in_paths(tmp_path: Path) -> None:
         file.load()
 
 
-def test_a_root_is_not_left(tmp_path: Path) -> None:
+def test_root_is_not_left(tmp_path: Path) -> None:
     root = tmp_path / 'root'
     root.mkdir()
     (tmp_path / 'secret.txt').write_text('secret')

@@ -67,7 +67,7 @@ def run(fm: FileManager, tm: TaskManager, **options: Any) -> list[Any]:
     return futures
 
 
-def test_a_file_knows_its_task(fm: FileManager, tm: TaskManager) -> None:
+def test_file_knows_its_task(fm: FileManager, tm: TaskManager) -> None:
     assert fm['out'].status() == {'missing': 3, 'stale': 0, 'current': 0}
     futures = run(fm, tm)
     file = futures[1].result()
@@ -251,7 +251,7 @@ def test_made_again_with_the_same_in_it(chain: Chain) -> None:
     assert set(chain.states().values()) == {'current'}
 
 
-def test_a_file_changed_by_way_of_another(chain: Chain) -> None:
+def test_file_changed_by_way_of_another(chain: Chain) -> None:
     """Weights made of a catalogue, then put into it: what is made of it afterwards is not out of
     date, the weights are.
     """
@@ -300,7 +300,7 @@ def test_long_chains_and_many_files_are_looked_at_once(tmp_path: Path) -> None:
     ]  # type: ignore[arg-type]
 
 
-def test_the_journal_knows_too(fm: FileManager, tm: TaskManager) -> None:
+def test_journal_knows_too(fm: FileManager, tm: TaskManager) -> None:
     futures = run(fm, tm)
     for path in (Path(fm.get('out', i=0).filepath).parent / '.desipipe').iterdir():
         path.unlink()
@@ -338,7 +338,7 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_command(fm: FileManager, tm: TaskManager) -> None:
+def test_command(fm: FileManager, tm: TaskManager) -> None:
     run(fm, tm)
 
     assert '\tcurrent\t' in command().stdout
@@ -451,7 +451,7 @@ def test_many_files_of_one_task(tmp_path: Path, tm: TaskManager) -> None:
     assert os.path.getsize(next((tmp_path / '.desipipe').glob('*.jsonl'))) < 150 * 1200
 
 
-def test_a_killed_task_left_word_of_what_it_saved(tmp_path: Path, tm: TaskManager) -> None:
+def test_killed_task_left_word_of_what_it_saved(tmp_path: Path, tm: TaskManager) -> None:
     fm = FileManager({'id': 'out', 'path': f'{tmp_path}/out_{{i}}.txt', 'options': {'i': range(2)}})
 
     @tm.python_app
@@ -514,7 +514,7 @@ def test_notes_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ]
 
 
-def test_a_cut_line_hides_no_other(fm: FileManager, tm: TaskManager) -> None:
+def test_cut_line_hides_no_other(fm: FileManager, tm: TaskManager) -> None:
     run(fm, tm)
     (lines,) = (Path(fm.get('out', i=0).filepath).parent / '.desipipe').glob('*.jsonl')
     text = lines.read_bytes()
@@ -572,7 +572,7 @@ def test_notes_of_others_do_no_harm(fm: FileManager, tm: TaskManager, line: byte
     assert 'made by ../../x' in repr(made)
 
 
-def test_a_folder_that_takes_no_notes_costs_no_task(
+def test_folder_that_takes_no_notes_costs_no_task(
     tmp_path: Path, fm: FileManager, tm: TaskManager
 ) -> None:
     (tmp_path / 'data' / '.desipipe').write_text('a file where the folder should be')
@@ -608,7 +608,7 @@ def test_names_of_all_kinds(tmp_path: Path, tm: TaskManager) -> None:
     }
 
 
-def test_a_mirror_is_read_under_its_files_name(tmp_path: Path, tm: TaskManager) -> None:
+def test_mirror_is_read_under_its_files_name(tmp_path: Path, tm: TaskManager) -> None:
     (tmp_path / 'mirror').mkdir()
     fm = FileManager(
         {

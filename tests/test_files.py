@@ -85,7 +85,7 @@ def test_what_is_no_file_is_not_opened(folder: str, kind: str, way: str) -> None
 
 
 @pytest.mark.parametrize('way', WAYS)
-def test_a_linked_folder_in_a_queue_is_not_followed(folder: str, way: str) -> None:
+def test_linked_folder_in_a_queue_is_not_followed(folder: str, way: str) -> None:
     other = Path(folder).parent / 'other'
     other.mkdir()
     (other / 'w-0.log').write_text('precious')
@@ -101,7 +101,7 @@ def test_a_linked_folder_in_a_queue_is_not_followed(folder: str, way: str) -> No
     assert (other / 'w-0.log').read_text() == 'precious'
 
 
-def test_the_folder_that_is_named_may_be_a_link(folder: str) -> None:
+def test_folder_that_is_named_may_be_a_link(folder: str) -> None:
     link = f'{folder}.link'
     os.symlink(folder, link)
     os.close(files.open_file(link, 'live/w-0.log', os.O_WRONLY | os.O_CREAT))
@@ -176,7 +176,7 @@ def test_hard_links_count_where_only_the_owner_of_the_file_can_make_them(
     assert precious.read_text() == 'precious'
 
 
-def test_the_owners_are_those_of_what_was_opened(folder: str) -> None:
+def test_owners_are_those_of_what_was_opened(folder: str) -> None:
     Path(folder, 'journal.jsonl').touch()
     assert files.owners(folder, 'journal.jsonl') == (os.geteuid(), os.geteuid())
     if os.geteuid() == 0:
@@ -193,7 +193,7 @@ def test_much_is_read_in_bounds(folder: str) -> None:
     assert files.read_file(folder, 'live/w-0.log', 3, tail=True) == b'\0\0\0'
 
 
-def test_a_file_is_replaced_whatever_has_its_name(folder: str) -> None:
+def test_file_is_replaced_whatever_has_its_name(folder: str) -> None:
     plant(Path(folder, 'live', 'w-0.log'), 'link')
     Path(folder, 'live', 'new').write_text('new')
     with pytest.raises(FileExistsError):

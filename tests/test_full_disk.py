@@ -40,7 +40,7 @@ def fill(folder: Path) -> Path:
     return ballast
 
 
-def test_a_worker_on_a_full_disk_keeps_its_results_until_there_is_space(
+def test_worker_on_a_full_disk_keeps_its_results_until_there_is_space(
     small: Path, tmp_path: Path
 ) -> None:
     queue = Queue('full', base_dir=small, create=True)
@@ -82,7 +82,7 @@ def test_a_worker_on_a_full_disk_keeps_its_results_until_there_is_space(
     assert (tmp_path / 'runs').read_text() == 'xxx'  # nothing was computed twice
 
 
-def test_a_list_of_files_that_has_no_space_waits_for_it(small: Path, tmp_path: Path) -> None:
+def test_list_of_files_that_has_no_space_waits_for_it(small: Path, tmp_path: Path) -> None:
     """Lists of files that are too long for a message are stored by the slot."""
     queue = Queue('full', base_dir=small, create=True)
     tm = TaskManager(queue)

@@ -92,7 +92,7 @@ def test_callbacks(app: Any, worker: None) -> None:
     assert called[-1] is futures[0]
 
 
-def test_a_callback_that_raises_harms_nobody(
+def test_callback_that_raises_harms_nobody(
     app: Any, worker: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     over = threading.Event()
@@ -190,7 +190,7 @@ def test_what_needs_a_failed_one_says_so_at_once(queue: Queue, app: Any, worker:
     assert isinstance(blocked.exception(timeout=60).__cause__, TypeError)
 
 
-def test_a_failure_that_was_retried_elsewhere_is_seen(
+def test_failure_that_was_retried_elsewhere_is_seen(
     queue: Queue, worker: None, tmp_path: Path
 ) -> None:
     @TaskManager(queue).python_app
@@ -240,7 +240,7 @@ def run_when_followed(queue: Queue, act: Callable[[], object]) -> threading.Thre
     return thread
 
 
-def test_a_deleted_task_is_an_exception_of_its_own(app: Any, queue: Queue) -> None:
+def test_deleted_task_is_an_exception_of_its_own(app: Any, queue: Queue) -> None:
     deleted, kept = app(1), app(2)
     other = Queue(queue.folder, create=False)
     called: list[Future] = []
@@ -261,7 +261,7 @@ def test_a_deleted_task_is_an_exception_of_its_own(app: Any, queue: Queue) -> No
     assert over.wait(60) and collect(later) == [9]
 
 
-def test_a_deleted_queue_ends_what_waits_for_it(app: Any, queue: Queue, queue_dir: Path) -> None:
+def test_deleted_queue_ends_what_waits_for_it(app: Any, queue: Queue, queue_dir: Path) -> None:
     stays = Queue('stays', create=True)
     first, kept = app(1), TaskManager(stays).python_app(app.func)(5)
     thread = run_when_followed(stays, queue.delete)
@@ -271,7 +271,7 @@ def test_a_deleted_queue_ends_what_waits_for_it(app: Any, queue: Queue, queue_di
     assert set(as_completed([first, kept], timeout=60)) == {first, kept}
 
 
-def test_a_fault_that_passes_is_not_told(
+def test_fault_that_passes_is_not_told(
     app: Any,
     queue: Queue,
     monkeypatch: pytest.MonkeyPatch,
@@ -291,7 +291,7 @@ def test_a_fault_that_passes_is_not_told(
     assert not faults
 
 
-def test_an_error_that_stays_is_told_to_all(
+def test_error_that_stays_is_told_to_all(
     app: Any,
     queue: Queue,
     monkeypatch: pytest.MonkeyPatch,

@@ -212,7 +212,7 @@ def test_many_workers(ledger: Ledger) -> None:
     assert len(found['lanes']) == LANES and found['hidden'] == 10
 
 
-def test_a_damaged_line_costs_its_own_attempts(ledger: Ledger) -> None:
+def test_damaged_line_costs_its_own_attempts(ledger: Ledger) -> None:
     engine.add(ledger, range(3))
     engine.begin(ledger, 'w1')
     for i in range(3):

@@ -206,7 +206,7 @@ def test_members_run_their_own_tasks_and_those_of_whom_they_trust(group: Group) 
     assert group.as_user(ALICE, read) == repr((1, BOB.uid))
 
 
-def test_a_manager_starts_workers_for_its_own_users_tasks(group: Group) -> None:
+def test_manager_starts_workers_for_its_own_users_tasks(group: Group) -> None:
     (of_alice,) = group.as_user(
         ALICE, lambda queue: add(queue, 1, environ=Environment(command=f'touch {group.place}/ran'))
     )
@@ -231,7 +231,7 @@ def test_who_waits_for_another_members_task_is_told(group: Group) -> None:
     assert TRUST_ALICE in group.as_user(BOB, reason)
 
 
-def test_the_same_call_of_another_member_is_run_with_ones_own_payloads(group: Group) -> None:
+def test_same_call_of_another_member_is_run_with_ones_own_payloads(group: Group) -> None:
     (of_alice,) = group.as_user(ALICE, lambda queue: add(queue, 1))
     (of_bob,) = group.as_user(BOB, lambda queue: add(queue, 1))
     assert of_alice == of_bob
@@ -243,7 +243,7 @@ def test_the_same_call_of_another_member_is_run_with_ones_own_payloads(group: Gr
     assert group.as_user(BOB, run) == (1, BOB.uid)
 
 
-def test_a_task_added_again_by_another_member_brings_none_of_their_commands(group: Group) -> None:
+def test_task_added_again_by_another_member_brings_none_of_their_commands(group: Group) -> None:
     (of_alice,) = group.as_user(ALICE, lambda queue: add(queue, 1))
     evil = Environment(command=f'touch {group.place}/ran')
     group.as_user(BOB, lambda queue: add(queue, 1, environ=evil))
@@ -402,7 +402,7 @@ def test_members_change_the_queue(group: Group) -> None:
     assert not os.path.exists(group.folder)
 
 
-def test_a_queue_with_tasks_is_shared_and_taken_back(place: Path) -> None:
+def test_queue_with_tasks_is_shared_and_taken_back(place: Path) -> None:
     group = Group(place)
     home = place.parent / str(ALICE.uid)
     run_as(ALICE, home, lambda: Queue(group.folder, create=True) and None)
@@ -509,7 +509,7 @@ def test_who_added_and_who_ran_a_task_is_shown(group: Group) -> None:
     ]
 
 
-def test_a_segment_that_others_may_write_to_is_not_run(group: Group) -> None:
+def test_segment_that_others_may_write_to_is_not_run(group: Group) -> None:
     (of_alice,) = group.as_user(ALICE, lambda queue: add(queue, 1))
     for path in Path(group.folder, 'segments').glob('*.bin'):
         path.chmod(0o660)

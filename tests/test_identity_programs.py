@@ -368,7 +368,7 @@ def test_every_layer_passes_an_edit_on(layer: int) -> None:
 
 @given(st.integers(0, len(EDITS) - 1), layers)
 @settings(max_examples=120, deadline=None)
-def test_an_edit_below_is_another_task(edit: int, chosen: list[int]) -> None:
+def test_edit_below_is_another_task(edit: int, chosen: list[int]) -> None:
     before, after = (compose(text, chosen) for text in EDITS[edit])
     first = describe(load(before).task)
     assert describe(load(before + '# Words.\n').task).digest == first.digest

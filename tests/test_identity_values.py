@@ -126,7 +126,7 @@ def test_changes_of_tables_of_pandas_count() -> None:
         seen.add(encode(table))
 
 
-def test_a_table_names_the_column_that_it_is_refused_for() -> None:
+def test_table_names_the_column_that_it_is_refused_for() -> None:
     pd = pytest.importorskip('pandas')
     table = pd.DataFrame({'a': [1], 'b': [(i for i in 'a')]})
     with pytest.raises(

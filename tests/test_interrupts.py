@@ -179,7 +179,7 @@ def check(ledger: Ledger) -> None:
     'step', [look, submit, exchange, change, rewrite], ids=lambda step: step.__name__
 )
 @pytest.mark.parametrize('kind', ['line', 'opcode'])
-def test_an_interrupt_anywhere_leaves_everything_right(
+def test_interrupt_anywhere_leaves_everything_right(
     tmp_path: Path, step: Callable[[Ledger], None], kind: str, shared: bool
 ) -> None:
     first = Interrupter(kind, 1 << 60, KeyboardInterrupt)

@@ -52,7 +52,7 @@ def text(*jobs: dict[str, Any]) -> str:
     return jobs_text(jobs, job_groups(jobs), NOW)
 
 
-def test_a_few_jobs_are_named() -> None:
+def test_few_jobs_are_named() -> None:
     assert text() == ''
     running = job(
         '48_0',

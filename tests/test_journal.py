@@ -98,7 +98,7 @@ JSON = st.recursive(
 
 
 @given(JSON, st.integers(0, 2**40))
-def test_a_line_gives_its_event_back(x: object, at: int) -> None:
+def test_line_gives_its_event_back(x: object, at: int) -> None:
     line = encode(note(x), at)
     assert line.endswith(b'\n') and line.count(b'\n') == 1
     assert decode(line, at) == {**note(x), 'at': at}
@@ -181,7 +181,7 @@ def test_every_prefix_opens(recorded: Any, tmp_path: Path) -> None:
     assert following.late == 0 and follower.damage == []
 
 
-def test_the_next_writer_cuts_a_torn_tail(recorded: Any, tmp_path: Path) -> None:
+def test_next_writer_cuts_a_torn_tail(recorded: Any, tmp_path: Path) -> None:
     data, found, after = recorded
     folder = make_folder(tmp_path)
     path = os.path.join(folder, FILE_NAME)
@@ -212,7 +212,7 @@ def test_the_next_writer_cuts_a_torn_tail(recorded: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize('cut', [0, 1, 50, -1])
-def test_a_journal_without_a_whole_first_line_is_refused(
+def test_journal_without_a_whole_first_line_is_refused(
     recorded: Any, tmp_path: Path, cut: int
 ) -> None:
     _, found, _ = recorded
@@ -260,7 +260,7 @@ def test_every_byte_bent(recorded: Any, tmp_path: Path) -> None:
     assert len(without) == len(found)
 
 
-def test_a_damaged_first_line_is_refused(recorded: Any, tmp_path: Path) -> None:
+def test_damaged_first_line_is_refused(recorded: Any, tmp_path: Path) -> None:
     data, found, _ = recorded
     folder = make_folder(tmp_path)
     path = os.path.join(folder, FILE_NAME)
@@ -276,7 +276,7 @@ def test_a_damaged_first_line_is_refused(recorded: Any, tmp_path: Path) -> None:
         assert file.read() == bent
 
 
-def test_a_writer_goes_on_behind_damage(folder: str) -> None:
+def test_writer_goes_on_behind_damage(folder: str) -> None:
     writer, _ = journal(folder)
     append(writer, 1)
     middle = writer.offset
@@ -295,7 +295,7 @@ def test_a_writer_goes_on_behind_damage(folder: str) -> None:
     assert f'offset {middle:d}' in str(info.value) and writer.path in str(info.value)
 
 
-def test_a_late_line_changes_nothing(folder: str) -> None:
+def test_late_line_changes_nothing(folder: str) -> None:
     writer, notes = journal(folder)
     append(writer, 1)
     raw(folder, encode(note('late'), writer.offset + 5))
@@ -382,7 +382,7 @@ def test_another_generation_with_the_same_inode_and_size_is_noticed(folder: str)
 
 @pytest.mark.parametrize('shared', [False, True])
 @pytest.mark.parametrize('remains', ['nothing', 'folder', 'file in its place'])
-def test_a_deleted_queue_is_gone(tmp_path: Path, shared: bool, remains: str) -> None:
+def test_deleted_queue_is_gone(tmp_path: Path, shared: bool, remains: str) -> None:
     folder = make_folder(tmp_path, shared=shared)
     writer, notes = journal(folder)
     append(writer, 1)
@@ -407,7 +407,7 @@ def test_a_deleted_queue_is_gone(tmp_path: Path, shared: bool, remains: str) -> 
     assert not os.path.exists(writer.path)
 
 
-def test_a_journal_of_another_version_is_refused(folder: str) -> None:
+def test_journal_of_another_version_is_refused(folder: str) -> None:
     path = os.path.join(folder, FILE_NAME)
     with open(path, 'wb') as file:
         file.write(encode({**first_event({}), 'version': 99}, 0))
@@ -416,7 +416,7 @@ def test_a_journal_of_another_version_is_refused(folder: str) -> None:
     assert 'not touched' in str(info.value)
 
 
-def test_a_journal_that_begins_with_another_event_is_refused(folder: str) -> None:
+def test_journal_that_begins_with_another_event_is_refused(folder: str) -> None:
     with open(os.path.join(folder, FILE_NAME), 'wb') as file:
         file.write(encode(note(1), 0))
     with pytest.raises(CorruptJournalError, match='first line'):
@@ -472,7 +472,7 @@ def test_what_may_not_be_read_or_written_says_so(tmp_path: Path, shared: bool) -
 # Writing
 
 
-def test_a_decision_sees_everything_and_may_be_to_write_nothing(folder: str) -> None:
+def test_decision_sees_everything_and_may_be_to_write_nothing(folder: str) -> None:
     one, mine = journal(folder)
     two, theirs = journal(folder)
     append(one, 1)
@@ -548,7 +548,7 @@ def test_short_writes_are_continued(folder: str) -> None:
         if (number, shared) != (errno.EIO, True)
     ],
 )
-def test_a_failed_append_leaves_nothing(
+def test_failed_append_leaves_nothing(
     tmp_path: Path, number: int, allow: int, shared: bool
 ) -> None:
     folder = make_folder(tmp_path, shared=shared)
@@ -582,7 +582,7 @@ def test_a_failed_append_leaves_nothing(
 
 
 @pytest.mark.parametrize('allow', [0, 100, 300, 1200])
-def test_an_append_through_a_descriptor_that_lost_its_lock(shared: str, allow: int) -> None:
+def test_append_through_a_descriptor_that_lost_its_lock(shared: str, allow: int) -> None:
     """NFS answers it with EIO.
 
     It is decided again; nothing is taken back, since it may stand where others wrote; what stood in
@@ -607,7 +607,7 @@ def test_an_append_through_a_descriptor_that_lost_its_lock(shared: str, allow: i
     assert seen.damage == [] and reader.offset == writer.offset == os.path.getsize(writer.path)
 
 
-def test_a_failed_append_that_can_not_be_taken_back(
+def test_failed_append_that_can_not_be_taken_back(
     folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is left of it are whole events, and half a line, which the next writer cuts."""
@@ -624,7 +624,7 @@ def test_a_failed_append_that_can_not_be_taken_back(
     assert journal(folder)[1].values == notes.values == ['x' * 200] * 2 + ['after']
 
 
-def test_a_failed_fsync_is_told(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_fsync_is_told(shared: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where others look from other hosts, what was not flushed does not count."""
     writer, notes = journal(shared)
     append(writer, 1)
@@ -640,7 +640,7 @@ def test_a_failed_fsync_is_told(shared: str, monkeypatch: pytest.MonkeyPatch) ->
     assert journal(shared)[1].values == notes.values == [1, 3]
 
 
-def test_a_reader_between_a_torn_tail_and_its_repair(
+def test_reader_between_a_torn_tail_and_its_repair(
     folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Half a line of the dead, continued by what the living wrote over it, is no corruption."""
@@ -664,7 +664,7 @@ def test_a_reader_between_a_torn_tail_and_its_repair(
     assert notes.values == [1, 2, 3, 'x' * 100] and notes.damage == []
 
 
-def test_a_hole_that_fills_is_no_corruption(shared: str) -> None:
+def test_hole_that_fills_is_no_corruption(shared: str) -> None:
     """On a network filesystem a reader may see the end of a batch before its beginning: zeros
     stand there for a moment.
     """
@@ -694,7 +694,7 @@ def test_a_hole_that_fills_is_no_corruption(shared: str) -> None:
 
 
 @pytest.mark.parametrize('kind', ['flock', 'poll'])
-def test_a_batch_that_comes_too_late_is_decided_again(tmp_path: Path, kind: str) -> None:
+def test_batch_that_comes_too_late_is_decided_again(tmp_path: Path, kind: str) -> None:
     folder = make_folder(tmp_path, shared=True, lock=kind)
     writer, notes = journal(folder)
     append(writer, 'first')
@@ -713,7 +713,7 @@ def test_a_batch_that_comes_too_late_is_decided_again(tmp_path: Path, kind: str)
     assert reader.late == writer.late == 2 and seen.damage == []
 
 
-def test_a_batch_for_a_replaced_journal_is_decided_again(shared: str) -> None:
+def test_batch_for_a_replaced_journal_is_decided_again(shared: str) -> None:
     writer, notes = journal(shared)
     append(writer, 'first')
     header = writer.header
@@ -730,7 +730,7 @@ def test_a_batch_for_a_replaced_journal_is_decided_again(shared: str) -> None:
     assert journal(shared)[1].values == notes.values == ['compacted', 'mine']
 
 
-def test_a_batch_for_a_deleted_queue_recreates_nothing(shared: str) -> None:
+def test_batch_for_a_deleted_queue_recreates_nothing(shared: str) -> None:
     writer, _ = journal(shared)
 
     def decide() -> list[Event]:
@@ -742,7 +742,7 @@ def test_a_batch_for_a_deleted_queue_recreates_nothing(shared: str) -> None:
     assert not os.path.exists(shared)
 
 
-def test_a_lock_that_is_lost_each_time_is_an_error(shared: str) -> None:
+def test_lock_that_is_lost_each_time_is_an_error(shared: str) -> None:
     writer, notes = journal(shared)
     others = []
 
@@ -780,7 +780,7 @@ def test_what_was_appended_during_a_compaction_is_not_lost(shared: str) -> None:
 
 
 @pytest.mark.parametrize('allow', [0, 200])
-def test_a_replacement_that_does_not_fit_leaves_the_old_one(folder: str, allow: int) -> None:
+def test_replacement_that_does_not_fit_leaves_the_old_one(folder: str, allow: int) -> None:
     writer, _ = journal(folder)
     append(writer, 1)
     with open(writer.path, 'rb') as file:
@@ -808,7 +808,7 @@ def test_a_replacement_that_does_not_fit_leaves_the_old_one(folder: str, allow: 
     assert journal(folder)[1].values == [1, 2]
 
 
-def test_a_queue_is_created_once(folder: str) -> None:
+def test_queue_is_created_once(folder: str) -> None:
     writer, _ = journal(folder)
     append(writer, 1)
     with pytest.raises(FileExistsError):
@@ -870,7 +870,7 @@ def test_everything_is_on_disk_soon(folder: str) -> None:
         )
 
 
-def test_a_sync_that_fails_is_tried_again(folder: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_sync_that_fails_is_tried_again(folder: str, caplog: pytest.LogCaptureFixture) -> None:
     with synced(fail := [errno.EIO]) as names:
         writer, _ = journal(folder, sync_interval=0.01)
         append(writer, 1)
@@ -978,7 +978,7 @@ def test_writers_that_are_killed(folder: str) -> None:
     assert seen.values[-1][0] == 'end'
 
 
-def test_a_forked_child_writes_on_its_own(folder: str) -> None:
+def test_forked_child_writes_on_its_own(folder: str) -> None:
     """Also when the parent's thread was about to sync, or its other thread was writing."""
     with synced():
         writer, notes = journal(folder, sync_interval=1000.0)
@@ -1018,7 +1018,7 @@ def waits_for_flock(pid: int) -> bool:
         return any('->' in line and f' {pid:d} ' in line for line in file)
 
 
-def test_a_reader_takes_no_lock(folder: str) -> None:
+def test_reader_takes_no_lock(folder: str) -> None:
     writer, _ = journal(folder)
     append(writer, 1)
     fd = os.open(os.path.join(folder, 'lock'), os.O_RDWR)

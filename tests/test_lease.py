@@ -64,7 +64,7 @@ def elsewhere(**changes: Any) -> Iterator[None]:
         yield
 
 
-def test_a_lease_says_who(folder: str) -> None:
+def test_lease_says_who(folder: str) -> None:
     lease = Lease(folder, 'w', False, slots=3)
     record = read_lease(folder, 'w')
     assert record is not None
@@ -95,14 +95,14 @@ def test_no_reader_sees_half_a_beat(folder: str) -> None:
         assert (read_lease(folder, 'w') or {})['beat'] == f'{count + 1:020d}'
 
 
-def test_a_lease_that_is_being_written(folder: str) -> None:
+def test_lease_that_is_being_written(folder: str) -> None:
     Path(lease_path(folder, 'w')).touch()
     assert read_lease(folder, 'w') == {'name': 'w'}
     assert gone({'name': 'w'}) is None
     assert not Observer(folder).dead('w', 0.0)
 
 
-def test_a_live_process_of_this_machine_is_not_gone(folder: str) -> None:
+def test_live_process_of_this_machine_is_not_gone(folder: str) -> None:
     with talk(HOLDER, folder, 'w') as process:
         assert hear(process) == 'beats'
         record = read_lease(folder, 'w')
@@ -118,14 +118,14 @@ def test_a_live_process_of_this_machine_is_not_gone(folder: str) -> None:
         assert Observer(folder, 1e9).dead('w', 0.0)
 
 
-def test_a_number_that_another_process_has_now(folder: str) -> None:
+def test_number_that_another_process_has_now(folder: str) -> None:
     lease = Lease(folder, 'w', False)
     assert gone(lease.record) is False
     assert gone({**lease.record, 'start': lease.record['start'] - 1}) is True
 
 
 @pytest.mark.parametrize('other', [{}, {'boot': leases.machine()['boot'], 'pidns': 1}])
-def test_a_process_of_another_machine_can_not_be_looked_up(
+def test_process_of_another_machine_can_not_be_looked_up(
     folder: str, other: dict[str, Any]
 ) -> None:
     """Nor one of another container: its number means another process here, or none."""
@@ -155,7 +155,7 @@ def test_silence_is_measured_on_the_observers_clock(folder: str) -> None:
     assert not observer.dead('w', now)
 
 
-def test_the_clocks_of_the_day_do_not_matter(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clocks_of_the_day_do_not_matter(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with elsewhere():
         lease = Lease(folder, 'w', True)
     observer = Observer(folder, 30.0)
@@ -167,7 +167,7 @@ def test_the_clocks_of_the_day_do_not_matter(folder: str, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize('step', [1e-3, 10.0, 1e9])
-def test_an_observer_that_did_not_look_has_seen_nothing(folder: str, step: float) -> None:
+def test_observer_that_did_not_look_has_seen_nothing(folder: str, step: float) -> None:
     """One that was stopped, or looks once an hour, must look often enough to know that it is not
     itself that was away.
     """
@@ -182,7 +182,7 @@ def test_an_observer_that_did_not_look_has_seen_nothing(folder: str, step: float
         assert looks == 3
 
 
-def test_a_lease_that_never_began(folder: str) -> None:
+def test_lease_that_never_began(folder: str) -> None:
     """A worker that said that it begins, and then nothing, is given the lease's length."""
     observer = Observer(folder, 3.0)
     assert [observer.dead('w', now) for now in (0.0, 1.0, 2.0, 2.9, 3.1)] == [
@@ -196,7 +196,7 @@ def test_a_lease_that_never_began(folder: str) -> None:
     assert not observer.dead('w', 10.0)
 
 
-def test_a_stopped_process(folder: str) -> None:
+def test_stopped_process(folder: str) -> None:
     """SIGSTOP is no death, until the lease is over; a beat after that is a beat."""
     observer = Observer(folder, 3.0)
     with talk(HOLDER, folder, 'w') as process:
@@ -212,7 +212,7 @@ def test_a_stopped_process(folder: str) -> None:
 
 
 @pytest.mark.parametrize('how', ['removed', 'renamed', 'file'])
-def test_a_deleted_queue(folder: str, how: str) -> None:
+def test_deleted_queue(folder: str, how: str) -> None:
     lease = Lease(folder, 'w', False)
     if how == 'renamed':
         os.rename(folder, folder + '.deleted')
@@ -344,7 +344,7 @@ def test_whose_clock_is_wrong_works_all_the_same(folder: str) -> None:
     assert ledger.state.total(SUCCEEDED) == 40
 
 
-def test_a_process_number_of_a_dead_process_names_nobody(folder: str) -> None:
+def test_process_number_of_a_dead_process_names_nobody(folder: str) -> None:
     """The record of a process that has ended, under a number that runs again."""
     with subprocess.Popen(['true']) as process:
         process.wait()

@@ -298,7 +298,7 @@ def test_requirements_within_a_batch_and_before(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize('missing', ['unknown', 'dropped', 'later'])
-def test_a_requirement_that_is_not_there(ledger: Ledger, missing: str) -> None:
+def test_requirement_that_is_not_there(ledger: Ledger, missing: str) -> None:
     """Nothing of the batch is added."""
     add(ledger, ['a', 'dropped'])
     ledger.drop(lambda state: [1])
@@ -467,7 +467,7 @@ def test_others_tasks_are_seen_when_they_are_asked_for(ledger: Ledger) -> None:
 # Decisions hold
 
 
-def test_a_cleared_queue_is_another_one(ledger: Ledger) -> None:
+def test_cleared_queue_is_another_one(ledger: Ledger) -> None:
     """Rows of before are not those of now: whoever still speaks of them changes nothing."""
     begin(ledger, 'w', 4)
     add(ledger, ['a', 'b', 'c'])
@@ -527,7 +527,7 @@ def _view_of_the_cleared(ledger: Ledger) -> Ledger:
     return view
 
 
-def test_a_refusal_changes_nothing(ledger: Ledger) -> None:
+def test_refusal_changes_nothing(ledger: Ledger) -> None:
     add(ledger, ['a', 'b'])
     size = os.path.getsize(ledger.journal.path)
     with pytest.raises(UnknownTaskError, match='no result to accept. Nothing changed'):
@@ -543,7 +543,7 @@ def test_a_refusal_changes_nothing(ledger: Ledger) -> None:
     assert os.path.getsize(ledger.journal.path) == size
 
 
-def test_a_report_is_not_said_twice_to_a_deleted_queue(ledger: Ledger) -> None:
+def test_report_is_not_said_twice_to_a_deleted_queue(ledger: Ledger) -> None:
     begin(ledger, 'w')
     add(ledger, ['a'])
     claimed = claim(ledger, 'w')
@@ -554,7 +554,7 @@ def test_a_report_is_not_said_twice_to_a_deleted_queue(ledger: Ledger) -> None:
     ledger.close()
 
 
-def test_a_ledger_after_a_fork(folder: str) -> None:
+def test_ledger_after_a_fork(folder: str) -> None:
     """The child's payloads go to a file of its own; both go on."""
     ledger = Ledger(folder, None, name='parent')
     add(ledger, ['before'])
@@ -761,7 +761,7 @@ def test_who_is_trusted_is_loaded(
     assert trap.exists()
 
 
-def test_a_folder_is_for_its_owner_alone(queue_dir: Path) -> None:
+def test_folder_is_for_its_owner_alone(queue_dir: Path) -> None:
     queue = Queue('mine', create=True)
     assert os.stat(queue.folder).st_mode & 0o777 == 0o700
     assert queue_names.queue_folder('mine') == queue.folder

@@ -115,7 +115,7 @@ def test_rows(ledger: Ledger) -> None:
     assert task_page(ledger, rows=[])['total'] == 0
 
 
-def test_a_state_named_twice(ledger: Ledger) -> None:
+def test_state_named_twice(ledger: Ledger) -> None:
     assert (
         task_page(ledger, ['PENDING', 'PENDING'])['total']
         == task_page(ledger, ['PENDING'])['total']
@@ -141,7 +141,7 @@ def test_only_what_is_shown_is_read(ledger: Ledger, monkeypatch: pytest.MonkeyPa
     assert len(page['tasks']) == 3 and len(read) <= 3
 
 
-def test_a_damaged_line_hides_its_tasks_only(tmp_path: Path) -> None:
+def test_damaged_line_hides_its_tasks_only(tmp_path: Path) -> None:
     ledger = Ledger(engine.make_folder(tmp_path), None)
     for i in range(3):
         engine.add(ledger, [i])

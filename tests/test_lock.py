@@ -162,7 +162,7 @@ def test_it_is_free_when_its_holder_is_killed(path: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_a_forked_child_holds_nothing_and_frees_nothing(path: str, kind: str) -> None:
+def test_forked_child_holds_nothing_and_frees_nothing(path: str, kind: str) -> None:
     lock = QueueLock(path, kind)
     entered, entered_end = os.pipe()
     with talk(HOLDER, path, kind) as other:
@@ -197,7 +197,7 @@ def test_a_forked_child_holds_nothing_and_frees_nothing(path: str, kind: str) ->
 
 
 @pytest.mark.parametrize('kind', ['flock', 'poll'])
-def test_a_living_child_does_not_keep_the_lock_of_its_killed_parent(path: str, kind: str) -> None:
+def test_living_child_does_not_keep_the_lock_of_its_killed_parent(path: str, kind: str) -> None:
     with talk(
         """
 import os, sys, signal
@@ -224,7 +224,7 @@ signal.pause()
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_a_fork_while_another_thread_is_inside(path: str, kind: str) -> None:
+def test_fork_while_another_thread_is_inside(path: str, kind: str) -> None:
     lock = QueueLock(path, kind)
     inside, leave = threading.Event(), threading.Event()
 
@@ -249,7 +249,7 @@ def test_a_fork_while_another_thread_is_inside(path: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize('kind', ['flock', 'poll'])
-def test_the_queue_is_deleted_while_one_waits(path: str, kind: str) -> None:
+def test_queue_is_deleted_while_one_waits(path: str, kind: str) -> None:
     folder = os.path.dirname(path)
     with talk(HOLDER, path, kind) as waiter:
         with QueueLock(path, kind):
@@ -264,7 +264,7 @@ def test_the_queue_is_deleted_while_one_waits(path: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize('kind', ['flock', 'poll'])
-def test_the_queue_is_made_anew_while_one_waits(path: str, kind: str) -> None:
+def test_queue_is_made_anew_while_one_waits(path: str, kind: str) -> None:
     """The lock that counts is that of the file which is there now: one of the old file excludes
     nobody.
     """
@@ -287,7 +287,7 @@ def test_the_queue_is_made_anew_while_one_waits(path: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_a_deleted_queue_is_not_made_again(path: str, kind: str) -> None:
+def test_deleted_queue_is_not_made_again(path: str, kind: str) -> None:
     lock = QueueLock(path, kind)
     with lock:
         pass
@@ -303,7 +303,7 @@ def test_kinds() -> None:
         QueueLock('lock', 'fcntl')
 
 
-def test_an_interrupt_leaves_it_free(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_leaves_it_free(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that comes when the lock has just been given."""
     lock = QueueLock(path)
     real = fcntl.flock
@@ -340,7 +340,7 @@ def test_no_permission(path: str, kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('number', [errno.EIO, errno.ENOLCK, errno.ESTALE, errno.EBADF])
-def test_a_filesystem_that_refuses(path: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_filesystem_that_refuses(path: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = QueueLock(path)
 
     def flock(fd: int, operation: int) -> None:
@@ -360,7 +360,7 @@ def test_a_filesystem_that_refuses(path: str, number: int, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_a_long_wait_names_the_holder(
+def test_long_wait_names_the_holder(
     path: str, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """By process, machine and command, and what to type where it is stopped."""
@@ -385,7 +385,7 @@ def test_a_long_wait_names_the_holder(
         assert not waiter.is_alive()
 
 
-def test_a_soft_lock_whose_holders_number_is_anothers_by_now(path: str) -> None:
+def test_soft_lock_whose_holders_number_is_anothers_by_now(path: str) -> None:
     with talk(HOLDER, path, 'soft') as other:
         tell(other, 'acquire')
         assert hear(other) == 'ok'
@@ -408,7 +408,7 @@ def test_a_soft_lock_whose_holders_number_is_anothers_by_now(path: str) -> None:
     os.geteuid() != 0 or shutil.which('unshare') is None,
     reason='needs root, to make a name space of process numbers',
 )
-def test_a_dead_holder_whose_name_space_is_gone(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_holder_whose_name_space_is_gone(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever sees all processes frees its lock, once none is left in there."""
     if machine()['pidns'] != soft_lock._FIRST_NAMESPACE:
         pytest.skip('not in the first name space')
@@ -467,7 +467,7 @@ def test_which_holders_of_soft_locks_are_dead(
     assert soft_lock._is_dead(os.getpid(), claim, soft_lock._DOUBT_S) is later
 
 
-def test_a_soft_lock_from_before_the_machine_was_started_again(
+def test_soft_lock_from_before_the_machine_was_started_again(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(soft_lock, '_DOUBT_S', 1.5)
@@ -500,7 +500,7 @@ with QueueLock(sys.argv[1], 'soft'):
     os.geteuid() != 0 or shutil.which('unshare') is None,
     reason='needs root, to make a name space of process numbers',
 )
-def test_a_dead_holder_in_a_name_space_of_process_numbers(path: str) -> None:
+def test_dead_holder_in_a_name_space_of_process_numbers(path: str) -> None:
     argv = [
         'unshare',
         '--pid',

@@ -116,9 +116,7 @@ def test_one_manager_a_queue(
     assert future.result(timeout=0) == 1
 
 
-def test_a_manager_that_waits_takes_the_place_of_one_that_died(
-    queue: Queue, tmp_path: Path
-) -> None:
+def test_manager_that_waits_takes_the_place_of_one_that_died(queue: Queue, tmp_path: Path) -> None:
     wait = sleeper(TaskManager(queue))
     futures = [wait(i, str(tmp_path / f'go{i:d}')) for i in range(2)]
     pid = spawn(queue, spawn=True)

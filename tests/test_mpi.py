@@ -58,7 +58,7 @@ def test_communicator(queue: Queue) -> None:
     ]
 
 
-def test_a_rank_that_raises_or_dies_fails_its_task_only(queue: Queue) -> None:
+def test_rank_that_raises_or_dies_fails_its_task_only(queue: Queue) -> None:
     tm = TaskManager(queue, provider=dict(provider='local', mpiprocs_per_worker=2))
 
     @tm.python_app
@@ -85,7 +85,7 @@ def test_a_rank_that_raises_or_dies_fails_its_task_only(queue: Queue) -> None:
     assert [futures[i].result(timeout=0) for i in (1, 3)] == [2, 2]
 
 
-def test_a_launcher_that_gives_single_processes_is_named(queue: Queue) -> None:
+def test_launcher_that_gives_single_processes_is_named(queue: Queue) -> None:
     tm = TaskManager(
         queue,
         provider=dict(
@@ -106,7 +106,7 @@ def test_a_launcher_that_gives_single_processes_is_named(queue: Queue) -> None:
     assert 0 <= task.dtime < 120 and time.time() - 120 < task.t0 <= time.time()
 
 
-def test_a_launcher_that_is_not_there_is_named(queue: Queue) -> None:
+def test_launcher_that_is_not_there_is_named(queue: Queue) -> None:
     tm = TaskManager(
         queue, provider=dict(provider='local', mpiprocs_per_worker=2, mpiexec='no-such-launcher')
     )

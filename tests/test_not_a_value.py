@@ -98,7 +98,7 @@ def test_plotting_a_future_says_so(future: Future) -> None:
         figure.subplots().plot(future)
 
 
-def test_a_future_is_still_an_object_of_python(future: Future) -> None:
+def test_future_is_still_an_object_of_python(future: Future) -> None:
     other = pickle.loads(pickle.dumps(future))
     assert other == future == copy.copy(future) and future in [None, other] and {future: 1}[other]
     assert not future == None and future != None  # noqa: E711  # as people write it

@@ -367,7 +367,7 @@ def test_files_log_what_they_load_and_save(
     ]
 
 
-def test_the_state_of_a_queue_can_be_set(queue: Queue) -> None:
+def test_state_of_a_queue_can_be_set(queue: Queue) -> None:
     queue.state = 'PAUSED'
     assert queue.paused
     queue.state = 'ACTIVE'

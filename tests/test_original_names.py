@@ -35,7 +35,7 @@ def test_dictionaries_are_user_dictionaries(queue_dir: Path, make: Any) -> None:
     assert make.fromkeys(['provider', 'scheduler'], 'simple')['scheduler'] == 'simple'
 
 
-def test_the_configuration_lists_what_was_set(queue_dir: Path) -> None:
+def test_configuration_lists_what_was_set(queue_dir: Path) -> None:
     config = Config()
     assert list(config) == ['base_queue_dir'] and len(config) == 1
     assert 'lease' not in config and config['lease'] == config.get('lease') == 30.0
@@ -46,7 +46,7 @@ def test_the_configuration_lists_what_was_set(queue_dir: Path) -> None:
     assert yaml_parser('a: 1e-3\n---\nb: None') == [{'a': 1e-3}, {'b': None}]
 
 
-def test_a_class_takes_the_place_of_the_command_of_its_base() -> None:
+def test_class_takes_the_place_of_the_command_of_its_base() -> None:
     class Own(CosmodesiNERSCEnvironment):
         name = 'own-cosmodesi'
         _command = 'source other.sh'
@@ -67,7 +67,7 @@ def test_a_class_takes_the_place_of_the_command_of_its_base() -> None:
 
 
 @pytest.mark.parametrize('given', [None, {'Z': '1'}])
-def test_a_command_takes_the_place_of_the_configurations(queue_dir: Path, given: Any) -> None:
+def test_command_takes_the_place_of_the_configurations(queue_dir: Path, given: Any) -> None:
     path = Path(Config().config_fn)
     path.write_text('environ:\n  name: nersc-base\n  command: export B=2\n')
     assert Environment(given).command == ('export B=2',)

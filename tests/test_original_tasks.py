@@ -219,7 +219,7 @@ assert lines[1:] == ['printed'] and future.err() == '', (lines, future.err())
 """
 
 
-def test_the_logging_of_the_script_is_that_of_its_tasks(queue_dir: Path, tmp_path: Path) -> None:
+def test_logging_of_the_script_is_that_of_its_tasks(queue_dir: Path, tmp_path: Path) -> None:
     script = tmp_path / 'script.py'
     script.write_text(LOGS)
     ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)

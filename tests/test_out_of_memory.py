@@ -232,7 +232,7 @@ def test_out_of_memory_costs_one_attempt_of_one_task(
     assert queue.counts['SUCCEEDED'] == 100
 
 
-def test_a_task_whose_memory_ran_out_runs_again(
+def test_task_whose_memory_ran_out_runs_again(
     queue: Queue,
     tm: TaskManager,
     group: Group,
@@ -326,7 +326,7 @@ def test_memory_that_ran_out_before_a_task_began_is_not_its_cause(
     assert worker.wait(120) == 0
 
 
-def test_an_mpi_process_whose_memory_ran_out(
+def test_mpi_process_whose_memory_ran_out(
     queue: Queue, group: Group, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip(

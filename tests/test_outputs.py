@@ -263,7 +263,7 @@ def test_written_over_by_another_process() -> None:
     ]
 
 
-def test_an_update_of_what_was_not_kept_is_shown() -> None:
+def test_update_of_what_was_not_kept_is_shown() -> None:
     update = mark({'d': {'text/plain': 'new'}, 'i': 'a', 'u': True}).decode()
     assert split(update, '') == []
     assert [output['output_type'] for output in split(LINE + update, '')] == [

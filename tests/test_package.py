@@ -206,7 +206,7 @@ def test_wheel(tmp_path: Path) -> None:
     }
 
 
-def test_the_conda_recipe_says_what_pyproject_says() -> None:
+def test_conda_recipe_says_what_pyproject_says() -> None:
     """Render the recipe as conda does, and compare versions, requirements and the command."""
     text = (ROOT / 'release' / 'conda' / 'meta.yaml').read_text()
     recipe = yaml.safe_load(jinja2.Template(text).render(PYTHON='python'))
@@ -247,7 +247,7 @@ def test_no_committed_file_names_this_checkout() -> None:
     ] == []
 
 
-def test_the_oldest_versions_that_are_tested_are_the_ones_allowed() -> None:
+def test_oldest_versions_that_are_tested_are_the_ones_allowed() -> None:
     """Compare the lower bounds in pyproject.toml with what `make matrix` pins."""
     project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
     extras = project['optional-dependencies']

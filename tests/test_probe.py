@@ -66,7 +66,7 @@ def test_which_mount(mounts: None, folder: str, point: str, fstype: str, shared:
     assert (mount.point, mount.fstype, mount.shared) == (point, fstype, shared)
 
 
-def test_the_mount_of_a_real_folder(tmp_path: Path) -> None:
+def test_mount_of_a_real_folder(tmp_path: Path) -> None:
     mount = mount_of(str(tmp_path))
     assert os.stat(mount.point).st_dev == os.stat(tmp_path).st_dev
     link = tmp_path / 'link'
@@ -84,7 +84,7 @@ def probed(folder: Path, lock: str | None = None) -> Any:
         assert set(psutil.Process().children()) <= others
 
 
-def test_a_filesystem_with_locks(tmp_path: Path) -> None:
+def test_filesystem_with_locks(tmp_path: Path) -> None:
     found = probed(tmp_path)
     assert found.lock in ('flock', 'poll') and found.wake >= 0
     assert probed(tmp_path, 'poll').lock == 'poll'
@@ -92,7 +92,7 @@ def test_a_filesystem_with_locks(tmp_path: Path) -> None:
     assert probed(tmp_path, 'soft').lock == 'soft'
 
 
-def test_a_lock_that_wakes_late_is_polled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_that_wakes_late_is_polled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, '_WAKE_MOST', 1e9)
     assert probed(tmp_path).lock == 'flock'
     monkeypatch.setattr(probes, '_WAKE_MOST', 0.0)
@@ -163,7 +163,7 @@ def test_increments_that_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize('number', [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_a_filesystem_without_locks(
+def test_filesystem_without_locks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def flock(fd: int, operation: int) -> None:
@@ -175,7 +175,7 @@ def test_a_filesystem_without_locks(
     assert os.strerror(number) in str(info.value)
 
 
-def test_a_second_process_that_never_gets_the_lock(
+def test_second_process_that_never_gets_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probes, '_TIMEOUT', 0.3)
@@ -184,7 +184,7 @@ def test_a_second_process_that_never_gets_the_lock(
         probed(tmp_path)
 
 
-def test_a_second_process_that_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_process_that_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, '_CHILD', 'pass')
     with pytest.raises(LockingError, match=r'the second process stopped \(no word\)'):
         probed(tmp_path)

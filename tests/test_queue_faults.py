@@ -152,7 +152,7 @@ def faulty(
 
 
 @pytest.mark.parametrize(('call', 'part'), CALLS, ids=lambda value: value.strip('/'))
-def test_a_fault_costs_nothing_that_was_computed(faulty: Faulty, call: str, part: str) -> None:
+def test_fault_costs_nothing_that_was_computed(faulty: Faulty, call: str, part: str) -> None:
     double = faulty.app()
     before = faulty.log.read_text().count('\n')
     for i, error in enumerate(
@@ -177,7 +177,7 @@ def fresh(tmp_path: Path, queue_dir: Path, library: Path) -> Iterator[Faulty]:
 
 
 @pytest.mark.parametrize('call', ['open journal', 'stat journal', 'write journal'])
-def test_a_fault_that_lasts_is_told_and_waited_for(fresh: Faulty, call: str) -> None:
+def test_fault_that_lasts_is_told_and_waited_for(fresh: Faulty, call: str) -> None:
     fresh.fail(*call.split(), errno.ESTALE, 10**6)  # type: ignore[arg-type]
     futures = fresh.run(fresh.app())
     wait_for(lambda: 'Stale file handle' in queue_summary(fresh.queue)['workers'][0]['trouble'])
@@ -187,7 +187,7 @@ def test_a_fault_that_lasts_is_told_and_waited_for(fresh: Faulty, call: str) -> 
     wait_for(lambda: not queue_summary(fresh.queue)['workers'][0]['trouble'])
 
 
-def test_a_lease_that_was_removed_is_written_again(fresh: Faulty) -> None:
+def test_lease_that_was_removed_is_written_again(fresh: Faulty) -> None:
     (lease,) = Path(fresh.queue.folder, 'workers').glob('*.lease')
     lease.unlink()
     fresh.fail('write', 'workers/', errno.EIO, 1)  # it does not matter which fault comes first
@@ -208,7 +208,7 @@ def test_a_lease_that_was_removed_is_written_again(fresh: Faulty) -> None:
         'read journal',
     ],
 )
-def test_a_worker_begins_although_a_call_fails(
+def test_worker_begins_although_a_call_fails(
     tmp_path: Path, queue_dir: Path, library: Path, call: str
 ) -> None:
     faulty = Faulty(tmp_path, library, '--linger', '600')
@@ -224,7 +224,7 @@ def test_a_worker_begins_although_a_call_fails(
 
 @pytest.mark.parametrize('call', ['stat journal', 'open journal', 'fstat journal', 'read journal'])
 @pytest.mark.parametrize('verb', ['status', 'pause'])
-def test_a_command_opens_a_queue_although_a_call_fails(
+def test_command_opens_a_queue_although_a_call_fails(
     tmp_path: Path, queue_dir: Path, library: Path, call: str, verb: str
 ) -> None:
     faulty = Faulty(tmp_path, library)
@@ -239,7 +239,7 @@ def test_a_command_opens_a_queue_although_a_call_fails(
 
 
 @pytest.mark.parametrize('number', [errno.EAGAIN, errno.ENOMEM])
-def test_a_process_that_cannot_be_made_is_made_later(
+def test_process_that_cannot_be_made_is_made_later(
     tmp_path: Path, queue_dir: Path, library: Path, number: int
 ) -> None:
     faulty = Faulty(tmp_path, library, '--linger', '600')

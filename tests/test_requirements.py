@@ -56,7 +56,7 @@ def sound(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize('again', [['f'], ['f', 'g'], ['k', 'f', 'h']])
 @pytest.mark.parametrize('compacted', [False, True])
-def test_a_deleted_requirement_that_is_added_again_is_linked(
+def test_deleted_requirement_that_is_added_again_is_linked(
     ledger: Ledger, again: list[str], compacted: bool
 ) -> None:
     add(ledger, 'fgh', {'g': ['f'], 'h': ['g', 'f']})
@@ -83,7 +83,7 @@ def test_a_deleted_requirement_that_is_added_again_is_linked(
 
 
 @pytest.mark.parametrize('repaired', [False, True])
-def test_a_lost_requirement_is_linked_when_the_notebook_is_run_again(
+def test_lost_requirement_is_linked_when_the_notebook_is_run_again(
     ledger: Ledger, repaired: bool
 ) -> None:
     add(ledger, 'f')

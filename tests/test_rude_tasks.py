@@ -232,7 +232,7 @@ def ran(
 
 
 @pytest.mark.parametrize('name', RUDE)
-def test_a_rude_task_costs_nobody_else(ran: Any, name: str) -> None:
+def test_rude_task_costs_nobody_else(ran: Any, name: str) -> None:
     _, rude_ones, quiet_ones, first = ran
     expected, future = RUDE[name][1], rude_ones[name]
     if expected == 'ok':
@@ -264,13 +264,13 @@ def test_lone_surrogates_are_shown(ran: Any) -> None:
     assert r'caf\udce9.fits' in str(caught.value.__cause__)
 
 
-def test_a_task_that_ends_its_process_is_killed(ran: Any) -> None:
+def test_task_that_ends_its_process_is_killed(ran: Any) -> None:
     _, rude_ones, _, _ = ran
     with pytest.raises(TaskKilledError, match='exit status 3'):
         rude_ones['leaves without a word'].result(timeout=0)
 
 
-def test_a_worker_obeys_beside_a_task_that_redirected_its_output(queue_dir: Path) -> None:
+def test_worker_obeys_beside_a_task_that_redirected_its_output(queue_dir: Path) -> None:
     queue = Queue('deaf', create=True)
     tm = TaskManager(queue)
 
@@ -301,7 +301,7 @@ def test_a_worker_obeys_beside_a_task_that_redirected_its_output(queue_dir: Path
     assert sleeping.state in ('KILLED', 'PENDING')  # it may be claimed and not begun
 
 
-def test_a_marker_is_not_answered_by_another_one() -> None:
+def test_marker_is_not_answered_by_another_one() -> None:
     # Else each task after one that printed would write markers, as the worker has read something
     # since the last one.
     read, write = os.pipe()
@@ -323,7 +323,7 @@ def test_a_marker_is_not_answered_by_another_one() -> None:
         os.close(write)
 
 
-def test_a_slot_that_looks_while_its_worker_reads_misses_nothing(
+def test_slot_that_looks_while_its_worker_reads_misses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # What is read then may be a marker alone, which does not count; the next output counts again.

@@ -102,7 +102,7 @@ def test_commands_with_secrets(command: str, secret: bool) -> None:
     assert not holds_secret('https://host:80/path')
 
 
-def test_a_specification_holds_no_secret(environ: BaseEnvironment) -> None:
+def test_specification_holds_no_secret(environ: BaseEnvironment) -> None:
     spec = environ.to_spec()
     for shown in (
         spec,
@@ -136,7 +136,7 @@ def test_another_process_has_the_values(
         assert found['URL'] == 'https://plain/' and found['DB'] == DATA['DB']
 
 
-def test_a_plain_variable_that_repeats_a_secret_is_one(queue_dir: Path) -> None:
+def test_plain_variable_that_repeats_a_secret_is_one(queue_dir: Path) -> None:
     environ = Environment(
         'base',
         data={'API_TOKEN': 'hunter2', 'HEADER': 'Bearer hunter2'},
@@ -154,14 +154,14 @@ def test_digests_say_nothing_without_the_users_key(
     assert environ.to_spec() != first
 
 
-def test_a_secret_without_value_is_told(queue_dir: Path) -> None:
+def test_secret_without_value_is_told(queue_dir: Path) -> None:
     with pytest.raises(
         ConfigError, match='NOWHERE of the environment .* has no value. Nothing was added'
     ):
         TaskManager(Queue('q'), environ=Environment('base', secret=['NOWHERE'])).to_spec()
 
 
-def test_a_secret_that_cannot_be_read_is_told_or_inherited(
+def test_secret_that_cannot_be_read_is_told_or_inherited(
     environ: BaseEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Environment(environ.to_spec())

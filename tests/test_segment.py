@@ -128,7 +128,7 @@ def test_values_are_read_when_no_descriptor_is_left(folder: str) -> None:
     assert all(bytes(view) == b'x' * MAP_FROM for view in views)
 
 
-def test_a_view_that_begins_anywhere(folder: str) -> None:
+def test_view_that_begins_anywhere(folder: str) -> None:
     writer, reader = SegmentWriter(folder, 'w'), SegmentReader(folder)
     data = os.urandom(MAP_FROM + 5)
     for skip in (0, 1, 4095, 4097):
@@ -138,7 +138,7 @@ def test_a_view_that_begins_anywhere(folder: str) -> None:
 
 
 @pytest.mark.parametrize('length', [10, MAP_FROM])
-def test_a_file_that_ends_too_early(folder: str, length: int) -> None:
+def test_file_that_ends_too_early(folder: str, length: int) -> None:
     writer, reader = SegmentWriter(folder, 'w'), SegmentReader(folder)
     writer.append([b'x' * 5])
     with pytest.raises(PayloadError, match='ends before') as info:
@@ -154,7 +154,7 @@ def test_a_file_that_ends_too_early(folder: str, length: int) -> None:
 
 
 @pytest.mark.parametrize('length', [10, MAP_FROM])
-def test_a_file_that_grew_is_looked_at_again(folder: str, length: int) -> None:
+def test_file_that_grew_is_looked_at_again(folder: str, length: int) -> None:
     """Through an old descriptor a network filesystem may show a file's old size: here an old
     file of the same name.
     """
@@ -171,7 +171,7 @@ def test_a_file_that_grew_is_looked_at_again(folder: str, length: int) -> None:
 @pytest.mark.parametrize(
     'name', ['../outside', '/etc/passwd', '.hidden', '..', 'a/b', '../../q.queue/segments/w']
 )
-def test_a_name_can_not_leave_the_folder(folder: str, name: str) -> None:
+def test_name_can_not_leave_the_folder(folder: str, name: str) -> None:
     SegmentWriter(folder, 'w').append([b'x' * 100])
     Path(folder, 'outside.bin').write_bytes(b'secret')
     for look in (
@@ -183,13 +183,13 @@ def test_a_name_can_not_leave_the_folder(folder: str, name: str) -> None:
         assert 'not read' in str(info.value) and 'desipipe doctor' in str(info.value)
 
 
-def test_a_file_that_is_gone(folder: str) -> None:
+def test_file_that_is_gone(folder: str) -> None:
     with pytest.raises(PayloadError, match='cannot be opened') as info:
         SegmentReader(folder).read('none', 0, 1)
     assert segment_path(folder, 'none') in str(info.value) and 'desipipe doctor' in str(info.value)
 
 
-def test_the_owner(folder: str) -> None:
+def test_owner(folder: str) -> None:
     SegmentWriter(folder, 'w').append([b'x'])
     assert SegmentReader(folder).owner('w') == os.geteuid()
     if os.geteuid() == 0:
@@ -221,7 +221,7 @@ def test_no_file_before_the_first_payload(folder: str) -> None:
     assert os.listdir(os.path.join(folder, 'segments')) == []
 
 
-def test_a_name_that_is_taken_is_not_written_to(folder: str) -> None:
+def test_name_that_is_taken_is_not_written_to(folder: str) -> None:
     one, two = SegmentWriter(folder, 'w'), SegmentWriter(folder, 'w')
     one.append([b'one'])
     two.append([b'two'])
@@ -230,7 +230,7 @@ def test_a_name_that_is_taken_is_not_written_to(folder: str) -> None:
     assert reader.read(one.name, 0, 3) == b'one' and reader.read(two.name, 0, 3) == b'two'
 
 
-def test_a_folder_that_is_gone(folder: str) -> None:
+def test_folder_that_is_gone(folder: str) -> None:
     os.rename(folder, folder + '.deleted')
     with pytest.raises(QueueGoneError, match='Nothing was added or recreated'):
         SegmentWriter(folder, 'w').append([b'x'])
@@ -239,7 +239,7 @@ def test_a_folder_that_is_gone(folder: str) -> None:
 
 @pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
 @pytest.mark.parametrize('allow', [0, 1, 250])
-def test_a_payload_that_does_not_fit(
+def test_payload_that_does_not_fit(
     folder: str, number: int, allow: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is there stays, the file gives back the space, and no byte that a reader may have
@@ -271,7 +271,7 @@ def test_a_payload_that_does_not_fit(
     )
 
 
-def test_a_flush_that_failed_is_not_forgotten(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flush_that_failed_is_not_forgotten(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = SegmentWriter(folder, 'w')
     writer.append([b'x'])
     calls = []
@@ -301,7 +301,7 @@ def test_more_than_one_call_can_write(tmp_path: Path, monkeypatch: pytest.Monkey
     assert path.read_bytes() == b'x' * 5 + b'y' * 33 + array.tobytes()[13:]
 
 
-def test_an_array_of_many_parts_is_aligned_where_it_lies(folder: str) -> None:
+def test_array_of_many_parts_is_aligned_where_it_lies(folder: str) -> None:
     writer, reader = SegmentWriter(folder, 'w'), SegmentReader(folder)
     values = {'a': np.arange(1000.0), 'b': [np.ones(777, dtype='f4'), 'text']}
     for skip in (1, 63, 64, 65):

@@ -563,7 +563,7 @@ def test_threads_pickle_at_once(own: Any) -> None:
     assert cloudpickle.list_registry_pickle_by_value() == set()
 
 
-def test_a_module_as_a_value(own: Any, tmp_path: Path) -> None:
+def test_module_as_a_value(own: Any, tmp_path: Path) -> None:
     with pytest.raises(
         NotSerializableError, match="the module 'own_module', attribute 'lock' .a lock"
     ):

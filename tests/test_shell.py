@@ -129,7 +129,7 @@ def test_words() -> None:
     assert printed(fill('echo $((5-{n}))', {'n': -3})) == '8\n'
 
 
-def test_a_number_is_no_file_descriptor(tmp_path: Path) -> None:
+def test_number_is_no_file_descriptor(tmp_path: Path) -> None:
     assert printed(fill('echo {n}>file; cat file', {'n': 2}), tmp_path) == '2\n'
 
 

@@ -191,7 +191,7 @@ HOSTILE = st.lists(PIECES, min_size=1, max_size=4).map(''.join)
 @example(value=RUNS)
 @example(value='wPWNED')
 @example(value='e')
-def test_a_value_is_never_run(value: str, tmp_path: Path) -> None:
+def test_value_is_never_run(value: str, tmp_path: Path) -> None:
     for template in EVALUATED + PROGRAMS:
         try:
             command = fill(template, {'v': value})
@@ -288,7 +288,7 @@ def test_values_in_programs_are_numbers_names_or_plain_text(
             fill(template, {'v': value})
 
 
-def test_a_refused_value_of_a_program_is_told_another_way() -> None:
+def test_refused_value_of_a_program_is_told_another_way() -> None:
     with pytest.raises(CellError) as info:
         fill('echo\nawk "BEGIN {{ print {x} }}"', {'x': 'a b'})
     assert "Line 3 of the cell: {x} is 'a b'" in str(info.value)
@@ -370,7 +370,7 @@ NO_OPTIONS = (
 
 
 @pytest.mark.parametrize('template', OPTIONS)
-def test_a_value_is_no_option(template: str, tmp_path: Path) -> None:
+def test_value_is_no_option(template: str, tmp_path: Path) -> None:
     for value in ('-rf', '--force', '--', '-o/etc/x', '-1a', '-inf', '-\n', ['a', '-r']):
         with pytest.raises(CellError, match='as an option. Nothing was run. .*./{v}'):
             fill(template, {'v': value})
@@ -378,7 +378,7 @@ def test_a_value_is_no_option(template: str, tmp_path: Path) -> None:
         fill(template, {'v': value})
 
 
-def test_a_dash_is_the_standard_input_or_no_word() -> None:
+def test_dash_is_the_standard_input_or_no_word() -> None:
     assert fill('prog {v}', {'v': '-'}) == "prog '-'"
     for template in ('prog {v}r', 'prog {v}{w}', 'x="{v}r"; prog $x'):
         with pytest.raises(CellError, match='as an option'):
@@ -390,7 +390,7 @@ def test_a_dash_is_the_standard_input_or_no_word() -> None:
 
 
 @pytest.mark.parametrize('template', NO_OPTIONS)
-def test_a_value_may_begin_with_a_dash_where_no_option_is(template: str) -> None:
+def test_value_may_begin_with_a_dash_where_no_option_is(template: str) -> None:
     for value in ('-rf', '--force', '-x y'):
         assert value in fill(template, {'v': value})
 

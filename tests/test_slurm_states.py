@@ -251,7 +251,7 @@ def launch(tmp_path: Path, slots: int, **options: Any) -> Any:
     )
 
 
-def test_an_array_that_is_too_large_is_halved(tmp_path: Path, fake: Any) -> None:
+def test_array_that_is_too_large_is_halved(tmp_path: Path, fake: Any) -> None:
     calls = fake(
         'case "$*" in *array=0-[0-9][0-9]*) echo "sbatch: error: Invalid job array specification" '
         '>&2; exit 1;; esac; echo "$RANDOM;federated"'

@@ -297,7 +297,7 @@ def test_sbatch_that_took_the_job(queue: Queue, slurm: FakeSlurm, manage: Any, a
     wait_for(lambda: not slurm.jobs('PENDING', 'RUNNING'), 'nothing is left')
 
 
-def test_a_part_of_an_array_is_shown(queue: Queue, slurm: FakeSlurm, manage: Any) -> None:
+def test_part_of_an_array_is_shown(queue: Queue, slurm: FakeSlurm, manage: Any) -> None:
     """Of what sbatch took without saying so, the rest is there too."""
     slurm.set('hold', '1')
     slurm.set('sbatch', 'lose')
@@ -382,7 +382,7 @@ def test_work_on_another_cluster(queue: Queue, slurm: FakeSlurm, manage: Any) ->
     assert {job.endswith('@other') for job in jobs} == {True, False}
 
 
-def test_a_number_that_comes_again(queue: Queue, slurm: FakeSlurm, manage: Any) -> None:
+def test_number_that_comes_again(queue: Queue, slurm: FakeSlurm, manage: Any) -> None:
     """Slurm's numbers begin again: another job of that number is neither waited for nor
     cancelled.
     """
@@ -456,7 +456,7 @@ def test_jobs_that_take_no_task(queue: Queue, slurm: FakeSlurm, manage: Any, why
 
 
 @pytest.mark.parametrize('end', ['-86400', '86400'])
-def test_a_clock_that_is_wrong(queue: Queue, slurm: FakeSlurm, manage: Any, end: str) -> None:
+def test_clock_that_is_wrong(queue: Queue, slurm: FakeSlurm, manage: Any, end: str) -> None:
     """A node whose clock is far from the controller's: the time limit counts from when the job
     began.
     """
@@ -492,7 +492,7 @@ def test_job_that_waits_for_ever(queue: Queue, slurm: FakeSlurm, manage: Any) ->
     wait_for(lambda: says(queue) == '', 'it is said no more')
 
 
-def test_the_shell_does_not_win(
+def test_shell_does_not_win(
     queue: Queue, slurm: FakeSlurm, manage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the provider says counts, not SBATCH_… of the shell."""

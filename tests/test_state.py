@@ -114,7 +114,7 @@ def test_task_managers_apart(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize('state', [SUCCEEDED, FAILED, KILLED, UNKNOWN])
-def test_an_attempt_ends(ledger: Ledger, state: int) -> None:
+def test_attempt_ends(ledger: Ledger, state: int) -> None:
     add(ledger, ['a'])
     claimed = claim(ledger, 'w')
     finish(ledger, 'w', claimed, state)
@@ -237,7 +237,7 @@ def test_what_is_given_back(ledger: Ledger) -> None:
     assert not ledger.state.burned
 
 
-def test_a_row_is_claimed_once_however_often_it_came_back(ledger: Ledger) -> None:
+def test_row_is_claimed_once_however_often_it_came_back(ledger: Ledger) -> None:
     add(ledger, ['a', 'b'])
     for _ in range(3):
         ledger.exchange('w', back=claim(ledger, 'w', 2))
@@ -251,7 +251,7 @@ def test_a_row_is_claimed_once_however_often_it_came_back(ledger: Ledger) -> Non
 # Dependencies
 
 
-def test_a_diamond(ledger: Ledger) -> None:
+def test_diamond(ledger: Ledger) -> None:
     add(
         ledger,
         ['top', 'left', 'right', 'bottom'],
@@ -268,7 +268,7 @@ def test_a_diamond(ledger: Ledger) -> None:
     assert states(ledger.state)[3] == 'PENDING'
 
 
-def test_the_cause_of_a_block_through_many_levels(ledger: Ledger) -> None:
+def test_cause_of_a_block_through_many_levels(ledger: Ledger) -> None:
     n = 3000
     add(ledger, range(n), {i: [i - 1] for i in range(1, n)})
     add(ledger, ['free', 'both'], {'both': [n - 1, 'free']})
@@ -324,7 +324,7 @@ def test_fan_in_and_out_of_ten_thousand(ledger: Ledger) -> None:
     assert set(ledger.state.status) == {SUCCEEDED} and len(ledger.state) == 2 * n + 1
 
 
-def test_a_result_that_is_taken_back(ledger: Ledger) -> None:
+def test_result_that_is_taken_back(ledger: Ledger) -> None:
     """Of what needs it: what has not begun waits, what runs goes on, what has ended stays."""
     add(ledger, ['a', *'bcdef'], {name: ['a'] for name in 'bcdef'})
     finish(ledger, 'w', claim(ledger, 'w'))
@@ -516,7 +516,7 @@ def test_workers(ledger: Ledger) -> None:
     assert ledger.stop(lambda state: ['x'], 'now', True) == []
 
 
-def test_the_manager(ledger: Ledger) -> None:
+def test_manager(ledger: Ledger) -> None:
     def say(**event: Any) -> None:
         ledger.journal.write(lambda: [{'e': 'manager', 't': 1.0, **event}])
 
@@ -605,7 +605,7 @@ def run(tmp_path: Path) -> Ledger:
         ('end', 1, 'S S R S S R'),
     ],
 )
-def test_a_lost_line_leaves_a_hole(run: Ledger, kind: str, number: int, expected: str) -> None:
+def test_lost_line_leaves_a_hole(run: Ledger, kind: str, number: int, expected: str) -> None:
     """What it said is not known; everything else is, and no later line is taken for something
     else.
     """
@@ -653,7 +653,7 @@ def test_kinds_of_later_versions_are_passed_over(ledger: Ledger) -> None:
 
 
 @given(data=st.data())
-def test_a_prefix_and_the_rest_are_the_whole(
+def test_prefix_and_the_rest_are_the_whole(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     """Whoever reads in pieces knows the same as who reads at once; asking questions in between

@@ -268,7 +268,7 @@ def test_durations(ran: tuple[Queue, dict[str, Any]]) -> None:
     assert [app['name'] for app in durations(queue.ledger, ['after'])] == ['after']
 
 
-def test_the_same_after_compaction(tmp_path: Path) -> None:
+def test_same_after_compaction(tmp_path: Path) -> None:
     queue = Queue('q', base_dir=tmp_path)
     futures = fill(queue)
     work(queue)

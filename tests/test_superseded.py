@@ -124,7 +124,7 @@ def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripts
 # Scripts
 
 
-def test_a_corrected_failure_is_forgiven_and_comes_back_at_no_cost(scripts: Scripts) -> None:
+def test_corrected_failure_is_forgiven_and_comes_back_at_no_cost(scripts: Scripts) -> None:
     scripts.run(FUNCTION.format(value='1 / 0'))
     scripts.work('f')
     assert queue_brief(scripts.queue)['condition'] == 'failed' and scripts.total() == (3, 0)
@@ -144,7 +144,7 @@ def test_a_corrected_failure_is_forgiven_and_comes_back_at_no_cost(scripts: Scri
     assert scripts.queue.counts['SUCCEEDED'] == 3 and scripts.queue.counts['PENDING'] == 0
 
 
-def test_the_same_code_again_writes_nothing(scripts: Scripts) -> None:
+def test_same_code_again_writes_nothing(scripts: Scripts) -> None:
     scripts.run(FUNCTION.format(value='x'))
     size = os.path.getsize(scripts.queue.filename)
     scripts.run('# a comment\n' + FUNCTION.format(value='(x)'))
@@ -336,7 +336,7 @@ def test_adding_in_batches_supersedes_at_the_end(scripts: Scripts) -> None:
     assert scripts.total() == (3, 3)
 
 
-def test_an_older_run_that_goes_on_does_not_keep_a_later_one_from_running(
+def test_older_run_that_goes_on_does_not_keep_a_later_one_from_running(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uses, 'definitions', lambda code: {'function f': code.digest.hex()})
@@ -520,7 +520,7 @@ def test_errors_are_the_projects_own() -> None:
 
 
 @pytest.mark.parametrize('limit', [300, 1])
-def test_the_graph_leaves_out_what_is_superseded(ledger: Ledger, limit: int) -> None:
+def test_graph_leaves_out_what_is_superseded(ledger: Ledger, limit: int) -> None:
     add(ledger, ['a', 'b'], app='old')
     add(ledger, ['sum'], {'sum': ['a', 'b']}, app='sum')
     supersede(ledger, 'old', 'new')

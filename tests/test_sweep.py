@@ -197,6 +197,6 @@ def test_endless_sweeps_are_refused() -> None:
             call()
 
 
-def test_an_exception_of_a_generator_is_its_own() -> None:
+def test_exception_of_a_generator_is_its_own() -> None:
     with pytest.raises(ZeroDivisionError):
         values(1 // i for i in [1, 0])

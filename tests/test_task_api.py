@@ -81,7 +81,7 @@ def test_managers_are_task_managers(queue: Queue, tm: TaskManager, double: Any) 
     assert queue.tasks()[0].app.task_manager.id == tm.id
 
 
-def test_a_popped_task_runs_here_and_is_put_back(queue: Queue, double: Any) -> None:
+def test_popped_task_runs_here_and_is_put_back(queue: Queue, double: Any) -> None:
     double(1), double(2, fails=True), double(3)
 
     task = queue.pop()

@@ -26,7 +26,7 @@ from desipipe.errors import (
 )
 
 
-def test_the_same_call_is_the_same_task(queue: Queue, tm: TaskManager) -> None:
+def test_same_call_is_the_same_task(queue: Queue, tm: TaskManager) -> None:
     @tm.python_app
     def fraction(seed: int = 42, size: int = 10000) -> int:
         return seed * size
@@ -237,7 +237,7 @@ def test_what_can_not_be_carried_is_named(queue: Queue, tm: TaskManager, tmp_pat
         future.result(timeout=0)
 
 
-def test_a_future_of_another_queue(queue: Queue, tm: TaskManager, queue_dir: Path) -> None:
+def test_future_of_another_queue(queue: Queue, tm: TaskManager, queue_dir: Path) -> None:
     def one(i: Any) -> Any:
         return i
 
@@ -341,7 +341,7 @@ def test_what_calls_share_is_stored_once(queue: Queue, tm: TaskManager) -> None:
     assert futures[3].task.kwargs['i'] == 3 and futures[3].task.kwargs['seen'] == seen
 
 
-def test_a_part_of_a_result(queue: Queue, tm: TaskManager) -> None:
+def test_part_of_a_result(queue: Queue, tm: TaskManager) -> None:
     @tm.python_app
     def both() -> dict[str, int]:
         return {'a': 1, 'b': 2}

@@ -46,7 +46,7 @@ def test_settled(text: str, expected: str | None) -> None:
     assert '\r' not in found and '\b' not in found
 
 
-def test_a_bar_that_is_followed_is_one_line() -> None:
+def test_bar_that_is_followed_is_one_line() -> None:
     bar = [f'\r{n:3d}%|{"#" * (n // 10):10}|' for n in range(0, 101, 5)]
     for written in range(1, len(bar) + 1):
         output = split('', ''.join(bar[:written]))

@@ -427,7 +427,7 @@ def test_orders_of_the_panel_are_refused(theirs: str, routes: Any) -> None:
         assert kind == 'UntrustedQueueError' and text.endswith(TRUST), (path, kind, text)
 
 
-def test_the_panel_trusts_only_who_needs_it(theirs: str, routes: Any) -> None:
+def test_panel_trusts_only_who_needs_it(theirs: str, routes: Any) -> None:
     def trust() -> list[tuple[str, list[str]]]:
         from desipipe.server.orders import trust as trust_user
 
@@ -443,7 +443,7 @@ def test_the_panel_trusts_only_who_needs_it(theirs: str, routes: Any) -> None:
     assert 'Nothing was changed' in said[0][0] and 'desipipe trust --remove' in said[1][0]
 
 
-def test_a_trusted_users_queue_is_used(theirs: str) -> None:
+def test_trusted_users_queue_is_used(theirs: str) -> None:
     def use() -> tuple[Any, ...]:
         assert type_command('trust', str(ATTACKER.uid))[0] == 0
         queue = Queue(theirs, create=False)
@@ -493,7 +493,7 @@ def test_trust_says_what_it_means_and_refuses_unknown_users(
     assert status == 2 and 'unset DESIPIPE_TRUST' in text
 
 
-def test_a_linked_queue_is_not_used(theirs: str, tmp_path: Path) -> None:
+def test_linked_queue_is_not_used(theirs: str, tmp_path: Path) -> None:
     link = tmp_path / 'link.queue'
     link.symlink_to(theirs)
     with pytest.raises(UntrustedQueueError, match='is a link'):

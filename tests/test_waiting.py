@@ -107,7 +107,7 @@ def test_jobs_that_are_pending(queue: Queue, tm: TaskManager) -> None:
         assert reason(future) == ''
 
 
-def test_a_manager_that_vanished(queue: Queue, tm: TaskManager) -> None:
+def test_manager_that_vanished(queue: Queue, tm: TaskManager) -> None:
     future = double_app(tm)(1)
     with manager(queue):
         assert reason(future) == ''
@@ -141,7 +141,7 @@ def test_it_is_told_once(
     assert f'The last manager said: {broken}. Go on with' in capsys.readouterr().out
 
 
-def test_a_queue_that_works_needs_no_words(
+def test_queue_that_works_needs_no_words(
     queue: Queue,
     tm: TaskManager,
     quick: None,

@@ -118,7 +118,7 @@ def test_what_becomes_of_the_journal_wakes(folder: str, patient: None, what: str
 
 
 @linux
-def test_a_thread_is_woken(folder: str, patient: None) -> None:
+def test_thread_is_woken(folder: str, patient: None) -> None:
     ledger = Ledger(folder, None)
     waiting, woken = threading.Event(), []
 
@@ -140,7 +140,7 @@ def test_a_thread_is_woken(folder: str, patient: None) -> None:
 
 
 @linux
-def test_a_forked_child_takes_no_wake_up_away(folder: str, patient: None) -> None:
+def test_forked_child_takes_no_wake_up_away(folder: str, patient: None) -> None:
     ledger = Ledger(folder, None)
     watcher = ledger.watcher()
     writer = fresh(ledger)
@@ -229,7 +229,7 @@ print(Watcher(sys.argv[1], False).fileno(), Watcher(sys.argv[1], False).wait(0.0
         assert done(process) == '-1 False\n'
 
 
-def test_the_timeout_is_kept(folder: str) -> None:
+def test_timeout_is_kept(folder: str) -> None:
     ledger = Ledger(folder, None)
     asked: list[int] = []
     assert not ledger.wait(lambda: bool(asked.append(1)), timeout=0.0)

@@ -149,7 +149,7 @@ def test_what_succeeded_is_run_again_only_if_one_agrees(queue: Queue) -> None:
     assert queue.counts['PENDING'] == 0
 
 
-def test_a_queue_that_is_deleted_is_said(queue: Queue) -> None:
+def test_queue_that_is_deleted_is_said(queue: Queue) -> None:
     async def story(screen: Driver) -> None:
         await screen.until('square[0]')
         queue.delete()

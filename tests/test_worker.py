@@ -99,7 +99,7 @@ def test_large_arrays_are_views(queue: Queue, tm: TaskManager) -> None:
         ('import os; os.abort()', 'abort: signal 6 (SIGABRT)'),
     ],
 )
-def test_a_crash_costs_one_attempt_of_one_task(
+def test_crash_costs_one_attempt_of_one_task(
     queue: Queue, tm: TaskManager, how: str, words: str
 ) -> None:
     @tm.python_app
@@ -427,7 +427,7 @@ def test_other_signals_end_a_worker_in_order_too(
         futures[0].result(timeout=0)
 
 
-def test_a_worker_without_a_terminal_ignores_its_end(
+def test_worker_without_a_terminal_ignores_its_end(
     queue: Queue, tm: TaskManager, start: Callable[..., Any]
 ) -> None:
     @tm.python_app
@@ -445,7 +445,7 @@ def test_a_worker_without_a_terminal_ignores_its_end(
 
 
 @pytest.mark.parametrize(('mode', 'state'), [('', 'KILLED'), ('retry_at_timeout', 'PENDING')])
-def test_a_signal_to_all_processes_of_a_job_is_judged_once(
+def test_signal_to_all_processes_of_a_job_is_judged_once(
     queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path, mode: str, state: str
 ) -> None:
     # As Slurm does without cgroups; the slots die before the worker is told.
@@ -498,7 +498,7 @@ def test_many_slots_have_descriptors(
     assert worker.wait(60) == 0
 
 
-def test_a_hard_limit_of_descriptors_costs_slots_only(
+def test_hard_limit_of_descriptors_costs_slots_only(
     queue: Queue, tm: TaskManager, start: Callable[..., Any]
 ) -> None:
     import resource
@@ -537,7 +537,7 @@ def test_walltime(queue: Queue, tm: TaskManager) -> None:
         future.result(timeout=0)
 
 
-def test_a_killed_worker_takes_its_slots_along(
+def test_killed_worker_takes_its_slots_along(
     queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path
 ) -> None:
     @tm.python_app(retries=1)
@@ -569,7 +569,7 @@ def test_a_killed_worker_takes_its_slots_along(
     assert 'vanished' in attempts[0].cause['text']
 
 
-def test_a_stopped_worker_that_wakes_changes_nothing(queue_dir: Path, tmp_path: Path) -> None:
+def test_stopped_worker_that_wakes_changes_nothing(queue_dir: Path, tmp_path: Path) -> None:
     Path(os.environ['DESIPIPE_CONFIG_DIR']).mkdir(exist_ok=True, parents=True)
     (Path(os.environ['DESIPIPE_CONFIG_DIR']) / 'config.yaml').write_text('lease: 1\n')
     queue = Queue('stopped', create=True)
@@ -606,7 +606,7 @@ def test_a_stopped_worker_that_wakes_changes_nothing(queue_dir: Path, tmp_path: 
     assert len([attempt for attempt in future.task.attempts if attempt.counts]) == 1
 
 
-def test_an_order_that_a_report_comes_upon_is_obeyed(
+def test_order_that_a_report_comes_upon_is_obeyed(
     queue: Queue, tm: TaskManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What someone wrote between our last look and our own lines is read with these, and is new
@@ -1039,7 +1039,7 @@ def test_multiprocessing_finds_what_the_task_uses(queue: Queue, tm: TaskManager)
     assert left.result(timeout=0) == (False, 'desipipe.cli')
 
 
-def test_a_result_that_does_not_come_back(queue: Queue, tm: TaskManager) -> None:
+def test_result_that_does_not_come_back(queue: Queue, tm: TaskManager) -> None:
     class Odd(Exception):
         def __init__(self, a: int, b: int) -> None:
             super().__init__(f'{a} {b}')
@@ -1064,7 +1064,7 @@ def test_a_result_that_does_not_come_back(queue: Queue, tm: TaskManager) -> None
     assert queue.counts['SUCCEEDED'] == 1
 
 
-def test_a_result_that_can_not_be_kept(queue: Queue, tm: TaskManager) -> None:
+def test_result_that_can_not_be_kept(queue: Queue, tm: TaskManager) -> None:
     """It is said in words: there is no line of the user's to show, and ours say nothing to them."""
 
     @tm.python_app

@@ -32,7 +32,7 @@ def edit(page: Any, index: int) -> None:
     page.keyboard.type('0')
 
 
-def test_a_thousand_cells_know(lab: Any, page: Any) -> None:
+def test_thousand_cells_know(lab: Any, page: Any) -> None:
     tasks = [f'%%desipipe --out v{i}\nv{i} = inside({i})' for i in range(MANY)]
     head = ['%load_ext desipipe\n%desipipe use thousand --no-spawn', HELPER]
     page.open_notebook(lab.write('thousand.ipynb', *head, tasks[0], '%desipipe work', *tasks[1:]))

@@ -98,7 +98,7 @@ texts = text
 """
 
 
-def test_a_pipeline_from_its_first_cell_to_its_end(lab: Any, page: Any, tmp_path: Path) -> None:
+def test_pipeline_from_its_first_cell_to_its_end(lab: Any, page: Any, tmp_path: Path) -> None:
     """Run a notebook, watch the panel count up, pause, resume, retry, follow output, end a
     worker, graph, timeline, reload.
     """
@@ -453,7 +453,7 @@ def test_hostile_output_is_text(lab: Any, page: Any) -> None:
     assert page.title() not in ('1', '2')
 
 
-def test_a_hundred_thousand_tasks(lab: Any, page: Any, tmp_path: Path) -> None:
+def test_hundred_thousand_tasks(lab: Any, page: Any, tmp_path: Path) -> None:
     """Scroll and filter; only what is seen is in the page."""
     queue = new_queue(lab, 'large')
 

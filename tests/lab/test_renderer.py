@@ -195,7 +195,7 @@ def test_cancel_asks_first(lab: Any, page: Any, tmp_path: Path) -> None:
     assert queue.counts['KILLED'] == 3
 
 
-def test_a_cell_from_its_run_to_the_next_day(lab: Any, page: Any) -> None:
+def test_cell_from_its_run_to_the_next_day(lab: Any, page: Any) -> None:
     """The whole way: a cell is run, shows its tasks, then what it printed; the saved notebook
     shows the same when it is opened again.
     """
@@ -235,7 +235,7 @@ def test_notebook_7_behind_a_prefix(new_lab: Any, new_page: Any, tmp_path: Path)
         expect(display.locator('.jp-desipipe-quiet')).to_contain_text('2 tasks')
 
 
-def test_a_server_that_goes_and_comes_back(new_lab: Any, new_page: Any, tmp_path: Path) -> None:
+def test_server_that_goes_and_comes_back(new_lab: Any, new_page: Any, tmp_path: Path) -> None:
     """What is shown stays, says since when, and goes on by itself."""
     lab = new_lab()
     queue = Queue('back', base_dir=lab.queues, create=True)

@@ -136,7 +136,7 @@ def test_without_a_server_the_page_says_so(page: Any, address: str, queue: Queue
     expect(page.locator('.jp-desipipe-Panel')).to_contain_text('No answer from the server')
 
 
-def test_a_narrow_window_has_all_of_it(page: Any, address: str, queue: Queue) -> None:
+def test_narrow_window_has_all_of_it(page: Any, address: str, queue: Queue) -> None:
     page.set_viewport_size({'width': 420, 'height': 800})
     open_queue(page, address)
     task(page, 'square[3]').click()

@@ -43,7 +43,7 @@ def totals(kernel: Kernel) -> tuple[int, int]:
     return sum(queue.counts.values()), queue.n_superseded
 
 
-def test_a_cell_that_is_edited(kernel: Kernel) -> None:
+def test_cell_that_is_edited(kernel: Kernel) -> None:
     kernel('%%desipipe --out y\ny = 1 / 0', 'one')
     work(kernel.folder / 'nb.queue')
     kernel('%%desipipe --out y\ny = 1 / 1', 'one')
@@ -64,7 +64,7 @@ def test_a_cell_that_is_edited(kernel: Kernel) -> None:
     assert totals(kernel) == (6, 3)
 
 
-def test_a_function_that_is_edited(kernel: Kernel) -> None:
+def test_function_that_is_edited(kernel: Kernel) -> None:
     kernel('@tm.python_app\ndef f(x):\n    return 1 / 0', 'def')
     kernel('y = f(1)', 'call')
     kernel('f(1); f(2)', 'tried in another cell')

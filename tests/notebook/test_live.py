@@ -270,7 +270,7 @@ def test_interrupt_ends_only_the_wait(ready: Kernel, tmp_path: Path) -> None:
     ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
 
 
-def test_a_cell_that_runs_again_lets_go_of_its_older_display(ready: Kernel) -> None:
+def test_cell_that_runs_again_lets_go_of_its_older_display(ready: Kernel) -> None:
     first = ready.execute('show([step(1)])', cell='a')
     other = ready.execute("show([step(1)], 'other')", cell='b')
     second = ready.execute('show([step(1), step(2)])', cell='a')
@@ -298,7 +298,7 @@ def test_last_words(ready: Kernel, how: str, words: str) -> None:
     assert cell.summary == summary
 
 
-def test_a_defect_of_one_display_is_its_own(ready: Kernel) -> None:
+def test_defect_of_one_display_is_its_own(ready: Kernel) -> None:
     broken = ready.execute('show([step(1)])')
     other = ready.execute("handle.update = None\nshow([step(2)], 'other')")
     work(place(ready))
@@ -324,7 +324,7 @@ def test_compaction_changes_nothing(ready: Kernel) -> None:
     assert sum(output.get('text', '').startswith('step') for output in summary['outputs']) >= 3
 
 
-def test_a_worker_that_vanishes_is_noticed(ready: Kernel) -> None:
+def test_worker_that_vanishes_is_noticed(ready: Kernel) -> None:
     cell = ready.execute('show([step(1, "/nowhere")])')
     with working(ready, slots=1) as process:
         ready.wait_for_update(
@@ -334,7 +334,7 @@ def test_a_worker_that_vanishes_is_noticed(ready: Kernel) -> None:
         ready.wait_for_update(cell, lambda summary: summary['condition'] == 'stopped')
 
 
-def test_a_manager_that_starts_is_waited_for(ready: Kernel) -> None:
+def test_manager_that_starts_is_waited_for(ready: Kernel) -> None:
     ready.execute('queue.spawn = True\nqueue.keep_spawned = lambda: None')
     cell = ready.execute('show([step(1)])')
     assert cell.summary['condition'] == 'running'
@@ -425,7 +425,7 @@ def test_captured_output_is_left_as_it_was(ready: Kernel) -> None:
     assert ready.execute('print(len(got.outputs))').text == '1\n'
 
 
-def test_a_fork_of_the_kernel_displays_nothing(ready: Kernel) -> None:
+def test_fork_of_the_kernel_displays_nothing(ready: Kernel) -> None:
     cell = ready.execute('show([step(1)])')
     code = """
     pid = os.fork()

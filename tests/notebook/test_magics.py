@@ -134,7 +134,7 @@ def shown(outputs: list[Any]) -> dict[str, Any]:
     return dict(found)
 
 
-def test_the_example(notebook: Notebook, open_notebook: Callable[[], Notebook]) -> None:
+def test_example(notebook: Notebook, open_notebook: Callable[[], Notebook]) -> None:
     """That of the documentation; again in another kernel, from the queue; with a comment
     changed; with the code changed.
     """
@@ -334,7 +334,7 @@ def test_run_again_it_is_given_what_it_was_given(notebook: Notebook, cell: str) 
     assert shown(notebook.run(cell))['cached']
 
 
-def test_a_failure_shows_the_lines_of_the_cell(notebook: Notebook) -> None:
+def test_failure_shows_the_lines_of_the_cell(notebook: Notebook) -> None:
     outputs = notebook.run('%%desipipe bad --wait\nx = 1\nraise ValueError(f"no {x}")')
     assert shown(outputs)['failure']['line'] == 3
     assert outputs[-1].output_type == 'error' and 'ValueError: no 1' in outputs[-1].evalue, (
@@ -473,7 +473,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
     found.close()
 
 
-def test_an_output_that_hides_a_builtin(bad: Notebook) -> None:
+def test_output_that_hides_a_builtin(bad: Notebook) -> None:
     assert "'sum' hides the builtin" in bad.text('%%desipipe --out sum --dry-run\nsum = 1')
 
 
@@ -563,7 +563,7 @@ def test_what_is_blocked_did_not_succeed(notebook: Notebook) -> None:
     )
 
 
-def test_a_provider_that_is_refused(notebook: Notebook) -> None:
+def test_provider_that_is_refused(notebook: Notebook) -> None:
     """Nobody waits for workers that do not come: the cell says why, and run again with another
     provider it does not stay with the first.
     """
@@ -588,7 +588,7 @@ def test_a_provider_that_is_refused(notebook: Notebook) -> None:
     assert 'sbatch' not in notebook.text('%desipipe status')
 
 
-def test_a_queue_that_was_deleted(notebook: Notebook) -> None:
+def test_queue_that_was_deleted(notebook: Notebook) -> None:
     """Its futures are in the notebook still; the cells that made them run again all the same."""
     cell = '%%desipipe --out total --wait\nfor i in range(3):\n    total = i'
     notebook.run(cell)

@@ -207,7 +207,7 @@ def outcome(code: Any, namespace: dict[str, Any]) -> Any:
 @pytest.mark.filterwarnings('ignore::SyntaxWarning')
 @settings(deadline=None, max_examples=200)
 @given(PROGRAMS)
-def test_a_cell_needs_nothing_but_its_inputs(text: str) -> None:
+def test_cell_needs_nothing_but_its_inputs(text: str) -> None:
     code = compile(text, '<test>', 'exec', dont_inherit=True)
     found = find_names(code)
     whole = outcome(code, NOTEBOOK)
@@ -230,7 +230,7 @@ def test_a_cell_needs_nothing_but_its_inputs(text: str) -> None:
 @pytest.mark.filterwarnings('ignore::SyntaxWarning')
 @settings(deadline=None, max_examples=150)
 @given(PROGRAMS)
-def test_the_function_does_what_the_cell_does(text: str) -> None:
+def test_function_does_what_the_cell_does(text: str) -> None:
     """What it would leave in the notebook is what it returns."""
     code = compile(text, '<test>', 'exec', dont_inherit=True)
     found = find_names(code)

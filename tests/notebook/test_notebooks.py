@@ -139,7 +139,7 @@ def executed_again(folder: Path) -> bytes:
 
 
 @pytest.mark.kernel
-def test_an_unchanged_notebook_that_is_run_again_is_the_same_file(
+def test_unchanged_notebook_that_is_run_again_is_the_same_file(
     tmp_path: Path, queue_dir: Path
 ) -> None:
     executed_again(tmp_path)

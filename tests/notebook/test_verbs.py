@@ -47,7 +47,7 @@ def fresh(tmp_path: Path) -> Iterator[Front]:
         kernel.end()
 
 
-def test_the_queue_of_the_notebook_is_meant(kernel: Front) -> None:
+def test_queue_of_the_notebook_is_meant(kernel: Front) -> None:
     ran = kernel('%desipipe status')
     assert '3 succeeded, ◌ 1 waiting (1 blocked), ✕ 1 failed' in ran.plain
     assert 'ValueError: x must not be negative' in ran.plain

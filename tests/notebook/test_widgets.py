@@ -101,7 +101,7 @@ def text(front: Front, widget: str) -> str:
 # Queues and futures
 
 
-def test_a_queue_shows_itself_and_stays_true(front: Front) -> None:
+def test_queue_shows_itself_and_stays_true(front: Front) -> None:
     ran = front('queue')
     (display,) = ran.displays
     assert ran.value == ''
@@ -141,7 +141,7 @@ def test_what_the_live_display_needs_is_there(front: Front) -> None:
     assert members == set(front('queue').displays[0][MIME]) - {'kind'}
 
 
-def test_a_deleted_queue_says_so(front: Front) -> None:
+def test_deleted_queue_says_so(front: Front) -> None:
     ran = front('queue')
     front('%desipipe delete --force')
     front.wait_for(lambda: ran.displays[0]['text/plain'].startswith('– mine: The queue in '))
@@ -157,7 +157,7 @@ def test_a_deleted_queue_says_so(front: Front) -> None:
     )
 
 
-def test_the_same_cell_run_again_replaces_its_display(front: Front) -> None:
+def test_same_cell_run_again_replaces_its_display(front: Front) -> None:
     first, second = front.execute('queue', cell='one'), front.execute('queue', cell='one')
     other = front.execute('queue', cell='two')
     work(folder(front))
@@ -198,7 +198,7 @@ def test_futures_show_state_result_and_failure(front: Front) -> None:
     front.wait_for(lambda: '0/1' in bad.shown)  # retried: it goes on
 
 
-def test_a_result_is_shown_as_it_would_be(front: Front) -> None:
+def test_result_is_shown_as_it_would_be(front: Front) -> None:
     front(
         'class Rich:\n    def _repr_html_(self):\n        return '
         '"<b>rich</b>"\n\n@tm.python_app\ndef make():\n    return Rich()\n\n'
@@ -439,7 +439,7 @@ def test_without_ipywidgets(front: Front) -> None:
     assert '0 / 5' in front('queue').shown  # which needs none
 
 
-def test_an_idle_display_costs_nothing(front: Front) -> None:
+def test_idle_display_costs_nothing(front: Front) -> None:
     front('queue')
     # What the display's thread takes while the cell sleeps; the first seconds are not idle yet.
     front(IDLE_SHARE)

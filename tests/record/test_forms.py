@@ -36,7 +36,7 @@ from desipipe.utils import username
 from desipipe.view import bundle
 
 
-def test_the_names_of_both_sides() -> None:
+def test_names_of_both_sides() -> None:
     assert sources.MIME == bundle.MIME
 
 
@@ -238,7 +238,7 @@ def test_unknown_kinds() -> None:
         Privacy('.', ['enviro'])
 
 
-def test_the_public_validator_accepts_the_crate(script: Cli) -> None:
+def test_public_validator_accepts_the_crate(script: Cli) -> None:
     script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate', '--include', 'paths')
     script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate.zip', '--include', 'paths')
     # As a folder it is the same: what is true of one is true of the other.
@@ -318,7 +318,7 @@ def test_what_a_crate_says(script: Cli) -> None:
     assert files - set(graph) == {'desipipe-digests.json'}
 
 
-def test_the_changes_of_the_repository(script: Cli) -> None:
+def test_changes_of_the_repository(script: Cli) -> None:
     def git(*words: str) -> None:
         settings = ['-c', 'user.name=n', '-c', 'user.email=e', '-c', 'init.defaultBranch=main']
         subprocess.run(

@@ -88,7 +88,7 @@ def test_modules_go_with_a_record(recorded: Cli, tmp_path: Path) -> None:
     assert sorted(task.result for task in queue.tasks()) == [4, 5, 8]
 
 
-def test_a_module_that_was_changed_is_named(
+def test_module_that_was_changed_is_named(
     recorded: Cli, change: Callable[[Path, Callable[[dict[str, Any]], None]], None]
 ) -> None:
     (recorded.folder / 'low.py').write_text('def one(x):\n    return x + 2\n')

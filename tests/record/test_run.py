@@ -163,7 +163,7 @@ def test_tasks_of_functions_that_cells_define(executed: Cli) -> None:
     assert '9 tasks recorded' in executed('record', 'out.ipynb', '--all').stdout
 
 
-def test_a_cell_that_was_changed(executed: Cli) -> None:
+def test_cell_that_was_changed(executed: Cli) -> None:
     path = executed.folder / 'out.ipynb'
     path.write_text(path.read_text().replace('x**2 + y**2 < 1', 'x**2 + y**2 < 2'))
     done = executed('record', 'out.ipynb')
@@ -187,7 +187,7 @@ def test_a_cell_that_was_changed(executed: Cli) -> None:
     assert executed.verify('out.record.ipynb')['ok']
 
 
-def test_the_last_line_of_a_cell_for_the_shell() -> None:
+def test_last_line_of_a_cell_for_the_shell() -> None:
     # Notebooks do not store the end of the last line, which IPython gives to the magic.
     text = '%%desipipe --bash sh\necho {name}'
     trees = [
@@ -221,7 +221,7 @@ def test_tasks_of_another_notebook(executed: Cli) -> None:
     ]
 
 
-def test_a_queue_that_was_cleared(executed: Cli) -> None:
+def test_queue_that_was_cleared(executed: Cli) -> None:
     Queue(str(executed.folder / 'nb'), create=False).clear(
         kill=False
     )  # those who served it know of this copy nothing
@@ -418,12 +418,12 @@ def test_what_can_not_be_run(cli: Cli, words: list[str], said: str) -> None:
     assert 'years of work' in (cli.folder / 'mine.ipynb').read_text()
 
 
-def test_a_cell_that_takes_too_long(cli: Cli) -> None:
+def test_cell_that_takes_too_long(cli: Cli) -> None:
     write(cli, [('import time\ntime.sleep(600)', [])])
     assert 'took more than 2 s' in cli('run', 'a.ipynb', '--timeout', '2', status=1).stderr
 
 
-def test_a_kernel_that_dies(cli: Cli) -> None:
+def test_kernel_that_dies(cli: Cli) -> None:
     write(cli, [('x = 1', []), ('import os, signal\nos.kill(os.getpid(), signal.SIGKILL)', [])])
     assert 'the kernel died in cell 2' in cli('run', 'a.ipynb', status=1).stderr
     assert (
@@ -545,13 +545,13 @@ def test_scripts_in_percent_format(cli: Cli) -> None:
     assert cli.verify('s.record.ipynb')['ok']
 
 
-def test_a_notebook_that_never_used_it(cli: Cli) -> None:
+def test_notebook_that_never_used_it(cli: Cli) -> None:
     write(cli, [('1', [])])
     assert 'shows no task of desipipe' in cli('record', 'a.ipynb', status=2).stderr
     assert 'Nothing was recorded' in cli('record', status=2).stderr
 
 
-def test_a_queue_that_is_missing(executed: Cli) -> None:
+def test_queue_that_is_missing(executed: Cli) -> None:
     import shutil
 
     shutil.rmtree(executed.folder / 'nb.queue')
@@ -561,7 +561,7 @@ def test_a_queue_that_is_missing(executed: Cli) -> None:
     assert not (executed.folder / 'out.record.ipynb').exists()
 
 
-def test_a_queue_of_another_version(executed: Cli) -> None:
+def test_queue_of_another_version(executed: Cli) -> None:
     from zlib import crc32
 
     journal = executed.folder / 'nb.queue' / 'journal.jsonl'
@@ -576,14 +576,14 @@ def test_a_queue_of_another_version(executed: Cli) -> None:
     assert not (executed.folder / 'out.record.ipynb').exists()
 
 
-def test_a_moved_queue(executed: Cli) -> None:
+def test_moved_queue(executed: Cli) -> None:
     (executed.folder / 'elsewhere').mkdir()
     (executed.folder / 'nb.queue').rename(executed.folder / 'elsewhere' / 'nb.queue')
     executed('record', 'out.ipynb', '-q', './elsewhere/nb')
     assert executed.verify('out.record.ipynb')['ok']
 
 
-async def test_the_menu_of_jupyterlab(executed: Cli, jp_serverapp: Any, jp_fetch: Any) -> None:
+async def test_menu_of_jupyterlab(executed: Cli, jp_serverapp: Any, jp_fetch: Any) -> None:
     # "Save and Export Notebook As" lists nbconvert's exporters, and asks the server for them.
     executed('record', 'out.ipynb')
     listed = json.loads((await jp_fetch('api', 'nbconvert')).body)
@@ -596,7 +596,7 @@ async def test_the_menu_of_jupyterlab(executed: Cli, jp_serverapp: Any, jp_fetch
     assert answer.body == (executed.folder / 'out.record.ipynb').read_bytes()
 
 
-def test_a_kernel_whose_port_was_taken_is_started_again(tmp_path: Path) -> None:
+def test_kernel_whose_port_was_taken_is_started_again(tmp_path: Path) -> None:
     """Between the choice of a port and the kernel's bind another process may take it."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell('print(6 * 7)')])
     with socket.socket() as taken, tempfile.TemporaryFile() as said:

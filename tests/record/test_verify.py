@@ -51,7 +51,7 @@ def differing(found: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def test_a_good_record(script: Cli) -> None:
+def test_good_record(script: Cli) -> None:
     found = script.verify('pi.record.ipynb', '--queue', './pi', status=3)
     assert not found['ok'] and found['unchecked'] == 1
     checks = by_name(found)
@@ -199,7 +199,7 @@ def test_payloads_are_held_against_their_digests(script: Cli, change: Change) ->
     assert 'are damaged' in differing(script.verify(path.name, status=1))['payloads']
 
 
-def test_the_same_bytes(script: Cli) -> None:
+def test_same_bytes(script: Cli) -> None:
     for seed in ('1', '2'):
         script(
             'record',
@@ -220,7 +220,7 @@ def test_the_same_bytes(script: Cli) -> None:
         ).read_bytes()
 
 
-def test_the_same_after_compaction(script: Cli) -> None:
+def test_same_after_compaction(script: Cli) -> None:
     queue = Queue(str(script.folder / 'pi'), create=False)
     queue.retry(name='broken')
     worked(script.folder / 'pi.queue')
@@ -409,7 +409,7 @@ def test_changes_of_a_repository_that_are_not_those(script: Cli, change: Change)
     )
 
 
-def test_a_requirement_that_was_taken_away_is_found(script: Cli, change: Change) -> None:
+def test_requirement_that_was_taken_away_is_found(script: Cli, change: Change) -> None:
     # The identities of futures are part of plain arguments: what is not said to be needed is.
     path = script.folder / 'pi.record.ipynb'
     change(path, change_task(7, needs=[]))
@@ -437,7 +437,7 @@ def test_truncated(script: Cli, part: float) -> None:
     )
 
 
-def test_a_result_that_was_replaced_in_the_queue(script: Cli) -> None:
+def test_result_that_was_replaced_in_the_queue(script: Cli) -> None:
     queue = Queue(str(script.folder / 'pi'), create=False)
     ref = queue.ledger.state.result(queue.select(name='average', index=0)[0])
     assert ref is not None
@@ -606,7 +606,7 @@ def rename(record: dict[str, Any]) -> None:
     record['metadata'][KEY]['queues'][0]['name'] = '../outside'
 
 
-def test_a_queue_is_made_nowhere_else(script: Cli, change: Change) -> None:
+def test_queue_is_made_nowhere_else(script: Cli, change: Change) -> None:
     path = script.folder / 'pi.record.ipynb'
     change(path, rename)
     assert (
@@ -712,7 +712,7 @@ def test_huge_and_recursive_archives(script: Cli) -> None:
 
 
 @pytest.mark.parametrize('kept', [False, True])
-def test_a_large_file_in_a_crate_takes_little_memory(script: Cli, kept: bool) -> None:
+def test_large_file_in_a_crate_takes_little_memory(script: Cli, kept: bool) -> None:
     script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate.zip')
     path = script.folder / 'crate.zip'
     noise = os.urandom(500_000)  # so that the archive is as large as one that could be right
@@ -756,7 +756,7 @@ def test_pipes_are_not_waited_for(script: Cli, where: str) -> None:
         )
 
 
-def test_a_notebook_that_is_all_lists_is_not_parsed(tmp_path: Path) -> None:
+def test_notebook_that_is_all_lists_is_not_parsed(tmp_path: Path) -> None:
     path = tmp_path / 'x.ipynb'
     path.write_bytes(b'{"cells": [' + b'[],' * 6_000_000 + b'[]]}')
     tracemalloc.start()
@@ -770,7 +770,7 @@ def test_a_notebook_that_is_all_lists_is_not_parsed(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings('ignore:Duplicate name')
 @pytest.mark.parametrize('name', ['pipeline.record.ipynb', 'desipipe-digests.json'])
-def test_a_small_archive_of_much_json_is_not_parsed(
+def test_small_archive_of_much_json_is_not_parsed(
     script: Cli, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate.zip')
@@ -837,6 +837,6 @@ def test_what_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     'words', [['record', '-q', './pi', '-o', 'new.ipynb'], ['verify', 'pi.record.ipynb']]
 )
-def test_a_root_that_is_not_there(script: Cli, words: list[str]) -> None:
+def test_root_that_is_not_there(script: Cli, words: list[str]) -> None:
     assert 'There is no folder nowhere' in script(*words, '--root', 'nowhere', status=2).stderr
     assert not (script.folder / 'new.ipynb').exists()

@@ -223,7 +223,7 @@ async def test_no_queue_outside(ask: Ask, queue: Queue, path: str) -> None:
     assert Path(queue.folder).exists() and not queue.paused
 
 
-async def test_a_real_queue_outside_is_not_shown(
+async def test_real_queue_outside_is_not_shown(
     ask: Ask, queue: Queue, tmp_path: Path, jp_root_dir: Path
 ) -> None:
     outside = Queue('secret', base_dir=tmp_path / 'elsewhere')
@@ -338,7 +338,7 @@ class Unread(list[str]):
         raise AssertionError('each was looked at')
 
 
-def test_a_list_that_is_too_long_is_not_read() -> None:
+def test_list_that_is_too_long_is_not_read() -> None:
     # Millions of items, each with something wrong, kept the server's loop busy for minutes.
     route = next(route for route in ORDERS if route.path == 'actions/cancel')
     with pytest.raises(BadRequest, match='states: .*too long'):
@@ -356,7 +356,7 @@ async def test_what_is_not_known_is_named(ask: Ask, queue: Queue) -> None:
     assert not queue.paused
 
 
-async def test_a_percent_sign_is_said_as_it_was_asked(jp_fetch: Any) -> None:
+async def test_percent_sign_is_said_as_it_was_asked(jp_fetch: Any) -> None:
     with pytest.raises(HTTPClientError) as caught:
         await jp_fetch('desipipe', 'api', 'a b')
     assert (
@@ -364,7 +364,7 @@ async def test_a_percent_sign_is_said_as_it_was_asked(jp_fetch: Any) -> None:
     )
 
 
-async def test_a_huge_body(ask: Ask, queue: Queue) -> None:
+async def test_huge_body(ask: Ask, queue: Queue) -> None:
     status, found = await ask(
         'actions/cancel', body=json.dumps({'queue': 'demo', 'rows': '0,' * 3_000_000})
     )
@@ -397,7 +397,7 @@ async def test_another_users_queue(ask: Ask, queue: Queue, monkeypatch: pytest.M
     assert line['condition'] == 'unreadable' and 'cannot be read by you' in line['error']
 
 
-async def test_a_damaged_queue(ask: Ask, queue: Queue) -> None:
+async def test_damaged_queue(ask: Ask, queue: Queue) -> None:
     engine.add(queue.ledger, range(3))
     data = Path(queue.filename).read_bytes()
     Path(queue.filename).write_bytes(b'x' + data[1:])
@@ -545,7 +545,7 @@ async def test_large_texts_are_cut(ask: Ask, queue: Queue) -> None:
 # The server goes on
 
 
-async def test_a_queue_that_hangs_keeps_nobody_else_waiting(
+async def test_queue_that_hangs_keeps_nobody_else_waiting(
     ask: Ask, hub: Any, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import threading
@@ -585,7 +585,7 @@ async def test_what_nobody_asks_for_leaves_the_memory(
     assert (await ask('queue', queue='demo'))[0] == 200
 
 
-async def test_the_memory_is_bounded(
+async def test_memory_is_bounded(
     ask: Ask, follow: Follow, hub: Any, queue_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [f'q{i}' for i in range(5)]
@@ -609,7 +609,7 @@ async def test_the_memory_is_bounded(
         assert kinds.count('BusyError') == 3
 
 
-async def test_an_error_of_ours_is_told_without_its_details(
+async def test_error_of_ours_is_told_without_its_details(
     ask: Ask, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*args: Any) -> None:

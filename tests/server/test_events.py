@@ -29,7 +29,7 @@ def total(n: int) -> Callable[[str, dict[str, Any]], bool]:
     return lambda kind, data: kind == 'queue' and data['total'] == n
 
 
-async def test_an_event_is_told_within_a_second(follow: Follow, queue: Queue) -> None:
+async def test_event_is_told_within_a_second(follow: Follow, queue: Queue) -> None:
     async with follow('demo') as stream:
         kind, data = await stream.next()
         assert (kind, data['queue'], data['folder'], data['condition']) == (
@@ -90,7 +90,7 @@ async def test_many_queues_in_one_stream(follow: Follow, queue_dir: Any) -> None
 
 
 @pytest.mark.usefixtures('restless')
-async def test_a_page_that_goes_is_forgotten(follow: Follow, hub: Any, queue: Queue) -> None:
+async def test_page_that_goes_is_forgotten(follow: Follow, hub: Any, queue: Queue) -> None:
     async with follow('demo') as stream:
         await stream.next()
         followed = hub.open[0]
@@ -169,7 +169,7 @@ async def test_polling_where_nothing_wakes(follow: Follow, queue: Queue, monkeyp
 
 
 @pytest.mark.usefixtures('restless')
-async def test_a_worker_that_vanishes_is_noticed(
+async def test_worker_that_vanishes_is_noticed(
     follow: Follow, queue: Queue, monkeypatch: Any
 ) -> None:
     # The journal says nothing of it: nobody is there to write.
@@ -187,7 +187,7 @@ async def test_a_worker_that_vanishes_is_noticed(
 
 
 @pytest.mark.usefixtures('http_server')
-async def test_a_burst_of_pages_is_counted(
+async def test_burst_of_pages_is_counted(
     jp_serverapp: Any, jp_auth_header: dict[str, str], jp_base_url: str, hub: Any, queue: Queue
 ) -> None:
     handlers_before, handlers.PAGES = handlers.PAGES, 3

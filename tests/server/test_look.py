@@ -133,7 +133,7 @@ async def test_tasks_by_argument_and_cause(ask: Ask, queue: Queue) -> None:
     assert apps[0]['median'] > 0
 
 
-async def test_a_task_beside_others(ask: Ask, queue: Queue) -> None:
+async def test_task_beside_others(ask: Ask, queue: Queue) -> None:
     """Its neighbours, the other tasks of its app, the task that blocks it, its earlier attempts."""
     ledger = queue.ledger
     engine.add(ledger, ['a', 'b', 'c', 'd'], {'d': ['b']})

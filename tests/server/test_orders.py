@@ -49,7 +49,7 @@ def add(queue: Queue, folder: Path) -> dict[str, Any]:
     return {'talk': talk(go), 'careful': failing, 'after': after(failing), 'go': go, 'there': there}
 
 
-async def test_a_queue_is_run_through_the_server(
+async def test_queue_is_run_through_the_server(
     ask: Ask, follow: Follow, queue: Queue, tmp_path: Path
 ) -> None:
     made = add(queue, tmp_path)
@@ -210,7 +210,7 @@ async def test_orders_while_others_look(ask: Ask, queue: Queue) -> None:
     assert queue.counts['KILLED'] == 20
 
 
-async def test_a_held_lock_keeps_nobody_else_waiting(ask: Ask, queue: Queue) -> None:
+async def test_held_lock_keeps_nobody_else_waiting(ask: Ask, queue: Queue) -> None:
     other = Queue('other')
     engine.add(other.ledger, range(3))
     with queue.ledger.journal.lock:  # somebody compacts

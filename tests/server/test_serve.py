@@ -45,7 +45,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     server.end()
 
 
-def test_the_token_is_exchanged_for_a_cookie(server: Serving) -> None:
+def test_token_is_exchanged_for_a_cookie(server: Serving) -> None:
     answer = server.ask(f'?token={server.token}')
     assert answer.status == 302
     assert answer.headers['Location'] == server.base
@@ -75,7 +75,7 @@ def test_nothing_is_told_without_the_token(server: Serving, path: str) -> None:
     assert server.ask(f'{path}?token={other}').status == 403
 
 
-def test_a_server_takes_no_cookie_of_another(serve: Callable[..., Serving]) -> None:
+def test_server_takes_no_cookie_of_another(serve: Callable[..., Serving]) -> None:
     first, second = serve(), serve()
     assert first.base != second.base and first.token != second.token
     cookies = first.log_in()
@@ -151,7 +151,7 @@ def test_it_listens_on_loopback_only(server: Serving) -> None:
         socket.create_connection(('127.0.0.2', server.port), TIMEOUT)
 
 
-def test_the_token_is_on_no_command_line(server: Serving) -> None:
+def test_token_is_on_no_command_line(server: Serving) -> None:
     for name in ('cmdline', 'environ'):
         assert server.token.encode() not in Path(f'/proc/{server.process.pid}/{name}').read_bytes()
 
@@ -165,7 +165,7 @@ def test_ctrl_c_ends_it(serve: Callable[..., Serving]) -> None:
     assert server.token not in err
 
 
-def test_a_busy_port_gives_the_next(serve: Callable[..., Serving]) -> None:
+def test_busy_port_gives_the_next(serve: Callable[..., Serving]) -> None:
     first = serve('.')  # a folder, and no port
     second = serve('.')
     assert 8899 <= first.port < second.port
@@ -183,7 +183,7 @@ def run_serve(cwd: Path, *options: str, code: str = '') -> subprocess.CompletedP
     )
 
 
-def test_a_busy_port_that_was_asked_for_is_an_error(server: Serving, tmp_path: Path) -> None:
+def test_busy_port_that_was_asked_for_is_an_error(server: Serving, tmp_path: Path) -> None:
     done = run_serve(tmp_path, '--port', str(server.port))
     assert done.returncode == 2 and done.stdout == ''
     assert done.stderr == (

@@ -29,7 +29,7 @@ async def next_message(page: Any) -> dict[str, Any]:
                 return message
 
 
-async def test_a_page_follows_what_it_names_last(jp_ws_fetch: Any, hub: Any, queue: Queue) -> None:
+async def test_page_follows_what_it_names_last(jp_ws_fetch: Any, hub: Any, queue: Queue) -> None:
     other = Queue('other')
     page = await jp_ws_fetch('desipipe', 'api', 'socket')
     await page.write_message(json.dumps({'queue': ['demo', 'nothing']}))
@@ -116,7 +116,7 @@ async def test_strangers_and_other_origins_stay_out(
         assert caught.value.code == 403
 
 
-async def test_a_burst_of_pages_is_counted(
+async def test_burst_of_pages_is_counted(
     jp_ws_fetch: Any, hub: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, 'PAGES', 3)

@@ -449,7 +449,7 @@ def test_nothing_queued_is_left_behind(queue: Queue, slurm: Slurm, spawn: Any, h
     assert not slurm.jobs('PENDING,RUNNING')
 
 
-def test_the_shell_decides_nothing(
+def test_shell_decides_nothing(
     queue: Queue, slurm: Slurm, spawn: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Variables of sbatch do not win over what the provider says."""
