@@ -22,12 +22,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, AnyStr
+from typing import Any, AnyStr, NotRequired, TypedDict, cast
 
 from ..screen import apply_moves
 
-Output = dict[str, Any]
-"""Output as in nbformat 4: ``output_type`` is ``'stream'``, ``'display_data'`` or ``'error'``."""
+
+class Output(TypedDict):
+    """Output as in nbformat 4; its type tells which members it has."""
+
+    output_type: str
+    """``'stream'``, ``'display_data'``, ``'execute_result'`` or ``'error'``."""
+    name: NotRequired[str]
+    """``'stdout'`` or ``'stderr'``."""
+    text: NotRequired[str]
+    """Text of a stream; a file may have a list of lines."""
+    data: NotRequired[dict[str, Any]]
+    """Forms of a display by MIME type; the values belong to whoever made them."""
+    metadata: NotRequired[dict[str, Any]]
+    execution_count: NotRequired[int | None]
+    ename: NotRequired[str]
+    """Type of an exception."""
+    evalue: NotRequired[str]
+    """Message of an exception."""
+    traceback: NotRequired[list[str]]
+    """Lines of a traceback, with colours."""
+
 
 _START = '\x1b_desipipe '
 _END = '\x1b\\'
@@ -164,7 +183,7 @@ def split(out: str, err: str, moves: bool = True) -> list[Output]:
             output['text'] = apply_moves(output['text'])
     # A display without data is a place for what comes later, or something that was closed: there is
     # nothing to see.
-    return [output for output in folded.outputs if output.get('data', True)]
+    return cast('list[Output]', [output for output in folded.outputs if output.get('data', True)])
 
 
 def _turns(text: str, name: str) -> list[tuple[float, str, str, str]]:
@@ -201,10 +220,10 @@ class _Folded:
     """Outputs as they come."""
 
     def __init__(self) -> None:
-        self.outputs: list[Output] = []
+        self.outputs: list[dict[str, Any]] = []  # until they are finished
         self.lost = False  # some of what was written was not kept
-        self._displays: dict[str, list[Output]] = {}
-        self._newest: dict[str, Output] = {}  # what displays of a name show
+        self._displays: dict[str, list[dict[str, Any]]] = {}
+        self._newest: dict[str, dict[str, Any]] = {}  # what displays of a name show
         self._clear = False
 
     def text(self, name: str, text: str) -> None:
@@ -238,7 +257,7 @@ class _Folded:
                 bool(message.get('u')),
             )
 
-    def _display(self, shown: Output, name: str, update: bool) -> None:
+    def _display(self, shown: dict[str, Any], name: str, update: bool) -> None:
         is_known = name in self._displays
         if is_known:
             self._newest[name] = shown

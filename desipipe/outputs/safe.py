@@ -58,8 +58,12 @@ def safe_output(output: Mapping[str, Any], user: str) -> Output:
         return {'output_type': 'stream', 'name': name, 'text': _visible(output.get('text', ''))}
     if kind == 'error':
         lines = [_visible(line) for line in list(output.get('traceback', ()))[-_LINES_MAX:]]
-        texts = {key: _visible(output.get(key, ''), lines=False) for key in ('ename', 'evalue')}
-        return {'output_type': 'error', **texts, 'traceback': lines}
+        return {
+            'output_type': 'error',
+            'ename': _visible(output.get('ename', ''), lines=False),
+            'evalue': _visible(output.get('evalue', ''), lines=False),
+            'traceback': lines,
+        }
     if kind == 'execute_result':
         count = output.get('execution_count')
         shown = _safe_display(output.get('data') or {}, user)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -204,7 +204,7 @@ def _whole(ledger: Ledger, output: Output, kept: Sequence[Ref]) -> Output:
     return {**output, 'data': kept_display['data'], 'metadata': kept_display['metadata']}
 
 
-def kept_number(output: Output) -> int:
+def kept_number(output: Mapping[str, Any]) -> int:
     """Return the number of the display that an output shows small; -1 if it is whole.
 
     Parameters

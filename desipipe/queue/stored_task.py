@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .attempt_reader import Attempt
 from .events import ENDED, FAILED_ERRNO, STATES, SUCCEEDED, Group
 from .ledger import Ledger
+
+if TYPE_CHECKING:
+    from ..outputs.notebook import Output
 
 
 class StoredTask:
@@ -122,7 +125,7 @@ class StoredTask:
         return err
 
     @property
-    def outputs(self) -> list[dict[str, Any]]:
+    def outputs(self) -> list[Output]:
         """The outputs of its last attempt, so far if it runs."""
         from .output import outputs
 

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import UnknownOptionError, close_names
 from ..serialize import dumps
@@ -31,6 +31,9 @@ from .events import (
 from .future import Future, open_future  # noqa: F401  (where pickles of before find them)
 from .ledger import Ledger
 from .stored_task import StoredTask
+
+if TYPE_CHECKING:
+    from ..outputs.notebook import Output
 
 _OWN = ('state', 'jobid', 'errno', 'err', 'out', 'versions', 'result', 't0', 'dtime')
 """Properties that a task object may have of its own, whatever the queue says."""
@@ -225,7 +228,7 @@ class Task(Call):
         return '' if self._stored is None else self._stored.err
 
     @property
-    def outputs(self) -> list[dict[str, Any]]:
+    def outputs(self) -> list[Output]:
         """The outputs of its last attempt, so far if it runs.
 
         See :func:`desipipe.queue.output.outputs`.

@@ -209,7 +209,8 @@ async def show_display(hub: Hub, asked: DisplayRequest) -> DisplayData:
         shown = displays(queue.ledger, row_of(queue, asked['tid']))
         number = int(asked.get('number', 0))
         # One that is not there, as after a retry, has no data.
-        output = shown[number] if number < len(shown) else {'data': {}, 'metadata': {}}
+        nothing: Output = {'output_type': 'display_data', 'data': {}, 'metadata': {}}
+        output = shown[number] if number < len(shown) else nothing
         return {'data': output['data'], 'metadata': output['metadata']}
 
     followed = await hub.queue(asked['queue'])

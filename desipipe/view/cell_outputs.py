@@ -223,9 +223,7 @@ class _Gathered:
         self.outputs.append(cut)
         self._size += size
         self.room -= 1
-        if cut['output_type'] == 'display_data' and (
-            cut is not output or kept_number(dict(cut)) >= 0
-        ):
+        if cut['output_type'] == 'display_data' and (cut is not output or kept_number(cut) >= 0):
             self.small.append(row)
             return False
         return cut is not output
