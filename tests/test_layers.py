@@ -106,7 +106,7 @@ INSIDE = {
         'output_forms cell_lines bundle cell_rows cell_outputs cell_runs cell_failure cell'
     ),
     'record': (
-        'embedded_data modules original_files script original_functions original_pickles '
+        'documents embedded_data modules original_files script original_functions original_pickles '
         'original_queue privacy pieces model sources reading reading.payloads reading.attempts '
         'reading.values reading.shared reading.apps reading.tasks reading.queue '
         'original_arguments digests notebook_files archives files import_notes '
