@@ -6,7 +6,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +131,7 @@ def _check_script_options(args: argparse.Namespace) -> None:
         )
 
 
-def _stale_cells(folder: str, notebook: dict[str, Any]) -> Sequence[int]:
+def _stale_cells(folder: str, notebook: Mapping[str, Any]) -> Sequence[int]:
     """List the cells to execute so that all tasks are current; print what that costs."""
     from ..cells.file import Queues, read_cells
     from ..cells.modules import Modules

@@ -16,6 +16,7 @@ from .face import FACE, hint, on_terminal, print_json
 if TYPE_CHECKING:
     from ..queue.queue import Queue
     from ..record.checks import Check
+    from ..record.documents import Notebook
     from ..record.model import QueueModel
 
 
@@ -129,7 +130,7 @@ def record(args: argparse.Namespace) -> None:
 
 
 def _written(
-    document: dict[str, Any], models: list[QueueModel], output: str, args: argparse.Namespace
+    document: Notebook, models: list[QueueModel], output: str, args: argparse.Namespace
 ) -> list[str]:
     """Write the record in all formats that are asked for; return the names of files."""
     from ..record import digests, notebook_files
@@ -165,7 +166,7 @@ def _tell_left_out(metadata: dict[str, Any], models: list[QueueModel]) -> None:
             hint(f'cell {entry["cell"] + 1:d}: {note}')
 
 
-def _read(path: str) -> dict[str, Any]:
+def _read(path: str) -> Notebook:
     from ..record.notebook_files import read_notebook
 
     if path.endswith('.py'):

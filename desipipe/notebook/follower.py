@@ -19,16 +19,18 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import DesipipeError, QueueGoneError
 from ..queue.queue import Queue, open_queue
 from .liveness import View
 from .publishing import current_cell, nothing_waits, shell_publisher
 
+if TYPE_CHECKING:
+    from ..view.schema import Mime
+
 logger = logging.getLogger('desipipe')
 
-Dict = dict[str, Any]
 
 INTERVAL = 0.25
 """Seconds between two updates of a display, at least."""
@@ -102,7 +104,7 @@ class Display(ABC):
         """Return True if it shows what runs at one of these workers that wrote something."""
         return False
 
-    def put(self, data: Dict, update: bool = True) -> int:
+    def put(self, data: Mime, update: bool = True) -> int:
         """Display a bundle of MIME types, or replace what is displayed.
 
         Return how large that was, in bytes.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..outputs.safe import safe_output
 from .cell_section import entry_section
@@ -17,16 +17,25 @@ from .summary_section import summary_section
 from .svg import draw_graph, graph_of
 from .timeline_svg import draw_timeline, timeline_of
 
-Dict = dict[str, Any]
+if TYPE_CHECKING:
+    from ..outputs.notebook import Output
+    from .documents import Notebook, NotebookCell
+
+_TEXTS: tuple[Literal['text', 'traceback', 'evalue', 'metadata'], ...] = (
+    'text',
+    'traceback',
+    'evalue',
+    'metadata',
+)
 
 
 def compose(
-    notebook: Dict | None,
-    document: Dict,
+    notebook: Notebook | None,
+    document: dict[str, Any],
     models: Sequence[QueueModel],
     privacy: Privacy,
     untrusted: Mapping[int, str],
-) -> Dict:
+) -> Notebook:
     """Compose a record.
 
     Parameters
@@ -44,7 +53,7 @@ def compose(
     record : dict
         A notebook.
     """
-    original: Dict = (
+    original: Notebook = (
         notebook
         if notebook is not None
         else {'cells': [], 'metadata': {}, 'nbformat': 4, 'nbformat_minor': 5}
@@ -53,7 +62,7 @@ def compose(
     sections: dict[int, list[str]] = {}
     for entry in document['cells']:
         sections.setdefault(entry['cell'], []).append(entry_section(entry, models))
-    cells = []
+    cells: list[NotebookCell] = []
     for number, cell in enumerate(original['cells']):
         if ADDED in (cell.get('metadata', {}).get('tags') or ()):
             continue  # of a record that was recorded again
@@ -82,10 +91,14 @@ class _AddedCells:
         self._has_ids = has_ids
         self._count = 0
 
-    def cell(self, text: str) -> Dict:
+    def cell(self, text: str) -> NotebookCell:
         """Return the next one."""
         self._count += 1
-        cell: Dict = {'cell_type': 'markdown', 'metadata': {'tags': [ADDED]}, 'source': text}
+        cell: NotebookCell = {
+            'cell_type': 'markdown',
+            'metadata': {'tags': [ADDED]},
+            'source': text,
+        }
         if self._has_ids:
             cell['id'] = f'{ADDED}-{self._count:d}'
         return cell
@@ -98,7 +111,7 @@ def described(models: Sequence[QueueModel]) -> list[tuple[str, str]]:
     return [(caption, draw_graph(graph)), ('who ran what when', draw_timeline(timeline_of(models)))]
 
 
-def _safe_cell(cell: Dict, user: str, privacy: Privacy) -> Dict:
+def _safe_cell(cell: NotebookCell, user: str, privacy: Privacy) -> NotebookCell:
     """Return a cell with outputs that run nothing, if their user is not trusted."""
     if not user:
         return cell
@@ -108,7 +121,7 @@ def _safe_cell(cell: Dict, user: str, privacy: Privacy) -> Dict:
     return {**cell, 'outputs': [safe_output(output, user) for output in cell.get('outputs', ())]}
 
 
-def _cleaned(cell: Dict, privacy: Privacy) -> Dict:
+def _cleaned(cell: NotebookCell, privacy: Privacy) -> NotebookCell:
     """Return a cell as it is recorded: nothing live, and no paths in its outputs."""
     cell = copy.copy(cell)
     cell['source'] = source_of(cell)
@@ -126,15 +139,15 @@ def _cleaned(cell: Dict, privacy: Privacy) -> Dict:
     return cell
 
 
-def _cleaned_output(output: Dict, privacy: Privacy) -> Dict:
-    output = dict(output)
+def _cleaned_output(output: Output, privacy: Privacy) -> Output:
+    output = {**output}
     if isinstance(output.get('data'), dict):
         output['data'] = {
             kind: scrub_data(kind, value, privacy.scrub)
             for kind, value in output['data'].items()
             if kind != MIME
         }
-    for key in ('text', 'traceback', 'evalue', 'metadata'):
+    for key in _TEXTS:
         if key in output:
             output[key] = scrub_json(output[key], privacy.scrub)
     return output

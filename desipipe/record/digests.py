@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from .pieces import VERSION
+
+if TYPE_CHECKING:
+    from .documents import Notebook
 
 Dict = dict[str, Any]
 
@@ -161,7 +164,7 @@ def file_digest(data: bytes) -> tuple[str, str]:
     return digest.hexdigest(), matches[0][1].decode()
 
 
-def notebook_bytes(notebook: Dict) -> bytes:
+def notebook_bytes(notebook: Notebook) -> bytes:
     """Return a record as a file, digests filled in.
 
     The same content gives the same bytes.

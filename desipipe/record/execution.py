@@ -19,6 +19,9 @@ from .selection import RUN
 from .shown_tasks import failed_tasks, refresh
 
 if TYPE_CHECKING:
+    from nbclient import NotebookClient
+    from nbformat import NotebookNode
+
     from ..view.schema import CellView, Mime
 
 _KERNEL_STARTS_MAX = 3
@@ -45,7 +48,7 @@ class Ran:
     """Failure in words; empty if all cells succeeded."""
     interrupted: bool = False
     """True if the user interrupted it."""
-    notebook: Any = None
+    notebook: NotebookNode = None
     chosen: Sequence[int] = ()
     """Numbers of the cells that were to be executed."""
 
@@ -67,7 +70,9 @@ class Ran:
 
 
 @contextlib.asynccontextmanager
-async def _kernel(client: Any, log: IO[bytes], environ: Mapping[str, str]) -> AsyncIterator[None]:
+async def _kernel(
+    client: NotebookClient, log: IO[bytes], environ: Mapping[str, str]
+) -> AsyncIterator[None]:
     """Start a kernel that the client is connected to, and end it.
 
     Its ports are chosen before it binds them. Where another process was faster, it ends at once,
@@ -136,7 +141,7 @@ async def execute(
         log.close()
 
 
-async def _execute_cells(client: Any, ran: Ran, timeout: float | None) -> None:
+async def _execute_cells(client: NotebookClient, ran: Ran, timeout: float | None) -> None:
     """Execute the cells until one fails, and write the notebook after each."""
     notebook = ran.notebook
     reply = await client.async_wait_for_reply(await _asked(client.kc.kernel_info()))
@@ -156,7 +161,9 @@ async def _execute_cells(client: Any, ran: Ran, timeout: float | None) -> None:
         write_notebook(ran.output, notebook)
 
 
-async def _execute_cell(client: Any, ran: Ran, number: int, timeout: float | None) -> None:
+async def _execute_cell(
+    client: NotebookClient, ran: Ran, number: int, timeout: float | None
+) -> None:
     """Execute a cell, and note whether it succeeded."""
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -207,7 +214,7 @@ async def _asked(value: Any) -> Any:
     return await value if asyncio.iscoroutine(value) else value
 
 
-async def _note_queues(client: Any, ran: Ran) -> None:
+async def _note_queues(client: NotebookClient, ran: Ran) -> None:
     """Ask the kernel which queues it has open."""
     import json
 
@@ -235,7 +242,7 @@ async def _note_queues(client: Any, ran: Ran) -> None:
     ran.notebook.metadata[RUN] = {'queues': list(ran.spawns)}
 
 
-def error_text(exc: BaseException, number: int, cell: Any, timeout: float | None) -> str:
+def error_text(exc: BaseException, number: int, cell: NotebookNode, timeout: float | None) -> str:
     """Return the message for a cell that failed."""
     name = type(exc).__name__
     where = f'cell {number + 1:d}' + (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RecordError, UnknownTaskError
 from ..view.rows import parse_rows
@@ -14,6 +14,9 @@ from .digests import DIGESTS, KEY, METADATA, RECORD
 from .model import QueueModel
 from .notebook_files import check_memory, parse_notebook, read_bytes
 from .pieces import VERSION
+
+if TYPE_CHECKING:
+    from .documents import Notebook
 
 Dict = dict[str, Any]
 
@@ -25,7 +28,7 @@ class Record:
     path: str
     data: bytes
     """The notebook's bytes."""
-    notebook: Dict
+    notebook: Notebook
     document: Dict
     """Document in its metadata."""
     models: list[QueueModel]

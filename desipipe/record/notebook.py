@@ -10,7 +10,7 @@ import base64
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -28,7 +28,11 @@ from .record_cells import cell_entries
 from .selection import Selection
 from .sources import cell_notes, source_of
 
+if TYPE_CHECKING:
+    from .documents import Notebook
+
 Dict = dict[str, Any]
+_Json = TypeVar('_Json')
 
 DIFF = 'git changes'
 """Label of the difference from the commit; its sha256 is that of ``git diff``."""
@@ -37,7 +41,7 @@ CHANGES_MAX = 1 << 20
 
 
 def make_record(
-    notebook: Dict | None,
+    notebook: Notebook | None,
     name: str,
     queues: Sequence[Queue],
     privacy: Privacy,
@@ -45,7 +49,7 @@ def make_record(
     payloads: bool = False,
     every: bool = False,
     open_queue: Callable[[str], Queue] | None = None,
-) -> tuple[Dict, list[QueueModel]]:
+) -> tuple[Notebook, list[QueueModel]]:
     """Make a record.
 
     Parameters
@@ -101,7 +105,7 @@ def make_record(
 
 
 def _document(
-    notebook: Dict | None,
+    notebook: Notebook | None,
     name: str,
     cells: list[Dict],
     models: Sequence[QueueModel],
@@ -138,15 +142,15 @@ def _add_payloads(document: Dict, models: Sequence[QueueModel], privacy: Privacy
         }
 
 
-def _as_read(value: Dict) -> Dict:
-    copy: Dict = orjson.loads(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+def _as_read(value: _Json) -> _Json:
+    copy: _Json = orjson.loads(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
     return copy
 
 
-def _made(privacy: Privacy) -> Dict:
+def _made(privacy: Privacy) -> dict[str, str]:
     here = machine()
     state, changes = repository(privacy.root)
-    made: Dict = {
+    made = {
         'desipipe': __version__,
         'python': here['python'],
         'platform': here['platform'],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
@@ -12,7 +12,9 @@ from ..io import atomic_write
 from ..store.files import open_named
 from ..utils import format_bytes
 
-Dict = dict[str, Any]
+if TYPE_CHECKING:
+    from .documents import Notebook, NotebookCell
+
 
 RECORD_BYTES_MAX = 4 << 30
 """Bytes of a record, or of a crate with all that is in it, that are read at most."""
@@ -56,7 +58,7 @@ def spare(path: str, key: str) -> None:
         )
 
 
-def read_notebook(path: str) -> Dict:
+def read_notebook(path: str) -> Notebook:
     """Read a notebook, whoever wrote it.
 
     Raises
@@ -137,7 +139,7 @@ def check_memory(data: bytes, packed: int, path: str) -> None:
         )
 
 
-def parse_notebook(data: bytes, path: str, packed: int | None = None) -> Dict:
+def parse_notebook(data: bytes, path: str, packed: int | None = None) -> Notebook:
     """Return a notebook from its bytes.
 
     Parameters
@@ -172,13 +174,13 @@ def parse_notebook(data: bytes, path: str, packed: int | None = None) -> Dict:
     wrong = _wrong_notebook(parsed)
     if wrong:
         raise RecordError(f'{path} is no notebook: {wrong}')
-    notebook: Dict = parsed
+    notebook: Notebook = parsed
     for cell in notebook['cells']:
         _join_lines(cell)
     return notebook
 
 
-def _join_lines(cell: Dict) -> None:
+def _join_lines(cell: NotebookCell) -> None:
     """Text that may be written as a list of lines becomes one text."""
     cell.setdefault('metadata', {})
     if isinstance(cell['source'], list):
@@ -186,7 +188,7 @@ def _join_lines(cell: Dict) -> None:
     for output in cell.get('outputs', ()):
         if _is_text(output.get('text')):
             output['text'] = ''.join(output['text'])
-        data = output.get('data')
+        data: Any = output.get('data')
         for kind, value in data.items() if isinstance(data, dict) else ():
             if _is_text(value) and not kind.endswith('json'):
                 data[kind] = ''.join(value)

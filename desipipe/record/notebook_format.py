@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingDependencyError
 from .notebook_files import write
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 
 def import_nbformat() -> Any:
@@ -33,7 +36,7 @@ def missing(package: str) -> MissingDependencyError:
     )
 
 
-def write_notebook(path: str, notebook: Any) -> None:
+def write_notebook(path: str, notebook: NotebookNode) -> None:
     """Write a notebook in one step."""
     import nbformat
 

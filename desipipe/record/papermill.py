@@ -5,16 +5,19 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .parameters import ERROR
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 PAPERMILL = 'papermill'
 """Key of the metadata, of the notebook and of cells."""
 
 
 def begin_run(
-    notebook: Any, input_path: str, output_path: str, parameters: Mapping[str, Any]
+    notebook: NotebookNode, input_path: str, output_path: str, parameters: Mapping[str, Any]
 ) -> None:
     """Note that a run of a notebook begins."""
     from .._version import __version__
@@ -33,7 +36,7 @@ def begin_run(
     }
 
 
-def await_cell(cell: Any) -> None:
+def await_cell(cell: NotebookNode) -> None:
     """Note that a cell is to be executed; what it gave before is dropped."""
     if cell.cell_type == 'code':
         cell.outputs, cell.execution_count = [], None
@@ -47,23 +50,23 @@ def await_cell(cell: Any) -> None:
     cell.metadata.setdefault('tags', [])
 
 
-def begin_cell(cell: Any) -> None:
+def begin_cell(cell: NotebookNode) -> None:
     """Note that a cell begins."""
     cell.metadata[PAPERMILL].update(status='running', start_time=_now())
 
 
-def complete_cell(cell: Any) -> None:
+def complete_cell(cell: NotebookNode) -> None:
     """Note that a cell succeeded."""
     cell.metadata[PAPERMILL].update(status='completed', exception=False)
 
 
-def fail_cell(notebook: Any, cell: Any) -> None:
+def fail_cell(notebook: NotebookNode, cell: NotebookNode) -> None:
     """Note that a cell failed."""
     cell.metadata[PAPERMILL].update(status='failed', exception=True)
     notebook.metadata[PAPERMILL]['exception'] = True
 
 
-def end(item: Any) -> None:
+def end(item: NotebookNode) -> None:
     """Note that a cell, or the run of a notebook, has ended."""
     about = item.metadata[PAPERMILL]
     about['end_time'] = _now()
@@ -77,7 +80,7 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat()
 
 
-def mark(notebook: Any, number: int, message: str) -> None:
+def mark(notebook: NotebookNode, number: int, message: str) -> None:
     """Mark what failed, at the top and above the cell, as papermill does."""
     import nbformat
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import (
     UnknownOptionError,
@@ -14,7 +14,11 @@ from ..errors import (
 from .notebook_files import read_bytes
 from .sources import source_of
 
-Dict = dict[str, Any]
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+Parameters = dict[str, object]
+"""Values of parameters by name: what YAML holds."""
 Say = Callable[[str], None]
 
 PARAMETERS = 'parameters'
@@ -25,7 +29,7 @@ ERROR = 'papermill-error-cell-tag'
 # Parameters
 
 
-def parse_parameters(pairs: Sequence[str], raw: Sequence[str], files: Sequence[str]) -> Dict:
+def parse_parameters(pairs: Sequence[str], raw: Sequence[str], files: Sequence[str]) -> Parameters:
     """Read parameters as people type them; later ones count.
 
     Parameters
@@ -48,7 +52,7 @@ def parse_parameters(pairs: Sequence[str], raw: Sequence[str], files: Sequence[s
     """
     import yaml
 
-    values: Dict = {}
+    values: Parameters = {}
     for path in files:
         try:
             loaded = yaml.safe_load(read_bytes(path))
@@ -120,7 +124,7 @@ def cell_tags(cell: Mapping[str, Any]) -> list[str]:
     return list(cell.get('metadata', {}).get('tags') or ())
 
 
-def inject(notebook: Any, parameters: Mapping[str, Any]) -> None:
+def inject(notebook: NotebookNode, parameters: Mapping[str, Any]) -> None:
     """Put a cell with parameters below the one that is tagged ``parameters``.
 
     It takes the place of one that was put there before.

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .digests import plain_bytes
 from .model import QueueModel
 from .task_text import argument_texts, last_attempt, result_text
+
+if TYPE_CHECKING:
+    from .documents import ProvAttributes, ProvDocument, ProvElements
 
 Dict = dict[str, Any]
 
@@ -59,17 +62,17 @@ class _Document:
     """A PROV-JSON document that is being written."""
 
     def __init__(self, version: str) -> None:
-        self._entities: Dict = {}
-        self._activities: Dict = {}
-        self._agents: Dict = {
+        self._entities: ProvElements = {}
+        self._activities: ProvElements = {}
+        self._agents: ProvElements = {
             'dp:desipipe': {
                 'prov:type': {'$': 'prov:SoftwareAgent', 'type': 'prov:QUALIFIED_NAME'},
                 'dp:version': version,
             }
         }
-        self._relations: dict[str, Dict] = {name: {} for name in _RELATIONS}
+        self._relations: dict[str, ProvElements] = {name: {} for name in _RELATIONS}
 
-    def to_dict(self) -> Dict:
+    def to_dict(self) -> ProvDocument:
         """Convert to plain data."""
         return {
             'prefix': _PREFIX,
@@ -147,10 +150,10 @@ class _Document:
                     'wasDerivedFrom', generatedEntity=activity.result, usedEntity=other.result
                 )
 
-    def _add_files(self, activity: _Activity, task: Dict) -> None:
+    def _add_files(self, activity: _Activity, task: Mapping[str, Any]) -> None:
         for file in task.get('files', ()):
             name = f'file:{file["sha256"]}'
-            about = {
+            about: ProvAttributes = {
                 'prov:label': file['path'],
                 'dp:sha256': file['sha256'],
                 'dp:size': file['size'],
@@ -169,8 +172,8 @@ class _Activity(NamedTuple):
     result: str
 
 
-def _attempt_facts(attempt: Dict) -> Dict:
-    facts: Dict = {}
+def _attempt_facts(attempt: Mapping[str, Any]) -> ProvAttributes:
+    facts: ProvAttributes = {}
     if 'began' in attempt:
         facts['prov:startTime'] = time_of(attempt['began'])
         facts['prov:endTime'] = time_of(attempt['began'] + attempt['seconds'])

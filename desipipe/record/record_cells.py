@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..view.rows import format_rows
 from .model import Node, QueueModel
 from .selection import Selection, cell_rows
 from .sources import cell_tree, recorded_tree, source_of
+
+if TYPE_CHECKING:
+    from .documents import Notebook
 
 Dict = dict[str, Any]
 Claimed = set[tuple[int, int]]
@@ -16,7 +19,7 @@ Claimed = set[tuple[int, int]]
 
 
 def cell_entries(
-    notebook: Dict | None, selection: Selection, models: Sequence[QueueModel], node: Node | None
+    notebook: Notebook | None, selection: Selection, models: Sequence[QueueModel], node: Node | None
 ) -> list[Dict]:
     """Return an entry for each cell that used tasks or defined apps."""
     claimed: Claimed = set()
@@ -30,7 +33,7 @@ def cell_entries(
 
 
 def _shown(
-    notebook: Dict | None, selection: Selection, models: Sequence[QueueModel], claimed: Claimed
+    notebook: Notebook | None, selection: Selection, models: Sequence[QueueModel], claimed: Claimed
 ) -> Iterator[Dict]:
     """Yield the entries of cells that show tasks, which are claimed for them."""
     numbers = {folder: number for number, folder in enumerate(selection.queues)}
@@ -61,7 +64,7 @@ def _shown(
 
 
 def _defined(
-    notebook: Dict,
+    notebook: Notebook,
     number: int,
     model: QueueModel,
     claimed: Claimed,
@@ -85,13 +88,15 @@ def _defined(
             }
 
 
-def _is_task(notebook: Dict | None, cell: int) -> bool:
+def _is_task(notebook: Notebook | None, cell: int) -> bool:
     return notebook is not None and source_of(notebook['cells'][cell]).lstrip().startswith(
         '%%desipipe'
     )
 
 
-def _defining(notebook: Dict, app: Dict, node: Node | None, shown: set[int]) -> int | None:
+def _defining(
+    notebook: Notebook, app: Mapping[str, Any], node: Node | None, shown: set[int]
+) -> int | None:
     """Return the cell that an app is from.
 
     It is the one with its very code, else the last one that defines something of its name.

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DesipipeError, MissingDependencyError, RecordError, UnknownOptionError
 from ..utils import plural
@@ -26,8 +26,12 @@ from .parameters import Say, check_parameters, inject
 from .selection import RUN
 from .sources import uses
 
-Dict = dict[str, Any]
-Choose = Callable[[Dict], Sequence[int]]
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+    from .documents import Notebook
+
+Choose = Callable[['NotebookNode'], Sequence[int]]
 _PERCENT = re.compile(r'^# ?%%', re.M)
 
 
@@ -64,7 +68,7 @@ def run_notebook(
     path: str,
     parameters: Mapping[str, Any],
     options: RunOptions,
-    notebook: Dict | None = None,
+    notebook: Notebook | None = None,
     choose: Choose | None = None,
 ) -> Ran:
     """Execute a notebook; it is written after every cell.
@@ -135,7 +139,7 @@ def _target(path: str, output: str | None, in_place: bool) -> str:
     return output
 
 
-def _as_nodes(notebook: Dict) -> Any:
+def _as_nodes(notebook: Notebook) -> NotebookNode:
     """Return a notebook as nbformat and nbclient work on it."""
     try:
         nbformat = import_nbformat()
@@ -188,7 +192,7 @@ def _retry(notebook: Mapping[str, Any], say: Say) -> None:
 # Scripts
 
 
-def script_notebook(path: str) -> Dict:
+def script_notebook(path: str) -> Notebook:
     """Return a script in percent format as a notebook.
 
     Raises
@@ -213,7 +217,7 @@ def script_notebook(path: str) -> Dict:
     notebook.metadata.setdefault(
         'kernelspec', {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
     )
-    plain: Dict = _plain(notebook)
+    plain: Notebook = _plain(notebook)
     for number, cell in enumerate(plain['cells']):
         if 'id' in cell:
             cell['id'] = f'cell-{number:d}'  # jupytext draws lots

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import PayloadError, RecordError, UnknownQueueError, UnknownTaskError
 from ..queue.output import untrusted_writer
@@ -13,6 +13,9 @@ from ..view.ownership import untrusted_owner
 from ..view.rows import parse_rows
 from .privacy import Privacy
 from .sources import Use, functions, source_of, uses
+
+if TYPE_CHECKING:
+    from .documents import Notebook
 
 Dict = dict[str, Any]
 
@@ -47,7 +50,7 @@ class Selection:
 
     def __init__(
         self,
-        notebook: Dict | None,
+        notebook: Notebook | None,
         name: str,
         queues: Sequence[Queue],
         privacy: Privacy,
@@ -77,7 +80,7 @@ class Selection:
     def _resolved(self, folder: str) -> Queue:
         return _resolved_queue(folder, self._given, self._open_queue)
 
-    def _add_defined(self, notebook: Dict, executed: Iterable[str], privacy: Privacy) -> None:
+    def _add_defined(self, notebook: Notebook, executed: Iterable[str], privacy: Privacy) -> None:
         """Add tasks of apps that cells define, also of queues that only Python used."""
         texts = {
             item
@@ -139,7 +142,7 @@ class Selection:
         return users
 
 
-def _executed_with(notebook: Dict) -> list[str]:
+def _executed_with(notebook: Notebook) -> list[str]:
     """Return the folders of the queues of a notebook that `desipipe run` executed.
 
     Of queues that only Python used, nothing else says which; in a record that is left out.

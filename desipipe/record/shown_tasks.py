@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import DesipipeError
 from .sources import MIME
 
 if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
     from ..view.schema import CellView, Mime
 
 
-def refresh(notebook: Any, bundle: Callable[[CellView], Mime]) -> None:
+def refresh(notebook: NotebookNode, bundle: Callable[[CellView], Mime]) -> None:
     """Update the displays of tasks to their present state."""
     from ..queue.queue import Queue
     from ..view.cell import cell_summary
@@ -35,7 +37,7 @@ def refresh(notebook: Any, bundle: Callable[[CellView], Mime]) -> None:
             output['data'].update(bundle(summary))
 
 
-def failed_tasks(notebook: Any) -> tuple[int, str] | None:
+def failed_tasks(notebook: NotebookNode) -> tuple[int, str] | None:
     """Return the first cell whose tasks did not all succeed, and its failure."""
     for number, cell in enumerate(notebook.cells):
         for output in cell.get('outputs', ()):

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..serialize import code_identity, part_digest
 from ..serialize.plain import digest as value_digest
@@ -24,6 +24,9 @@ from .pieces import piece_of
 from .sources import Match, app_trees, compared, source_of
 from .summary_section import summary_section
 from .verify_container import original_of
+
+if TYPE_CHECKING:
+    from .documents import NotebookCell
 
 Dict = dict[str, Any]
 
@@ -151,7 +154,9 @@ def check_cells(record: Record, node: Node | None) -> Iterator[Check]:
         yield Check('cells', NOTE, text)
 
 
-def _check_texts(cells: Sequence[Dict], digests: Sequence[str], differing: Differences) -> None:
+def _check_texts(
+    cells: Sequence[NotebookCell], digests: Sequence[str], differing: Differences
+) -> None:
     """Compare the texts of cells with the digests that were recorded of them."""
     if len(cells) != len(digests):
         differing.add(f'{len(digests):d} cells were recorded, {len(cells):d} are there')
@@ -162,7 +167,7 @@ def _check_texts(cells: Sequence[Dict], digests: Sequence[str], differing: Diffe
 
 def _check_entry(
     entry: Dict,
-    cells: Sequence[Dict],
+    cells: Sequence[NotebookCell],
     model: QueueModel,
     node: Node | None,
     differing: Differences,

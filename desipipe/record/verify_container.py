@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -22,6 +22,9 @@ from .digests import (
     plain_bytes,
 )
 from .files import Record
+
+if TYPE_CHECKING:
+    from .documents import NotebookCell
 
 Dict = dict[str, Any]
 
@@ -81,7 +84,7 @@ def _changed_parts(record: Record) -> list[str]:
     return [*missing, *(label for label, digest in now.items() if stated.get(label) != digest)]
 
 
-def original_of(record: Record) -> list[Dict]:
+def original_of(record: Record) -> list[NotebookCell]:
     """Return the cells of the notebook, without what the record adds."""
     return [
         cell

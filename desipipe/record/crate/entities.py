@@ -6,9 +6,11 @@ import hashlib
 import io
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-Dict = dict[str, Any]
+if TYPE_CHECKING:
+    from ..documents import Reference
+
 
 NOTEBOOK = 'notebook.ipynb'
 CHANGES = 'repository.diff'
@@ -36,13 +38,13 @@ class Entities:
         """The entity that stands for the crate as a whole."""
         return self._crate.root_dataset
 
-    def add(self, key: str, /, **properties: Any) -> Dict:
+    def add(self, key: str, /, **properties: Any) -> Reference:
         """Add a contextual entity; return the reference to it."""
         kind = properties.pop('type')
         self._crate.add(self._kind(self._crate, key, properties={'@type': kind, **properties}))
         return {'@id': key}
 
-    def file(self, path: str, kind: str | list[str] = 'File', /, **properties: Any) -> Dict:
+    def file(self, path: str, kind: str | list[str] = 'File', /, **properties: Any) -> Reference:
         """Add a file of the crate; return the reference to it."""
         data = self.files[path]
         about = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -21,10 +21,11 @@ from ..timeline_svg import draw_timeline, timeline_of
 from .entities import CHANGES, NOTEBOOK, app_file, safe_name
 from .metadata import metadata_bytes
 
-Dict = dict[str, Any]
+if TYPE_CHECKING:
+    from ..documents import Notebook
 
 
-def write_crate(path: str, record: Dict, models: Sequence[QueueModel], data: bytes) -> None:
+def write_crate(path: str, record: Notebook, models: Sequence[QueueModel], data: bytes) -> None:
     """Write a crate.
 
     Parameters
@@ -88,7 +89,7 @@ def _remove_old(path: str, files: Mapping[str, bytes]) -> None:
             os.unlink(full)
 
 
-def crate_files(record: Dict, models: Sequence[QueueModel], data: bytes) -> dict[str, bytes]:
+def crate_files(record: Notebook, models: Sequence[QueueModel], data: bytes) -> dict[str, bytes]:
     """Return the files of a crate by name; the same for the same record."""
     document = record['metadata'][KEY]
     files = {
@@ -112,7 +113,7 @@ def crate_files(record: Dict, models: Sequence[QueueModel], data: bytes) -> dict
     return files
 
 
-def _original(record: Dict) -> Dict:
+def _original(record: Notebook) -> dict[str, object]:
     notebook = {key: value for key, value in record.items() if key not in ('cells', 'metadata')}
     notebook['metadata'] = {key: value for key, value in record['metadata'].items() if key != KEY}
     notebook['cells'] = [

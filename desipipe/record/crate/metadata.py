@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import MissingDependencyError
 from ..digests import RECORD, plain_bytes
@@ -14,7 +14,9 @@ from .entities import CHANGES, Entities
 from .run_actions import Agents, RunActions
 from .workflow import IPYNB, Workflow
 
-Dict = dict[str, Any]
+if TYPE_CHECKING:
+    from ..documents import CrateMetadata, Reference
+
 
 PROFILES = {
     'https://w3id.org/ro/wfrun/process/0.5': 'Process Run Crate',
@@ -26,7 +28,7 @@ _TERMS = 'https://w3id.org/ro/terms/workflow-run/context'
 
 
 def metadata_bytes(
-    document: Dict, models: Sequence[QueueModel], files: Mapping[str, bytes]
+    document: Mapping[str, Any], models: Sequence[QueueModel], files: Mapping[str, bytes]
 ) -> bytes:
     """Return the metadata of a crate.
 
@@ -76,7 +78,7 @@ def metadata_bytes(
     return _with_terms(crate.metadata.generate())
 
 
-def _with_terms(generated: Dict) -> bytes:
+def _with_terms(generated: CrateMetadata) -> bytes:
     """Return the document with the terms of runs, which the package doesn't know."""
     context = generated['@context']
     generated['@context'] = [*([context] if isinstance(context, str) else context), _TERMS]
@@ -90,7 +92,7 @@ def _add_profiles(entities: Entities) -> None:
     ]
 
 
-def _add_python(entities: Entities) -> Dict:
+def _add_python(entities: Entities) -> Reference:
     return entities.add(
         'https://www.python.org/',
         type='ComputerLanguage',
@@ -100,7 +102,9 @@ def _add_python(entities: Entities) -> Dict:
     )
 
 
-def _add_agents(entities: Entities, document: Dict, models: Sequence[QueueModel]) -> Agents:
+def _add_agents(
+    entities: Entities, document: Mapping[str, Any], models: Sequence[QueueModel]
+) -> Agents:
     engine = entities.add(
         '#desipipe',
         type='SoftwareApplication',
@@ -134,7 +138,7 @@ def _add_documents(entities: Entities) -> None:
     entities.file('timeline.svg', name='Who ran what when', encodingFormat='image/svg+xml')
 
 
-def _add_surroundings(entities: Entities, document: Dict) -> None:
+def _add_surroundings(entities: Entities, document: Mapping[str, Any]) -> None:
     """Add the changes of the repository, and the versions that tasks ran with."""
     if CHANGES in entities.files:
         commit = document['made'].get('git commit', '')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..model import QueueModel
 from ..prov import time_of
@@ -11,32 +11,33 @@ from .entities import Entities
 from .task_actions import TaskActions
 from .workflow import step_key
 
-Dict = dict[str, Any]
+if TYPE_CHECKING:
+    from ..documents import Reference
 
 
 class Agents(NamedTuple):
     """References to who and what ran the tasks."""
 
-    user: Dict
-    engine: Dict
+    user: Reference
+    engine: Reference
 
 
 class RunActions:
     """Writes the actions of a run: tasks, their orchestration, the run itself."""
 
-    def __init__(self, entities: Entities, agents: Agents, tools: Mapping[str, Dict]) -> None:
+    def __init__(self, entities: Entities, agents: Agents, tools: Mapping[str, Reference]) -> None:
         self._entities = entities
         self._agents = agents
         self._tools = tools
-        self._tasks: list[Dict] = []
-        self._controls: list[Dict] = []
+        self._tasks: list[Reference] = []
+        self._controls: list[Reference] = []
         self._began, self._ended = float('inf'), 0.0
         self._bad = 0
 
     def add(self, number: int, model: QueueModel) -> None:
         """Add the tasks of a queue, and the orchestration of each app."""
         actions = TaskActions(self._entities, number, model, self._agents.user, self._tools)
-        by_app: dict[int, list[Dict]] = {}
+        by_app: dict[int, list[Reference]] = {}
         for task in model.tasks():
             action = actions.add(task)
             by_app.setdefault(model.head['groups'][task['group']]['app'], []).append(action)
@@ -53,14 +54,16 @@ class RunActions:
             )
             self._controls.append(control)
 
-    def _count(self, task: Dict) -> None:
+    def _count(self, task: Mapping[str, Any]) -> None:
         self._bad += task['state'] != 'SUCCEEDED'
         for attempt in task.get('attempts', ()):
             if 'began' in attempt:
                 self._began = min(self._began, attempt['began'])
                 self._ended = max(self._ended, attempt['began'] + attempt['seconds'])
 
-    def finish(self, document: Dict, description: str, workflow: Dict, as_of: float) -> None:
+    def finish(
+        self, document: Mapping[str, Any], description: str, workflow: Reference, as_of: float
+    ) -> None:
         """Add the run, after all queues.
 
         Parameters

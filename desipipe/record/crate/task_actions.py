@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...queue.events import STATES
 from ..model import QueueModel
@@ -11,6 +11,9 @@ from ..prov import time_of
 from ..task_text import argument_texts, last_attempt, result_text
 from .entities import Entities, safe_name
 from .workflow import output_key, parameter_key
+
+if TYPE_CHECKING:
+    from ..documents import Entity, Reference
 
 Dict = dict[str, Any]
 
@@ -43,18 +46,18 @@ class TaskActions:
         entities: Entities,
         number: int,
         model: QueueModel,
-        user: Dict,
-        tools: Mapping[str, Dict],
+        user: Reference,
+        tools: Mapping[str, Reference],
     ) -> None:
         self._entities = entities
         self._number = number
         self._head = model.head
         self._user = user
         self._tools = tools
-        self._results: dict[int, Dict] = {}
+        self._results: dict[int, Reference] = {}
         """References to results, by the rows of their tasks."""
 
-    def add(self, task: Dict) -> Dict:
+    def add(self, task: Dict) -> Reference:
         """Add a task, after those that it needs; return the reference to it."""
         group = self._head['groups'][task['group']]
         app = self._head['apps'][group['app']]
@@ -91,7 +94,7 @@ class TaskActions:
             **about,
         )
 
-    def _arguments(self, key: str, task: Dict, app: Mapping[str, Any]) -> list[Dict]:
+    def _arguments(self, key: str, task: Dict, app: Mapping[str, Any]) -> list[Reference]:
         return [
             self._entities.add(
                 f'{key}-{name}',
@@ -104,7 +107,7 @@ class TaskActions:
             if name in app.get('parameters', ())
         ]
 
-    def _result(self, key: str, task: Dict, app: Mapping[str, Any]) -> Dict:
+    def _result(self, key: str, task: Dict, app: Mapping[str, Any]) -> Reference:
         """Add the result; an empty reference if there is none."""
         if 'sha256' not in task.get('result', {}):
             return {}
@@ -117,7 +120,7 @@ class TaskActions:
             exampleOfWork={'@id': output_key(app)},
         )
 
-    def _file(self, file: Mapping[str, Any]) -> Dict:
+    def _file(self, file: Mapping[str, Any]) -> Reference:
         return self._entities.add(
             f'#file-{file["sha256"][:32]}',
             type='CreativeWork',
@@ -126,9 +129,9 @@ class TaskActions:
             size=str(file['size']),
         )
 
-    def _times(self, key: str, attempt: Dict) -> Dict:
+    def _times(self, key: str, attempt: Mapping[str, Any]) -> Entity:
         """Return when an attempt ran, and add what it used."""
-        about: Dict = {}
+        about: Entity = {}
         usage = []
         if 'began' in attempt:
             about |= {
@@ -143,7 +146,7 @@ class TaskActions:
             about['resourceUsage'] = usage
         return about
 
-    def _usage(self, key: str, name: str, unit: str, value: object, code: str) -> Dict:
+    def _usage(self, key: str, name: str, unit: str, value: object, code: str) -> Reference:
         return self._entities.add(
             f'{key}-{name}',
             type='PropertyValue',
@@ -153,7 +156,7 @@ class TaskActions:
             unitCode=code,
         )
 
-    def _versions(self, versions: int) -> list[Dict]:
+    def _versions(self, versions: int) -> list[Reference]:
         return [
             self._entities.add(
                 f'#version-{self._number:d}-{versions:d}-{safe_name(name)}',
@@ -164,7 +167,7 @@ class TaskActions:
             for name, value in self._head['versions'][versions].items()
         ]
 
-    def _worker(self, attempt: Dict) -> str:
+    def _worker(self, attempt: Mapping[str, Any]) -> str:
         if 'worker' not in attempt:
             return ''
         worker = self._head['workers'][attempt['worker']]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..model import QueueModel
 from .entities import NOTEBOOK, Entities, app_file
 
-Dict = dict[str, Any]
+if TYPE_CHECKING:
+    from ..documents import Reference
+
 
 IPYNB = 'application/x-ipynb+json'
 
@@ -24,14 +26,14 @@ class Workflow:
         Reference to the language.
     """
 
-    def __init__(self, entities: Entities, python: Dict) -> None:
+    def __init__(self, entities: Entities, python: Reference) -> None:
         self._entities = entities
         self._python = python
-        self._steps: list[Dict] = []
-        self.tools: dict[str, Dict] = {}
+        self._steps: list[Reference] = []
+        self.tools: dict[str, Reference] = {}
         """References to the apps, by their identities."""
 
-    def add(self, title: str, models: Sequence[QueueModel]) -> Dict:
+    def add(self, title: str, models: Sequence[QueueModel]) -> Reference:
         """Add the workflow, with its tools and steps; return the reference to it."""
         for model in models:
             for app in model.head['apps']:
@@ -85,7 +87,7 @@ class Workflow:
         )
         self._steps.append(step)
 
-    def _parameter(self, key: str, name: str) -> Dict:
+    def _parameter(self, key: str, name: str) -> Reference:
         return self._entities.add(
             key,
             type='FormalParameter',
