@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import TypedDict
 
 from ..queue.events import STATES
 from ..view.appearance import APPEARANCES
 from .model import QueueModel
-
-Dict = dict[str, Any]
 
 NODES = 60
 """The most tasks that a graph shows one by one; more are grouped by app."""
@@ -52,7 +50,35 @@ def text_element(
 # The graph
 
 
-def graph_of(models: Sequence[QueueModel], limit: int = NODES) -> Dict:
+class GraphNode(TypedDict):
+    """A task, or all tasks of an app."""
+
+    id: str
+    name: str
+    counts: dict[str, int]
+    """Numbers of tasks by state."""
+    total: int
+
+
+class GraphEdge(TypedDict):
+    """Requirements of one node by another."""
+
+    source: str
+    """The node that is required."""
+    target: str
+    count: int
+
+
+class Graph(TypedDict):
+    """The graph of which task requires which."""
+
+    grouped: bool
+    """True if nodes are apps."""
+    nodes: list[GraphNode]
+    edges: list[GraphEdge]
+
+
+def graph_of(models: Sequence[QueueModel], limit: int = NODES) -> Graph:
     """Build the graph of which task requires which, for all queues of a record.
 
     Parameters
@@ -63,13 +89,11 @@ def graph_of(models: Sequence[QueueModel], limit: int = NODES) -> Dict:
 
     Returns
     -------
-    graph : dict
-        ``grouped``, ``nodes`` (``id``, ``name``, ``counts`` by state, ``total``), ``edges``
-        (``source``, ``target``, ``count``).
+    graph : Graph
     """
     total = sum(model.head['total'] for model in models)
     grouped = total > limit
-    nodes: dict[str, Dict] = {}
+    nodes: dict[str, GraphNode] = {}
     edges: Counter[tuple[str, str]] = Counter()
     for number, model in enumerate(models):
         names: dict[int, str] = {}
@@ -99,7 +123,7 @@ def graph_of(models: Sequence[QueueModel], limit: int = NODES) -> Dict:
     }
 
 
-def _depths(graph: Dict) -> dict[str, int]:
+def _depths(graph: Graph) -> dict[str, int]:
     # Longest way from a task that needs none. Apps may need each other in a circle: as many rounds
     # as there are nodes, at most, and then it stays as it is.
     depth = {node['id']: 0 for node in graph['nodes']}
@@ -122,7 +146,7 @@ class _Layout:
     width = 170.0  # of a node
     gap = 60.0
 
-    def __init__(self, graph: Dict) -> None:
+    def __init__(self, graph: Graph) -> None:
         depth = _depths(graph)
         self._columns: list[list[str]] = [
             [node['id'] for node in graph['nodes'] if depth[node['id']] == level]
@@ -132,7 +156,7 @@ class _Layout:
         self._high = max((len(column) for column in self._columns), default=1)
         self.row = 40.0 if self._high <= 20 else 26.0
 
-    def _sort(self, graph: Dict) -> None:
+    def _sort(self, graph: Graph) -> None:
         """Sort each column by the middle of what its nodes need: fewer lines cross."""
         before: dict[str, list[str]] = {}
         for edge in graph['edges']:
@@ -167,12 +191,12 @@ class _Layout:
         return places
 
 
-def draw_graph(graph: Dict) -> str:
+def draw_graph(graph: Graph) -> str:
     """Draw the graph as SVG, from left to right.
 
     Parameters
     ----------
-    graph : dict
+    graph : Graph
         Of :func:`graph_of`.
 
     Returns
@@ -204,7 +228,7 @@ def _edge_elements(start: tuple[float, float], end: tuple[float, float], count: 
     return elements
 
 
-def _node_elements(node: Dict, left: tuple[float, float], layout: _Layout) -> list[str]:
+def _node_elements(node: GraphNode, left: tuple[float, float], layout: _Layout) -> list[str]:
     x, y = left
     look = APPEARANCES[main_state(node['counts'])]
     tall = min(30.0, layout.row - 6)
@@ -227,7 +251,7 @@ def shortened(name: str, most: int) -> str:
     return name if len(name) <= most else name[: most - 1] + '…'
 
 
-def _node_title(node: Dict) -> str:
+def _node_title(node: GraphNode) -> str:
     return f'{node["name"]}: ' + ', '.join(
         f'{n:,d} {state}' for state, n in node['counts'].items() if n
     )

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict
 
 from ..view.appearance import APPEARANCES
 from ..view.text import span
 from .model import QueueModel
 from .svg import LINE, main_state, shortened, svg_document, text_element
-
-Dict = dict[str, Any]
 
 INTERVALS = 1500
 """The most attempts that a timeline shows one by one; more are counted."""
@@ -27,7 +25,49 @@ _LEFT = 190.0  # where the lanes begin
 # The timeline
 
 
-def timeline_of(models: Sequence[QueueModel], limit: int = INTERVALS) -> Dict:
+class TimelineItem(TypedDict):
+    """An attempt, or a time in which several ran."""
+
+    start: float
+    end: float
+    state: str
+    label: str
+    level: NotRequired[int]
+    """Place of an attempt among those that ran at the same time."""
+    busy: NotRequired[float]
+    """Share of the most that ran at once, of a time."""
+
+
+class LaneItems(TypedDict):
+    """Items of a lane."""
+
+    items: list[TimelineItem]
+    height: int
+    """Number of its levels."""
+
+
+class TimelineLane(LaneItems):
+    """A worker."""
+
+    name: str
+    host: str
+    slots: int
+
+
+class Timeline(TypedDict):
+    """The timeline of which worker ran which task."""
+
+    began: float | None
+    """``None`` if nothing ran."""
+    ended: float | None
+    lanes: list[TimelineLane]
+    aggregated: bool
+    """True if items are times."""
+    hidden: int
+    """Number of lanes that are left out."""
+
+
+def timeline_of(models: Sequence[QueueModel], limit: int = INTERVALS) -> Timeline:
     """Build the timeline of which slot ran which task.
 
     Parameters
@@ -38,11 +78,7 @@ def timeline_of(models: Sequence[QueueModel], limit: int = INTERVALS) -> Dict:
 
     Returns
     -------
-    timeline : dict
-        ``began``, ``ended`` (s since the epoch, ``None`` if nothing ran), ``lanes``: ``name``,
-        ``host``, ``items`` (``start``, ``end``, ``state``, ``label``, ``level``), ``height``;
-        ``aggregated``: then items have ``busy`` (how many ran at once) instead of ``level``;
-        ``hidden``: how many lanes are left out.
+    timeline : Timeline
     """
     lanes: dict[tuple[int, int], list[tuple[float, float, str, str]]] = {}
     n = 0
@@ -61,7 +97,7 @@ def timeline_of(models: Sequence[QueueModel], limit: int = INTERVALS) -> Dict:
     began = min(item[0] for lane in lanes.values() for item in lane)
     ended = max(item[1] for lane in lanes.values() for item in lane)
     aggregated = n > limit
-    rows = []
+    rows: list[TimelineLane] = []
     for (number, worker), items in sorted(
         lanes.items(), key=lambda pair: (min(pair[1])[0], pair[0])
     )[:LANES]:
@@ -84,9 +120,9 @@ def timeline_of(models: Sequence[QueueModel], limit: int = INTERVALS) -> Dict:
     }
 
 
-def _levels(items: list[tuple[float, float, str, str]]) -> Dict:
+def _levels(items: list[tuple[float, float, str, str]]) -> LaneItems:
     free: list[float] = []
-    shown = []
+    shown: list[TimelineItem] = []
     for start, end, state, label in sorted(items):
         level = next((level for level, when in enumerate(free) if when <= start + 1e-5), len(free))
         free[level : level + 1] = [end]
@@ -94,7 +130,7 @@ def _levels(items: list[tuple[float, float, str, str]]) -> Dict:
     return {'items': shown, 'height': len(free)}
 
 
-def _binned(items: list[tuple[float, float, str, str]], began: float, ended: float) -> Dict:
+def _binned(items: list[tuple[float, float, str, str]], began: float, ended: float) -> LaneItems:
     width = (ended - began) / BINS
     busy = [0.0] * BINS
     counts: list[Counter[str]] = [Counter() for _ in range(BINS)]
@@ -106,7 +142,7 @@ def _binned(items: list[tuple[float, float, str, str]], began: float, ended: flo
                 max(0.0, min(end, began + (k + 1) * width) - max(start, began + k * width)) / width
             )
     most = max(busy)
-    shown = [
+    shown: list[TimelineItem] = [
         {
             'start': began + k * width,
             'end': began + (k + 1) * width,
@@ -120,19 +156,19 @@ def _binned(items: list[tuple[float, float, str, str]], began: float, ended: flo
     return {'items': shown, 'height': 1}
 
 
-def draw_timeline(timeline: Dict) -> str:
+def draw_timeline(timeline: Timeline) -> str:
     """Draw the timeline as SVG, a lane a worker.
 
     Parameters
     ----------
-    timeline : dict
+    timeline : Timeline
         Of :func:`timeline_of`.
 
     Returns
     -------
     svg : str
     """
-    if timeline['began'] is None:
+    if timeline['began'] is None or timeline['ended'] is None:
         return svg_document(320, 40, 'Nothing ran', [text_element(10, 25, 'nothing ran')])
     total = max(timeline['ended'] - timeline['began'], 1e-6)
     axis = _Axis(timeline['began'], (_WIDTH - _LEFT - 20) / total)
@@ -166,13 +202,13 @@ class _Axis(NamedTuple):
     scale: float
     """Pixels a second."""
 
-    def extent(self, item: Dict) -> tuple[float, float]:
+    def extent(self, item: TimelineItem) -> tuple[float, float]:
         """Return where an item begins, and how wide it is."""
         width = max(0.8, (item['end'] - item['start']) * self.scale)
         return _LEFT + (item['start'] - self.began) * self.scale, width
 
 
-def _lane_elements(lane: Dict, y: float, tall: float) -> list[str]:
+def _lane_elements(lane: TimelineLane, y: float, tall: float) -> list[str]:
     label = shortened(lane['host'] or lane['name'], 26)
     return [
         text_element(_LEFT - 8, y + tall / 2 + 4, label, 11, 'end'),
@@ -181,7 +217,7 @@ def _lane_elements(lane: Dict, y: float, tall: float) -> list[str]:
     ]
 
 
-def _item_element(item: Dict, axis: _Axis, top: float, high: float) -> str:
+def _item_element(item: TimelineItem, axis: _Axis, top: float, high: float) -> str:
     x, wide = axis.extent(item)
     look = APPEARANCES[item['state']]
     title = f'{look.symbol} {item["label"]} {item["state"]}, {span(item["end"] - item["start"])}'
@@ -191,7 +227,7 @@ def _item_element(item: Dict, axis: _Axis, top: float, high: float) -> str:
     )
 
 
-def _symbol_element(item: Dict, axis: _Axis, y: float) -> str:
+def _symbol_element(item: TimelineItem, axis: _Axis, y: float) -> str:
     x, wide = axis.extent(item)
     look = APPEARANCES[item['state']]
     return text_element(x + wide / 2, y, look.symbol, 11, 'middle', 'bold', look.colour)
