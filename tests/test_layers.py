@@ -106,8 +106,8 @@ INSIDE = {
         'output_forms cell_lines bundle cell_rows cell_outputs cell_runs cell_failure cell'
     ),
     'record': (
-        'documents embedded_data modules original_files script original_functions original_pickles '
-        'original_queue privacy pieces model sources reading reading.payloads reading.attempts '
+        'documents embedded_data model_types modules original_files script original_functions '
+        'original_pickles original_queue privacy pieces model sources reading reading.payloads reading.attempts '
         'reading.values reading.shared reading.apps reading.tasks reading.queue '
         'original_arguments digests notebook_files archives files import_notes '
         'original_managers original_tasks original_ends imported_tasks original_importer '

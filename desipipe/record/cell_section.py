@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from ..utils import format_bytes, format_count, plural
 from ..view.text import span
 from .markdown import code, fenced, folded, moment, plain, shown_state, state_words, table
 from .model import QueueModel, places_of
+from .model_types import AttemptEntry, CellEntry, TaskEntry, WorkerEntry
 from .task_text import argument_texts, counted, last_attempt, result_text
-
-Dict = dict[str, Any]
 
 ROWS_MAX = 20
 """Tasks that a table shows."""
@@ -22,7 +20,7 @@ FILES_MAX = 50
 """Files that it lists."""
 
 
-def entry_section(entry: Mapping[str, Any], models: Sequence[QueueModel]) -> str:
+def entry_section(entry: CellEntry, models: Sequence[QueueModel]) -> str:
     """Write the section of a cell's entry in a record."""
     title = entry['title'] or f'cell {entry["cell"] + 1:d}'
     places = places_of(entry)
@@ -75,8 +73,8 @@ class _CellTasks:
     def __init__(self, model: QueueModel, places: Sequence[int]) -> None:
         self._total = len(places)
         self._counts: Counter[str] = Counter()
-        self._first: list[Dict] = []
-        self._bad: list[Dict] = []
+        self._first: list[TaskEntry] = []
+        self._bad: list[TaskEntry] = []
         self._began, self._ended, self._busy = float('inf'), 0.0, 0.0
         self._workers: set[int] = set()
         self.apps: dict[int, None] = {}
@@ -84,7 +82,7 @@ class _CellTasks:
         for index in places:
             self._add(model, model.task(index))
 
-    def _add(self, model: QueueModel, task: Dict) -> None:
+    def _add(self, model: QueueModel, task: TaskEntry) -> None:
         state = shown_state(task)
         self._counts[state] += 1
         self.apps.setdefault(model.head['groups'][task['group']]['app'])
@@ -100,7 +98,7 @@ class _CellTasks:
             self._bad.append(task)
 
     @property
-    def listed(self) -> list[Dict]:
+    def listed(self) -> list[TaskEntry]:
         """The first ones, and of the others some that did not succeed."""
         return [*self._first, *self._bad]
 
@@ -117,7 +115,7 @@ class _CellTasks:
         )
 
 
-def _tasks_table(model: QueueModel, tasks: Sequence[Dict]) -> str:
+def _tasks_table(model: QueueModel, tasks: Sequence[TaskEntry]) -> str:
     """Write a row a task, with those of its arguments that differ between them."""
     names = [
         name
@@ -128,10 +126,10 @@ def _tasks_table(model: QueueModel, tasks: Sequence[Dict]) -> str:
     return table(titles, [_row(model, task, names) for task in tasks], right=(2 + len(names),))
 
 
-def _row(model: QueueModel, task: Dict, names: Sequence[str]) -> list[str]:
+def _row(model: QueueModel, task: TaskEntry, names: Sequence[str]) -> list[str]:
     last = last_attempt(task)
     texts = argument_texts(task)
-    worker = model.head['workers'][last['worker']] if 'worker' in last else {}
+    worker: WorkerEntry = model.head['workers'][last['worker']] if 'worker' in last else {}
     seconds = span(last['seconds']) if 'seconds' in last else 'by hand' if 'hand' in last else ''
     why = (
         result_text(task) if task['state'] == 'SUCCEEDED' else last.get('cause', {}).get('text', '')
@@ -170,7 +168,7 @@ def _app_section(model: QueueModel, number: int) -> str:
     return '\n\n'.join(texts)
 
 
-def _attempts_section(model: QueueModel, tasks: Sequence[Dict]) -> list[str]:
+def _attempts_section(model: QueueModel, tasks: Sequence[TaskEntry]) -> list[str]:
     measured = any('memory' in attempt for task in tasks for attempt in task.get('attempts', ()))
     rows = [
         _attempt_row(model, task, attempt, measured)
@@ -189,8 +187,10 @@ def _attempts_section(model: QueueModel, tasks: Sequence[Dict]) -> list[str]:
     ]
 
 
-def _attempt_row(model: QueueModel, task: Dict, attempt: Dict, measured: bool) -> list[str]:
-    worker = model.head['workers'][attempt['worker']] if 'worker' in attempt else {}
+def _attempt_row(
+    model: QueueModel, task: TaskEntry, attempt: AttemptEntry, measured: bool
+) -> list[str]:
+    worker: WorkerEntry = model.head['workers'][attempt['worker']] if 'worker' in attempt else {}
     digests = [
         f'{key} {code(attempt[key].get("sha256", "lost")[:12])}'
         for key in ('out', 'err')
@@ -212,7 +212,7 @@ def _attempt_row(model: QueueModel, task: Dict, attempt: Dict, measured: bool) -
     ]
 
 
-def _files_section(tasks: Iterable[Dict]) -> list[str]:
+def _files_section(tasks: Iterable[TaskEntry]) -> list[str]:
     rows = [
         [
             plain(file['path'], 100),

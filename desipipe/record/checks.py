@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..utils import format_count
 from .files import Record
 from .model import QueueModel
-
-Dict = dict[str, Any]
+from .model_types import Json, TaskEntry
 
 OK, DIFFERS, NOTE, UNCHECKED, NOTHING = (
     'ok',
@@ -49,9 +47,9 @@ class Check:
     scope: str = OF_RECORD
     """Kind of what cannot be checked: ``'record'``, ``'option'`` or ``'never'``."""
 
-    def to_dict(self) -> Dict:
+    def to_dict(self) -> dict[str, object]:
         """Convert to plain data."""
-        plain = {
+        plain: dict[str, object] = {
             'check': self.name,
             'status': self.status,
             'words': self.words,
@@ -130,7 +128,7 @@ def exit_status(checks: Sequence[Check], strict: bool = False) -> int:
 # The tasks
 
 
-def task_label(model: QueueModel, task: Mapping[str, Any]) -> str:
+def task_label(model: QueueModel, task: Json | TaskEntry) -> str:
     """Return name and index of a task, and its queue, for people."""
     try:
         return f'{model.head["groups"][task["group"]]["name"]}[{task["index"]}] {task["id"][:12]}'
@@ -138,7 +136,9 @@ def task_label(model: QueueModel, task: Mapping[str, Any]) -> str:
         return str(task.get('id', '?'))[:12]
 
 
-def each_task(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[tuple[QueueModel, Dict]]:
+def each_task(
+    record: Record, tasks: Sequence[list[TaskEntry]]
+) -> Iterator[tuple[QueueModel, TaskEntry]]:
     """Yield all tasks, each with the model of its queue."""
     for model, lines in zip(record.models, tasks, strict=True):
         for task in lines:

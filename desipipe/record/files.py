@@ -12,6 +12,7 @@ from ..view.rows import parse_rows
 from .archives import Stored, is_zip, read_folder, read_zip
 from .digests import DIGESTS, KEY, METADATA, RECORD
 from .model import QueueModel
+from .model_types import Json, QueueHead
 from .notebook_files import check_memory, parse_notebook, read_bytes
 from .pieces import VERSION
 
@@ -103,13 +104,7 @@ def _record(path: str, data: bytes, files: dict[str, Stored], problems: list[str
             f'version {VERSION:d}. Read it with the version that wrote it.'
         )
     try:
-        models = [
-            QueueModel(
-                {key: value for key, value in queue.items() if key not in ('tasks', 'payloads')},
-                queue['tasks'],
-            )
-            for queue in document['queues']
-        ]
+        models = [QueueModel(_head(queue), queue['tasks']) for queue in document['queues']]
         _check(document, models)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, UnknownTaskError) as exc:
         raise RecordError(
@@ -117,6 +112,13 @@ def _record(path: str, data: bytes, files: dict[str, Stored], problems: list[str
             'edited by hand.'
         ) from None
     return Record(path, data, notebook, document, models, files, problems, bool(files))
+
+
+def _head(queue: Json) -> QueueHead:
+    """Return the head of a queue's record, which :func:`_check_model` looks through."""
+    head: Any = {key: value for key, value in queue.items() if key not in ('tasks', 'payloads')}
+    unchecked: QueueHead = head
+    return unchecked
 
 
 def _check(document: Dict, models: list[QueueModel]) -> None:
@@ -145,7 +147,7 @@ def _check(document: Dict, models: list[QueueModel]) -> None:
 
 
 def _check_model(model: QueueModel) -> None:
-    head = model.head
+    head: Json = model.head
     for key in ('groups', 'apps', 'managers', 'workers', 'versions'):
         if not isinstance(head[key], list) or not all(isinstance(item, dict) for item in head[key]):
             raise TypeError(f'{key!r} is no list of objects.')

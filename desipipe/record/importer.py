@@ -36,10 +36,10 @@ from ..store.segment_writer import ALIGNMENT
 from ..utils import plural
 from .files import Record
 from .model import QueueModel
+from .model_types import AppEntry, Json, ManagerEntry, QueueHead, TaskEntry, WorkerEntry
 from .original_ends import IMPORTED
 from .task_text import argument_texts, last_attempt
 
-Dict = dict[str, Any]
 Payload = Callable[[str], bytes | None]
 """Gives the bytes of a digest; ``None`` if they are not there, or damaged."""
 
@@ -162,7 +162,7 @@ def fill(
 class _Filler:
     """Stores what a model holds, and collects the events of a fresh queue."""
 
-    def __init__(self, queue: Queue, head: Dict, payload: Payload, cwd: str) -> None:
+    def __init__(self, queue: Queue, head: QueueHead, payload: Payload, cwd: str) -> None:
         self._ledger = queue.ledger
         self._head = head
         self._payload = payload
@@ -174,7 +174,7 @@ class _Filler:
         self._groups: dict[tuple[int, str], int] = {}
         self._rows: dict[int, int] = {}
         self._shared: dict[str, str] = {}
-        self._done: list[tuple[int, Dict]] = []
+        self._done: list[tuple[int, TaskEntry]] = []
         specs = [_spec(manager) for manager in head['managers']]
         self._mids = [mid_of(spec) for spec in specs]
         self._events += [
@@ -198,7 +198,7 @@ class _Filler:
             self._stored[digest] = Ref(writer.name, offset, len(data))
         return self._stored[digest]
 
-    def _add_app(self, app: Dict) -> None:
+    def _add_app(self, app: AppEntry) -> None:
         source = self._ledger.store(app['source'].encode())
         parts = self._ledger.store(orjson.dumps(app['parts']))
         code = self._store(app['code']['sha256'])
@@ -206,7 +206,7 @@ class _Filler:
             app_event(app['id'], app['name'], app['kind'], code, source, parts, app['packages'])
         )
 
-    def add_task(self, row: int, task: Dict, with_needs: bool) -> None:
+    def add_task(self, row: int, task: TaskEntry, with_needs: bool) -> None:
         """Add a task.
 
         Parameters
@@ -240,7 +240,7 @@ class _Filler:
             self._events.append(group_event(self._groups[key], group))
         return self._groups[key]
 
-    def _store_arguments(self, task: Dict) -> tuple[str, int, list[int]]:
+    def _store_arguments(self, task: TaskEntry) -> tuple[str, int, list[int]]:
         data = self._payload(task['payload'])
         if data is None:
             raise RecordError(
@@ -255,7 +255,7 @@ class _Filler:
         offset = writer.append([_TEXT.pack(len(text)), text, data], aligned)
         return writer.name, offset, [_TEXT.size + len(text) + len(data)]
 
-    def end_task(self, row: int, task: Dict) -> None:
+    def end_task(self, row: int, task: TaskEntry) -> None:
         """Add that a task has its recorded result."""
         self._done.append((row, task))
 
@@ -273,7 +273,7 @@ class _Filler:
         self._ledger.journal.write(lambda: [*self._events, *self._adds], True)
         return len(self._done)
 
-    def _worker_events(self, worker: Dict, ends: Sequence[End]) -> list[JournalEvent]:
+    def _worker_events(self, worker: WorkerEntry, ends: Sequence[End]) -> list[JournalEvent]:
         name = worker['name']
         info = {
             'host': worker.get('host', ''),
@@ -290,7 +290,7 @@ class _Filler:
         ]
 
 
-def _end(row: int, task: Dict, ref: Ref) -> End:
+def _end(row: int, task: TaskEntry, ref: Ref) -> End:
     last = last_attempt(task)
     return End(
         row,
@@ -303,7 +303,7 @@ def _end(row: int, task: Dict, ref: Ref) -> End:
     )
 
 
-def _spec(manager: Dict) -> Event:
+def _spec(manager: ManagerEntry) -> Event:
     environ = manager['environ']
     # What was left out can't be set. And where it ran is not where it will: workers are local ones
     # until someone says otherwise.
@@ -316,8 +316,8 @@ def _spec(manager: Dict) -> Event:
     }
 
 
-def _group(head: Dict, number: int, mids: Sequence[str], shared: str, cwd: str) -> Group:
-    group = head['groups'][number]
+def _group(head: QueueHead, number: int, mids: Sequence[str], shared: str, cwd: str) -> Group:
+    group: Json = head['groups'][number]
     app = head['apps'][group['app']]
     kinds: dict[str, Callable[[Any], Any]] = {
         'timeout': float,
@@ -325,7 +325,7 @@ def _group(head: Dict, number: int, mids: Sequence[str], shared: str, cwd: str) 
         'retry_on': lambda names: tuple(map(str, names)),
         'priority': int,
     }
-    options: Dict = {
+    options: dict[str, Any] = {
         key: kind(group[key]) for key, kind in kinds.items() if group.get(key) is not None
     }
     if app['kind'] not in KINDS:

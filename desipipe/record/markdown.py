@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from ..terminal import visible
 from ..view.appearance import APPEARANCES
 from ..view.text import one_line
+from .model_types import TaskEntry
 
-Dict = dict[str, Any]
 _MARKS = {ord(mark): f'&#{ord(mark)};' for mark in '|*_`$[]\\~#@'} | {
     ord('&'): '&amp;',
     ord('<'): '&lt;',
@@ -60,6 +59,6 @@ def state_words(state: str) -> str:
     return f'{APPEARANCES[state].symbol} {state.lower()}' if state in APPEARANCES else state
 
 
-def shown_state(task: Dict) -> str:
+def shown_state(task: TaskEntry) -> str:
     """Return a task's state as it is shown."""
     return 'BLOCKED' if 'blocked' in task else str(task['state'])

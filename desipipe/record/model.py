@@ -7,16 +7,14 @@ Everything in a model comes from the queue: the same queue always gives the same
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 
 from ..queue.events import STATES
 from ..view.rows import parse_rows
-
-Dict = dict[str, Any]
+from .model_types import CellEntry, QueueHead, TaskEntry, Totals
 
 Node = Callable[[str, Sequence[str]], ast.FunctionDef]
 """The function that a cell's text stands for, given its parameters; notebooks know it."""
@@ -26,10 +24,8 @@ Node = Callable[[str, Sequence[str]], ast.FunctionDef]
 class QueueModel:
     """The record of one queue."""
 
-    head: Dict
-    """All but the tasks: ``name``, ``folder``, ``id``, ``as_of``, ``counts``, ``apps``,
-    ``groups``, ``managers``, ``workers``, ``versions``, …
-    """
+    head: QueueHead
+    """All but the tasks."""
     lines: list[str]
     """The tasks, one JSON object each, in order of their rows."""
     payloads: dict[str, bytes] = field(default_factory=dict)
@@ -37,23 +33,23 @@ class QueueModel:
     places: dict[int, int] = field(default_factory=dict)
     """Row of the queue: place in ``lines``."""
 
-    def tasks(self) -> Iterator[Dict]:
+    def tasks(self) -> Iterator[TaskEntry]:
         """Yield the tasks, one after the other."""
         for line in self.lines:
             yield orjson.loads(line)
 
-    def task(self, index: int) -> Dict:
+    def task(self, index: int) -> TaskEntry:
         """Return the task at a place."""
-        task: Dict = orjson.loads(self.lines[index])
+        task: TaskEntry = orjson.loads(self.lines[index])
         return task
 
 
-def places_of(entry: Mapping[str, Any]) -> list[int]:
+def places_of(entry: CellEntry) -> list[int]:
     """Return the places of the tasks of a cell's entry in a record."""
     return [index for part in parse_rows(entry['tasks']) for index in part]
 
 
-def totals(models: Sequence[QueueModel]) -> Dict:
+def totals(models: Sequence[QueueModel]) -> Totals:
     """Compute numbers over all queues.
 
     Returns

@@ -7,12 +7,11 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..serialize import source as sources
 from ..serialize import syntax_trees
-
-Dict = dict[str, Any]
+from .model_types import AppEntry, Json, ModuleEntry
 
 MODULES_MAX = 500
 SIZE_MAX_BYTES = 20 << 20  # of all modules together
@@ -123,7 +122,7 @@ def _imports(data: bytes, name: str, is_package: bool) -> list[str]:
     return [item for item in names if item]
 
 
-def describe(modules: Sequence[Module], keep: Callable[[bytes], object]) -> list[Dict]:
+def describe(modules: Sequence[Module], keep: Callable[[bytes], object]) -> list[ModuleEntry]:
     """Describe modules as a record holds them.
 
     Parameters
@@ -144,7 +143,7 @@ def describe(modules: Sequence[Module], keep: Callable[[bytes], object]) -> list
     ]
 
 
-def changed_functions(app: Mapping[str, Any], texts: Mapping[str, str]) -> list[str]:
+def changed_functions(app: AppEntry, texts: Mapping[str, str]) -> list[str]:
     """Return functions that an app used and its recorded modules do not hold so.
 
     Parameters
@@ -196,7 +195,7 @@ class Written(NamedTuple):
 
 
 def write_modules(
-    modules: Sequence[Mapping[str, Any]], payload: Callable[[str], bytes | None], folder: str
+    modules: Sequence[Json], payload: Callable[[str], bytes | None], folder: str
 ) -> Written:
     """Write recorded modules below a folder; what is there is never written over.
 

@@ -21,6 +21,7 @@ from ..queue.queue import Queue
 from ..utils import format_bytes
 from .composition import compose
 from .model import Node, QueueModel, totals
+from .model_types import CellEntry
 from .pieces import VERSION
 from .privacy import Privacy
 from .reading.queue import read_queue
@@ -107,7 +108,7 @@ def make_record(
 def _document(
     notebook: Notebook | None,
     name: str,
-    cells: list[Dict],
+    cells: list[CellEntry],
     models: Sequence[QueueModel],
     privacy: Privacy,
 ) -> Dict:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 from zlib import crc32
 
 import orjson
 
 from ..queue.events import DROPPED
 from ..queue.ledger import Ledger
-
-Dict = dict[str, Any]
 
 VERSION = 1
 TEXT = 80  # characters of a value that people see
@@ -40,7 +37,7 @@ def piece_of(word: str) -> bytes:
     raise ValueError(f'{word[:40]!r} is no piece of an identity.')
 
 
-def seal(task: Dict) -> str:
+def seal(task: Mapping[str, object]) -> str:
     """Return a task as a line whose last member is the CRC-32 of what is before it.
 
     So a line that was changed is found by itself.

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .digests import plain_bytes
 from .model import QueueModel
+from .model_types import AttemptEntry, TaskEntry
 from .task_text import argument_texts, last_attempt, result_text
 
 if TYPE_CHECKING:
     from .documents import ProvAttributes, ProvDocument, ProvElements
 
-Dict = dict[str, Any]
 
 _PREFIX = {
     'dp': 'https://desipipe.readthedocs.io/prov#',
@@ -112,7 +112,7 @@ class _Document:
                     self._add_need(activity, rows[row])
             self._add_files(activity, task)
 
-    def _add_task(self, number: int, model: QueueModel, task: Dict) -> _Activity:
+    def _add_task(self, number: int, model: QueueModel, task: TaskEntry) -> _Activity:
         """Add a task with what ran it and its result."""
         group = model.head['groups'][task['group']]
         app = model.head['apps'][group['app']]
@@ -150,7 +150,7 @@ class _Document:
                     'wasDerivedFrom', generatedEntity=activity.result, usedEntity=other.result
                 )
 
-    def _add_files(self, activity: _Activity, task: Mapping[str, Any]) -> None:
+    def _add_files(self, activity: _Activity, task: TaskEntry) -> None:
         for file in task.get('files', ()):
             name = f'file:{file["sha256"]}'
             about: ProvAttributes = {
@@ -172,7 +172,7 @@ class _Activity(NamedTuple):
     result: str
 
 
-def _attempt_facts(attempt: Mapping[str, Any]) -> ProvAttributes:
+def _attempt_facts(attempt: AttemptEntry) -> ProvAttributes:
     facts: ProvAttributes = {}
     if 'began' in attempt:
         facts['prov:startTime'] = time_of(attempt['began'])

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ..view.rows import format_rows
 from .model import Node, QueueModel
+from .model_types import AppEntry, CellEntry
 from .selection import Selection, cell_rows
 from .sources import cell_tree, recorded_tree, source_of
 
 if TYPE_CHECKING:
     from .documents import Notebook
 
-Dict = dict[str, Any]
 Claimed = set[tuple[int, int]]
 """Tasks that are a cell's: numbers of their queues, and their places."""
 
 
 def cell_entries(
     notebook: Notebook | None, selection: Selection, models: Sequence[QueueModel], node: Node | None
-) -> list[Dict]:
+) -> list[CellEntry]:
     """Return an entry for each cell that used tasks or defined apps."""
     claimed: Claimed = set()
     cells = list(_shown(notebook, selection, models, claimed))
@@ -34,7 +34,7 @@ def cell_entries(
 
 def _shown(
     notebook: Notebook | None, selection: Selection, models: Sequence[QueueModel], claimed: Claimed
-) -> Iterator[Dict]:
+) -> Iterator[CellEntry]:
     """Yield the entries of cells that show tasks, which are claimed for them."""
     numbers = {folder: number for number, folder in enumerate(selection.queues)}
     # Cells that are tasks first: of the others, those that show nothing else (a future, a panel)
@@ -51,7 +51,7 @@ def _shown(
         ):
             continue
         claimed.update((number, index) for index in places)
-        entry: Dict = {
+        entry: CellEntry = {
             'cell': use.cell,
             'queue': number,
             'tasks': format_rows(places),
@@ -70,7 +70,7 @@ def _defined(
     claimed: Claimed,
     shown: set[int],
     node: Node | None,
-) -> Iterator[Dict]:
+) -> Iterator[CellEntry]:
     """Yield the entries of cells that define the apps of tasks that no cell shows."""
     by_app: dict[int, list[int]] = {}
     for index, task in enumerate(model.tasks()):
@@ -94,9 +94,7 @@ def _is_task(notebook: Notebook | None, cell: int) -> bool:
     )
 
 
-def _defining(
-    notebook: Notebook, app: Mapping[str, Any], node: Node | None, shown: set[int]
-) -> int | None:
+def _defining(notebook: Notebook, app: AppEntry, node: Node | None, shown: set[int]) -> int | None:
     """Return the cell that an app is from.
 
     It is the one with its very code, else the last one that defines something of its name.

@@ -19,12 +19,11 @@ from .checks import DIFFERS, OK, UNCHECKED, Check
 from .files import Record
 from .importer import fill
 from .model import QueueModel
+from .model_types import TaskEntry
 from .pieces import word_of
 from .privacy import KINDS, Privacy
 from .reading.queue import read_queue
 from .task_text import last_attempt
-
-Dict = dict[str, Any]
 
 
 def rerun(
@@ -184,7 +183,9 @@ def _computed(
     return differing
 
 
-def _compared(queue: Queue, task: Dict, then: bytes | None, rtol: float | None, atol: float) -> str:
+def _compared(
+    queue: Queue, task: TaskEntry, then: bytes | None, rtol: float | None, atol: float
+) -> str:
     """Describe how a result differs from the recomputed one; empty if it does not."""
     state = queue.ledger.state
     row = state.rows[bytes.fromhex(task['id'])]

@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import CellError, DesipipeError
 from ..serialize import source, syntax_trees
 from .model import Node, QueueModel, places_of
+from .model_types import AppEntry, CellEntry
 from .pieces import piece_of
 
 MIME = 'application/vnd.desipipe.v1+json'
@@ -150,7 +151,7 @@ def recorded_tree(app: Mapping[str, Any]) -> str | None:
         return None
 
 
-def app_trees(app: Mapping[str, Any], node: Node | None) -> set[str] | None:
+def app_trees(app: AppEntry, node: Node | None) -> set[str] | None:
     """Return digests of all functions in an app's source, as a task and as a helper.
 
     ``None`` where they can't be known.
@@ -220,7 +221,7 @@ def compared(
 
 
 def cell_notes(
-    entry: Mapping[str, Any], cell: Mapping[str, Any], model: QueueModel, node: Node | None
+    entry: CellEntry, cell: Mapping[str, Any], model: QueueModel, node: Node | None
 ) -> list[str]:
     """Return the notes on a cell whose tasks are not those of its present text."""
     notes = [str(entry['gone'])] if 'gone' in entry else []

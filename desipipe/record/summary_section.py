@@ -5,23 +5,21 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from ..utils import format_bytes, format_count, plural
 from ..view.appearance import APPEARANCES
 from ..view.text import span
 from .markdown import code, fenced, folded, moment, plain, shown_state, table
 from .model import QueueModel
+from .model_types import Json, Totals
 from .task_text import counts_text, last_attempt
-
-Dict = dict[str, Any]
 
 CHANGES_SHOWN_MAX = 20_000
 """Characters that are shown of what differs from a commit."""
 
 
 def summary_section(
-    document: Dict, models: Sequence[QueueModel], pictures: Sequence[tuple[str, str]]
+    document: Json, models: Sequence[QueueModel], pictures: Sequence[tuple[str, str]]
 ) -> str:
     """Write the last section of a record: totals, pictures, versions, omissions.
 
@@ -60,7 +58,7 @@ def summary_section(
     return '\n\n'.join(text)
 
 
-def _totals_line(totals: Dict, models: Sequence[QueueModel]) -> str:
+def _totals_line(totals: Totals, models: Sequence[QueueModel]) -> str:
     return (
         f'{plural(totals["tasks"])} of {plural(len(models), "queue")}: '
         f'{counts_text(totals["counts"], sum(model.head["blocked"] for model in models))}; '
@@ -86,7 +84,7 @@ def _queues_table(models: Sequence[QueueModel]) -> str:
     )
 
 
-def _made_with(made: Dict, models: Sequence[QueueModel]) -> str:
+def _made_with(made: Json, models: Sequence[QueueModel]) -> str:
     """Write what task managers asked for, and where the record was made."""
     asked = [
         [
@@ -145,12 +143,12 @@ def _apps_table(models: Sequence[QueueModel]) -> str:
         memory: dict[int, int] = {}
         counts: dict[int, Counter[str]] = {}
         for task in model.tasks():
-            app = model.head['groups'][task['group']]['app']
-            counts.setdefault(app, Counter())[shown_state(task)] += 1
+            number = model.head['groups'][task['group']]['app']
+            counts.setdefault(number, Counter())[shown_state(task)] += 1
             last = last_attempt(task)
-            memory[app] = max(memory.get(app, 0), last.get('memory', 0))
+            memory[number] = max(memory.get(number, 0), last.get('memory', 0))
             if task['state'] == 'SUCCEEDED' and 'seconds' in last:
-                taken.setdefault(app, []).append(last['seconds'])
+                taken.setdefault(number, []).append(last['seconds'])
         for number, app in enumerate(model.head['apps']):
             times = taken.get(number, [])
             states = ', '.join(

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..utils import format_bytes, format_count
 from ..view.appearance import APPEARANCES
+from .model_types import AttemptEntry, TaskEntry
 
-Dict = dict[str, Any]
 
-
-def last_attempt(task: Dict) -> Dict:
+def last_attempt(task: TaskEntry) -> AttemptEntry:
     """Return the attempt that counts; empty if there is none."""
     return next(
-        (attempt for attempt in reversed(task.get('attempts', ())) if 'past' not in attempt), {}
+        (attempt for attempt in reversed(task.get('attempts', ())) if 'past' not in attempt),
+        AttemptEntry(),
     )
 
 
-def argument_texts(task: Dict) -> dict[str, str]:
+def argument_texts(task: TaskEntry) -> dict[str, str]:
     """Return a task's arguments as people read them."""
     texts = task.get('text', {})
     return {
@@ -26,7 +24,7 @@ def argument_texts(task: Dict) -> dict[str, str]:
     }
 
 
-def result_text(task: Dict) -> str:
+def result_text(task: TaskEntry) -> str:
     """Return a task's result as people read it."""
     result = task.get('result')
     if not result:

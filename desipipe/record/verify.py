@@ -8,18 +8,16 @@ Nothing of a record is run or unpickled here. What can't be checked is said, too
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from ..queue.queue import Queue
 from .checks import DIFFERS, Check
 from .files import Record
 from .model import Node, QueueModel
+from .model_types import TaskEntry
 from .verify_code import check_cells, check_code, check_modules, check_shown
 from .verify_container import check_container
 from .verify_outside import check_environment, check_files, check_queue, never_checked
 from .verify_tasks import check_by_hand, check_closure, check_identities, check_lines, check_states
-
-Dict = dict[str, Any]
 
 
 def verify(
@@ -46,7 +44,7 @@ def verify(
     checks : list of Check
     """
     checks = _guarded('bytes', lambda: check_container(record))
-    tasks: list[list[Dict]] = []
+    tasks: list[list[TaskEntry]] = []
     check, tasks = check_lines(record)
     checks.append(check)
     for look in (check_identities, check_closure, check_states, check_by_hand):

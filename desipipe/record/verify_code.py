@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ..serialize import code_identity, part_digest
 from ..serialize.plain import digest as value_digest
@@ -19,6 +19,7 @@ from .composition import described
 from .digests import ADDED
 from .files import Record
 from .model import Node, QueueModel, places_of
+from .model_types import AppEntry, CellEntry
 from .modules import changed_functions
 from .pieces import piece_of
 from .sources import Match, app_trees, compared, source_of
@@ -28,7 +29,6 @@ from .verify_container import original_of
 if TYPE_CHECKING:
     from .documents import NotebookCell
 
-Dict = dict[str, Any]
 
 # Code
 
@@ -58,7 +58,9 @@ def check_code(record: Record, node: Node | None) -> Iterator[Check]:
         yield Check('code', UNCHECKED, reason)
 
 
-def _check_app(app: Dict, node: Node | None, differing: Differences, reasons: Counter[str]) -> int:
+def _check_app(
+    app: AppEntry, node: Node | None, differing: Differences, reasons: Counter[str]
+) -> int:
     """Check an app; return the number of its functions whose source is what ran."""
     parts = 0
     if code_identity(app['kind'], piece_of(app['root']), app['parts']).hex() != app['id']:
@@ -111,7 +113,7 @@ def check_modules(record: Record) -> Iterator[Check]:
         )
 
 
-def _notes(app: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _notes(app: AppEntry) -> Iterator[tuple[str, str]]:
     for line in app['source'].splitlines():
         match = re.fullmatch(r'# ((?:global|variable|module) [^:]+): (.*)', line)
         if match and not re.search(r'[{]', match[2]):
@@ -166,7 +168,7 @@ def _check_texts(
 
 
 def _check_entry(
-    entry: Dict,
+    entry: CellEntry,
     cells: Sequence[NotebookCell],
     model: QueueModel,
     node: Node | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -26,7 +26,6 @@ from .files import Record
 if TYPE_CHECKING:
     from .documents import NotebookCell
 
-Dict = dict[str, Any]
 
 # The bytes
 

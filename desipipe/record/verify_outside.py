@@ -23,22 +23,22 @@ from .checks import (
     NOTHING,
     UNCHECKED,
     Check,
-    Dict,
     Differences,
     each_task,
     task_label,
 )
 from .files import Record
 from .model import QueueModel
+from .model_types import AppEntry, Json, TaskEntry
 from .notebook import DIFF
 
-Versions = dict[str, set[str]]
+VersionSets = dict[str, set[str]]
 """Versions by the names of packages, and other facts of where tasks ran."""
 
 
 def check_environment(record: Record) -> Iterator[Check]:
     """Compare packages and Python with those of this process."""
-    recorded: Versions = {}
+    recorded: VersionSets = {}
     for model in record.models:
         for versions in model.head['versions']:
             for name, value in versions.items():
@@ -60,7 +60,7 @@ def check_environment(record: Record) -> Iterator[Check]:
     )
 
 
-def _repository(made: Dict, recorded: Versions) -> Iterator[Check]:
+def _repository(made: Json, recorded: VersionSets) -> Iterator[Check]:
     """Compare the recorded changes of the repository with those noted elsewhere."""
     if DIFF in made and hashlib.sha256(made[DIFF].encode()).hexdigest() != made.get('git diff'):
         yield Check(
@@ -80,7 +80,7 @@ def _repository(made: Dict, recorded: Versions) -> Iterator[Check]:
         )
 
 
-def _differing_versions(recorded: Versions) -> Differences:
+def _differing_versions(recorded: VersionSets) -> Differences:
     several = [name for name, values in recorded.items() if len(values) > 1 and ' ' not in name]
     here = {**software.versions(name for name in recorded if ' ' not in name), **_python()}
     differing = Differences()
@@ -110,7 +110,9 @@ class _Noted(NamedTuple):
     size: int
 
 
-def check_files(record: Record, tasks: Sequence[list[Dict]], root: str | None) -> Iterator[Check]:
+def check_files(
+    record: Record, tasks: Sequence[list[TaskEntry]], root: str | None
+) -> Iterator[Check]:
     """Compare files with what tasks noted of them."""
     wanted: dict[str, _Noted] = {}
     for model, task in each_task(record, tasks):
@@ -170,7 +172,9 @@ def _is_same(
 
 
 def check_queue(
-    record: Record, tasks: Sequence[list[Dict]], find: Callable[[QueueModel], Queue | None] | None
+    record: Record,
+    tasks: Sequence[list[TaskEntry]],
+    find: Callable[[QueueModel], Queue | None] | None,
 ) -> Iterator[Check]:
     """Compare the tasks with those of their queue."""
     for model, lines in zip(record.models, tasks, strict=True):
@@ -185,7 +189,7 @@ def check_queue(
             yield from _compare_queue(queue, model, lines)
 
 
-def _compare_queue(queue: Queue, model: QueueModel, lines: Sequence[Dict]) -> Iterator[Check]:
+def _compare_queue(queue: Queue, model: QueueModel, lines: Sequence[TaskEntry]) -> Iterator[Check]:
     differing, more = Differences(), 0
     ledger = queue.ledger
     ledger.follow()
@@ -205,7 +209,7 @@ def _compare_queue(queue: Queue, model: QueueModel, lines: Sequence[Dict]) -> It
         yield Check('queue', NOTE, f'{plural(more)} went on since the record was made')
 
 
-def _went_on(ledger: Ledger, task: Dict, label: str, differing: Differences) -> bool:
+def _went_on(ledger: Ledger, task: TaskEntry, label: str, differing: Differences) -> bool:
     """Compare a task; return True if it only went on since the record was made."""
     state = ledger.state
     row = state.rows.get(bytes.fromhex(task['id']))
@@ -233,7 +237,7 @@ def _went_on(ledger: Ledger, task: Dict, label: str, differing: Differences) -> 
     return False
 
 
-def _compare_code(ledger: Ledger, app: Dict, differing: Differences) -> None:
+def _compare_code(ledger: Ledger, app: AppEntry, differing: Differences) -> None:
     event = ledger.state.apps.get(app['id'])
     try:
         if event is None or (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import orjson
 
@@ -15,20 +14,19 @@ from ..utils import format_count, plural
 from .checks import NAMED, NOTE, NOTHING, UNCHECKED, Check, Differences, each_task, task_label
 from .files import Record
 from .model import QueueModel
+from .model_types import TaskEntry
 from .pieces import piece_of, sealed
 from .task_text import counts_text, last_attempt
-
-Dict = dict[str, Any]
 
 _REFERENCE = re.compile(r'@([0-9a-f]{32})')
 
 
-def check_lines(record: Record) -> tuple[Check, list[list[Dict]]]:
+def check_lines(record: Record) -> tuple[Check, list[list[TaskEntry]]]:
     """Check the lines of tasks; return these, too."""
     faults = Differences()
-    tasks: list[list[Dict]] = []
+    tasks: list[list[TaskEntry]] = []
     for model in record.models:
-        read: list[Dict] = []
+        read: list[TaskEntry] = []
         seen: set[str] = set()
         for number, line in enumerate(model.lines):
             try:
@@ -66,7 +64,7 @@ def check_lines(record: Record) -> tuple[Check, list[list[Dict]]]:
     ), tasks
 
 
-def check_identities(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]:
+def check_identities(record: Record, tasks: Sequence[list[TaskEntry]]) -> Iterator[Check]:
     """Check that identities follow from apps and arguments."""
     faults, reasons, n = Differences(), Counter[str](), 0
     for model, task in each_task(record, tasks):
@@ -76,10 +74,8 @@ def check_identities(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Ch
             reasons[str(task.get('unchecked', 'an argument was left out'))] += 1
             continue
         n += 1
-        if (
-            task_identity(app, [(name, piece_of(word)) for name, word in args.items()]).hex()
-            != task['id']
-        ):
+        pieces = [(name, piece_of(word)) for name, word in args.items() if word is not None]
+        if task_identity(app, pieces).hex() != task['id']:
             faults.add(
                 f'{task_label(model, task)}: its code and its arguments do not give its identity'
             )
@@ -95,7 +91,7 @@ def check_identities(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Ch
         yield Check('identities', UNCHECKED, f'{plural(many)}: {reason}')
 
 
-def check_closure(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]:
+def check_closure(record: Record, tasks: Sequence[list[TaskEntry]]) -> Iterator[Check]:
     """Check that what tasks need is there, and ended before they began."""
     faults, edges = Differences(), 0
     for model, lines in zip(record.models, tasks, strict=True):
@@ -130,7 +126,7 @@ def check_closure(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check
 
 
 def _check_need(
-    model: QueueModel, task: Dict, row: int, rows: Mapping[int, Dict], faults: Differences
+    model: QueueModel, task: TaskEntry, row: int, rows: Mapping[int, TaskEntry], faults: Differences
 ) -> None:
     """Check that a task may need that of a row."""
     other = rows.get(row)
@@ -146,14 +142,14 @@ def _check_need(
     faults.add(f'{task_label(model, task)} {fault}')
 
 
-def _references(task: Dict) -> Iterator[str]:
+def _references(task: TaskEntry) -> Iterator[str]:
     """Yield the identities of tasks whose results are arguments, as far as these tell."""
     for word in task['args'].values():
         if word and word.startswith('=') and '@' in word and "'" not in word:
             yield from _REFERENCE.findall(word)
 
 
-def _order(model: QueueModel, task: Dict, other: Dict, faults: Differences) -> None:
+def _order(model: QueueModel, task: TaskEntry, other: TaskEntry, faults: Differences) -> None:
     # Clocks of two hosts are no order: only what ran on one is compared.
     own, needed = last_attempt(task), last_attempt(other)
     if (
@@ -176,11 +172,11 @@ def _order(model: QueueModel, task: Dict, other: Dict, faults: Differences) -> N
         )
 
 
-def _is_by_hand(task: Dict) -> bool:
+def _is_by_hand(task: TaskEntry) -> bool:
     return 'hand' in last_attempt(task)
 
 
-def check_states(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]:
+def check_states(record: Record, tasks: Sequence[list[TaskEntry]]) -> Iterator[Check]:
     """Check that states follow from attempts."""
     bad = Differences()
     total: Counter[str] = Counter()
@@ -206,7 +202,7 @@ def check_states(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]
 
 
 def _check_numbers(
-    model: QueueModel, lines: Sequence[Dict], counts: Counter[str], bad: Differences
+    model: QueueModel, lines: Sequence[TaskEntry], counts: Counter[str], bad: Differences
 ) -> None:
     """Check the numbers of a queue against its tasks."""
     head = model.head
@@ -221,7 +217,7 @@ def _check_numbers(
         bad.add(f'{head["name"]}: the time that its tasks took')
 
 
-def _outcome_faults(model: QueueModel, task: Dict) -> Iterator[str]:
+def _outcome_faults(model: QueueModel, task: TaskEntry) -> Iterator[str]:
     """Yield what of a task's state does not fit its attempts and its result."""
     last = last_attempt(task)
     if task['state'] == 'SUCCEEDED' and last.get('state') != 'SUCCEEDED':
@@ -237,7 +233,7 @@ def _outcome_faults(model: QueueModel, task: Dict) -> Iterator[str]:
         yield ' ran on a worker that is not in the record'
 
 
-def check_by_hand(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]:
+def check_by_hand(record: Record, tasks: Sequence[list[TaskEntry]]) -> Iterator[Check]:
     """Note tasks whose state a person set."""
     faults = Differences()
     for model, task in each_task(record, tasks):

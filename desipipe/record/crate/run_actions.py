@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..model import QueueModel
+from ..model_types import TaskEntry
 from ..prov import time_of
 from .entities import Entities
 from .task_actions import TaskActions
@@ -54,7 +55,7 @@ class RunActions:
             )
             self._controls.append(control)
 
-    def _count(self, task: Mapping[str, Any]) -> None:
+    def _count(self, task: TaskEntry) -> None:
         self._bad += task['state'] != 'SUCCEEDED'
         for attempt in task.get('attempts', ()):
             if 'began' in attempt:

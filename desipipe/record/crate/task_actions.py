@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...queue.events import STATES
 from ..model import QueueModel
+from ..model_types import AttemptEntry, TaskEntry
 from ..prov import time_of
 from ..task_text import argument_texts, last_attempt, result_text
 from .entities import Entities, safe_name
@@ -57,7 +58,7 @@ class TaskActions:
         self._results: dict[int, Reference] = {}
         """References to results, by the rows of their tasks."""
 
-    def add(self, task: Dict) -> Reference:
+    def add(self, task: TaskEntry) -> Reference:
         """Add a task, after those that it needs; return the reference to it."""
         group = self._head['groups'][task['group']]
         app = self._head['apps'][group['app']]
@@ -94,7 +95,7 @@ class TaskActions:
             **about,
         )
 
-    def _arguments(self, key: str, task: Dict, app: Mapping[str, Any]) -> list[Reference]:
+    def _arguments(self, key: str, task: TaskEntry, app: Mapping[str, Any]) -> list[Reference]:
         return [
             self._entities.add(
                 f'{key}-{name}',
@@ -107,7 +108,7 @@ class TaskActions:
             if name in app.get('parameters', ())
         ]
 
-    def _result(self, key: str, task: Dict, app: Mapping[str, Any]) -> Reference:
+    def _result(self, key: str, task: TaskEntry, app: Mapping[str, Any]) -> Reference:
         """Add the result; an empty reference if there is none."""
         if 'sha256' not in task.get('result', {}):
             return {}
@@ -129,7 +130,7 @@ class TaskActions:
             size=str(file['size']),
         )
 
-    def _times(self, key: str, attempt: Mapping[str, Any]) -> Entity:
+    def _times(self, key: str, attempt: AttemptEntry) -> Entity:
         """Return when an attempt ran, and add what it used."""
         about: Entity = {}
         usage = []
@@ -167,7 +168,7 @@ class TaskActions:
             for name, value in self._head['versions'][versions].items()
         ]
 
-    def _worker(self, attempt: Mapping[str, Any]) -> str:
+    def _worker(self, attempt: AttemptEntry) -> str:
         if 'worker' not in attempt:
             return ''
         worker = self._head['workers'][attempt['worker']]

@@ -14,12 +14,11 @@ from ...queue.ledger import Ledger
 from ...serialize import Anatomy, anatomy
 from ...serialize import source as source_code
 from ..model import Node
+from ..model_types import AppEntry
 from ..pieces import word_of
 from ..privacy import Privacy
 from ..sources import app_trees
 from .payloads import LOADING_ERRORS, Payloads, loading_problem
-
-Dict = dict[str, Any]
 
 
 class Apps:
@@ -33,7 +32,7 @@ class Apps:
         self._payloads = payloads
         self._node = node
 
-    def describe(self, app: str, versions: Iterable[int]) -> Dict:
+    def describe(self, app: str, versions: Iterable[int]) -> AppEntry:
         """Describe an app.
 
         Parameters
@@ -58,7 +57,7 @@ class Apps:
                 'parts': {},
                 'unchecked': 'its line of the journal is damaged',
             }
-        entry: Dict = {
+        entry: AppEntry = {
             'id': app,
             'name': event['name'],
             'kind': event['kind'],
@@ -83,7 +82,7 @@ class Apps:
             self._add_pieces(entry, parts)
         return entry
 
-    def _add_texts(self, entry: Dict, event: Event) -> None:
+    def _add_texts(self, entry: AppEntry, event: Event) -> None:
         """Add source, digests of parts, and stored code."""
         entry['source'] = source = self._ledger.read_text(event['source'])
         entry['parts'] = orjson.loads(self._ledger.read_text(event['parts']))
@@ -94,7 +93,7 @@ class Apps:
                 'it ran)'
             ] = None
 
-    def _taken_apart(self, entry: Dict, event: Event) -> Anatomy:
+    def _taken_apart(self, entry: AppEntry, event: Event) -> Anatomy:
         """Load the code, and return what its identity is made of."""
         func: Any = self._ledger.load(Ref(*event['code']))
         code = getattr(func, '__code__', None)
@@ -108,7 +107,7 @@ class Apps:
         entry['parameters'] = parameters
         return parts
 
-    def _add_pieces(self, entry: Dict, parts: Anatomy) -> None:
+    def _add_pieces(self, entry: AppEntry, parts: Anatomy) -> None:
         """Add the pieces, and the labels of parts whose text is not in the source."""
         entry['root'] = word_of(parts.root)
         entry['pieces'] = {
@@ -124,7 +123,7 @@ class Apps:
             entry['untold'] = untold
 
 
-def _difference(entry: Dict, parts: Anatomy) -> str:
+def _difference(entry: AppEntry, parts: Anatomy) -> str:
     """Describe why stored code has another identity in this process."""
     differing = sorted(
         name

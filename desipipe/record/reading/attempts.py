@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 from ...errors import PayloadError
 from ...queue.ends import End, end_at
@@ -11,19 +11,22 @@ from ...queue.events import STATES, Event
 from ...queue.ledger import Ledger
 from ...view.journal_events import events_at
 from ...view.task_summary import state_name
+from ..model_types import AttemptEntry, CauseEntry
 from ..privacy import Privacy
 from .payloads import Payloads
 
-Dict = dict[str, Any]
+_CAUSE_KEYS: tuple[Literal['kind', 'errno', 'kinds'], ...] = ('kind', 'errno', 'kinds')
 
 
 class Attempt(NamedTuple):
     """An attempt, or a decision that a person made in the place of one."""
 
-    entry: Dict
+    entry: AttemptEntry
     """Entry in the record."""
     end: End
     """End that the journal has of it."""
+    worker: str = ''
+    """Name of its worker; a decision has none."""
 
     @property
     def counts(self) -> bool:
@@ -78,7 +81,7 @@ class Attempts:
     def _decided(self, event: Event, row: int) -> Attempt:
         # A person set the state, or took the result of another task.
         kind = {'accept': 'accepted', 'set': str(event.get('why', 'set'))}.get(event['e'], 'set')
-        entry: Dict = {'n': 0, 'state': state_name(self._state.status[row]), 'hand': kind}
+        entry: AttemptEntry = {'n': 0, 'state': state_name(self._state.status[row]), 'hand': kind}
         if event['e'] == 'accept':
             entry['of'] = self._state.ids[event['old']].hex()
         if event.get('cause', {}).get('text'):
@@ -91,10 +94,10 @@ class Attempts:
         return Attempt(entry, End(row, 0, 0, 0.0, 0))
 
     def _attempt(self, event: Event, end: End, current: bool) -> Attempt:
-        entry: Dict = {
+        entry: AttemptEntry = {
             'n': end.attempt,
             'state': STATES[end.state],
-            'worker': event['w'],
+            'worker': -1,  # numbered later, in the order of the tasks
             'began': round(end.began, 6),
             'seconds': round(end.duration * 1e-6, 6),
         }
@@ -105,14 +108,17 @@ class Attempts:
             entry['past'] = True
         if end.cause:
             entry['cause'] = self._cause(end.cause)
-        for name in ('out', 'err'):
-            ref = getattr(end, name)
-            if ref:
-                entry[name] = self._payloads.describe(ref)
-        return Attempt(entry, end)
+        if end.out:
+            entry['out'] = self._payloads.describe(end.out)
+        if end.err:
+            entry['err'] = self._payloads.describe(end.err)
+        return Attempt(entry, end, event['w'])
 
-    def _cause(self, cause: Event) -> Dict:
-        entry: Dict = {key: cause[key] for key in ('kind', 'errno', 'kinds') if key in cause}
+    def _cause(self, cause: Event) -> CauseEntry:
+        entry: CauseEntry = {}
+        for key in _CAUSE_KEYS:
+            if key in cause:
+                entry[key] = cause[key]
         if cause.get('text'):
             entry['text'] = self._privacy.text(str(cause['text']))
         if cause.get('trace'):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 from ...errors import (
     CorruptJournalError,
@@ -13,8 +12,7 @@ from ...errors import (
 )
 from ...queue.events import Ref
 from ...queue.ledger import Ledger
-
-Dict = dict[str, Any]
+from ..model_types import PayloadEntry
 
 # What someone's own classes may raise while they are loaded, or looked at.
 LOADING_ERRORS = (
@@ -47,7 +45,7 @@ class Payloads:
         self.kept: dict[str, bytes] = {}
         """Bytes by their sha256."""
 
-    def describe(self, ref: Ref) -> Dict:
+    def describe(self, ref: Ref) -> PayloadEntry:
         """Return size and digest of a payload, and keep its bytes if they are asked for."""
         try:
             data = self._ledger.read(ref)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from ...queue.queue import Queue
 from ...utils import username
 from ..model import Node, QueueModel
+from ..model_types import AppEntry, ModuleEntry, QueueFacts, QueueHead, QueueLists
 from ..modules import changed_functions, describe, used_modules
 from ..pieces import closure
 from ..privacy import Privacy
@@ -18,8 +18,6 @@ from .payloads import Payloads
 from .shared import SharedEntries
 from .tasks import Tasks
 from .values import Values
-
-Dict = dict[str, Any]
 
 
 def read_queue(
@@ -79,7 +77,7 @@ class _Reader:
             self._tasks.line(row, attempts.pop(row, ()), added[state.added_at[row]])
             for row in chosen
         ]
-        head: Dict = {
+        head: QueueHead = {
             **self._facts(),
             'total': len(chosen),
             'others': len(every) - len(chosen),
@@ -93,7 +91,7 @@ class _Reader:
         places = {row: index for index, row in enumerate(chosen)}
         return QueueModel(head, lines, self._payloads.kept, places)
 
-    def _facts(self) -> Dict:
+    def _facts(self) -> QueueFacts:
         owner = username(os.stat(self._queue.folder).st_uid)  # whose folder it is
         return {
             'name': self._queue.name,
@@ -104,7 +102,7 @@ class _Reader:
             'damage': len(self._ledger.state.damage),
         }
 
-    def _lists(self) -> Dict:
+    def _lists(self) -> QueueLists:
         """Describe what tasks share; each list asks for entries of those after it."""
         used = self._tasks.versions_used
         return {
@@ -115,7 +113,7 @@ class _Reader:
             'versions': self._shared.describe_versions(),
         }
 
-    def _modules(self, apps: Sequence[Dict]) -> list[Dict]:
+    def _modules(self, apps: Sequence[AppEntry]) -> list[ModuleEntry]:
         """Describe the user's own modules that the tasks used, as they lie there now."""
         groups = [self._ledger.state.groups[number] for number in self._shared.groups]
         folders = list(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 from ...queue.ledger import Ledger
+from ..model_types import GroupEntry, ManagerEntry, Versions, WorkerEntry
 from ..privacy import Privacy
 
-Dict = dict[str, Any]
+_Setting = Literal['timeout', 'retries', 'retry_on', 'priority', 'save_attrs']
+_SETTINGS: tuple[_Setting, ...] = ('timeout', 'retries', 'retry_on', 'priority', 'save_attrs')
 
 
 class SharedEntries:
@@ -48,37 +50,37 @@ class SharedEntries:
             orjson.dumps(kept, option=orjson.OPT_SORT_KEYS).decode(), len(self.versions)
         )
 
-    def describe_groups(self) -> list[Dict]:
+    def describe_groups(self) -> list[GroupEntry]:
         """Describe the groups."""
         return [self._group(number) for number in self.groups]
 
-    def describe_managers(self) -> list[Dict]:
+    def describe_managers(self) -> list[ManagerEntry]:
         """Describe the task managers."""
         return [self._manager(mid) for mid in self.managers]
 
-    def describe_workers(self) -> list[Dict]:
+    def describe_workers(self) -> list[WorkerEntry]:
         """Describe the workers; versions of theirs are recorded."""
         return [self._worker(name) for name in self.workers]
 
-    def describe_versions(self) -> list[Dict]:
+    def describe_versions(self) -> list[Versions]:
         """Return the versions, once all others are described."""
         return [orjson.loads(key) for key in self.versions]
 
-    def _group(self, number: int) -> Dict:
+    def _group(self, number: int) -> GroupEntry:
         group = self._state.groups[number]
-        entry: Dict = {
+        entry: GroupEntry = {
             'app': self.apps[group.app],
             'manager': self.managers[group.mid],
             'name': group.name,
             'cwd': self._privacy.path(group.cwd),
         }
-        for key in ('timeout', 'retries', 'retry_on', 'priority', 'save_attrs'):
+        for key in _SETTINGS:
             value = getattr(group, key)
             if value != group._field_defaults[key]:
                 entry[key] = value
         return entry
 
-    def _manager(self, mid: str) -> Dict:
+    def _manager(self, mid: str) -> ManagerEntry:
         event = self._state.managers.get(mid, {})
         environ = dict(event.get('environ', {}))
         if environ.get('data'):
@@ -93,7 +95,8 @@ class SharedEntries:
         return {
             'id': mid,
             'environ': environ,
-            **{key: self._plain(event.get(key, {})) for key in ('scheduler', 'provider')},
+            'scheduler': self._plain(event.get('scheduler', {})),
+            'provider': self._plain(event.get('provider', {})),
         }
 
     def _plain(self, value: Any) -> Any:
@@ -103,11 +106,11 @@ class SharedEntries:
             return {key: self._plain(item) for key, item in value.items()}
         return [self._plain(item) for item in value] if isinstance(value, list | tuple) else value
 
-    def _worker(self, name: str) -> Dict:
+    def _worker(self, name: str) -> WorkerEntry:
         worker = self._state.workers.get(name)
         if worker is None:
             return {'name': name}
-        entry: Dict = {
+        entry: WorkerEntry = {
             'name': name,
             'host': worker.host,
             'job': worker.job,

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from ...errors import PayloadError
 from ...queue.events import ENDED, STATES, SUCCEEDED
 from ...queue.ledger import Ledger
+from ..model_types import FileEntry, TaskEntry
 from ..pieces import seal
 from ..privacy import Privacy
 from .attempts import Attempt
 from .shared import SharedEntries
 from .values import Values
-
-Dict = dict[str, Any]
 
 
 class Tasks:
@@ -50,7 +48,7 @@ class Tasks:
         """
         state = self._state
         number = state.group[row]
-        task: Dict = {
+        task: TaskEntry = {
             'id': state.ids[row].hex(),
             'row': row,
             'group': self._shared.number_group(number),
@@ -59,7 +57,8 @@ class Tasks:
             'added': added,
         }
         self.counts[task['state']] += 1
-        task |= self._values.arguments(row, state.groups[number])
+        # mypy wants something that may have all members of a task.
+        task |= self._values.arguments(row, state.groups[number])  # type: ignore[typeddict-item]
         needs = state.requires.get(row)
         if needs:
             task['needs'] = list(needs)
@@ -72,11 +71,11 @@ class Tasks:
         self._add_outcome(task, row, ordered)
         return seal(task)
 
-    def _add_attempts(self, task: Dict, attempts: Sequence[Attempt]) -> None:
+    def _add_attempts(self, task: TaskEntry, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:
             entry = attempt.entry
             if 'worker' in entry:
-                entry['worker'] = self._shared.number_worker(entry['worker'])
+                entry['worker'] = self._shared.number_worker(attempt.worker)
                 self.busy += entry['seconds']
         if attempts:
             task['attempts'] = [attempt.entry for attempt in attempts]
@@ -84,7 +83,7 @@ class Tasks:
         if files:
             task['files'] = files
 
-    def _files(self, attempts: Sequence[Attempt]) -> list[Dict]:
+    def _files(self, attempts: Sequence[Attempt]) -> list[FileEntry]:
         """Collect what the attempt that counts read and wrote through the file manager."""
         ref = next((attempt.end.files for attempt in reversed(attempts) if attempt.counts), None)
         if ref is None:
@@ -106,7 +105,7 @@ class Tasks:
             for item in entries
         ]
 
-    def _add_outcome(self, task: Dict, row: int, attempts: Sequence[Attempt]) -> None:
+    def _add_outcome(self, task: TaskEntry, row: int, attempts: Sequence[Attempt]) -> None:
         """Add the result and the versions of a task that succeeded."""
         status = self._state.status[row]
         if status == SUCCEEDED:

@@ -9,11 +9,10 @@ from ...errors import DesipipeError, PayloadError, UntrustedQueueError
 from ...queue.events import Group
 from ...queue.ledger import Ledger
 from ...serialize import encode, task_identity, text
+from ..model_types import ArgumentsEntry, PayloadEntry
 from ..pieces import TEXT, word_of
 from ..privacy import Privacy
 from .payloads import LOADING_ERRORS, Payloads, loading_problem
-
-Dict = dict[str, Any]
 
 WORDS_MAX = 4096
 """Results whose words are kept, as many tasks have the same."""
@@ -29,7 +28,7 @@ class Values:
         self._shared: dict[str, dict[str, bytes]] = {}
         self._words: dict[tuple[type, Any], str] = {}
 
-    def arguments(self, row: int, group: Group) -> Dict:
+    def arguments(self, row: int, group: Group) -> ArgumentsEntry:
         """Return a task's arguments as members of its entry.
 
         ``args`` has them as they count for the identity, ``text`` as people read them, only where
@@ -73,9 +72,9 @@ class Values:
         own: Any = self._ledger.load(self._ledger.arguments_payload(row))
         return {**common, **{name: encode(value, name) for name, value in own.items()}}
 
-    def _members(self, pieces: Mapping[str, bytes], texts: Mapping[str, str]) -> Dict:
-        args: Dict = {}
-        shown: Dict = {}
+    def _members(self, pieces: Mapping[str, bytes], texts: Mapping[str, str]) -> ArgumentsEntry:
+        args: dict[str, str | None] = {}
+        shown: dict[str, str] = {}
         for name, piece in pieces.items():
             word = word_of(piece)
             private = self._privacy.text(word)
@@ -85,7 +84,9 @@ class Values:
                 shown[name] = seen
         return {'args': args, 'text': shown} if shown else {'args': args}
 
-    def _gap(self, row: int, group: Group, pieces: Mapping[str, bytes], args: Dict) -> str:
+    def _gap(
+        self, row: int, group: Group, pieces: Mapping[str, bytes], args: Mapping[str, str | None]
+    ) -> str:
         """Return why recorded arguments do not give the identity; empty if they do."""
         if None in args.values():
             return 'an argument is, or holds, an absolute path, which was left out'
@@ -97,7 +98,7 @@ class Values:
             '(inputs=content), or a class or a package of theirs differs'
         )
 
-    def result(self, row: int) -> Dict | None:
+    def result(self, row: int) -> PayloadEntry | None:
         """Return a task's result as a member of its entry; None if it has none."""
         ref = self._ledger.state.result(row)
         if ref is None:
