@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
+from .model_types import Json
 from .pieces import VERSION
 
 if TYPE_CHECKING:
     from .documents import Notebook
 
-Dict = dict[str, Any]
 
 KEY = 'desipipe_record'
 """Key of the record in a notebook's metadata."""
@@ -33,7 +33,7 @@ _VIEW = ('id', 'cell_type', 'source', 'outputs', 'execution_count', 'attachments
 # Notebooks
 
 
-def content_digest(notebook: Mapping[str, Any]) -> str:
+def content_digest(notebook: Json) -> str:
     """Compute the digest of a record: all cells, and the record itself.
 
     How the file is laid out does not count, nor what is folded or trusted in someone's view.
@@ -70,7 +70,7 @@ def content_digest(notebook: Mapping[str, Any]) -> str:
     )
 
 
-def part_digests(notebook: Mapping[str, Any]) -> dict[str, str]:
+def part_digests(notebook: Json) -> dict[str, str]:
     """Compute the digests of the parts of a record, by what each is called.
 
     So that what was changed can be named.
@@ -85,7 +85,7 @@ def part_digests(notebook: Mapping[str, Any]) -> dict[str, str]:
         Of the cells of the notebook (text, outputs, attachments), of the tables, and of all members
         of the record.
     """
-    parts: dict[str, Any] = {}
+    parts: dict[str, object] = {}
     number = tables = 0
     for cell in notebook['cells']:
         if ADDED in (cell.get('metadata', {}).get('tags') or ()):
@@ -116,7 +116,7 @@ def part_digests(notebook: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _cell_parts(cell: Mapping[str, Any], number: int) -> Dict:
+def _cell_parts(cell: Json, number: int) -> dict[str, object]:
     """Return the parts of a cell of the notebook, by what each is called."""
     names = {
         'source': 'the text',
@@ -135,9 +135,9 @@ def _cell_parts(cell: Mapping[str, Any], number: int) -> Dict:
     }
 
 
-def _queue_parts(queue: Mapping[str, Any]) -> Dict:
+def _queue_parts(queue: Json) -> dict[str, object]:
     """Return the members of the record of a queue, and their entries."""
-    parts: Dict = {}
+    parts: dict[str, object] = {}
     for key, value in queue.items():
         # Tasks are named by their own check sums, too.
         entries = value if isinstance(value, list) and key != 'tasks' else [value]
@@ -180,7 +180,7 @@ def notebook_bytes(notebook: Notebook) -> bytes:
     )
 
 
-def plain_bytes(value: Any) -> bytes:
+def plain_bytes(value: object) -> bytes:
     """Return a JSON document as this package writes it."""
     return orjson.dumps(
         value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
@@ -194,7 +194,7 @@ def digests_bytes(files: Mapping[str, bytes]) -> bytes:
         for name, data in files.items()
         if name != DIGESTS
     }
-    document: Dict = {
+    document: dict[str, object] = {
         'version': VERSION,
         'files': listed,
         'file_digest': 'sha256:' + NO_DIGEST.decode(),

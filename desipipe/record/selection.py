@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import PayloadError, RecordError, UnknownQueueError, UnknownTaskError
 from ..queue.output import untrusted_writer
@@ -17,7 +17,6 @@ from .sources import Use, functions, source_of, uses
 if TYPE_CHECKING:
     from .documents import Notebook
 
-Dict = dict[str, Any]
 
 RUN = 'desipipe_run'
 """Key of a notebook's metadata for what papermill has none for: the queues that were used when

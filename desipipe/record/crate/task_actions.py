@@ -16,7 +16,6 @@ from .workflow import output_key, parameter_key
 if TYPE_CHECKING:
     from ..documents import Entity, Reference
 
-Dict = dict[str, Any]
 
 _STATUS = {
     'SUCCEEDED': 'CompletedActionStatus',
