@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..outputs.safe import safe_output
 from .cell_section import entry_section
 from .digests import ADDED, KEY
 from .embedded_data import scrub_data, scrub_json
 from .model import QueueModel
+from .model_types import RecordDocument
 from .privacy import Privacy
 from .sources import MIME, source_of
 from .summary_section import summary_section
@@ -31,7 +32,7 @@ _TEXTS: tuple[Literal['text', 'traceback', 'evalue', 'metadata'], ...] = (
 
 def compose(
     notebook: Notebook | None,
-    document: dict[str, Any],
+    document: RecordDocument,
     models: Sequence[QueueModel],
     privacy: Privacy,
     untrusted: Mapping[int, str],

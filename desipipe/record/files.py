@@ -12,14 +12,12 @@ from ..view.rows import parse_rows
 from .archives import Stored, is_zip, read_folder, read_zip
 from .digests import DIGESTS, KEY, METADATA, RECORD
 from .model import QueueModel
-from .model_types import Json, QueueHead
+from .model_types import Json, QueueHead, RecordDocument
 from .notebook_files import check_memory, parse_notebook, read_bytes
 from .pieces import VERSION
 
 if TYPE_CHECKING:
     from .documents import Notebook
-
-Dict = dict[str, Any]
 
 
 @dataclass
@@ -30,7 +28,7 @@ class Record:
     data: bytes
     """The notebook's bytes."""
     notebook: Notebook
-    document: Dict
+    document: RecordDocument
     """Document in its metadata."""
     models: list[QueueModel]
     files: dict[str, Stored] = field(default_factory=dict)
@@ -111,7 +109,8 @@ def _record(path: str, data: bytes, files: dict[str, Stored], problems: list[str
             f'{path} is a record, but not whole: {type(exc).__name__}: {exc}. It was truncated, or '
             'edited by hand.'
         ) from None
-    return Record(path, data, notebook, document, models, files, problems, bool(files))
+    checked: RecordDocument = notebook['metadata'][KEY]
+    return Record(path, data, notebook, checked, models, files, problems, bool(files))
 
 
 def _head(queue: Json) -> QueueHead:
@@ -121,7 +120,7 @@ def _head(queue: Json) -> QueueHead:
     return unchecked
 
 
-def _check(document: Dict, models: list[QueueModel]) -> None:
+def _check(document: Json, models: list[QueueModel]) -> None:
     """Complain about what a reader would stumble over."""
     for key, kind in (
         ('cells', list),

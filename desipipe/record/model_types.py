@@ -275,3 +275,42 @@ class CellEntry(TypedDict):
     """The reason that tasks of it are missing."""
     notes: NotRequired[list[str]]
     """Sentences on the cell, such as that it was changed."""
+
+
+class RecordedNotebook(TypedDict):
+    """The notebook that was recorded."""
+
+    name: str
+    cells: list[str]
+    """Digests of the texts of its cells."""
+
+
+class RecordedQueue(QueueHead):
+    """The record of a queue."""
+
+    tasks: list[str]
+    """The tasks, one JSON object each, in order of their rows."""
+    payloads: NotRequired[dict[str, str]]
+    """Bytes in base 85 by their sha256, where they were asked for."""
+
+
+class RecordDocument(TypedDict):
+    """A record, as the metadata of its notebook hold it."""
+
+    version: int
+    made: Versions
+    """Versions, and facts of the repository, that it was made with."""
+    notebook: RecordedNotebook
+    cells: list[CellEntry]
+    queues: list[RecordedQueue]
+    totals: Totals
+    left_out: list[str]
+    """Sentences on what was left out."""
+    paths: str
+    """The folder that paths are relative to."""
+    parts: NotRequired[dict[str, str]]
+    """Digests of its parts, by what each is called."""
+    content_digest: NotRequired[str]
+    """Digest of the content, however the file is laid out."""
+    file_digest: NotRequired[str]
+    """Digest of the bytes of the file, this one left out."""

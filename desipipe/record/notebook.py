@@ -10,7 +10,7 @@ import base64
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import orjson
 
@@ -21,7 +21,7 @@ from ..queue.queue import Queue
 from ..utils import format_bytes
 from .composition import compose
 from .model import Node, QueueModel, totals
-from .model_types import CellEntry
+from .model_types import CellEntry, RecordDocument, RecordedQueue
 from .pieces import VERSION
 from .privacy import Privacy
 from .reading.queue import read_queue
@@ -32,7 +32,6 @@ from .sources import cell_notes, source_of
 if TYPE_CHECKING:
     from .documents import Notebook
 
-Dict = dict[str, Any]
 _Json = TypeVar('_Json')
 
 DIFF = 'git changes'
@@ -111,7 +110,7 @@ def _document(
     cells: list[CellEntry],
     models: Sequence[QueueModel],
     privacy: Privacy,
-) -> Dict:
+) -> RecordDocument:
     """Return what the record's metadata hold."""
     texts = [] if notebook is None else [source_of(cell) for cell in notebook['cells']]
     return {
@@ -122,7 +121,7 @@ def _document(
             'cells': [_digest(text) for text in texts],
         },
         'cells': cells,
-        'queues': [{**model.head, 'tasks': model.lines} for model in models],
+        'queues': [_recorded(model) for model in models],
         'totals': _as_read(totals(models)),
         'left_out': [],
         'paths': 'relative to the folder of the notebook'
@@ -131,7 +130,12 @@ def _document(
     }
 
 
-def _add_payloads(document: Dict, models: Sequence[QueueModel], privacy: Privacy) -> None:
+def _recorded(model: QueueModel) -> RecordedQueue:
+    # mypy cannot tell that a head has no payloads.
+    return {**model.head, 'tasks': model.lines}  # type: ignore[typeddict-item]
+
+
+def _add_payloads(document: RecordDocument, models: Sequence[QueueModel], privacy: Privacy) -> None:
     privacy.notes[
         '(kept: the bytes of code, arguments, results and outputs, as asked for; paths and names '
         'in them are as they were)'

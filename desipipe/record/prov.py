@@ -6,12 +6,12 @@ Tasks are activities, code, arguments' sources, results and files entities, work
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from .digests import plain_bytes
 from .model import QueueModel
-from .model_types import AttemptEntry, TaskEntry
+from .model_types import AttemptEntry, RecordDocument, TaskEntry
 from .task_text import argument_texts, last_attempt, result_text
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def time_of(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec='milliseconds')
 
 
-def prov_bytes(document: Mapping[str, Any], models: Sequence[QueueModel]) -> bytes:
+def prov_bytes(document: RecordDocument, models: Sequence[QueueModel]) -> bytes:
     """Return the PROV-JSON document of a record.
 
     Parameters

@@ -11,7 +11,7 @@ from ..view.appearance import APPEARANCES
 from ..view.text import span
 from .markdown import code, fenced, folded, moment, plain, shown_state, table
 from .model import QueueModel
-from .model_types import Json, Totals
+from .model_types import Json, RecordDocument, Totals
 from .task_text import counts_text, last_attempt
 
 CHANGES_SHOWN_MAX = 20_000
@@ -19,7 +19,7 @@ CHANGES_SHOWN_MAX = 20_000
 
 
 def summary_section(
-    document: Json, models: Sequence[QueueModel], pictures: Sequence[tuple[str, str]]
+    document: RecordDocument, models: Sequence[QueueModel], pictures: Sequence[tuple[str, str]]
 ) -> str:
     """Write the last section of a record: totals, pictures, versions, omissions.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...errors import MissingDependencyError
 from ..digests import RECORD, plain_bytes
 from ..model import QueueModel
+from ..model_types import RecordDocument
 from ..prov import time_of
 from ..task_text import counts_text
 from .entities import CHANGES, Entities
@@ -28,7 +29,7 @@ _TERMS = 'https://w3id.org/ro/terms/workflow-run/context'
 
 
 def metadata_bytes(
-    document: Mapping[str, Any], models: Sequence[QueueModel], files: Mapping[str, bytes]
+    document: RecordDocument, models: Sequence[QueueModel], files: Mapping[str, bytes]
 ) -> bytes:
     """Return the metadata of a crate.
 
@@ -103,7 +104,7 @@ def _add_python(entities: Entities) -> Reference:
 
 
 def _add_agents(
-    entities: Entities, document: Mapping[str, Any], models: Sequence[QueueModel]
+    entities: Entities, document: RecordDocument, models: Sequence[QueueModel]
 ) -> Agents:
     engine = entities.add(
         '#desipipe',
@@ -138,7 +139,7 @@ def _add_documents(entities: Entities) -> None:
     entities.file('timeline.svg', name='Who ran what when', encodingFormat='image/svg+xml')
 
 
-def _add_surroundings(entities: Entities, document: Mapping[str, Any]) -> None:
+def _add_surroundings(entities: Entities, document: RecordDocument) -> None:
     """Add the changes of the repository, and the versions that tasks ran with."""
     if CHANGES in entities.files:
         commit = document['made'].get('git commit', '')

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..model import QueueModel
-from ..model_types import TaskEntry
+from ..model_types import RecordDocument, TaskEntry
 from ..prov import time_of
 from .entities import Entities
 from .task_actions import TaskActions
@@ -63,7 +63,7 @@ class RunActions:
                 self._ended = max(self._ended, attempt['began'] + attempt['seconds'])
 
     def finish(
-        self, document: Mapping[str, Any], description: str, workflow: Reference, as_of: float
+        self, document: RecordDocument, description: str, workflow: Reference, as_of: float
     ) -> None:
         """Add the run, after all queues.
 
