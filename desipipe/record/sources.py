@@ -76,7 +76,7 @@ def source_of(cell: Mapping[str, Any]) -> str:
     return text if isinstance(text, str) else ''.join(text)
 
 
-def cell_tree(text: str, app: Mapping[str, Any], node: Node | None) -> str | None:
+def cell_tree(text: str, app: AppEntry, node: Node | None) -> str | None:
     """Compute the digest of the code of a cell, as an app's identity counts it.
 
     Parameters
@@ -123,7 +123,7 @@ def functions(text: str) -> list[tuple[str, str]]:
     ]
 
 
-def root_label(app: Mapping[str, Any]) -> str:
+def root_label(app: AppEntry) -> str:
     """Return the label of the app's part that is its function; empty if not recorded."""
     try:
         root = piece_of(app.get('root', ''))
@@ -132,12 +132,12 @@ def root_label(app: Mapping[str, Any]) -> str:
     return root[1:].decode('utf-8', 'replace') if root[:1] == b'D' else ''
 
 
-def function_name(app: Mapping[str, Any]) -> str:
+def function_name(app: AppEntry) -> str:
     """Return the name of an app's function."""
     return root_label(app).removeprefix('function ').rpartition('.')[2] or str(app['name'])
 
 
-def recorded_tree(app: Mapping[str, Any]) -> str | None:
+def recorded_tree(app: AppEntry) -> str | None:
     """Return the digest of the code that ran, as :func:`cell_tree` makes it.
 
     ``None`` if it was not recorded.

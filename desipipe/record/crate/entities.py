@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..documents import Reference
+    from ..model_types import AppEntry
 
 
 NOTEBOOK = 'notebook.ipynb'
@@ -57,7 +58,7 @@ class Entities:
         return {'@id': path}
 
 
-def app_file(app: Mapping[str, Any]) -> str:
+def app_file(app: AppEntry) -> str:
     """Return the name of the file with the source of an app."""
     ending = 'sh.py' if app['kind'] == 'bash' else 'py'
     return f'apps/{safe_name(app["name"])}-{app["id"][:12]}.{ending}'

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...queue.events import STATES
 from ..model import QueueModel
-from ..model_types import AttemptEntry, TaskEntry
+from ..model_types import AppEntry, AttemptEntry, FileEntry, TaskEntry
 from ..prov import time_of
 from ..task_text import argument_texts, last_attempt, result_text
 from .entities import Entities, safe_name
@@ -94,7 +94,7 @@ class TaskActions:
             **about,
         )
 
-    def _arguments(self, key: str, task: TaskEntry, app: Mapping[str, Any]) -> list[Reference]:
+    def _arguments(self, key: str, task: TaskEntry, app: AppEntry) -> list[Reference]:
         return [
             self._entities.add(
                 f'{key}-{name}',
@@ -107,7 +107,7 @@ class TaskActions:
             if name in app.get('parameters', ())
         ]
 
-    def _result(self, key: str, task: TaskEntry, app: Mapping[str, Any]) -> Reference:
+    def _result(self, key: str, task: TaskEntry, app: AppEntry) -> Reference:
         """Add the result; an empty reference if there is none."""
         if 'sha256' not in task.get('result', {}):
             return {}
@@ -120,7 +120,7 @@ class TaskActions:
             exampleOfWork={'@id': output_key(app)},
         )
 
-    def _file(self, file: Mapping[str, Any]) -> Reference:
+    def _file(self, file: FileEntry) -> Reference:
         return self._entities.add(
             f'#file-{file["sha256"][:32]}',
             type='CreativeWork',

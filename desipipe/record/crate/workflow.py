@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..model import QueueModel
+from ..model_types import AppEntry
 from .entities import NOTEBOOK, Entities, app_file
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Workflow:
         self._entities.root['mainEntity'] = workflow
         return workflow
 
-    def _add_tool(self, app: Mapping[str, Any]) -> None:
+    def _add_tool(self, app: AppEntry) -> None:
         name = app_file(app)
         parameters = [
             self._parameter(parameter_key(app, item), item) for item in app.get('parameters', ())
@@ -97,16 +98,16 @@ class Workflow:
         )
 
 
-def parameter_key(app: Mapping[str, Any], name: str) -> str:
+def parameter_key(app: AppEntry, name: str) -> str:
     """Return the key of an app's parameter."""
     return f'#parameter-{app["id"][:16]}-{name}'
 
 
-def output_key(app: Mapping[str, Any]) -> str:
+def output_key(app: AppEntry) -> str:
     """Return the key of an app's output."""
     return f'#output-{app["id"][:16]}'
 
 
-def step_key(app: Mapping[str, Any]) -> str:
+def step_key(app: AppEntry) -> str:
     """Return the key of the step that an app is."""
     return f'#step-{app["id"]}'
