@@ -17,6 +17,8 @@ from .sources import source_of
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+    from .documents import Notebook
+
 Parameters = dict[str, object]
 """Values of parameters by name: what YAML holds."""
 Say = Callable[[str], None]
@@ -80,7 +82,7 @@ def parse_parameters(pairs: Sequence[str], raw: Sequence[str], files: Sequence[s
     return values
 
 
-def check_parameters(notebook: Mapping[str, Any], parameters: Mapping[str, Any], say: Say) -> None:
+def check_parameters(notebook: Notebook, parameters: Mapping[str, Any], say: Say) -> None:
     """Complain about parameters that the notebook does not have.
 
     Raises

@@ -170,7 +170,7 @@ def _finish(ran: Ran) -> None:
     write_notebook(ran.output, ran.notebook)
 
 
-def _retry(notebook: Mapping[str, Any], say: Say) -> None:
+def _retry(notebook: Notebook, say: Say) -> None:
     from ..queue.queue import Queue
 
     folders = dict.fromkeys(
