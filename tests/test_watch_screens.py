@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from squares import compute_squares
 
-from desipipe import Queue, TaskManager, work
+from desipipe import Queue
 
 pytest.importorskip('textual', reason='textual is not installed; try: make test')
 
@@ -28,22 +29,7 @@ COMMAND = [sys.executable, '-m', 'desipipe', 'watch', '--ui', '-q', 'squares']
 @pytest.fixture
 def queue(queue_dir: Path, tmp_path: Path) -> Queue:
     """A queue with three squares, of which the last can't be computed yet."""
-    queue = Queue('squares', create=True)
-    tm = TaskManager(queue, scheduler=dict(max_workers=1))
-    gate = tmp_path / 'gate'
-
-    @tm.python_app
-    def square(x):
-        print(f'[bold]computing[/bold] {x}')
-        if x == 2 and not gate.exists():
-            raise ValueError('no gate')
-        return x**2
-
-    for x in range(3):
-        square(x)
-    work(queue)
-    gate.touch()
-    return queue
+    return compute_squares(tmp_path / 'gate', 3, failing=2, text='[bold]computing[/bold]')
 
 
 class Driver:

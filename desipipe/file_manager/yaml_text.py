@@ -44,12 +44,7 @@ def _loader() -> Any:
             ) from exc
 
     Loader.add_constructor('!value', value)
-    Loader.add_implicit_resolver(
-        'tag:yaml.org,2002:float',
-        re.compile(r'^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$'),
-        list('-+0123456789'),
-    )
-    Loader.add_implicit_resolver('tag:yaml.org,2002:null', re.compile(r'^None$'), ['N'])
+    _resolve_more(Loader)
     return Loader
 
 
@@ -67,14 +62,18 @@ def _dumper() -> Any:
             'tag:yaml.org,2002:seq', data, flow_style=True
         ),
     )
-    # Texts that our loader would take for a number or nothing are put in quotes.
-    Dumper.add_implicit_resolver(
+    _resolve_more(Dumper)  # such texts are put in quotes
+    return Dumper
+
+
+def _resolve_more(kind: Any) -> None:
+    """Take ``1e5`` for a number, and ``None`` for nothing, as Python does."""
+    kind.add_implicit_resolver(
         'tag:yaml.org,2002:float',
         re.compile(r'^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$'),
         list('-+0123456789'),
     )
-    Dumper.add_implicit_resolver('tag:yaml.org,2002:null', re.compile(r'^None$'), ['N'])
-    return Dumper
+    kind.add_implicit_resolver('tag:yaml.org,2002:null', re.compile(r'^None$'), ['N'])
 
 
 def yaml_parser(string: str) -> list[Any]:

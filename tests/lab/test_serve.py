@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from desipipe import Queue, TaskManager, spawn
+from desipipe import Queue
 
 pytest.importorskip('playwright.sync_api', reason='playwright is not installed; try: make test')
 from playwright.sync_api import expect
+from squares import compute_squares
 
 from .conftest import FRONT_END
 
@@ -58,22 +59,7 @@ def page(browser: Any) -> Iterator[Any]:
 @pytest.fixture
 def queue(queue_dir: Path, tmp_path: Path) -> Queue:
     """A queue with five squares, and one that can't be computed before a file is there."""
-    queue = Queue('squares', create=True)
-    tm = TaskManager(queue, scheduler=dict(max_workers=1))
-    gate = tmp_path / 'gate'
-
-    @tm.python_app
-    def square(x):
-        print(f'computing {x}')
-        if x == 3 and not gate.exists():
-            raise ValueError('no gate')
-        return x**2
-
-    for x in range(6):
-        square(x)
-    spawn(queue)
-    gate.touch()
-    return queue
+    return compute_squares(tmp_path / 'gate', count=6, failing=3)
 
 
 def task(page: Any, name: str) -> Any:
