@@ -150,8 +150,8 @@ class AppEntry(TypedDict):
     source: str
     parts: dict[str, str]
     """Digests of what its identity is made of, by their labels."""
-    packages: NotRequired[list[str]]
-    versions: NotRequired[list[int]]
+    packages: list[str]
+    versions: list[int]
     """Numbers of the versions that its tasks ran with."""
     code: NotRequired[PayloadEntry]
     cell: NotRequired[str]

@@ -51,6 +51,21 @@ def differing(found: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def test_record_of_a_queue_whose_code_is_damaged(script: Cli, tmp_path: Path) -> None:
+    """Tell it; what else the queue holds is recorded, and can be checked."""
+    folder = tmp_path / 'pi.queue'
+    shutil.copytree(script.folder / 'pi.queue', folder)
+    journal = folder / 'journal.jsonl'
+    journal.write_bytes(journal.read_bytes().replace(b'"e":"app"', b'"E":"app"', 1))
+    cli = Cli(tmp_path)
+
+    cli('record', '-q', './pi', '-o', 'pi.record.ipynb')
+    found = cli.verify('pi.record.ipynb', status=3)
+
+    assert not differing(found)
+    assert 'its line of the journal is damaged' in str(by_name(found)['code'])
+
+
 def test_good_record(script: Cli) -> None:
     found = script.verify('pi.record.ipynb', '--queue', './pi', status=3)
     assert not found['ok'] and found['unchecked'] == 1

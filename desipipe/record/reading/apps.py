@@ -53,6 +53,8 @@ class Apps:
                 'id': app,
                 'name': '?',
                 'kind': 'python',
+                'packages': [],
+                'versions': sorted(versions),
                 'source': '',
                 'parts': {},
                 'unchecked': 'its line of the journal is damaged',
