@@ -28,6 +28,7 @@ from desipipe.file_manager import (
     origins,
 )
 from desipipe.file_manager.history import file_summaries
+from desipipe.provenance import software
 from desipipe.view.task_detail import task_detail
 
 
@@ -695,7 +696,7 @@ def test_versions_of_the_last_task_are_known(tmp_path: Path, tm: TaskManager) ->
     assert [
         item['maker']['versions'].get('h5py')
         for item in file_summaries(tm.queue.ledger, out.get(i=1).filepath)
-    ] == [provenance.versions(['h5py'])['h5py']]
+    ] == [software.versions(['h5py'])['h5py']]
 
 
 def test_snapshot_of_modules_without_a_distribution(
@@ -704,13 +705,13 @@ def test_snapshot_of_modules_without_a_distribution(
     (tmp_path / 'module_of_ours.py').write_text("__version__ = '7.1'\n")
     monkeypatch.syspath_prepend(tmp_path)
     __import__('module_of_ours')
-    found = provenance.snapshot()
+    found = software.snapshot()
     assert found['module_of_ours'] == '7.1'
     assert found['yaml'] == yaml.__version__  # of a distribution with another name
-    assert not any(name.startswith('git') for name in provenance.snapshot(str(tmp_path)))
+    assert not any(name.startswith('git') for name in software.snapshot(str(tmp_path)))
     monkeypatch.setenv('PATH', '/nowhere')
     (tmp_path / '.git').mkdir()
-    assert not any(name.startswith('git') for name in provenance.snapshot(str(tmp_path)))
+    assert not any(name.startswith('git') for name in software.snapshot(str(tmp_path)))
 
 
 def test_writers_of_one_host_do_not_mix_lines(tmp_path: Path) -> None:

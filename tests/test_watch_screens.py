@@ -18,6 +18,8 @@ from desipipe import Queue
 
 pytest.importorskip('textual', reason='textual is not installed; try: make test')
 
+from textual.widgets import DataTable
+
 from desipipe.commands.task_screens import TaskScreen, TasksScreen
 from desipipe.commands.watch_screens import QueuesScreen, WatchApp
 from desipipe.queue.location import find_folders
@@ -55,6 +57,14 @@ class Driver:
             assert time.monotonic() < deadline, f'No {texts} on:\n{self.text}'
             await self.pilot.pause(0.02)
 
+    async def choose(self, row: int) -> None:
+        """Move the cursor of the list down to a row, as one who looks where it is."""
+        deadline = time.monotonic() + PATIENCE
+        while (at := self.app.screen.query_one(DataTable).cursor_row) != row:
+            assert time.monotonic() < deadline, f'The cursor is at {at}:\n{self.text}'
+            await self.press('down' if at < row else 'up')
+            await self.pilot.pause(0.02)
+
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
 
@@ -75,8 +85,9 @@ def drive(
 def test_queue_tasks_and_logs_are_shown(queue: Queue) -> None:
     async def story(screen: Driver) -> None:
         await screen.until('2 succeeded', 'square[2]', 'ValueError: no gate', 'Tasks: all states')
-        assert 'q Quit' in screen.text  # all keys fit into 80 columns
-        await screen.press('down', 'down', 'enter')
+        await screen.until('q Quit')  # all keys fit into 80 columns
+        await screen.choose(2)
+        await screen.press('enter')
         await screen.until('FAILED', 'ValueError: no gate', screen=TaskScreen)
         await screen.until('[bold]computing[/bold] 2')  # nothing is markup
         await screen.press('escape', 'escape')
@@ -102,7 +113,8 @@ def test_tasks_are_filtered_by_state(queue: Queue) -> None:
 def test_what_failed_is_retried_and_followed(queue: Queue) -> None:
     async def story(screen: Driver) -> None:
         await screen.until('square[2]')
-        await screen.press('down', 'down', 'r')
+        await screen.choose(2)
+        await screen.press('r')
         # Not asked: nothing is lost. The manager that it starts computes it.
         await screen.until('3 succeeded')
 

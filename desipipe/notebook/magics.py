@@ -77,13 +77,18 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             a Python object. A variable that holds a queue may follow ``-q``; one that holds a
             future stands for its task.
 
-        Look:       ``status`` ``watch`` ``monitor`` ``queues`` ``tasks`` ``time`` ``logs``
-        ``explain`` ``plan`` Change:     ``pause`` ``resume`` ``retry`` ``cancel`` ``forget``
-        ``delete`` ``add`` ``accept`` ``compact``
-                    ``trust`` ``share`` ``unshare``
-        Processes:  ``spawn`` ``resize`` ``work`` ``kill``
-        Records:    ``run`` ``record`` ``verify`` ``import`` ``files``
-        Help:       ``doctor`` ``new`` ``demo`` ``completion``
+        Look:
+            ``status`` ``watch`` ``monitor`` ``queues`` ``tasks`` ``time`` ``logs`` ``explain``
+            ``plan``
+        Change:
+            ``pause`` ``resume`` ``retry`` ``cancel`` ``forget`` ``delete`` ``add`` ``accept``
+            ``compact`` ``trust`` ``share`` ``unshare``
+        Processes:
+            ``spawn`` ``resize`` ``work`` ``kill`` ``serve``
+        Records:
+            ``run`` ``record`` ``verify`` ``import`` ``files``
+        Help:
+            ``doctor`` ``new`` ``demo`` ``completion``
         """
         import shlex
 

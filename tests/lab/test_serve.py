@@ -90,7 +90,7 @@ def test_story(page: Any, address: str, queue: Queue) -> None:
     page.keyboard.press('Escape')
     # Retry: the server starts a manager, and the page follows it.
     shown.get_by_role('button', name='Retry').click()
-    expect(page.get_by_role('status').filter(has_text='succeeded')).to_be_visible()
+    expect(page.get_by_text('succeeded', exact=True)).to_be_visible()
     expect(page.locator('.jp-desipipe-queue[data-condition="done"]')).to_be_visible()
     assert queue.counts['SUCCEEDED'] == 6
     # The picture.
