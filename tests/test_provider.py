@@ -309,6 +309,7 @@ def test_survives_the_terminal(tmp_path: Path, gate: Gate) -> None:
     )
     code = (
         'import signal, sys\n'
+        'signal.signal(signal.SIGHUP, signal.SIG_DFL)\n'  # nohup has it ignored
         'from desipipe.environment import Environment\n'
         'from desipipe.provider import LocalProvider\n'
         f'LocalProvider().launch({worker_argv!r}, 1, Environment("base"), '
