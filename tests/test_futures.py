@@ -18,6 +18,7 @@ import pytest
 from workers import WORK
 
 from desipipe import Queue, TaskManager, as_completed, wait
+from desipipe import work as run_tasks
 from desipipe.errors import QueueGoneError, TaskFailedError, UnknownTaskError
 from desipipe.queue.future import Future
 
@@ -306,3 +307,20 @@ def test_error_that_stays_is_told_to_all(
     futures = app(1), app(2)
     monkeypatch.setattr(queue.ledger.journal, 'follow', faulty)
     assert [type(error) for error in collect(*futures)] == [PermissionError] * 2
+
+
+@pytest.mark.parametrize('return_when', ['FIRST_COMPLETED', 'FIRST_EXCEPTION', 'ALL_COMPLETED'])
+def test_wait_returns_what_has_ended_in_all_queues(
+    queue: Queue, tmp_path: Path, return_when: str
+) -> None:
+    futures: list[Future] = []
+    for each in (queue, Queue('other', base_dir=tmp_path)):
+        app = TaskManager(each).python_app(lambda i: 1 // i)
+        futures += [app(i) for i in (0, 1)]
+        run_tasks(each)
+
+    done, not_done = wait(futures, timeout=60, return_when=return_when)
+
+    assert done == {*futures} and not not_done
+    with pytest.raises(TimeoutError, match='^1 future not done'):
+        list(as_completed([*futures, app(2)], timeout=0.01))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import functools
-import itertools
 import time
 from collections import namedtuple
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -46,12 +45,12 @@ def wait(
     left = set(futures)
     done: set[Future] = set()
     deadline = None if timeout is None else time.monotonic() + timeout
-    for batch in _arrivals(left, deadline):
-        done.update(batch)
+    for batches in _arrivals(_by_queue(left), deadline):
+        done.update(*batches)
         if return_when == concurrent.futures.FIRST_COMPLETED:
             break
         if return_when == concurrent.futures.FIRST_EXCEPTION:
-            if not all(map(has_succeeded, batch)):
+            if not all(has_succeeded(future) for batch in batches for future in batch):
                 break
     return DoneAndNotDone(done, left - done)
 
@@ -78,43 +77,47 @@ def completed_batches(
     TimeoutError
         Not all ended in ``timeout`` seconds.
     """
-    distinct = dict.fromkeys(futures)
+    left = _by_queue(futures)
     deadline = None if timeout is None else time.monotonic() + timeout
-    batches: list[list[Future]] = []
-    for batch in _arrivals(distinct, deadline):
-        batches.append(batch)
-        yield batch
-    if sum(map(len, batches)) < len(distinct):
-        left = distinct.keys() - set(itertools.chain.from_iterable(batches))
-        ledgers = {future._ledger for future in left}
-        reasons = (_waiter(ledger, {ledger: left}).reason() for ledger in ledgers)
+    for batches in _arrivals(left, deadline):
+        yield from batches
+    if left:
+        n_left = sum(map(len, left.values()))
+        reasons = (_waiter(ledger, left).reason() for ledger in left)
         reasons_text = ''.join(f'. {reason}' for reason in reasons if reason is not None)
         raise TimeoutError(
-            f'{plural(len(left), "future")} not done after {timeout:g} s; the tasks go on, '
+            f'{plural(n_left, "future")} not done after {timeout:g} s; the tasks go on, '
             f'nothing is lost{reasons_text}'
         )
 
 
-def _arrivals(futures: Iterable[Future], deadline: float | None) -> Iterator[list[Future]]:
-    """Yield futures as their tasks end, also those of deleted tasks and queues.
+def _by_queue(futures: Iterable[Future]) -> dict[Ledger, list[Future]]:
+    """Return futures, each once and in order, by their queues."""
+    queues: dict[Ledger, list[Future]] = {}
+    for future in dict.fromkeys(futures):
+        queues.setdefault(future._ledger, []).append(future)
+    return queues
+
+
+def _arrivals(
+    left: dict[Ledger, list[Future]], deadline: float | None
+) -> Iterator[list[list[Future]]]:
+    """Take out what has ended, or was deleted, and yield the batches of each look.
 
     Those of a batch are of one queue, and in order: as a rule results are neighbours in a file.
     """
-    left: dict[Ledger, list[Future]] = {}
-    for future in dict.fromkeys(futures):
-        left.setdefault(future._ledger, []).append(future)
     waiters = {ledger: _waiter(ledger, left) for ledger in left}
     while left:
-        batches = {ledger: _over(ledger, own) for ledger, own in left.items()}
+        over = {ledger: _over(ledger, own) for ledger, own in left.items()}
+        batches = {ledger: batch for ledger, batch in over.items() if batch}
         for ledger, batch in batches.items():
             if len(batch) == len(left[ledger]):
                 del left[ledger]
-            elif batch:
+            else:
                 ended = set(batch)
                 left[ledger] = [future for future in left[ledger] if future not in ended]
-            if batch:
-                yield batch
-        if any(batches.values()):
+        if batches:
+            yield list(batches.values())
             continue
         seconds = None if deadline is None else deadline - time.monotonic()
         if seconds is not None and seconds <= 0:
