@@ -45,13 +45,15 @@ def _load_run(futures: Sequence[Future]) -> list[Any]:
     stored = _read_run(futures)
     for position, future in enumerate(futures):
         data = stored.get(position)
+        if data is None:
+            results.append(future.result(timeout=0))
+            continue
         try:
-            result = future.result(timeout=0) if data is None else loads(data)
+            result = loads(data)
         except Exception:
-            if data is None:
-                raise
-            result, data = future.result(timeout=0), None  # says what of it can't be loaded
-        results.append(result[future.item] if future.item and data is not None else result)
+            results.append(future.result(timeout=0))  # says what of it can't be loaded
+        else:
+            results.append(result[future.item] if future.item else result)
     return results
 
 
