@@ -10,14 +10,12 @@ from ..queue_faults import QueueFaults
 from .choice import TaskChoice
 from .claiming import Claiming
 from .durations import Durations
-from .exchange import Exchange
-from .feeding import Feeding
+from .exchange import Exchange, Feeding
 from .heartbeat import Heartbeat
 from .held import HeldTasks
 from .idle import IdleTime, Patience
 from .job_end import JobEnd
 from .launcher import SlotLauncher
-from .messages import SlotMessages
 from .modes import Mode
 from .nested import NestedTasks
 from .notes import Notes
@@ -26,7 +24,7 @@ from .pace import Pace
 from .packets import PacketMaker
 from .parts import WorkerParts
 from .pool import SlotPool
-from .report import Report
+from .report import Report, SlotMessages
 from .slot_ends import SlotEnds
 from .stopping import Stopping
 from .task_limits import TaskLimits
@@ -92,7 +90,9 @@ class Duties:
         packets = PacketMaker(ledger, name)
         is_strict = Mode.STOP_AT_ERROR in settings.mode
         parts = WorkerParts(name, provider, ledger, pool, held, report, stopping)
-        messages = self.messages = SlotMessages(parts, durations, notes, is_strict)
+        messages = self.messages = SlotMessages(
+            ledger, pool, held, report, stopping, durations, notes, is_strict
+        )
         retries = Mode.RETRY_AT_TIMEOUT in settings.mode
         self.slot_ends = SlotEnds(parts, retries, packets, messages, job_end)
         feeding = Feeding(parts, durations, nested, packets)

@@ -9,8 +9,8 @@ from ...queue.events import CauseKind, StopLevel
 from ..queue_faults import QueueLostError
 from ..sent_tasks import Sent
 from .heartbeat import Heartbeat
-from .messages import SlotMessages
 from .parts import WorkerParts
+from .report import SlotMessages
 
 
 class Orders:

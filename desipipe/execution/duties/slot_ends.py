@@ -12,9 +12,9 @@ from ..sent_tasks import Sent
 from ..slot_exit import Died
 from ..slot_process import SlotProcess
 from .job_end import JobEnd
-from .messages import SlotMessages
 from .packets import PacketMaker
 from .parts import WorkerParts
+from .report import SlotMessages
 from .signals import ENDING
 
 EMPTY_SLOTS_MAX = 5  # slots that may end without a task before the worker gives up

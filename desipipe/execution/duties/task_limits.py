@@ -9,8 +9,8 @@ from ..slot_process import LIVE_AFTER, SlotProcess
 from .claiming import STUCK_AFTER
 from .durations import Durations
 from .held import HeldTasks
-from .messages import SlotMessages
 from .pool import SlotPool
+from .report import SlotMessages
 
 
 class TaskLimits:
