@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import subprocess
@@ -16,6 +17,11 @@ from fake_slurm import FakeSlurm
 from workers import WORK
 
 from desipipe import Queue, TaskManager
+
+if importlib.util.find_spec('nbformat'):
+    from desipipe.record.notebook_format import import_nbformat
+
+    import_nbformat()  # a plain import builds parsers for seconds, in each process of the run
 
 # `ci` finds the same examples in every run, so that a red run can be repeated; `dev` looks further
 # each time.

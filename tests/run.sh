@@ -77,5 +77,7 @@ check_system_tests netfs "${NETFS:-auto}" 'the tests on network filesystems, whe
     '--mount --net --uts' /dev/fuse "${NETFS_PACKAGES[@]}"
 check_system_tests slurm "${SLURM:-auto}" 'the tests on a real Slurm' \
     '--mount --pid --fork --uts' /dev/null "${SLURM_PACKAGES[@]}"
+# Tests start thousands of Python processes: without files of bytecode each compiles all it imports.
+unset PYTHONDONTWRITEBYTECODE
 export DESIPIPE_TESTS_COMPLETE=1 DESIPIPE_REQUIRE_NETFS=1 DESIPIPE_REQUIRE_SLURM=1
 exec "$PYTHON" -m pytest -m "$marks" -n "${JOBS:-2}" --dist loadscope "$@"

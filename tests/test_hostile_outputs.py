@@ -29,6 +29,7 @@ from desipipe.terminal import visible
 from desipipe.view.bundle import bundle
 from desipipe.view.cell import cell_summary
 
+POSTSCRIPT = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n'
 SIZE = 1 << 18  # bytes of each output
 CPU_S = 60  # of all faces of one queue: what is quadratic takes hours
 MEMORY = 2 << 30
@@ -78,7 +79,7 @@ OUTPUTS: dict[str, Callable[[], bytes]] = {
         (marked({'text/plain': 'x'}, i='a') + marked({'text/plain': 'y'}, i='a', u=True))
         * (SIZE // 120)
     ),
-    'pixels': lambda: image(png(20_000, 20_000, 0)),
+    'pixels': lambda: image(png(10_000, 10_000, 0)),
     'images': lambda: image(png(5_000, 5_000)) * 12,
     'forms': lambda: marked(dict.fromkeys(MIMES, EVIL)),
     'lists': lambda: marked({mime: [EVIL, 1, None, {}] for mime in (*MIMES, 'image/png')}),
@@ -144,23 +145,23 @@ def test_outputs_of_others_are_text_of_bounded_cost(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ('mime', 'data', 'shrinks'),
+    ('mime', 'make_data', 'shrinks'),
     [
-        ('image/png', png(300, 200), True),
-        ('image/png', png(6_000, 5_000), True),
-        ('image/png', png(30_000, 30_000, 0), False),
-        ('image/png', png(100, 1)[:40], False),
+        ('image/png', lambda: png(300, 200), True),
+        ('image/png', lambda: png(6_000, 5_000), True),
+        ('image/png', lambda: png(10_000, 10_000, 0), False),
+        ('image/png', lambda: png(100, 1)[:40], False),
         # A program would be started for it: its type is that of its name, or it is none.
-        ('image/png', b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n', False),
-        ('image/gif', png(300, 200), False),
-        ('image/svg+xml', b'<svg/>', False),
+        ('image/png', lambda: POSTSCRIPT, False),
+        ('image/gif', lambda: png(300, 200), False),
+        ('image/svg+xml', lambda: b'<svg/>', False),
     ],
 )
-def test_small_images_are_made_of_what_is_not_too_large(
-    mime: str, data: bytes, shrinks: bool
+def test_thumbnail_needs_a_small_image(
+    mime: str, make_data: Callable[[], bytes], shrinks: bool
 ) -> None:
     pytest.importorskip('PIL')
-    encoded = base64.b64encode(data).decode()
+    encoded = base64.b64encode(make_data()).decode()
     assert bool(thumbnail({mime: encoded}, 50_000)) is shrinks
 
 
