@@ -522,8 +522,8 @@ def test_adding_to_a_queue_that_was_cleared_or_whose_tasks_were_deleted(ledger: 
 def _view_of_the_cleared(ledger: Ledger) -> Ledger:
     """A ledger that has not read since the queue was cleared."""
     view = fresh(ledger)
-    view.journal._reader.header = ledger.journal.header
-    view.journal._reader._first = ledger.journal._reader._first
+    view.journal.reader.header = ledger.journal.header
+    view.journal.reader._first = ledger.journal.reader._first
     return view
 
 

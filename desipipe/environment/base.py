@@ -215,7 +215,7 @@ class BaseEnvironment(Configurable, BaseDict):
             *self._texts().items(),
             self.command,
             self.strict,
-            *((name, os.environ.get(name)) for name in self.secret),
+            *[(name, os.environ.get(name)) for name in self.secret],
         )
 
     def _texts(self) -> dict[str, Value]:

@@ -246,6 +246,8 @@ class Addition:
         severed : dict
             Rows that need something that was not there, with the identities that they need.
         """
+        if not self._revived and not severed:
+            return
         for batch, i, number, arguments in self._revived:
             requires = [self._required(tid) for tid in batch.requires.get(i, ())]
             row = self._new_rows[batch.ids[i]]

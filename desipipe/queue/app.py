@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import pickle
@@ -273,7 +274,7 @@ class App(BaseClass):
             piece = self._piece(name, first)
             return [piece[0]] * len(column), [piece[1]] * len(column)
         if kinds == {int} and -SMALL < min(column) and max(column) < SMALL:
-            label = orjson.dumps(name) + b':"'
+            label = _label(name)
             encoded = [b'=%d' % value for value in column]
             return encoded, [b'%b%b"' % (label, data[1:]) for data in encoded]
         pieces = [self._piece(name, value) for value in column]
@@ -283,6 +284,8 @@ class App(BaseClass):
         # What is passed again and again (the constants of a sweep) is encoded once. By type as
         # well: 1 == 1.0 == True.
         kind = type(value)
+        if kind is int and -SMALL < value < SMALL:
+            return b'=%d' % value, b'%b%d"' % (_label(name), value)
         if kind is int or kind is str or kind is bool or kind is float or value is None:
             key: tuple[Any, ...] = (
                 (name, kind, value, str(value)) if kind is float else (name, kind, value)
@@ -319,6 +322,12 @@ class Shared(NamedTuple):
     words: list[bytes]
     payload: Payload
     requires: list[bytes]
+
+
+@functools.cache
+def _label(name: str) -> bytes:
+    """Return what stands before the text of an argument."""
+    return orjson.dumps(name) + b':"'
 
 
 def _contents(value: Any, app: str) -> Iterator[str]:

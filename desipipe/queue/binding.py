@@ -55,6 +55,8 @@ class Binder:
             if not args and not defaults and kwargs.keys() == self._names:
                 return dict(kwargs)
             first = dict(zip(names, args, strict=False))
+            if not kwargs and len(first) == len(args) == len(names) <= positional:
+                return first
             if len(args) <= positional and not (args and kwargs and first.keys() & kwargs.keys()):
                 merged = {**defaults, **first, **kwargs}
                 if merged.keys() == self._names:

@@ -102,8 +102,9 @@ class Identities(Sequence[bytes]):
 
 def are_distinct(ids: Identities) -> bool:
     """Return True if no identity occurs twice; False may be wrong, very rarely."""
-    if len(ids) < PACKED_FROM:
-        return len(ids) < 2 or len(set(ids)) == len(ids)
+    n = len(ids)
+    if n < PACKED_FROM:
+        return n < 2 or len(set(ids)) == n
     import numpy as np
 
     return len(np.unique(_keys_of(bytes(ids.packed)))) == len(ids)

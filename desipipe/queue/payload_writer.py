@@ -68,7 +68,7 @@ class PayloadWriter(AttemptReader):
         What made it (compaction, clearing) may have taken ours away, and a network filesystem's
         client may not know it yet.
         """
-        generation = str(self.journal.header['gen'])
+        generation = str(self._reader.header['gen'])
         if generation != self._written_for:
             self.writer.flush()
             self.writer.close()
@@ -166,13 +166,14 @@ class PayloadWriter(AttemptReader):
         self._write_claims([*claims, result_claim(results)] if results else claims)
 
     def _write_arguments(self, batch: Batch) -> Written:
-        writer = self.writer
+        writer, first = self.writer, batch.arguments[0]
+        if len(batch.arguments) == 1 and isinstance(first, Records) and len(first.lengths) == 1:
+            offset = writer.append(first.data)  # may begin another file
+            return writer.name, (offset,), first.lengths
         offsets, lengths = array('Q'), array('Q')
         for arguments in batch.arguments:
             if isinstance(arguments, Records):
                 offset = writer.append(arguments.data)
-                if len(batch.arguments) == 1 == len(arguments.lengths):
-                    return writer.name, (offset,), arguments.lengths
                 ends = accumulate(arguments.lengths, initial=offset)
                 offsets.extend(islice(ends, len(arguments.lengths)))
                 lengths.extend(arguments.lengths)

@@ -63,6 +63,7 @@ class QueueReader:
         self._state = State()
         self.trusts = trusts or TrustedUsers(Config())
         self.journal = Journal(self.folder, self._state, sync_interval, self._flush, self.check_use)
+        self._reader = self.journal.reader
         self._blocked: tuple[int, str, dict[int, int]] = (-1, '', {})
         self._writer: SegmentWriter | None = None
         self._local = threading.local()
@@ -86,7 +87,7 @@ class QueueReader:
     @property
     def state(self) -> State:
         """The state folded so far; never half an event, also after an interrupt."""
-        if self.journal.midway:
+        if self._reader.midway:
             self.journal.follow()
         return self._state
 
@@ -227,7 +228,7 @@ class QueueReader:
     @property
     def is_group_queue(self) -> bool:
         """True for a queue that a group shares, whose members run only what they trust."""
-        return bool(self.journal.header.get('group'))
+        return bool(self._reader.header.get('group'))
 
     def check_use(self) -> None:
         """Refuse to use a queue of an untrusted owner: its settings and tasks are code.

@@ -88,7 +88,7 @@ class TaskAdder(PayloadWriter):
                 # compaction or clearing have taken our file away.
                 todo = prepared.todo
                 more = batches if len(todo) == len(batches) else self._unknown(batches)
-                if len(more) > len(todo) or self.journal.header['gen'] != prepared.generation:
+                if len(more) > len(todo) or self._reader.header['gen'] != prepared.generation:
                     prepared = self._prepare(self._unknown(batches), batches, codes, sync)
                 events, added = self._add_events(prepared, managers, batches)
                 events = [*self._code_events(batches, uses, reused), *events]
@@ -123,7 +123,7 @@ class TaskAdder(PayloadWriter):
         if self.is_group_queue:
             by_batch = dict(zip(map(id, todo), written, strict=True))
             self._claim(batches, by_batch, references, codes)
-        if self.journal.shared or sync:
+        if sync or self._reader.shared:
             self.writer.flush()
         return _Prepared(todo, generation, written, references)
 
@@ -145,20 +145,19 @@ class TaskAdder(PayloadWriter):
         return events
 
     def _unknown(self, batches: Sequence[Batch]) -> list[Batch]:
-        is_known = self.state.rows.__contains__
-        return [batch for batch in batches if not all(map(is_known, batch.ids))]
+        rows = self.state.rows
+        return [batch for batch in batches if not all(map(rows.__contains__, batch.ids))]
 
     def _assigned(self, batches: Sequence[Batch]) -> dict[Group, list[int]]:
         """Return rows that are added again with other options, and did not succeed yet."""
         state = self.state
         by_group: dict[Group, list[int]] = {}
         for batch in batches:
-            rows = [
-                row
-                for row in known_rows(state.rows, batch.ids)
-                if state.status[row] not in (RUNNING, SUCCEEDED)
-            ]
-            options = {key: getattr(batch.group, key) for key in OPTIONS} if rows else {}
+            rows = known_rows(state.rows, batch.ids)
+            if not rows:
+                continue
+            rows = [row for row in rows if state.status[row] not in (RUNNING, SUCCEEDED)]
+            options = {key: getattr(batch.group, key) for key in OPTIONS}
             groups: dict[int, Group] = {}
             for row in rows:
                 number = state.group[row]
@@ -197,8 +196,10 @@ class TaskAdder(PayloadWriter):
         all_batches: Sequence[Batch],
     ) -> tuple[list[JournalEvent], int]:
         addition = Addition(self.state, self.folder, managers, time.time())
-        addition.add_references(prepared.references)
-        addition.assign(self._assigned(all_batches))
+        if prepared.references:
+            addition.add_references(prepared.references)
+        if assigned := self._assigned(all_batches):
+            addition.assign(assigned)
         for batch, where in zip(prepared.todo, prepared.written, strict=True):
             addition.add(batch, where, len(prepared.todo) == 1)
         addition.finish(self._severed(all_batches))

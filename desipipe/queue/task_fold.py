@@ -27,7 +27,8 @@ class TaskFold(AttemptFold):
         number: int = event['g']
         lengths: list[int] = event['len']
         n = len(lengths)
-        self._fill(first, offset)
+        if first > len(self.status):
+            self._fill(first, offset)
         if first == len(self.status) and (
             number >= len(self.groups) or self.groups[number] is LOST_GROUP
         ):

@@ -71,9 +71,10 @@ def code_events(state: State, uses: Iterable[Use]) -> list[CodeEvent]:
     They name the versions that these replace. The caller holds the lock.
     """
     uses = list(uses)
+    changed = [use for use in uses if not _is_current(state, use)]
     events = []
-    now = {(use.key, use.app) for use in uses}
-    for use in uses:
+    now = {(use.key, use.app) for use in uses} if changed else set()
+    for use in changed:
         event = _event(state, use, now)
         if event is not None:
             events += [event, *_renamed(state, use)]
@@ -106,15 +107,20 @@ def _renamed(state: State, use: Use) -> Iterator[CodeEvent]:
                 yield code_event(key, version._replace(current=False, needed=False))
 
 
-def _event(state: State, use: Use, now: set[tuple[str, str]]) -> CodeEvent | None:
+def _is_current(state: State, use: Use) -> bool:
+    """Return True if an addition changes nothing about the versions at its place."""
     here = state.code_versions.places.get(use.key, {})
     current = here.get(use.app)
-    if (
+    return (
         current is not None
         and current.current
         and not any(version.needed for version in here.values())
-    ):
-        return None
+    )
+
+
+def _event(state: State, use: Use, now: set[tuple[str, str]]) -> CodeEvent | None:
+    here = state.code_versions.places.get(use.key, {})
+    current = here.get(use.app)
     if use.code is not None:
         statements = {} if use.key.startswith(CHILD) else bindings(use.code.parts)
         version = Version(use.app, use.place.cell, {**statements, **definitions(use.code)})

@@ -200,9 +200,11 @@ def check_use(folder: str, journal: str, trusts: Trusts, is_group_queue: bool = 
     UntrustedQueueError
     """
     try:
-        statuses = os.lstat(folder), os.lstat(journal)
-        if all(trusts(status.st_uid) and not stat.S_ISLNK(status.st_mode) for status in statuses):
-            return  # before each line that is written: no more than two calls of the system
+        # Before each line that is written: no more than two calls of the system.
+        here, file = os.lstat(folder), os.lstat(journal)
+        is_link = stat.S_ISLNK(here.st_mode) or stat.S_ISLNK(file.st_mode)
+        if not is_link and all(map(trusts, {here.st_uid, file.st_uid})):
+            return
         holdings = look_at(folder), look_at(journal)
     except (FileNotFoundError, NotADirectoryError):
         return  # Whoever opens the journal next finds that the queue is gone.

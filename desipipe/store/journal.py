@@ -58,7 +58,8 @@ class Journal:
         self.folder = folder
         self._file = JournalFile(folder)
         self.path = self._file.path
-        self._reader = JournalReader(self._file, sink)
+        self.reader = JournalReader(self._file, sink)
+        """The part that reads, and knows how far it came."""
         self._appender = Appender(self._file)
         self._syncer = Syncer(self._file, sync_interval, before_sync)
         self._guard = ThreadGuard()
@@ -82,22 +83,22 @@ class Journal:
     @property
     def header(self) -> Event:
         """The first event of this generation of the journal."""
-        return self._reader.header
+        return self.reader.header
 
     @property
     def offset(self) -> int:
         """End of what was folded, in bytes."""
-        return self._reader.offset
+        return self.reader.offset
 
     @property
     def late(self) -> int:
         """Number of lines passed over because their writer had lost its lock."""
-        return self._reader.late
+        return self.reader.late
 
     @property
     def midway(self) -> bool:
         """True while events are folded, and after an exception that came meanwhile."""
-        return self._reader.midway
+        return self.reader.midway
 
     @property
     def dirty(self) -> bool:
@@ -107,15 +108,15 @@ class Journal:
     @property
     def shared(self) -> bool:
         """True if other hosts may write."""
-        return self._reader.shared
+        return self.reader.shared
 
     @property
     def lock(self) -> QueueLock:
         """The queue's lock, of the kind its header names."""
-        kind = self._reader.header.get('lock', 'flock')
-        if self._lock is None or self._lock.kind != kind:
-            self._lock = QueueLock(os.path.join(self.folder, 'lock'), kind)
-        return self._lock
+        lock, kind = self._lock, self.reader.header.get('lock', 'flock')
+        if lock is None or lock.kind != kind:
+            lock = self._lock = QueueLock(os.path.join(self.folder, 'lock'), kind)
+        return lock
 
     def follow(self) -> bool:
         """Fold what was appended since the last call; takes no lock.
@@ -130,9 +131,9 @@ class Journal:
         QueueGoneError
             The queue was deleted.
         """
-        if not self.shared and not self.midway and self._reader.is_up_to_date():
+        if not self.shared and not self.midway and self.reader.is_up_to_date():
             return False
-        return self._guard.run(self._reader.follow, self._clean_up)
+        return self._guard.run(self.reader.follow, self._clean_up)
 
     def read_range(self, start: int, end: int) -> bytes:
         """Return the journal's bytes from ``start`` to ``end``, fewer if it is shorter.
@@ -142,11 +143,11 @@ class Journal:
         QueueGoneError
             The queue was deleted.
         """
-        return self._reader.read_range(start, end)
+        return self.reader.read_range(start, end)
 
     def scan(self, start: int = 0) -> Iterator[Line]:
         """Yield the lines from ``start``, where one begins, to the end of what was folded."""
-        return self._reader.scan(start)
+        return self.reader.scan(start)
 
     def open_reader(self) -> io.BufferedReader:
         """Open the journal for reading many events of it."""
@@ -170,7 +171,7 @@ class Journal:
             The line is damaged, or the journal was rewritten meanwhile: then :meth:`follow` and ask
             for the offset that the line has now.
         """
-        return self._reader.event_at(offset)
+        return self.reader.event_at(offset)
 
     # Writing
 
@@ -204,30 +205,35 @@ class Journal:
 
     def _write(self, decide: Decide) -> None:
         for _ in range(TRIES):
+            lock = self.lock
             try:
-                with self.lock:
+                lock.acquire()
+                try:
                     if self._write_locked(decide):
                         return
+                finally:
+                    lock.release()
             except OSError as exc:
                 # What an NFSv4 client answers through a descriptor whose lock its server gave to
                 # another one: decide again, with a new one.
                 if exc.errno != errno.EIO or not self.shared:
                     raise
-                self.lock.close()
+                lock.close()
         raise _lock_lost(self.folder)
 
     def _write_locked(self, decide: Decide) -> bool:
-        reader, appender = self._reader, self._appender
-        fd, size = appender.open(reader.identity, self.shared)
+        reader, appender = self.reader, self._appender
+        shared = reader.shared
+        fd, size = appender.open(reader.identity, shared)
         try:
-            if self.shared:
+            if shared:
                 self._hold(fd)
             if not reader.has_all(fd, size) and not self._catch_up(fd):
                 return False
             events = decide()
             if not events:
                 return True
-            shared = self.shared
+            shared = reader.shared
             placed, data = encode_batch(events, reader.offset)
             self._syncer.dirty |= not shared
             appender.append(fd, data, reader.offset, shared)
@@ -246,15 +252,15 @@ class Journal:
             self._appender.lock(fd)
 
     def _catch_up(self, fd: int) -> bool:
-        if not self._reader.read(fd, locked=True):
+        if not self.reader.read(fd, locked=True):
             return False  # what can't be read yet is no torn tail
-        if os.fstat(fd).st_size > self._reader.offset:
-            os.ftruncate(fd, self._reader.offset)  # a torn last line: its writer died
+        if os.fstat(fd).st_size > self.reader.offset:
+            os.ftruncate(fd, self.reader.offset)  # a torn last line: its writer died
         return True
 
     def _stands(self, fd: int, data: bytes) -> bool:
-        written = self._file.read_back(fd, len(data), self._reader.offset)
-        return self._file.identity() == self._reader.identity and written == data
+        written = self._file.read_back(fd, len(data), self.reader.offset)
+        return self._file.identity() == self.reader.identity and written == data
 
     def replaced(self, events: Rewrite, after: Callable[[], None] = lambda: None) -> None:
         """Replace the whole journal (compaction, clear) by ``events``, under the lock.
@@ -296,7 +302,7 @@ class Journal:
         try:
             if self.shared:
                 self._hold(fd)
-            if not self._reader.read(fd, locked=True):
+            if not self.reader.read(fd, locked=True):
                 return False
             size = os.fstat(fd).st_size
             return replace(
@@ -307,7 +313,7 @@ class Journal:
 
     def _is_as_read(self, size: int) -> bool:
         # If not, we lost the lock, and what someone else appended would be lost with the file.
-        return self._file.opened_identity() == (self._reader.identity, size)
+        return self._file.opened_identity() == (self.reader.identity, size)
 
     # Syncing
 

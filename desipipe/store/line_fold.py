@@ -173,7 +173,8 @@ class LineFold:
 
     def end_at_own(self) -> None:
         """Note that the last line that counts is of this process, and in its place."""
-        self._placement = Placement()
+        if not self._placement.ordinary:
+            self._placement = Placement()
 
     def is_foldable(self, event: Event) -> bool:
         """Return True for an event that the sink can fold."""

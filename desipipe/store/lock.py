@@ -177,7 +177,7 @@ class QueueLock:
                 self._acquire_soft()
             else:
                 while True:
-                    fd = self._open()
+                    fd = self._open() if self._opened is None else self._opened.fileno()
                     self._wait(fd)
                     if self._current(fd):
                         break

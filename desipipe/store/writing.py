@@ -40,9 +40,13 @@ def write_all(fd: int, data: bytes | memoryview, offset: int = -1) -> int:
     OSError
         As :func:`os.write`; some bytes may be there already.
     """
+    done = 0
+    if isinstance(data, bytes) and len(data) < HINT_FROM:
+        done = os.write(fd, data) if offset < 0 else os.pwrite(fd, data, offset)
+        if done == len(data):
+            return done
     view = memoryview(data).cast('B') if not isinstance(data, bytes) else memoryview(data)
     size = len(view)
-    done = 0
     while done < size:
         part = view[done : done + CALL_MAX]
         written = os.write(fd, part) if offset < 0 else os.pwrite(fd, part, offset + done)

@@ -96,7 +96,8 @@ class QueuedApp(App):
         return self._add_parts(iter((calls,)), sync, common) if calls else []
 
     def _add_one(self, arguments: dict[str, Any]) -> Future:
-        queue, manager = self.queue, self._managed()
+        manager = self._managed()
+        queue: Queue = manager.queue  # type: ignore[assignment]
         spec = manager.to_spec()
         group = self.group(manager._mid)
         code = self.last_description  # that of the group: looked at once

@@ -56,7 +56,11 @@ class Checks:
             return False
         self._is_checking = True
         try:
-            return all(check() for check in self._same) and all(check() for check in self._equal)
+            for checks in (self._same, self._equal):
+                for check in checks:
+                    if not check():
+                        return False
+            return True
         except (
             Changed,
             NotSerializableError,
