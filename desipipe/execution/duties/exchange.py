@@ -114,23 +114,14 @@ class Exchange:
 
     def exchange(self, n_wanted: int) -> None:
         """Report, give back and claim at most so many tasks, with one lock."""
-        began = time.monotonic()
-        report, held = self._report, self._held
-        report.store()
-        report.begin_writing()
-        claimed = self._ledger.exchange(
-            self._name,
-            report.ends,
-            held.back,
-            n_wanted,
-            self._choice.mids() if n_wanted else [],
-            self._identity,
-            self._claiming.choose,
-            report.successes,
+        began, held = time.monotonic(), self._held
+        mids = self._choice.mids() if n_wanted else []
+        claimed, succeeded = self._report.write(
+            self._name, held.back, n_wanted, mids, self._identity, self._claiming.choose
         )
         self._pace.note_exchange(began, time.monotonic())
         held.back = []
-        self._save_attributes(report.end_writing())
+        self._save_attributes(succeeded)
         self._claiming.note_claimed(claimed)
 
     def save_results(self) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ...queue.ends import End, Successes
 from ...queue.events import RUNNING, SUCCEEDED, CauseKind, Ref, StopLevel
-from ...queue.ledger import Ledger
+from ...queue.ledger import Choose, Ledger
 from ..mpi_slot import MPISlot
 from ..protocol import (
     DisplayStored,
@@ -78,7 +78,38 @@ class Report:
             self.first_at = now
         self.successes.append(batch)
 
-    def store(self) -> None:
+    def write(
+        self,
+        worker: str,
+        back: Sequence[tuple[int, int]],
+        want: int,
+        mids: Sequence[str],
+        identity: str,
+        choose: Choose,
+    ) -> tuple[list[tuple[int, int]], list[int]]:
+        """Store the payloads, then write the ends, give back and claim, with one lock.
+
+        Returns
+        -------
+        claimed : list of (row, attempt)
+        succeeded : list of int
+            Rows of the tasks that succeeded, of those that were written.
+        """
+        self._store()
+        if self._is_uncertain:
+            self._drop_written()
+        self._is_uncertain = True  # an error may come after the lines arrived
+        claimed = self._ledger.exchange(
+            worker, self.ends, back, want, mids, identity, choose, self.successes
+        )
+        self._is_uncertain = False
+        succeeded = [end.row for end in self.ends if end.state == SUCCEEDED]
+        succeeded += [row for batch in self.successes for row in batch.rows]
+        self.ends, self.successes = [], []
+        self._payloads, self._n_stored = [], 0
+        return claimed, succeeded
+
+    def _store(self) -> None:
         """Write what the ends refer to, and put it on disk.
 
         It is kept here until the ends are reported.
@@ -115,25 +146,8 @@ class Report:
             offset += len(batch.data)
         self._n_stored = len(self._payloads)
 
-    def begin_writing(self) -> None:
-        """Begin to write the report: an error may come after its lines arrived.
-
-        After such an error, what the journal holds already is dropped here first.
-        """
-        if self._is_uncertain:
-            self._drop_written()
-        self._is_uncertain = True
-
-    def end_writing(self) -> list[int]:
-        """Forget what was written; return the rows of the tasks that succeeded."""
-        self._is_uncertain = False
-        succeeded = [end.row for end in self.ends if end.state == SUCCEEDED]
-        succeeded += [row for batch in self.successes for row in batch.rows]
-        self.ends, self.successes = [], []
-        self._payloads, self._n_stored = [], 0
-        return succeeded
-
     def _drop_written(self) -> None:
+        """Drop what the journal holds already, after an error while it was written."""
         self._ledger.follow()
         state = self._ledger.state
 
