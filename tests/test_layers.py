@@ -88,7 +88,7 @@ INSIDE = {
         'shell_refusals shell_values shell_cursor shell_command_log shell_expansions '
         'shell_heredocs shell_reader shell_process shell_template failure child child.link '
         'child.payloads child.restorer child.output child.displays child.waits child.peak_memory '
-        'child.ranks child.code child.caller child.attempts child.computing child.slot slot '
+        'child.ranks child.code child.caller child.computing child.slot slot '
         'capture slot_exit followed_output slot_process forked_slot mpi_slot mpi_launcher '
         'mpi_together duties duties.modes duties.durations duties.signals duties.pace '
         'duties.choice duties.heartbeat duties.notes duties.rank_files '

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ..queue.events import FAILED_ERRNO, CauseKind
+from ..queue.events import FAILED_ERRNO, CauseKind, Event
 from ..security.secrets import hide
 from ..serialize import dumps
 from ..utils import printable
@@ -16,7 +16,17 @@ INLINE = 64 * 1024  # bytes; larger results the slot writes itself
 _ERRNO_MAX = 1 << 31
 
 
-def describe_failure(exc: BaseException) -> tuple[dict[str, Any], bytes | None, bytes | None]:
+def describe(exc: BaseException) -> tuple[Event, bytes | None, bytes | None]:
+    """Return cause, traceback and pickle of what a task raised; never raises."""
+    try:
+        return _describe(exc)
+    except BaseException as why:  # what its own methods do, or its depth
+        kind = type(exc).__name__
+        text = f'{kind}, which cannot be described: {type(why).__name__} was raised meanwhile'
+        return {'kind': kind, 'text': text, 'kinds': [kind], 'errno': FAILED_ERRNO}, None, None
+
+
+def _describe(exc: BaseException) -> tuple[dict[str, Any], bytes | None, bytes | None]:
     """Return the cause, the traceback and the pickle of what a task raised.
 
     Parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import pickle
 import time
+from collections.abc import Callable, Collection
 from typing import Any
 
 from ...queue.events import TEXT
@@ -12,12 +13,14 @@ from ...serialize.payload import is_plain_pickle
 from ...serialize.plain import ATOMS, is_plain
 from ..failure import INLINE
 from ..protocol import Packet
-from .attempts import MEASURED, Attempts, Outcome, failed
 from .code import CodeLoader, TaskGroup
 from .link import WAKE_AFTER_S, WorkerLink
 from .payloads import SlotPayloads
 from .restorer import Restorer
 
+# microseconds; of shorter tasks it is not told how much memory they took, which costs as much as a
+# part of them and would say nothing
+MEASURED = 1000
 UNGUARDED_MAX = 64  # tasks that only compute, after which the process is looked at all the same
 
 
@@ -30,7 +33,11 @@ class Computing:
     payloads : SlotPayloads
     loader : CodeLoader
     restorer : Restorer
-    attempts : Attempts
+    reported_apps : collection of str
+        Apps of which a task was reported already.
+    end : callable
+        Reports a task whose report is none for the shared memory: given its group, its packet, its
+        position there, when it began, microseconds, its value, and what it raised.
     """
 
     def __init__(
@@ -39,13 +46,15 @@ class Computing:
         payloads: SlotPayloads,
         loader: CodeLoader,
         restorer: Restorer,
-        attempts: Attempts,
+        reported_apps: Collection[str],
+        end: Callable[[TaskGroup, Packet, int, float, int, Any, BaseException | None], None],
     ) -> None:
         self._link = link
         self._payloads = payloads
         self._loader = loader
         self._restorer = restorer
-        self._attempts = attempts
+        self._reported_apps = reported_apps
+        self._end = end
         self._threads = _thread._count()
         self._n_unguarded = 0  # tasks since the process was looked at
 
@@ -58,7 +67,7 @@ class Computing:
             and self._link.shared is not None
             and task_group.shared is None
             and task_group.group.kind == 'python'
-            and task_group.group.app in self._attempts.reported_apps
+            and task_group.group.app in self._reported_apps
             and _thread._count() <= self._threads
         )
 
@@ -115,26 +124,3 @@ class Computing:
         if self._n_unguarded >= UNGUARDED_MAX:
             self.guard()
         return len(packet.rows)
-
-    def _end(
-        self,
-        task_group: TaskGroup,
-        packet: Packet,
-        i: int,
-        began: float,
-        duration: int,
-        value: Any,
-        error: BaseException | None,
-    ) -> None:
-        """Report a task whose report is none for the shared memory."""
-
-        def step() -> None:
-            try:
-                if error is not None:
-                    raise error
-                outcome = Outcome(began, duration, self._attempts.kept(task_group, value))
-            except BaseException as exc:
-                outcome = failed(began, duration, exc)
-            self._attempts.finish(task_group, packet.first + i, outcome)
-
-        self._attempts.run(task_group, packet, i, step)

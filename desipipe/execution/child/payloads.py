@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ...errors import DesipipeError
-from ...queue.events import Ref
+from ...errors import DesipipeError, NotSerializableError
+from ...queue.events import Group, Ref
 from ...queue.faults import passes, patiently
-from ...serialize import Payload, loads
+from ...serialize import Payload, dumps, loads
 from ...store.files import Owners
 from ...store.segment import SegmentReader
 from ...store.segment_writer import SegmentWriter
@@ -120,8 +120,9 @@ class SlotPayloads:
 
         return patiently(write, tell=tell)
 
-    def kept(self, payload: Payload) -> bytes | memoryview | Place:
+    def kept(self, group: Group, value: Any) -> bytes | memoryview | Place:
         """Return a result as it is reported: its bytes, or where these are stored."""
+        payload = _carried(group, value)
         if payload.nbytes <= INLINE and not payload.aligned:
             return payload.parts[0]
         return self.store(payload)
@@ -131,3 +132,14 @@ class SlotPayloads:
         if len(report) <= FILES:
             return report
         return self.store(Payload([report], len(report), False))
+
+
+def _carried(group: Group, value: Any) -> Payload:
+    try:
+        return dumps(value)
+    except NotSerializableError as exc:
+        if group.kind != 'cell':
+            raise
+        raise NotSerializableError(
+            f'{exc} A cell gives back what it assigns last: --out NAME gives another one.'
+        ) from None
