@@ -24,8 +24,7 @@ from desipipe.store.lease import Lease
 from desipipe.view.bundle import as_text
 from desipipe.view.cell import cell_summary
 from desipipe.view.graph import graph
-from desipipe.view.jobs import job_summaries
-from desipipe.view.queue import queue_summary
+from desipipe.view.queue import job_summaries, queue_summary
 from desipipe.view.task_summary import task_summaries
 from desipipe.view.tasks import task_page
 from desipipe.view.timeline import Timeline

@@ -23,8 +23,7 @@ from desipipe.queue.location import type_queue
 from desipipe.store.lease import Lease
 from desipipe.view.bundle import as_html, as_text
 from desipipe.view.cell import JOBS, cell_summary
-from desipipe.view.jobs import JOB_TASKS, job_groups, job_summaries
-from desipipe.view.queue import queue_summary
+from desipipe.view.queue import JOB_TASKS, job_groups, job_summaries, queue_summary
 from desipipe.view.text import group_text, job_text, jobs_text, left_text, waiting_text
 
 NOW = 1e9

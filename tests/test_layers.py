@@ -101,7 +101,7 @@ INSIDE = {
     'task_manager': 'state_names settings queued_app apps manager',
     'view': (
         'schema structs appearance text rows journal_events task_summary task_detail failures '
-        'pace durations processes jobs ownership queue graph timeline output saved_displays '
+        'pace durations processes ownership queue graph timeline output saved_displays '
         'task_search task_context result_preview tasks ansi folded_outputs '
         'output_forms cell_lines bundle cell_rows cell_outputs cell_runs cell_failure cell'
     ),

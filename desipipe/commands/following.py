@@ -130,7 +130,7 @@ class _Lines:
         self._waiter = waiter  # tells on stderr why nothing goes on
 
     def show(self, summary: QueueSummary) -> None:
-        from ..view.jobs import job_groups
+        from ..view.queue import job_groups
 
         jobs = [
             (group['state'], group['reason'], group['n']) for group in job_groups(summary['jobs'])

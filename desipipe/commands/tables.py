@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from ..terminal import visible
 from ..utils import format_bytes, format_count, plural
 from ..view.appearance import APPEARANCES, CONDITION_APPEARANCES
-from ..view.jobs import job_groups
 from ..view.text import (
     Line,
     Piece,
@@ -206,6 +205,8 @@ def _manager_lines(summary: QueueSummary, where: str) -> list[Line]:
 
 
 def _worker_lines(summary: QueueSummary) -> list[Line]:
+    from ..view.queue import job_groups
+
     lines: list[Line] = []
     now = summary['time']
     jobs = {job['job']: job for job in summary['jobs']}
@@ -247,6 +248,8 @@ def _worker_text(worker: WorkerView, job: JobView | None, now: float) -> str:
 
 def change_line(summary: QueueSummary) -> str:
     """Format a change as one line for a pipe: the time, the progress, the change."""
+    from ..view.queue import job_groups
+
     counts = ''.join(text for text, _ in count_pieces(summary))
     jobs = jobs_text(summary['jobs'], job_groups(summary['jobs']), summary['time'])
     parts = [

@@ -31,10 +31,9 @@ from .cell_outputs import OUTPUTS_MAX, OUTPUTS_SIZE, CellOutputs
 from .cell_rows import CellRows, Moment
 from .cell_runs import CellRuns
 from .failures import blocked_causes
-from .jobs import job_groups, job_summaries
 from .ownership import untrusted_owner
 from .processes import is_alive
-from .queue import condition
+from .queue import condition, job_groups, job_summaries
 from .rows import format_rows, parse_rows, ranges
 from .text import advice, waiting_text
 

@@ -202,9 +202,9 @@ def jobs_text(jobs: Sequence[JobView], groups: Sequence[JobGroup], now: float) -
     Parameters
     ----------
     jobs : sequence of dict
-        Of :func:`~desipipe.view.jobs.job_summaries`; of many, only the first may be there.
+        Of :func:`~desipipe.view.queue.job_summaries`; of many, only the first may be there.
     groups : sequence of dict
-        All of them, of :func:`~desipipe.view.jobs.job_groups`.
+        All of them, of :func:`~desipipe.view.queue.job_groups`.
     now : float
         Seconds since the epoch.
 

@@ -19,9 +19,8 @@ from ...queue.queue import Queue
 from ...store.lease import Observer
 from ...view.bundle import MIME, as_html, as_text, bundle, line_html
 from ...view.cell import JOBS, cell_summary
-from ...view.jobs import job_groups
 from ...view.journal_events import events_at
-from ...view.queue import queue_summary
+from ...view.queue import job_groups, queue_summary
 from ...view.rows import format_rows
 from ...view.text import advice, bar_pieces
 from ..commands import typed
