@@ -12,7 +12,7 @@ from ..queue.ledger import Ledger
 from ..store.lease import Observer
 from .duties.modes import Mode
 from .manager_messages import Messages, Topic
-from .pool import Pool, job_row
+from .pool import Pool
 from .pools import Pools
 from .worker_review import WorkerReview
 
@@ -67,7 +67,7 @@ class JobFollower:
         for pool in self._pools:
             for job in pool.provider.poll():
                 self._follow(pool, job, now)
-            self.note(pool)
+            pool.note(self._ledger)
             self._tell_of_waiting(pool)
             pause = min(pause, pool.provider.pause)
         return pause
@@ -88,14 +88,6 @@ class JobFollower:
             workers = self._ledger.state.workers.values()
             pool.past |= {worker.name for worker in workers if worker.job == job.jobid}
         pool.jobs[job.jobid] = job
-
-    def note(self, pool: Pool) -> None:
-        """Write down what is new of jobs; what can't be written is kept for the next time."""
-        pool.explained += pool.provider.take_explained()
-        if pool.unnoted or pool.explained:
-            rows = [job_row(job) for job in pool.unnoted.values()]
-            self._ledger.note_jobs(pool.mid, rows, pool.explained)
-            pool.unnoted, pool.explained = {}, []
 
     def _tell_of_waiting(self, pool: Pool) -> None:
         trouble = pool.provider.trouble

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping
 
@@ -10,6 +11,7 @@ from ..environment import Environment
 from ..provider import Provider
 from ..provider.base import Job
 from ..queue.events import CauseKind, Event
+from ..queue.ledger import Ledger
 from ..queue.state import State
 from ..scheduler import Scheduler
 from .backoff import Backoff
@@ -60,6 +62,32 @@ class Pool:
             first = max(LOCAL_BACKOFF_S[0], timestep)
             self.refused = Backoff(first, BATCH_BACKOFF_MAX_S)
             self.idle = Backoff(first, BATCH_BACKOFF_MAX_S)
+
+    # Jobs
+
+    def launch(self, argv: list[str], slots: int, log: str, cwd: str) -> list[Job]:
+        """Start workers by the provider, and keep their jobs.
+
+        Parameters
+        ----------
+        argv, slots, log, cwd
+            As for :meth:`.BaseProvider.launch`.
+        """
+        jobs = self.provider.launch(argv, slots, self.environ, log, cwd)
+        for job in jobs:
+            self.jobs[job.jobid] = job
+            self.launched[job.jobid] = time.monotonic()
+            if self.provider.batch:
+                self.unnoted[job.jobid] = job
+        return jobs
+
+    def note(self, ledger: Ledger) -> None:
+        """Write down what is new of jobs; what can't be written is kept for the next time."""
+        self.explained += self.provider.take_explained()
+        if self.unnoted or self.explained:
+            rows = [job_row(job) for job in self.unnoted.values()]
+            ledger.note_jobs(self.mid, rows, self.explained)
+            self.unnoted, self.explained = {}, []
 
     # Wanted
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
 from collections.abc import Collection
 
 from ..errors import DesipipeError, LaunchError, QueueGoneError
@@ -112,7 +111,7 @@ class Scaling:
         else:
             pool.refused.reset()
             self._messages.retract(Topic.REFUSED, pool.mid)
-        self._follower.note(pool)
+        pool.note(self._ledger)
 
     def _refuse(self, pool: Pool, text: str, now: float) -> None:
         pool.refused.fail(now)
@@ -127,11 +126,7 @@ class Scaling:
         ]
         self._pools.next_poll = 0.0
         log = os.path.join(folder, log_name(pool))
-        for job in pool.provider.launch(argv, slots, pool.environ, log, os.getcwd()):
-            pool.jobs[job.jobid] = job
-            pool.launched[job.jobid] = time.monotonic()
-            if pool.provider.batch:
-                pool.unnoted[job.jobid] = job
+        for job in pool.launch(argv, slots, log, os.getcwd()):
             logger.info(
                 'Started %s with %d slots for task manager %s.', job.jobid, job.slots, pool.mid
             )

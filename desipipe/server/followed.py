@@ -14,8 +14,8 @@ from ..errors import DesipipeError, QueueGoneError, UnknownQueueError
 from ..queue.queue import Queue
 from ..store.lease import LEASE, Observer
 from ..store.watch import Watcher
-from ..view.queue import queue_brief, queue_summary
-from ..view.schema import QueueLine, QueueSummary
+from ..view.queue import queue_brief
+from ..view.schema import QueueLine
 from ..view.timeline import Timeline
 from .pages import Page
 from .shown_folders import short
@@ -133,10 +133,6 @@ class Followed:
             'error': '',
             **queue.ledger.again(lambda: queue_brief(queue, self.observer)),
         }
-
-    def summary(self, queue: Queue) -> QueueSummary:
-        """All there is to see at one glance."""
-        return queue.ledger.again(lambda: queue_summary(queue, self.observer))
 
     def timeline(self, queue: Queue) -> Timeline:
         """Return when each slot ran which task; the journal is read once for it."""

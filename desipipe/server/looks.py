@@ -15,6 +15,7 @@ from ..queue.queue import Queue
 from ..view.cell import cell_summary
 from ..view.graph import graph
 from ..view.output import read_output
+from ..view.queue import queue_summary
 from ..view.result_preview import result_preview
 from ..view.schema import (
     AppView,
@@ -79,7 +80,9 @@ async def list_queues(hub: Hub, asked: QueuesRequest) -> list[QueueLine | Unread
 async def show_queue(hub: Hub, asked: QueueRequest) -> QueueView:
     """Return all there is to see of a queue; of what is very long, the beginning."""
     followed = await hub.queue(asked['queue'])
-    summary = await followed.do(followed.summary)
+    summary = await followed.do(
+        lambda queue: queue.ledger.again(lambda: queue_summary(queue, followed.observer))
+    )
     return {
         **summary,
         'queue': short(followed.folder, Config()),
