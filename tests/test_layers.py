@@ -57,8 +57,8 @@ INSIDE = {
     'provider': (
         'job slurm_options slurm_refusals batch_jobs original slurm_time slurm_states slurm_fates '
         'slurm_commands slurm_choices slurm_cancelling slurm_checks base slurm_watch '
-        'slurm_resources slurm_script slurm_submissions slurm_tracking slurm_submitter '
-        'slurm_withdrawal slurm_job_end slurm_call local slurm nersc'
+        'slurm_resources slurm_script slurm_submissions slurm_tracking slurm_call slurm_submitter '
+        'slurm_withdrawal slurm_job_end local slurm nersc'
     ),
     'queue': (
         'events call_here event_checks ends task_events process_events faults names '

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterable, Mapping
-from itertools import groupby
 from typing import Any
 
-from ..config import whole_number
-from ..environment import BaseEnvironment
-from ..errors import LaunchError
-from ..store.shared_files import open_log
 from .base import Job, Told
 from .original import as_states
-from .slurm_call import submit_command
 from .slurm_commands import SUBMIT_WAIT, run
 from .slurm_fates import hopeless
 from .slurm_job_end import job_end_at, job_end_reason
-from .slurm_resources import SlurmResources
-from .slurm_script import JobScript, make_output_folders, save_script
 from .slurm_states import ACTIVE, ENDED, number_of
-from .slurm_submitter import Submitter, objection
-from .slurm_tracking import JobTracker
+from .slurm_submitter import SlurmSubmitter
 from .slurm_withdrawal import Withdrawal, shown_jobs
 
 __all__ = ['SlurmProvider']
 
 
-class SlurmProvider(SlurmResources):
+class SlurmProvider(SlurmSubmitter):
     """Workers in jobs of Slurm: one worker process a node, serving the node's slots.
 
     Parameters
@@ -77,11 +67,6 @@ class SlurmProvider(SlurmResources):
     name = 'slurm'
     batch = True
 
-    def __init__(self, environ: Any = None, **options: Any) -> None:
-        super().__init__(environ, **options)
-        self._tracker = JobTracker(self)
-        self._submitter = Submitter(self, self._tracker)
-
     # As in the original: by calling it
 
     @classmethod
@@ -94,22 +79,6 @@ class SlurmProvider(SlurmResources):
         """Cancel jobs."""
         if jobids:
             run(['scancel', *map(str, jobids)], SUBMIT_WAIT)
-
-    def __call__(self, cmd: str, workers: int = 1) -> None:
-        """Submit a job that runs a command once per worker; add it to :attr:`processes`.
-
-        Parameters
-        ----------
-        cmd : str
-            Command line of a worker, ``desipipe work …``.
-        workers : int, default=1
-
-        Raises
-        ------
-        LaunchError
-            Slurm did not accept it, and what it said.
-        """
-        self.processes.append((submit_command(self, cmd, workers), self.nodes(workers), workers))
 
     def jobids(
         self, state: Any = ('PENDING', 'RUNNING'), return_nworkers: bool = False
@@ -139,81 +108,6 @@ class SlurmProvider(SlurmResources):
         """Return the number of workers, or with ``of='nodes'`` of nodes, in these states."""
         jobs = self.jobids(state=state, return_nworkers=True)
         return sum(workers if of == 'workers' else self.nodes(workers) for _, workers in jobs)
-
-    # Submitting
-
-    def launch(
-        self, argv: list[str], slots: int, environ: BaseEnvironment, log: str, cwd: str
-    ) -> list[Job]:
-        """Submit jobs; see :meth:`.BaseProvider.launch`. What is alike is one array.
-
-        Raises
-        ------
-        LaunchError
-            Slurm accepted nothing, and what it said. If it accepted a part, that part is returned.
-        """
-        whole_number(slots, 'the number of slots')
-        if not os.path.isdir(cwd):
-            raise LaunchError(
-                'No job was submitted, because the folder where it should start is not there: '
-                f'{cwd}. Tasks wait until it is back.',
-                later=True,
-            )
-        make_output_folders(self, cwd)
-        # Now, by one: if jobs that begin at once on two nodes made it, there are filesystems where
-        # one of them would end before our worker is started.
-        open_log(log).close()
-        jobs: list[Job] = []
-        try:
-            for size, same in groupby(self.sizes(slots)):
-                text = self.script(argv, size, environ, log, cwd)
-                script = save_script(text, os.path.dirname(log), self._tracker.name)
-                left = len(list(same))
-                while left:
-                    some = self._submitter.submit(script, left, size)
-                    jobs += some
-                    left -= len(some)
-        except LaunchError:
-            if not jobs:
-                raise
-        return [dataclasses.replace(job) for job in jobs]
-
-    def script(
-        self, argv: list[str], workers: int, environ: BaseEnvironment, log: str, cwd: str
-    ) -> str:
-        """The script of a job.
-
-        Parameters
-        ----------
-        argv, environ, log, cwd
-            As for :meth:`launch`.
-        workers : int
-            Number of them in this job.
-
-        Returns
-        -------
-        text : str
-            A bash script with all options of ``sbatch`` in it.
-        """
-        return self._job_script().text(argv, workers, environ, log, cwd)
-
-    def _job_script(self) -> JobScript:
-        return JobScript(self, self._tracker.name)
-
-    def objection(self) -> str:
-        """Return Slurm's objection to a job of one worker, without submitting anything.
-
-        Returns
-        -------
-        words : str
-            Empty if it would take it.
-
-        Raises
-        ------
-        LaunchError
-            There is no ``sbatch`` here.
-        """
-        return objection(self, self._job_script())
 
     # Looking
 

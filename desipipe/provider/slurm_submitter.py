@@ -2,41 +2,142 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 import subprocess
+from itertools import groupby
+from typing import Any
 
+from ..config import whole_number
+from ..environment import BaseEnvironment
 from ..errors import LaunchError
+from ..store.shared_files import open_log
 from .base import Job
+from .slurm_call import submit_command
 from .slurm_choices import choices
 from .slurm_commands import SUBMIT_WAIT, run
 from .slurm_options import ignored_variable
 from .slurm_refusals import is_doubtful, refusal, said
 from .slurm_resources import SlurmResources
-from .slurm_script import JobScript
+from .slurm_script import JobScript, make_output_folders, save_script
 from .slurm_states import parse_submitted
 from .slurm_tracking import JobTracker
 
-__all__ = ['Submitter', 'objection']
+__all__ = ['SlurmSubmitter']
 
 ARRAY_MOST = 1000  # elements; below the usual MaxArraySize
 
 
-class Submitter:
-    """Submitter of the jobs of a provider.
+class SlurmSubmitter(SlurmResources):
+    """A provider's way to submit jobs to Slurm, and to read their numbers."""
 
-    Parameters
-    ----------
-    provider : SlurmResources
-    tracker : JobTracker
-        Gets the jobs.
-    """
+    def __init__(self, environ: Any = None, **options: Any) -> None:
+        super().__init__(environ, **options)
+        self._tracker = JobTracker(self)
 
-    def __init__(self, provider: SlurmResources, tracker: JobTracker) -> None:
-        self._provider = provider
-        self._tracker = tracker
+    def __call__(self, cmd: str, workers: int = 1) -> None:
+        """Submit a job that runs a command once per worker; add it to :attr:`processes`.
 
-    def submit(self, script: str, count: int, workers: int) -> list[Job]:
+        Parameters
+        ----------
+        cmd : str
+            Command line of a worker, ``desipipe work …``.
+        workers : int, default=1
+
+        Raises
+        ------
+        LaunchError
+            Slurm did not accept it, and what it said.
+        """
+        self.processes.append((submit_command(self, cmd, workers), self.nodes(workers), workers))
+
+    def launch(
+        self, argv: list[str], slots: int, environ: BaseEnvironment, log: str, cwd: str
+    ) -> list[Job]:
+        """Submit jobs; see :meth:`.BaseProvider.launch`. What is alike is one array.
+
+        Raises
+        ------
+        LaunchError
+            Slurm accepted nothing, and what it said. If it accepted a part, that part is returned.
+        """
+        whole_number(slots, 'the number of slots')
+        if not os.path.isdir(cwd):
+            raise LaunchError(
+                'No job was submitted, because the folder where it should start is not there: '
+                f'{cwd}. Tasks wait until it is back.',
+                later=True,
+            )
+        make_output_folders(self, cwd)
+        # Now, by one: if jobs that begin at once on two nodes made it, there are filesystems where
+        # one of them would end before our worker is started.
+        open_log(log).close()
+        jobs: list[Job] = []
+        try:
+            for size, same in groupby(self.sizes(slots)):
+                text = self.script(argv, size, environ, log, cwd)
+                script = save_script(text, os.path.dirname(log), self._tracker.name)
+                left = len(list(same))
+                while left:
+                    some = self._submit(script, left, size)
+                    jobs += some
+                    left -= len(some)
+        except LaunchError:
+            if not jobs:
+                raise
+        return [dataclasses.replace(job) for job in jobs]
+
+    def script(
+        self, argv: list[str], workers: int, environ: BaseEnvironment, log: str, cwd: str
+    ) -> str:
+        """The script of a job.
+
+        Parameters
+        ----------
+        argv, environ, log, cwd
+            As for :meth:`launch`.
+        workers : int
+            Number of them in this job.
+
+        Returns
+        -------
+        text : str
+            A bash script with all options of ``sbatch`` in it.
+        """
+        return self._job_script().text(argv, workers, environ, log, cwd)
+
+    def _job_script(self) -> JobScript:
+        return JobScript(self, self._tracker.name)
+
+    def objection(self) -> str:
+        """Return Slurm's objection to a job of one worker, without submitting anything.
+
+        Returns
+        -------
+        words : str
+            Empty if it would take it.
+
+        Raises
+        ------
+        LaunchError
+            There is no ``sbatch`` here.
+        """
+        lines = self._job_script().sbatch_options(1, self.nodes(), False, os.devnull, '/')
+        options = ''.join(f'#SBATCH {option}\n' for option in lines)
+        try:
+            done = run(['sbatch', '--test-only'], SUBMIT_WAIT, f'#!/bin/sh\n{options}true\n')
+        except subprocess.TimeoutExpired:
+            return f'sbatch did not come back within {SUBMIT_WAIT:g} s'
+        if done.returncode == 0:
+            return ''
+        reason = said(done.stderr)
+        why = refusal(reason)
+        if why in ('away', 'limit'):
+            return f'Slurm does not answer now, or takes no more: {reason}'
+        return _explained(self, why, reason)
+
+    def _submit(self, script: str, count: int, workers: int) -> list[Job]:
         """Submit jobs that are alike, as one array; return those that Slurm took.
 
         Parameters
@@ -57,9 +158,9 @@ class Submitter:
         while True:
             # A name that no other submission has: by it Slurm can be asked whether it took the job.
             name = f'{self._tracker.name}.{workers:d}.{os.urandom(4).hex()}'
-            self._provider.note_submission(name, count * workers)
+            self.note_submission(name, count * workers)
             done = self._run(name, script, count, workers)
-            clusters = self._provider.cluster_names()
+            clusters = self.cluster_names()
             jobid, cluster = parse_submitted(done.stdout)
             if jobid and (cluster or len(clusters) <= 1):
                 break
@@ -78,7 +179,15 @@ class Submitter:
                 continue
             raise self._refused(why, reason, script)
         self._tracker.submissions.explain(name)
-        return self._tracker.add(jobid, cluster or ''.join(clusters), count, workers)
+        return self._jobs(jobid, cluster or ''.join(clusters), count, workers)
+
+    def _jobs(self, number: str, cluster: str, count: int, workers: int) -> list[Job]:
+        """Return the jobs of a submission that Slurm took; more than one are an array."""
+        numbers = [f'{number}_{i:d}' for i in range(count)] if count > 1 else [number]
+        jobids = [self._tracker.jobid(each, cluster) for each in numbers]
+        jobs = [Job(jobid, workers, 'pending', cluster=cluster) for jobid in jobids]
+        self._tracker.track(jobs, cluster)
+        return jobs
 
     def _run(
         self, name: str, script: str, count: int, workers: int
@@ -95,7 +204,7 @@ class Submitter:
             raise
 
     def _doubt(self, name: str, count: int, workers: int, text: str) -> LaunchError:
-        clusters = self._provider.cluster_names() or ('',)
+        clusters = self.cluster_names() or ('',)
         self._tracker.submissions.expect(name, count * workers, workers, clusters)
         return LaunchError(
             f'{text}. The job may have been submitted all the same: it is looked for by its name '
@@ -110,33 +219,9 @@ class Submitter:
                 later=True,
             )
         return LaunchError(
-            f'{_explained(self._provider, why, reason)}. The tasks wait; add them again with '
+            f'{_explained(self, why, reason)}. The tasks wait; add them again with '
             f'other options of the provider, or try: sbatch {shlex.quote(script)}'
         )
-
-
-def objection(provider: SlurmResources, script: JobScript) -> str:
-    """Return Slurm's objection to a job of one worker; empty if it would take it.
-
-    Parameters
-    ----------
-    provider : SlurmResources
-    script : JobScript
-        Its options count.
-    """
-    lines = script.sbatch_options(1, provider.nodes(), False, os.devnull, '/')
-    options = ''.join(f'#SBATCH {option}\n' for option in lines)
-    try:
-        done = run(['sbatch', '--test-only'], SUBMIT_WAIT, f'#!/bin/sh\n{options}true\n')
-    except subprocess.TimeoutExpired:
-        return f'sbatch did not come back within {SUBMIT_WAIT:g} s'
-    if done.returncode == 0:
-        return ''
-    reason = said(done.stderr)
-    why = refusal(reason)
-    if why in ('away', 'limit'):
-        return f'Slurm does not answer now, or takes no more: {reason}'
-    return _explained(provider, why, reason)
 
 
 def _explained(provider: SlurmResources, why: str, reason: str) -> str:

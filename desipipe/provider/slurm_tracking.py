@@ -90,31 +90,16 @@ class JobTracker:
             self._curious_until = time.monotonic() + CURIOUS_S
         self.hurry()
 
-    def add(self, number: str, cluster: str, count: int, workers: int) -> list[Job]:
-        """Track the jobs of a submission that Slurm took.
-
-        Parameters
-        ----------
-        number : str
-            Identity of the job, or of the array.
-        cluster : str
-        count : int
-            Number of jobs; more than one are an array.
-        workers : int
-            Workers of each.
-        """
+    def track(self, jobs: Iterable[Job], cluster: str) -> None:
+        """Track jobs that Slurm has just taken."""
         watch = self.watch_of(cluster)
-        numbers = [f'{number}_{i:d}' if count > 1 else number for i in range(count)]
-        jobs = [
-            Job(self.jobid(each, cluster), workers, 'pending', cluster=cluster) for each in numbers
-        ]
-        for job, each in zip(jobs, numbers, strict=True):
+        for job in jobs:
             self._ended.pop(job.jobid, None)  # a number may come again
             self.jobs[job.jobid] = job
-            watch.forget(each)
-            watch.track(each)
+            number = number_of(job.jobid)
+            watch.forget(number)
+            watch.track(number)
         watch.hurry()
-        return jobs
 
     def cancel(self, job: Job) -> None:
         """Cancel a job in the background."""
