@@ -51,6 +51,10 @@ _STILL_OPEN = (
 )  # of folders whose files have other names while they are open
 _REMOVE_PAUSES = (0.05, 0.2, 0.5, 1.0)  # s; what wakes by the deletion closes its files within that
 _NO_FOLDER = (errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.ENOENT, errno.ELOOP)
+_OTHER_FOLDER = (
+    'Nothing was created. Choose another folder with base_dir=, or for all queues:\n'
+    'export DESIPIPE_QUEUE_DIR=FOLDER'
+)
 
 
 # Opening
@@ -186,14 +190,14 @@ def _make_folders(parent: str, temporary: str, is_shared: bool) -> None:
         os.mkdir(temporary, 0o700)
     except PermissionError as exc:
         raise PermissionDeniedError(
-            f'You have no permission to create a queue in {parent} ({exc.strerror}). Nothing was '
-            'created. Choose another folder with base_dir= or DESIPIPE_QUEUE_DIR.'
+            f'You have no permission to create a queue in {parent} ({exc.strerror}). '
+            f'{_OTHER_FOLDER}'
         ) from None
     except OSError as exc:
         if exc.errno in _NO_FOLDER:
             raise PermissionDeniedError(
                 f'{parent} cannot be made or used as a folder: {exc.strerror}, {exc.filename}. '
-                'Nothing was created. Choose another folder with base_dir= or DESIPIPE_QUEUE_DIR.'
+                f'{_OTHER_FOLDER}'
             ) from None
         raise disk_full(exc, parent) from exc
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from kernels import Kernel
+from kernels import TIMEOUT, Kernel
 
 APP = """
 import asyncio
@@ -119,3 +125,74 @@ def kernel(shared: Kernel) -> Kernel:
 def test_message_says_what_to_do(kernel: Kernel, code: str, message: str) -> None:
     text = printed(kernel, code)
     assert re.search(message, text), text
+
+
+def test_figure_of_a_task_is_under_its_cell(kernel: Kernel) -> None:
+    pytest.importorskip('matplotlib')
+    cell = kernel(
+        '%%desipipe --wait\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nz = 1'
+    )
+    kernel.wait_for(
+        lambda: any('image/png' in output.get('data', {}) for output in cell.outputs), 'the figure'
+    )
+    assert kernel('print(z.result())').text == '1\n'
+
+
+def test_changed_folder_is_that_of_the_task(kernel: Kernel) -> None:
+    """Read a file by a relative path after ``%cd``, and again from where it is not."""
+    folder = kernel.folder / 'data'
+    folder.mkdir()
+    (folder / 'here.txt').write_text('hello')
+    read = "%%desipipe --out {0} --wait\n{0} = open('here.txt').read()"
+    kernel('%cd data')
+    kernel(read.format('there'))
+    assert kernel('print(there.result())').text == 'hello\n'
+    kernel('%cd ..')
+    assert 'cached' in printed(kernel, read.format('there'))  # a folder is no part of a task
+    text = printed(kernel, read.format('here'))
+    name = re.escape(str(kernel.folder))
+    assert re.search(rf'The task ran in {name}, to which the path is relative\. Write whole', text)
+
+
+def test_notebooks_share_equal_tasks_of_a_queue(
+    kernels: Callable[..., Kernel], tmp_path: Path
+) -> None:
+    """Run one cell in two notebooks, then another one of the same name in the second."""
+    first, second = (
+        kernels(JPY_SESSION_NAME=str(tmp_path / f'{name}.ipynb')) for name in ('first', 'second')
+    )
+    for kernel in (first, second):
+        kernel('%load_ext desipipe')
+        kernel('%desipipe use common --workers 1')
+    cell = '%%desipipe step --out x --wait\nimport os\nx = os.getpid()'
+    first(cell)
+    assert 'cached (computed' in printed(second, cell)
+    assert first('print(x.result())').text == second('print(x.result())').text != ''
+    second(f'{cell} + 1')
+    assert '2 succeeded' in printed(first, '%desipipe status')  # neither supersedes the other's
+    first('%desipipe kill')
+
+
+@pytest.mark.skipif(not shutil.which('setpriv'), reason='root writes to all folders without it')
+def test_read_only_home_names_another_folder(tmp_path: Path) -> None:
+    home, script = tmp_path / 'home', 'from desipipe import Queue\nQueue("mocks", create=True)'
+    home.mkdir(mode=0o555)
+    rights = ['setpriv', '--bounding-set=-dac_override', '--inh-caps=-dac_override']
+    env = {name: os.environ[name] for name in os.environ if not name.startswith('DESIPIPE_')}
+    done = [
+        subprocess.run(
+            [*(rights if os.geteuid() == 0 else []), sys.executable, '-c', script],
+            env={**env, 'HOME': str(home), **more},
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+        )
+        for more in ({}, {'DESIPIPE_QUEUE_DIR': str(tmp_path / 'elsewhere')})
+    ]
+    message = done[0].stderr.splitlines()
+    assert re.search(
+        rf'no permission to create a queue in {home}/\S+ \(.*Nothing was created\.', message[-2]
+    )
+    assert message[-1] == 'export DESIPIPE_QUEUE_DIR=FOLDER'
+    assert done[1].returncode == 0, done[1].stderr
