@@ -25,6 +25,17 @@ def test_usage_counts_children_that_have_ended() -> None:
     assert cpu * (time.monotonic() - began) > 0.25
 
 
+def test_cpu_is_not_measured_within_ticks_of_the_kernel() -> None:
+    usage = ProcessUsage()
+    usage()
+    assert 'cpu' not in usage()  # one tick in a millisecond would be ten CPUs
+    began = time.monotonic()
+    while time.monotonic() < began + 0.25:
+        pass
+    cpu = usage()['cpu']
+    assert usage()['cpu'] == cpu
+
+
 def test_usage_counts_the_memory_of_children() -> None:
     usage = ProcessUsage()
     alone = usage()['memory']

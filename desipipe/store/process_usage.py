@@ -10,6 +10,7 @@ from ..machine import stat_fields
 __all__ = ['ProcessUsage']
 
 _TREE_MAX = 4096  # processes
+_INTERVAL_MIN_S = 0.2  # the kernel counts in ticks of 10 ms: one in a millisecond is ten CPUs
 
 
 class ProcessUsage:
@@ -18,6 +19,7 @@ class ProcessUsage:
     def __init__(self) -> None:
         self._seconds: float | None = None
         self._when = 0.0
+        self._latest: dict[str, float] = {}
 
     def __call__(self) -> dict[str, float | int]:
         """Measure.
@@ -25,21 +27,22 @@ class ProcessUsage:
         Returns
         -------
         usage : dict
-            ``cpu``, the processors that were busy since the last call on average, and ``memory``,
+            ``cpu``, the processors that were busy on average since an earlier call, and ``memory``,
             the resident bytes, pages that processes share counted for each. Empty where there is no
-            ``/proc``, and without ``cpu`` at the first call.
+            ``/proc``, and without ``cpu`` until 0.2 s after the first call.
         """
         measured = _tree_usage(os.getpid())
         if measured is None:
             return {}
         seconds, memory = measured
         now = time.monotonic()
-        usage: dict[str, float | int] = {'memory': memory}
-        if self._seconds is not None and now > self._when:
-            # What an ended child used is its parent's from then on; that of an orphan is nobody's.
-            usage['cpu'] = round(max(0.0, seconds - self._seconds) / (now - self._when), 2)
-        self._seconds, self._when = seconds, now
-        return usage
+        if self._seconds is None:
+            self._seconds, self._when = seconds, now
+        elif (interval := now - self._when) >= _INTERVAL_MIN_S:
+            # What an ended child used is its parent's from then on; an orphan's use is lost.
+            self._latest = {'cpu': round(max(0.0, seconds - self._seconds) / interval, 2)}
+            self._seconds, self._when = seconds, now
+        return {'memory': memory, **self._latest}
 
 
 def _tree_usage(pid: int) -> tuple[float, int] | None:
