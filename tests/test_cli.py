@@ -241,6 +241,13 @@ def test_help(name: str) -> None:
         assert build_parser().parse_args(argv).handler
 
 
+@pytest.mark.parametrize('name', ['', *VERBS])
+def test_help_fits_80_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('COLUMNS', '80')
+    parser = VERBS[name] if name else build_parser()
+    assert [line for line in parser.format_help().splitlines() if len(line) > 80] == []
+
+
 def test_help_lists_all_verbs(shell: Shell) -> None:
     said = shell('--help').out
     assert said == shell().out

@@ -50,6 +50,7 @@ def test_words_find_their_place(
     [
         ('-q mocks stauts', "There is no verb 'stauts': did you mean status?"),
         ('status --jsn mocks', 'There is no option --jsn: did you mean --json?'),
+        ('serve --port abc', "'abc' is no port: ports are numbers from 0 to 65535. See: "),
         ('-q mocks status more', "Unexpected argument 'more'. Nothing was done."),
         ('logs mocks x y', "Unexpected argument 'y'. Nothing was done."),
         ('add a b -- true', "Unexpected argument 'a'. Nothing was done."),
@@ -103,6 +104,13 @@ def test_changing_takes_the_only_queue(
     assert two[1].paused
     assert main(['delete', '--force']) == 2
     assert os.path.exists(two[1].folder)
+
+
+def test_misspelled_queue_is_asked_for(
+    two: list[Queue], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['status', '-q', 'earyl']) == 2
+    assert 'did you mean early? List queues with: desipipe queues' in capsys.readouterr().err
 
 
 def test_no_queue_names_what_makes_one(

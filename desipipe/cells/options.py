@@ -8,6 +8,7 @@ import functools
 from typing import Any, NoReturn
 
 from ..errors import CellError, UnknownOptionError, close_names
+from ..utils import sentence
 from .option_types import seconds, state, whole
 
 _OPEN = {'(': ')', '[': ']', '{': '}'}
@@ -57,7 +58,7 @@ def split(line: str) -> list[str]:
                 closing.pop()
             word += letter
     if quote or closing:
-        raise CellError(f'{line.strip()!r}: {quote or closing[-1]} is missing; nothing was added')
+        raise CellError(f'{line.strip()!r}: {quote or closing[-1]} is missing. Nothing was added.')
     if word:
         parts.append(word)
     return [
@@ -70,20 +71,22 @@ def split(line: str) -> list[str]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise CellError(f'{message}; nothing was added. Its options: {self.prog}?')
+        raise CellError(
+            f'{message[:1].upper()}{message[1:]}. Nothing was added. Options: {self.prog}?'
+        )
 
     def unknown(self, arguments: list[str]) -> NoReturn:
         word = arguments[0].split('=')[0]
         options = [option for action in self._actions for option in action.option_strings]
         if word.startswith('-'):
             raise UnknownOptionError(
-                f'{self.prog} has no option {word}: {close_names(word, options, 20)}; nothing was '
-                'added'
+                f'{self.prog} has no option {word}: {sentence(close_names(word, options, 20))} '
+                'Nothing was added.'
             )
         self.option(arguments[0])
         self.sweep(arguments[0])
         raise CellError(
-            f'{self.prog}: {word!r} is one word too many. Nothing was added. Quote what holds '
+            f'{self.prog}: Unexpected argument {word!r}. Nothing was added. Quote text that has '
             'blanks.'
         )
 
@@ -100,7 +103,7 @@ class _Parser(argparse.ArgumentParser):
         """Refuse a sweep where a name is meant: a second one after one ``--for``."""
         if '=' in word:
             raise CellError(
-                f'{self.prog}: {word!r} is no name of a task; nothing was added. If it is a sweep, '
+                f'{self.prog}: {word!r} is no name of a task. Nothing was added. If it is a sweep, '
                 f'write --for {word}'
             )
 
@@ -192,7 +195,9 @@ def parse_cell(line: str) -> argparse.Namespace:
     args.out = _names(args.out)
     args.sweeps = dict(args.sweeps)
     if args.state and not args.name:
-        parser.error(f'--state {args.state} says which tasks --name takes, and there is no --name')
+        parser.error(
+            f'--state {args.state} chooses among the tasks of --name, and there is no --name'
+        )
     return args  # type: ignore[no-any-return]
 
 
@@ -248,13 +253,13 @@ def _check_options(
         if key not in provider.defaults:
             word = f'--{key.replace("_", "-")}'
             more = (
-                f'. If it is one of the batch system itself: --kwargs {word[2:]}=VALUE'
+                f' If it is one of the batch system itself: --kwargs {word[2:]}=VALUE'
                 if 'kwargs' in provider.defaults
                 else ''
             )
             raise UnknownOptionError(
                 f'{parser.prog} has no option {word}, nor has provider {provider.label}: '
-                f'{close_names(word, declared, 40)}; nothing was changed{more}'
+                f'{sentence(close_names(word, declared, 40))} Nothing was changed.{more}'
             )
 
 
@@ -264,8 +269,8 @@ def _value(text: str) -> Any:
             return ast.literal_eval(text)
         except (SyntaxError, ValueError):
             raise CellError(
-                f"{text} is no dictionary: write it as in \"{{'partition': 'debug'}}\", with the "
-                'quotes; nothing was changed'
+                f'{text} is no dictionary. Nothing was changed. Write it as in '
+                "\"{'partition': 'debug'}\", with the quotes."
             ) from None
     if text.lower() in ('true', 'false'):
         return text.lower() == 'true'

@@ -42,7 +42,7 @@ def _declare_add(verbs: Verbs) -> None:
         'It runs in this folder. A single argument is a line for the shell (bash). The same '
         'command in the same folder is the same task, and is not run twice.',
         'desipipe add -q my_queue -- wc -l /etc/hosts',
-        "desipipe add -q my_queue --name count --retries 2 -- 'grep -c . *.txt > count.out'",
+        "desipipe add -q my_queue --name count --retries 2 -- 'wc -l *.txt > n.out'",
     )
     add_queue(parser)
     parser.add_argument('--name', help="name of the task (default: the command's)")

@@ -43,9 +43,8 @@ def _declare_run(verbs: Verbs) -> None:
         'succeeded; 1: a cell or a task failed; 2: it could not be done, or tasks are left.',
         'desipipe run analysis.ipynb -p size=1000 -p "name=first light"',
         'desipipe run analysis.ipynb -o out.ipynb --no-wait',
-        'desipipe run out.ipynb --resume        go on with what failed; what is done is taken from '
-        'the queue',
-        'desipipe run analysis.ipynb --stale     only task cells that are not current',
+        'desipipe run out.ipynb --resume        go on with what failed',
+        'desipipe run analysis.ipynb --stale    only task cells that are not current',
         'desipipe run pipeline.py',
     )
     add = parser.add_argument

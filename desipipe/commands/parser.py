@@ -10,8 +10,8 @@ from .common import Parser, RawHelpFormatter, Verbs
 from .habits import QUEUE_OPTIONS, find_verb, put_verb_first, take_queue
 
 _DESCRIPTION = (
-    'Pipelines from notebooks: tasks in a durable queue on a shared filesystem, run by workers '
-    'anywhere.'
+    'Pipelines from notebooks: tasks in a durable queue on a shared filesystem,\n'
+    'run by workers anywhere.'
 )
 VERBS = {
     'show': 'status',
@@ -34,8 +34,8 @@ VERBS = {
     'first_steps': 'demo completion',
 }
 """The verbs that each module declares."""
-_EPILOG = """QUEUE is the name of a queue in your queue folder, user/name for that of another user,
-or a path (./folder/name). Where several make sense it may be several names, or a quoted
+_EPILOG = """QUEUE is the name of a queue in your queue folder, user/name for that of another
+user, or a path (./folder/name). Some verbs take several names, or a quoted
 pattern ('test*').
 
 Example:

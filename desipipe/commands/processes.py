@@ -178,8 +178,7 @@ def _declare_work(verbs: Verbs) -> None:
         'What a manager starts; also useful by hand, or in a batch script of your own.',
         'desipipe work -q my_queue --slots 4',
         'desipipe work -q my_queue --slots 128 --timeout 3500 --mode retry_at_timeout',
-        'desipipe work -q my_queue --mpisplits 4  after srun -n 64: four tasks of 16 MPI processes '
-        'at once',
+        'desipipe work -q my_queue --mpisplits 4   after srun -n 64: four MPI tasks',
     )
     add_queue(parser)
     add = parser.add_argument

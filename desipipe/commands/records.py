@@ -72,8 +72,7 @@ def _declare_record(verbs: Verbs) -> None:
         'desipipe record analysis.ipynb',
         'desipipe record analysis.ipynb -o pipeline.record.ipynb --crate pipeline.zip',
         'desipipe record -q my_queue            of a queue alone',
-        'desipipe record analysis.ipynb --with-results   so that others can go on with: desipipe '
-        'import',
+        'desipipe record analysis.ipynb --with-results   so that others can import it',
     )
     add = parser.add_argument
     help_text = 'the executed notebook; optional with -q'

@@ -40,10 +40,9 @@ def register(verbs: Verbs) -> None:
 
 
 def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f'{text} is no port: they go from 0 to 65535')
-    return number
+    if not (text.isdecimal() and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f'{text!r} is no port: ports are numbers from 0 to 65535')
+    return int(text)
 
 
 def serve(args: argparse.Namespace) -> int:

@@ -283,11 +283,9 @@ def _declare_logs(verbs: Verbs) -> None:
         'app[index]. What would act on a terminal is '
         'shown as an escape (\\x1b); on a terminal, tasks of your own queues keep their colours.',
         "desipipe logs -q my_queue 'fraction[3]'",
-        'desipipe logs -q my_queue 1a2b3c4d -f  follow it to its end',
-        'desipipe logs -q my_queue 1a2b3c4d --out --raw > out.bin      exactly the bytes that it '
-        'wrote',
-        'desipipe logs -q my_queue 1a2b3c4d --save displays      its figures and tables, whole, as '
-        'files',
+        'desipipe logs -q my_queue 1a2b3c4d -f                  follow it to its end',
+        'desipipe logs -q my_queue 1a2b3c4d --out --raw > out   its bytes, unchanged',
+        'desipipe logs -q my_queue 1a2b3c4d --save displays     figures and tables',
     )
     add_queue(parser, default=QueueDefault.LATEST)
     parser.add_argument('task', metavar='TASK', help='start of its identity, or app[index]')

@@ -17,13 +17,14 @@ from ..queue.queue import Queue
 from ..store.journal import writer_name
 from ..store.lease import LEASE, Lease, Observer
 from ..store.watch import Watcher
+from ..utils import sentence
 from .cancelling import CANCEL_INTERVAL_S, Cancelling
 from .job_follower import JobFollower
 from .manager_end import NOTHING_LEFT, TAKEN_OVER, ManagerEnd, is_work_left
 from .manager_messages import Messages
 from .pool import job_row
 from .pools import Pools
-from .queue_faults import QueueFaults, QueueLostError, sentence
+from .queue_faults import QueueFaults, QueueLostError
 from .scaling import Scaling
 from .takeover import Takeover
 from .worker import check_mode

@@ -9,11 +9,11 @@ from ..errors import DesipipeError, QueueGoneError
 from ..queue.events import PENDING, WAITING, JournalEvent, StopLevel
 from ..queue.ledger import Ledger
 from ..queue.transactions.processes import job_event, manager_end_event, stop_event
+from ..utils import sentence
 from .cancelling import Cancelling
 from .job_follower import JobFollower
 from .pool import job_row
 from .pools import Pools
-from .queue_faults import sentence
 
 logger = logging.getLogger('desipipe')
 

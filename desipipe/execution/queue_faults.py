@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from ..errors import DesipipeError, QueueGoneError, QueueVersionError
 from ..queue.ledger import Ledger
-from ..utils import printable
+from ..utils import printable, sentence
 
 logger = logging.getLogger('desipipe')
 
@@ -20,11 +20,6 @@ TEXT_MAX = 200  # characters of a reason
 # Pauses in s between looks at a queue that seems to be gone: a network filesystem's client says so
 # of files that are there.
 GONE_PAUSES_S: Sequence[float] = (0.05, 0.1, 0.2, 0.4, 0.4)
-
-
-def sentence(reason: object) -> str:
-    """Return the words of an exception with one full stop, so that more can follow."""
-    return f'{reason}'.rstrip('.') + '.'
 
 
 class QueueLostError(QueueGoneError):

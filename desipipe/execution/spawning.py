@@ -18,8 +18,8 @@ from ..queue.queue import Queue
 from ..queue.queue_functions import get_queue
 from ..store.files import read_file
 from ..store.lease import gone, read_lease
+from ..utils import sentence
 from .manager import TIMESTEP, Manager
-from .queue_faults import sentence
 from .takeover import running_error
 from .worker import check_mode
 

@@ -16,6 +16,7 @@ from ..errors import (
     close_names,
 )
 from ..store.journal_file import FILE_NAME
+from ..utils import sentence
 from .faults import patiently
 
 SUFFIX = '.queue'
@@ -217,6 +218,6 @@ def unknown_queue(folder: str) -> UnknownQueueError:
         advice = 'Take its tasks and results over into a queue of this version'
         return UnknownQueueError(f'{problem}. {advice}:\n{import_command(old)}')
     return UnknownQueueError(
-        f'There is no queue {name!r} in {parent}: {close_names(name, names)}. List queues with: '
-        'desipipe queues'
+        f'There is no queue {name!r} in {parent}: {sentence(close_names(name, names))} List queues '
+        'with: desipipe queues'
     )

@@ -220,6 +220,12 @@ def username(uid: int | None = None) -> str:
         return str(uid)
 
 
+def sentence(text: object) -> str:
+    """End a text with one full stop, so that more can follow."""
+    ended = f'{text}'.rstrip('.')
+    return ended if ended.endswith('?') else f'{ended}.'
+
+
 def printable(text: str) -> str:
     """Replace lone surrogates (non-UTF-8 file names), which no text file can hold."""
     return text if text.isascii() else text.encode('utf-8', 'backslashreplace').decode()

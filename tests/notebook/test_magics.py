@@ -419,7 +419,7 @@ def test_cells_for_the_shell(notebook: Notebook) -> None:
             '--for v, w: more than 1,000,000 tasks',
         ),
         ('%%desipipe --timeout soon\nx = 1', 'soon'),
-        ('%%desipipe a b\nx = 1', "'b' is one word too many"),
+        ('%%desipipe a b\nx = 1', "Unexpected argument 'b'"),
         (
             '%%desipipe\nsize = 10\ny = reads()',
             "reads() reads 'size' of the notebook, which this cell assigns",
