@@ -106,7 +106,7 @@ def _pending_reason(ledger: Ledger, row: int, observer: Observer) -> Reason | No
     jobs = [job for job in list(state.jobs.values()) if job['mid'] == mid]
     if not jobs or any(job['state'] != 'pending' for job in jobs):
         return None
-    reasons = Counter(job['reason'] or 'no reason is given' for job in jobs)
+    reasons = Counter(job['reason'] or 'an unknown reason' for job in jobs)
     counted = ', '.join(f'{n:d} for {reason}' for reason, n in reasons.most_common(3))
     command = f'See them with: desipipe status -q {quote(ledger.folder)}'
     return Reason(f'All jobs are pending: {counted}', command)
