@@ -4,7 +4,7 @@
 #   PYTEST_ARGS='-k queue -x'       more arguments for pytest
 #   JOBS=2                          tests at once; 0: one after the other in one process, as a debugger wants it
 #   NETFS=auto|1|0                  tests on network filesystems: where they can run, in any case (or fail), never
-#   SLURM=auto|1|0                  tests on a Slurm of their own: the same
+#   SLURM=auto|1|0                  tests on a Slurm of their own: the same; GRIDENGINE=auto|1|0: likewise
 #   MINUTES=20  SEED=                how long `make chaos` sends signals; the choices of an earlier run again
 #   MATRIX='--core lowest trixie'    what `make matrix` runs: fewer tests, other Debians, --slurm trixie
 #   DRAFT=1                          `make release` of a version that the changelog calls unreleased
@@ -17,6 +17,7 @@ PYTEST_ARGS ?=
 JOBS ?= 2
 NETFS ?= auto
 SLURM ?= auto
+GRIDENGINE ?= auto
 LAB ?= auto
 MINUTES ?= 20
 MATRIX ?=
@@ -95,7 +96,7 @@ demo: $(VENV)/.installed  ## a real pipeline on local workers; makes the environ
 	@$(BIN)/desipipe demo
 
 test: $(VENV)/.installed-test  ## all tests; as root, also installs what they need: network filesystems, a browser
-	@PYTHON='$(BIN)/python' JLPM='$(BIN)/jlpm' JOBS='$(JOBS)' NETFS='$(NETFS)' SLURM='$(SLURM)' LAB='$(LAB)' tests/run.sh $(PYTEST_ARGS)
+	@PYTHON='$(BIN)/python' JLPM='$(BIN)/jlpm' JOBS='$(JOBS)' NETFS='$(NETFS)' SLURM='$(SLURM)' GRIDENGINE='$(GRIDENGINE)' LAB='$(LAB)' tests/run.sh $(PYTEST_ARGS)
 
 test-nfs: $(VENV)/.installed-test  ## tests on real NFS, between user-mode-Linux guests; root only
 	@[ "$$(id -u)" = 0 ] || { echo 'Real NFS between guests needs root; no test was run. Try: sudo make test-nfs' >&2; exit 1; }

@@ -35,7 +35,7 @@ hypothesis.settings.load_profile(
 
 # Where `make test` installed everything, it sets this: a test of these marks that skips itself has
 # then lost what it needs, and says so by failing.
-PROMISED = {'netfs', 'nfs', 'slurm', 'kernel', 'mpi', 'browser'}
+PROMISED = {'netfs', 'nfs', 'slurm', 'gridengine', 'kernel', 'mpi', 'browser'}
 COMPLETE = bool(os.environ.get('DESIPIPE_TESTS_COMPLETE'))
 
 
@@ -46,6 +46,7 @@ GROUPS = {
     'lab': 'browser',
     'netfs': 'netfs',
     'slurm': 'slurm',
+    'gridengine': 'gridengine',
     'test_out_of_memory.py': 'slurm',
     'test_worker.py': 'slurm',
 }

@@ -3,7 +3,7 @@
 #
 #   tests/run.sh [PYTEST ARGUMENTS]
 #
-# NETFS, SLURM, LAB: `auto` runs these tests where they can run, `1` demands them, `0` leaves them out.
+# NETFS, SLURM, GRIDENGINE, LAB: `auto` runs these tests where they can run, `1` demands them, `0` leaves them out.
 # JOBS: tests at once. JLPM and PYTHON: how to call them. As root, missing Debian packages are installed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -13,6 +13,7 @@ JLPM=${JLPM:-.venv/bin/jlpm}
 NETFS_PACKAGES=(moosefs-master moosefs-chunkserver moosefs-client iproute2 sshfs openssh-server fuse3)
 SLURM_PACKAGES=(slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins munge
     mariadb-server-core mariadb-client-core)
+GRIDENGINE_PACKAGES=(gridengine-master gridengine-exec gridengine-client)
 LAB_PACKAGES=(chromium fonts-dejavu-core)
 marks='not nfs'
 
@@ -77,7 +78,10 @@ check_system_tests netfs "${NETFS:-auto}" 'the tests on network filesystems, whe
     '--mount --net --uts' /dev/fuse "${NETFS_PACKAGES[@]}"
 check_system_tests slurm "${SLURM:-auto}" 'the tests on a real Slurm' \
     '--mount --pid --fork --uts' /dev/null "${SLURM_PACKAGES[@]}"
+check_system_tests gridengine "${GRIDENGINE:-auto}" 'the tests on a real Grid Engine' \
+    '--mount --pid --fork' /dev/null "${GRIDENGINE_PACKAGES[@]}"
 # Tests start thousands of Python processes: without files of bytecode each compiles all it imports.
 unset PYTHONDONTWRITEBYTECODE
 export DESIPIPE_TESTS_COMPLETE=1 DESIPIPE_REQUIRE_NETFS=1 DESIPIPE_REQUIRE_SLURM=1
+export DESIPIPE_REQUIRE_GRIDENGINE=1
 exec "$PYTHON" -m pytest -m "$marks" -n "${JOBS:-2}" --dist loadscope "$@"

@@ -11,6 +11,7 @@ from .job import Fate
 from .local import LocalProvider
 
 if TYPE_CHECKING:
+    from .gridengine import GridEngineProvider
     from .nersc import NERSCProvider
     from .slurm import SlurmProvider
     from .slurm_time import decode_slurm_time
@@ -20,6 +21,7 @@ __all__ = [
     'BaseProvider',
     'BatchJobs',
     'Fate',
+    'GridEngineProvider',
     'Job',
     'LocalProvider',
     'NERSCProvider',
@@ -28,7 +30,12 @@ __all__ = [
     'decode_slurm_time',
     'get_provider',
 ]
-_HOME = {'NERSCProvider': 'nersc', 'SlurmProvider': 'slurm', 'decode_slurm_time': 'slurm_time'}
+_HOME = {
+    'GridEngineProvider': 'gridengine',
+    'NERSCProvider': 'nersc',
+    'SlurmProvider': 'slurm',
+    'decode_slurm_time': 'slurm_time',
+}
 
 if not TYPE_CHECKING:  # a module's `__getattr__` would hide mistyped names from type checkers
 

@@ -55,6 +55,7 @@ class BaseProvider(BatchJobs, OriginalInterface):
         'local': 'desipipe.provider.local:LocalProvider',
         'slurm': 'desipipe.provider.slurm:SlurmProvider',
         'nersc': 'desipipe.provider.nersc:NERSCProvider',
+        'gridengine': 'desipipe.provider.gridengine:GridEngineProvider',
     }
     defaults: ClassVar[Mapping[str, Any]] = {
         'mpiprocs_per_worker': 1,

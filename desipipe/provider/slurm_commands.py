@@ -1,22 +1,18 @@
-"""Run Slurm's commands: wait for one, or let it answer in the background."""
+"""Commands of Slurm, with the environment that they get."""
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import time
 from collections.abc import Callable
 
-from ..errors import LaunchError
 from ..utils import username
+from . import batch_commands
+from .batch_commands import SUBMIT_WAIT
 from .slurm_options import command_environ
 from .slurm_states import FORMAT
 
-__all__ = ['Question', 'in_cluster', 'is_gone', 'run', 'squeue']
+__all__ = ['SUBMIT_WAIT', 'Question', 'in_cluster', 'is_gone', 'run', 'squeue']
 
-ASK_WAIT = 120.0  # s for squeue and sacct, which nobody waits for
-SUBMIT_WAIT = 15.0  # s for sbatch; shorter than a lease, as the manager does not beat meanwhile
 _GONE = (
     'invalid job id',
     'already completing',
@@ -49,7 +45,7 @@ def squeue(cluster: str = '') -> list[str]:
     return ['squeue', '--array', *filters, '-o', FORMAT, *in_cluster(cluster)]
 
 
-class Question:
+class Question(batch_commands.Question):
     """A command of Slurm that runs in the background.
 
     Parameters
@@ -60,128 +56,11 @@ class Question:
     """
 
     def __init__(self, argv: list[str], then: Callable[[Question], None]) -> None:
-        self.argv = argv
-        self.then = then
-        self.began = time.monotonic()
-        self.out = self.trouble = ''
-        self._texts: dict[int, bytearray] = {}
-        self._process: subprocess.Popen[bytes] | None = None
-        try:
-            self._process = _start(argv)
-        except OSError as exc:
-            self.trouble = f'{argv[0]}: {exc.strerror}'
-
-    def done(self, now: float) -> bool:
-        """Take in what is there; return True if that is all, or nothing more will come."""
-        process = self._process
-        if process is None:
-            return True
-        status = process.poll()
-        self._read()  # also while it runs, since a pipe that is full would stop it
-        if status is None and now - self.began < ASK_WAIT:
-            return False
-        out, err = (
-            bytes(self._texts[stream.fileno()]).decode(errors='replace')
-            for stream in (process.stdout, process.stderr)
-            if stream is not None
-        )
-        self.out = out
-        if status is None:
-            self.trouble = f'{self.argv[0]} did not answer within {ASK_WAIT:g} s'
-        elif status:
-            self.trouble = ' '.join(err.split()) or f'{self.argv[0]}: exit status {status:d}'
-        _end_process(process)
-        self._process = None
-        return True
-
-    def _read(self) -> None:
-        assert self._process is not None
-        for stream in (self._process.stdout, self._process.stderr):
-            assert stream is not None
-            text = self._texts.setdefault(stream.fileno(), bytearray())
-            os.set_blocking(stream.fileno(), False)
-            while data := _read_some(stream.fileno()):
-                text += data
-
-
-def _read_some(fd: int) -> bytes:
-    try:
-        return os.read(fd, 1 << 16)
-    except BlockingIOError:
-        return b''
-
-
-def _start(argv: list[str]) -> subprocess.Popen[bytes]:
-    # Pipes, not files: a folder for temporary files may be full, or gone. A session of its own, so
-    # that what a wrapper started ends with it.
-    return subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=command_environ(),
-        start_new_session=True,
-    )
-
-
-def _end_process(process: subprocess.Popen[bytes]) -> None:
-    """End a process of :func:`_start` with all of its group, and close its streams."""
-    if process.poll() is None:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            process.kill()
-        process.wait()
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
+        super().__init__(argv, then, command_environ())
 
 
 def run(
     argv: list[str], timeout: float, given: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of Slurm, and wait for it.
-
-    Parameters
-    ----------
-    argv : list of str
-    timeout : float
-        Seconds.
-    given : str, default=None
-        Text for its standard input.
-
-    Raises
-    ------
-    LaunchError
-        There is no such command, or no process could be started.
-    subprocess.TimeoutExpired
-        It did not end in time, and was killed with what it had started.
-    """
-    pipe = subprocess.PIPE
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-            env=command_environ(),
-            start_new_session=True,
-        )
-    except FileNotFoundError:
-        raise LaunchError(
-            f'There is no {argv[0]} on this machine: the manager must run where Slurm can be '
-            'reached (a login node), or choose another provider. '
-            f'PATH is {os.environ.get("PATH", "")}'
-        ) from None
-    except OSError as exc:
-        raise LaunchError(
-            f'{argv[0]} could not be started ({exc.strerror}). The tasks wait; trying again.',
-            later=True,
-        ) from exc
-    try:
-        out, err = process.communicate((given or '').encode(), timeout=timeout)
-    finally:
-        _end_process(process)
-    return subprocess.CompletedProcess(
-        argv, process.returncode, out.decode(errors='replace'), err.decode(errors='replace')
-    )
+    """Run a command of Slurm, and wait for it; see :func:`.batch_commands.run`."""
+    return batch_commands.run(argv, timeout, given, command_environ())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import shlex
@@ -11,12 +10,11 @@ from typing import Any
 
 from ..environment import BaseEnvironment
 from ..errors import LaunchError
-from ..store.files import open_file, replace_file
 from ..utils import mkdir
 from .slurm_checks import parse_signal
 from .slurm_resources import SlurmResources
 
-__all__ = ['JobScript', 'make_output_folders', 'save_script']
+__all__ = ['JobScript', 'make_output_folders']
 
 _END_LINES = """\
 printf -v desipipe_now '%(%s)T' -1
@@ -58,28 +56,6 @@ def make_output_folders(provider: SlurmResources, cwd: str) -> None:
             raise LaunchError(
                 f'{problem} The tasks wait. Make it: mkdir -p {shlex.quote(path)}', later=True
             ) from exc
-
-
-def save_script(text: str, folder: str, name: str) -> str:
-    """Write the script of jobs into a folder; return its path.
-
-    Parameters
-    ----------
-    text : str
-    folder : str
-    name : str
-        Of the jobs.
-    """
-    digest = hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-    # Its name holds a digest of what is in it: who finds it there, finds the same. Written
-    # aside, so that nobody finds a part.
-    file_name = f'{name}-{digest}.sh'
-    temporary = f'{file_name}.{os.urandom(4).hex()}.tmp'
-    fd = open_file(folder, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(fd, 'w') as file:
-        file.write(text)
-    replace_file(folder, temporary, file_name)
-    return os.path.join(folder, file_name)
 
 
 class JobScript:

@@ -14,13 +14,14 @@ from ..environment import BaseEnvironment
 from ..errors import LaunchError
 from ..store.shared_files import open_log
 from .base import Job
+from .script_file import save_script
 from .slurm_call import submit_command
 from .slurm_choices import choices
 from .slurm_commands import SUBMIT_WAIT, run
 from .slurm_options import ignored_variable
 from .slurm_refusals import is_doubtful, refusal, said
 from .slurm_resources import SlurmResources
-from .slurm_script import JobScript, make_output_folders, save_script
+from .slurm_script import JobScript, make_output_folders
 from .slurm_states import parse_submitted
 from .slurm_tracking import JobTracker
 

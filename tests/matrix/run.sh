@@ -13,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 here=tests/matrix
 
-marks='not nfs and not slurm and not netfs and not browser'
+marks='not nfs and not slurm and not gridengine and not netfs and not browser'
 tests=(tests)
 what=all
 case "${1:-}" in

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from managers import Managers
 from polling import wait_for
 
 from desipipe import Queue
 
-from .cluster import ACCOUNTING, TIMEOUT, Slurm, missing
+from .cluster import ACCOUNTING, Slurm, missing
 
 REQUIRE = 'DESIPIPE_REQUIRE_SLURM'
 
@@ -60,42 +59,11 @@ def slurm(cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
     )
 
 
-class Runs:
-    """Managers of a test; all end with it."""
-
-    def __init__(self) -> None:
-        self.processes: list[subprocess.Popen[bytes]] = []
-
-    def __call__(self, queue: Queue, *options: str, **kw: Any) -> subprocess.Popen[bytes]:
-        """Start a manager, which asks Slurm each half second."""
-        argv = [
-            sys.executable,
-            '-m',
-            'desipipe',
-            'spawn',
-            '-q',
-            queue.folder,
-            '--timestep',
-            '0.5',
-            *options,
-        ]
-        with open(Path(queue.folder).parent / 'manager.log', 'ab') as log:
-            self.processes.append(subprocess.Popen(argv, stderr=log, stdout=log, **kw))
-        return self.processes[-1]
-
-
 @pytest.fixture
-def spawn() -> Iterator[Runs]:
+def spawn() -> Iterator[Managers]:
     """Starts managers."""
-    runs = Runs()
-    yield runs
-    for process in runs.processes:
-        process.terminate()
-    for process in runs.processes:
-        try:
-            process.wait(TIMEOUT)
-        except subprocess.TimeoutExpired:
-            process.kill()
+    with Managers() as managers:
+        yield managers
 
 
 @pytest.fixture
