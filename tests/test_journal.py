@@ -325,6 +325,37 @@ def test_follow_reads_each_event_once(folder: str) -> None:
     assert not writer.follow()  # what one wrote oneself is no news
 
 
+def test_writer_follows_through_the_descriptor_it_writes_with(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (writer, notes), (other, _) = journal(folder), journal(folder)
+    append(writer, 1)
+    append(other, 2)
+
+    def refuse(flags: int) -> int:
+        raise AssertionError('The journal was opened anew.')
+
+    monkeypatch.setattr(writer._file, 'open', refuse)
+    assert writer.follow()
+    assert notes.values == [1, 2]
+
+
+def test_follow_outlives_a_task_that_takes_its_descriptor(folder: str, tmp_path: Path) -> None:
+    (writer, notes), (other, _) = journal(folder), journal(folder)
+    append(writer, 1)
+    append(other, 2)
+    assert writer._appender._kept is not None
+    number = writer._appender._kept.fileno()
+    with open(tmp_path / 'other', 'wb') as file:
+        os.dup2(file.fileno(), number)
+        assert writer.follow()
+        os.close(number)
+        append(other, 3)
+        assert writer.follow()
+        os.dup2(file.fileno(), number)  # for the writer to close at its end
+    assert notes.values == [1, 2, 3]
+
+
 def test_follow_reads_what_is_larger_than_a_chunk(
     folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -172,7 +172,7 @@ class Worker:
 
     def _turn(self) -> bool:
         """Do one round of the loop; return False when the worker is to end."""
-        ledger, now = self.ledger, time.monotonic()
+        ledger, now, offset = self.ledger, time.monotonic(), self.ledger.journal.offset
         self._keep_up(now)
         is_full = self._pool.is_full()
         if now >= self._pace.next_look or not (is_full or self._pace.look_spacing()):
@@ -189,7 +189,11 @@ class Worker:
         if self._idle.is_over(now):
             return False
         self._pool.listen(self._watcher.fileno(), self._watcher.drain, not is_full)
-        self._wait(self._wake_at(now, is_full))
+        until = self._wake_at(now, is_full)
+        if ledger.journal.offset != offset and not (is_full or ledger.journal.shared):
+            self._watcher.drain()  # what this worker wrote would wake it
+            until = until if ledger.journal.reader.is_up_to_date() else now
+        self._wait(until)
         return True
 
     def _keep_up(self, now: float) -> None:

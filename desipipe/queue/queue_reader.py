@@ -136,6 +136,7 @@ class QueueReader:
         if ready():
             return True
         watcher = self.watcher()
+        watcher.drain()  # what this process wrote wakes it, too
         while True:
             changed = self.follow()  # after the watch began: what came before it is not missed
             watcher.seen(changed)

@@ -57,6 +57,17 @@ class Appender:
             return self._kept.fileno(), -1
         return self._kept.fileno(), opened.st_size if identity == folded else -1
 
+    def kept(self, folded: Identity | None) -> int:
+        """Return the descriptor kept open; -1 if it is not of the folded file."""
+        if self._kept is None or self._kept_identity != folded:
+            return -1
+        try:
+            here, opened = os.lstat(self._file.path), os.fstat(self._kept.fileno())
+        except OSError:
+            return -1  # deleted, or the task that runs here closed it
+        is_same = (here.st_dev, here.st_ino) == (opened.st_dev, opened.st_ino) == folded
+        return self._kept.fileno() if is_same else -1
+
     def close_kept(self) -> None:
         """Close what is kept open."""
         if self._kept is not None:

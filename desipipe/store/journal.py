@@ -133,7 +133,8 @@ class Journal:
         """
         if not self.shared and not self.midway and self.reader.is_up_to_date():
             return False
-        return self._guard.run(self.reader.follow, self._clean_up)
+        reader, kept = self.reader, self._appender.kept
+        return self._guard.run(lambda: reader.follow(kept(reader.identity)), self._clean_up)
 
     def read_range(self, start: int, end: int) -> bytes:
         """Return the journal's bytes from ``start`` to ``end``, fewer if it is shorter.

@@ -65,9 +65,17 @@ class JournalReader:
             return False  # opening says why
         return (status.st_dev, status.st_ino) == self.identity and status.st_size == self.offset
 
-    def follow(self) -> bool:
-        """Fold what was appended since the last call; return True if there was anything."""
+    def follow(self, opened: int = -1) -> bool:
+        """Fold what was appended since the last call; return True if there was anything.
+
+        Parameters
+        ----------
+        opened : int, default=-1
+            Descriptor of the journal as it is now, where one is open.
+        """
         before = (self._begun, self.offset)
+        if opened >= 0 and self.read(opened):
+            return (self._begun, self.offset) != before
         for _ in range(TRIES):
             with self._file.open_to_read() as file:
                 if self.read(file.fileno()):

@@ -13,6 +13,7 @@ import time
 
 _IN_MODIFY, _IN_MOVED_TO, _IN_DELETE = 0x2, 0x80, 0x200
 _IN_NONBLOCK, _IN_CLOEXEC = 0o4000, 0o2000000
+_EVENTS = 65536  # bytes to read at once; an event takes up to 272
 
 # (shortest, longest) seconds between two looks, when nothing wakes us
 _WOKEN = (1.0, 1.0)
@@ -66,11 +67,12 @@ class Watcher:
         woken = False
         while self._fd >= 0:
             try:
-                if not os.read(self._fd, 65536):
-                    break
+                events = os.read(self._fd, _EVENTS)
             except BlockingIOError:
                 break
-            woken = True
+            woken = woken or bool(events)
+            if len(events) <= _EVENTS // 2:
+                break  # there were no more
         return woken
 
     def seen(self, change: bool) -> None:
