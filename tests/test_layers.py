@@ -108,7 +108,7 @@ INSIDE = {
     ),
     'record': (
         'documents embedded_data model_types modules original_files script original_functions '
-        'original_pickles original_queue privacy pieces model sources reading reading.payloads reading.attempts '
+        'original_pickles original_queue privacy pieces model sources reading reading.payloads '
         'reading.values reading.shared reading.apps reading.tasks reading.queue '
         'original_arguments digests notebook_files archives files import_notes '
         'original_managers original_tasks original_ends imported_tasks original_importer '

@@ -13,10 +13,9 @@ from ..modules import changed_functions, describe, used_modules
 from ..pieces import closure
 from ..privacy import Privacy
 from .apps import Apps
-from .attempts import Attempts
 from .payloads import Payloads
 from .shared import SharedEntries
-from .tasks import Tasks
+from .tasks import Attempts, Tasks
 from .values import Values
 
 

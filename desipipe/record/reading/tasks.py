@@ -1,18 +1,136 @@
-"""Tasks as a record has them: a sealed line each."""
+"""Tasks as a record has them, a sealed line each, with their attempts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
 
 from ...errors import PayloadError
-from ...queue.events import ENDED, STATES, SUCCEEDED
+from ...queue.ends import End, end_at
+from ...queue.events import ENDED, STATES, SUCCEEDED, Event
 from ...queue.ledger import Ledger
-from ..model_types import FileEntry, TaskEntry
+from ...view.journal_events import events_at
+from ...view.task_summary import state_name
+from ..model_types import AttemptEntry, CauseEntry, FileEntry, TaskEntry
 from ..pieces import seal
 from ..privacy import Privacy
-from .attempts import Attempt
+from .payloads import Payloads
 from .shared import SharedEntries
 from .values import Values
+
+_CAUSE_KEYS: tuple[Literal['kind', 'errno', 'kinds'], ...] = ('kind', 'errno', 'kinds')
+
+
+class Attempt(NamedTuple):
+    """An attempt, or a decision that a person made in the place of one."""
+
+    entry: AttemptEntry
+    """Entry in the record."""
+    end: End
+    """End that the journal has of it."""
+    worker: str = ''
+    """Name of its worker; a decision has none."""
+
+    @property
+    def counts(self) -> bool:
+        """True if no later attempt took its place."""
+        return 'past' not in self.entry
+
+
+class Attempts:
+    """Reads when tasks were added, and how their attempts ended."""
+
+    def __init__(self, ledger: Ledger, privacy: Privacy, payloads: Payloads) -> None:
+        self._ledger = ledger
+        self._state = ledger.state
+        self._privacy = privacy
+        self._payloads = payloads
+        self.as_of = float(self._state.header.get('t', 0.0))
+        """Time of the last event that was read, in seconds since the epoch."""
+
+    def added(self, rows: Sequence[int]) -> dict[int, float]:
+        """Return the times of the additions of tasks, by the offsets of their events."""
+        offsets = sorted({self._state.added_at[row] for row in rows})
+        times: dict[int, float] = {}
+        for offset, event in events_at(self._ledger, offsets):
+            times[offset] = 0.0 if event is None else event.get('t', 0.0)
+            self.as_of = max(self.as_of, times[offset])
+        return times
+
+    def of_tasks(self, rows: Sequence[int]) -> dict[int, list[Attempt]]:
+        """Collect how the attempts of tasks ended; each line of the journal is read once."""
+        wanted: dict[int, list[int]] = {}
+        for row in rows:
+            for offset in self._state.attempts_at(row):
+                wanted.setdefault(offset, []).append(row)
+        attempts: dict[int, list[Attempt]] = {}
+        for offset, event in events_at(self._ledger, sorted(wanted)):
+            if event is None:
+                self._privacy.notes['some attempts: their lines of the journal are damaged'] = None
+                continue
+            if event['e'] != 'end' or not event['w']:
+                for row in wanted[offset]:
+                    if self._state.ended_at[row] == offset:
+                        attempts.setdefault(row, []).append(self._decided(event, row))
+                continue
+            places = {row: i for i, row in enumerate(event['rows'])}
+            for row in wanted[offset]:
+                if row in places:
+                    end = end_at(event, places[row])
+                    current = offset == self._state.ended_at[row]
+                    attempts.setdefault(row, []).append(self._attempt(event, end, current))
+        return attempts
+
+    def _decided(self, event: Event, row: int) -> Attempt:
+        # A person set the state, or took the result of another task.
+        kind = {'accept': 'accepted', 'set': str(event.get('why', 'set'))}.get(event['e'], 'set')
+        entry: AttemptEntry = {'n': 0, 'state': state_name(self._state.status[row]), 'hand': kind}
+        if event['e'] == 'accept':
+            entry['of'] = self._state.ids[event['old']].hex()
+        if event.get('cause', {}).get('text'):
+            entry['cause'] = {'text': self._privacy.text(event['cause']['text'])}
+        # Compaction writes it down as an end without a worker.
+        entry['t'] = (
+            end_at(event, event['rows'].index(row)).began if event['e'] == 'end' else event['t']
+        )
+        self.as_of = max(self.as_of, entry['t'])
+        return Attempt(entry, End(row, 0, 0, 0.0, 0))
+
+    def _attempt(self, event: Event, end: End, current: bool) -> Attempt:
+        entry: AttemptEntry = {
+            'n': end.attempt,
+            'state': STATES[end.state],
+            'worker': -1,  # numbered later, in the order of the tasks
+            'began': round(end.began, 6),
+            'seconds': round(end.duration * 1e-6, 6),
+        }
+        self.as_of = max(self.as_of, entry['began'] + entry['seconds'])
+        if end.memory:
+            entry['memory'] = end.memory * 1024  # bytes
+        if not current:
+            entry['past'] = True
+        if end.cause:
+            entry['cause'] = self._cause(end.cause)
+        if end.out:
+            entry['out'] = self._payloads.describe(end.out)
+        if end.err:
+            entry['err'] = self._payloads.describe(end.err)
+        return Attempt(entry, end, event['w'])
+
+    def _cause(self, cause: Event) -> CauseEntry:
+        entry: CauseEntry = {}
+        for key in _CAUSE_KEYS:
+            if key in cause:
+                entry[key] = cause[key]
+        if cause.get('text'):
+            entry['text'] = self._privacy.text(str(cause['text']))
+        if cause.get('trace'):
+            try:
+                # The traceback as people read it, not as it lies there: paths are taken out of it.
+                entry['trace'] = self._privacy.text(self._ledger.read_text(cause['trace']))[-2000:]
+            except PayloadError as exc:
+                entry['trace'] = self._privacy.text(str(exc))
+        return entry
 
 
 class Tasks:
