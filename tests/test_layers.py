@@ -67,7 +67,7 @@ INSIDE = {
         'processes task_columns requirement_fold attempt_fold task_fold state transactions '
         'transactions.tasks transactions.processes transactions.attempts '
         'transactions.decisions author_claims authors uses adding queue_reader payload_reader '
-        'attempt_reader read_only payload_writer task_adder decider ledger app_options binding '
+        'attempt_reader read_only payload_writer decider worker_ends ledger app_options binding '
         'app repair carried_events clearing gathered_ends compacted_tasks compact jobs '
         'live_output output waiting '
         'sharing arguments stored_app task_errors stored_task future_follower future call '

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import UnknownTaskError
 from ..serialize import Payload
 from .columns import ID, Identities, are_distinct, known_rows
-from .events import CHUNK, NAMED_MAX, TEXT, EventKind, Group, JournalEvent
+from .events import (
+    CHUNK,
+    NAMED_MAX,
+    OPTIONS,
+    RUNNING,
+    SUCCEEDED,
+    TEXT,
+    EventKind,
+    Group,
+    JournalEvent,
+)
 from .state import State
 from .transactions.tasks import (
     add_event,
@@ -268,3 +278,44 @@ class Addition:
                 'Pass its result instead: future.result()'
             )
         return row
+
+
+def assigned_rows(
+    state: State, batches: Sequence[Batch], is_group_queue: bool
+) -> dict[Group, list[int]]:
+    """Return rows that are added again with other options, and did not succeed yet."""
+    by_group: dict[Group, list[int]] = {}
+    for batch in batches:
+        rows = known_rows(state.rows, batch.ids)
+        if not rows:
+            continue
+        rows = [row for row in rows if state.status[row] not in (RUNNING, SUCCEEDED)]
+        options = {key: getattr(batch.group, key) for key in OPTIONS}
+        groups: dict[int, Group] = {}
+        for row in rows:
+            number = state.group[row]
+            if number not in groups:
+                # What a group shares is run as one claims it: also in the folder in which it
+                # was added again.
+                groups[number] = (
+                    batch.group if is_group_queue else state.groups[number]._replace(**options)
+                )
+            if groups[number] != state.groups[number]:
+                by_group.setdefault(groups[number], []).append(row)
+    return by_group
+
+
+def severed_rows(state: State, batches: Sequence[Batch]) -> dict[int, list[bytes]]:
+    """Return the rows of known tasks that need missing tasks, with these.
+
+    A task is missing when it was deleted or its line was lost.
+    """
+    if not state.severed:
+        return {}
+    needed: dict[int, list[bytes]] = {}
+    for batch in batches:
+        for i, needs in batch.requires.items():
+            row = state.rows.get(batch.ids[i])
+            if row is not None and not state.severed.isdisjoint(state.requires.get(row, ())):
+                needed[row] = needs
+    return needed

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from shlex import quote
-from typing import TYPE_CHECKING
 
 from ..errors import (
     QueueGoneError,
@@ -18,6 +17,7 @@ from .events import (
     Reason,
     StopLevel,
 )
+from .payload_writer import PayloadWriter
 from .state import State
 from .transactions.decisions import (
     accept_event,
@@ -39,13 +39,8 @@ from .transactions.processes import (
     submit_event,
 )
 
-if TYPE_CHECKING:
-    pass
 
-from .task_adder import TaskAdder
-
-
-class Decider(TaskAdder):
+class Decider(PayloadWriter):
     """Writes what people and managers decide, with one lock each."""
 
     def _write(

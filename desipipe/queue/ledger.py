@@ -1,4 +1,4 @@
-"""Queue operations of workers.
+"""Additions, claims and reports of tasks.
 
 Each takes the lock, reads to the end, decides, and appends events.
 
@@ -9,51 +9,169 @@ from __future__ import annotations
 
 import os
 import time
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import (
-    UnknownTaskError,
-    close_names,
-)
-from ..store.lease import Observer
-from ..store.pacing import LEASES_FREE, WORKERS_FREE
+from ..errors import UnknownTaskError, close_names
+from ..serialize import Code
+from ..store.pacing import WORKERS_FREE
 from ..store.segment_writer import segment_path
+from .adding import Addition, Batch, Written, assigned_rows, severed_rows
 from .author_claims import result_claim
-from .decider import Decider
 from .ends import End, Successes, forgive_failures
-from .events import (
-    PENDING,
-    RUNNING,
-    JournalEvent,
-    Ref,
-)
+from .events import PENDING, RUNNING, Event, JournalEvent, Ref
 from .state import State
-from .transactions.attempts import (
-    Judgement,
-    back_event,
-    claim,
-    end_event,
-    end_worker,
-    end_workers,
-    mark_lost,
-    successes_events,
-    vanished,
-)
-from .transactions.processes import (
-    manager_end_event,
-    worker_begin_event,
-)
+from .transactions.attempts import back_event, claim, end_event, successes_events
+from .uses import Use, code_events, needed_events, note_uses
+from .worker_ends import WorkerEnds
+
+if TYPE_CHECKING:
+    from .task_events import AppEvent, CodeEvent, SharedEvent
 
 Choose = Callable[[Iterator[int], int], list[int]]
-_MANAGER_WATCHERS = 3  # of many workers, as many watch the manager
-if TYPE_CHECKING:
-    pass
 
 
-class Ledger(Decider):
-    """A queue's folder, for workers: what they claim, report and find of each other."""
+class _Prepared(NamedTuple):
+    """Payloads of an addition, which are written before the lock is taken."""
+
+    todo: list[Batch]
+    """Batches of which not all tasks are known."""
+    generation: str
+    """That of the journal, whose files hold the payloads."""
+    written: list[Written]
+    references: list[AppEvent | SharedEvent]
+
+
+class Ledger(WorkerEnds):
+    """A queue's folder: tasks are added to it, claimed from it, and reported to it."""
+
+    def add(
+        self,
+        batches: Sequence[Batch],
+        codes: dict[str, Code],
+        managers: dict[str, Event],
+        sync: bool = False,
+        uses: Sequence[Use] = (),
+        reused: Sequence[bytes] = (),
+        then: Callable[[Sequence[JournalEvent]], Sequence[JournalEvent]] | None = None,
+    ) -> int:
+        """Add tasks to the queue; known ones that did not succeed get the options of now.
+
+        Parameters
+        ----------
+        batches : sequence of Batch
+        codes : dict
+            App versions by identity (hexadecimal), at least those of the batches' groups.
+        managers : dict
+            Task managers by identity.
+        sync : bool, default=False
+            True if it is on disk when this returns.
+        uses : sequence of Use, default=()
+            Uses of the app versions: other code that was used in those places is superseded.
+        reused : sequence of bytes, default=()
+            Identities of tasks that are used as they are.
+        then : callable, default=None
+            Given the events, under the lock, returns others to write with them.
+
+        Returns
+        -------
+        added : int
+            Number of new ones.
+        """
+        with self._mutex:
+            todo = self._unknown(batches)
+            if not todo and self.follow():
+                todo = self._unknown(batches)
+            is_known = not todo and self._claim_known(batches, codes, uses, reused)
+            if is_known and then is None and not severed_rows(self.state, batches):
+                note_uses(uses)
+                return 0
+            prepared = self._prepare(todo, batches, codes, sync)
+            added = 0
+
+            def decide() -> Sequence[JournalEvent]:
+                nonlocal added, prepared
+                # Between what we had read and the lock, what was known may have been deleted, and
+                # compaction or clearing have taken our file away.
+                todo = prepared.todo
+                more = batches if len(todo) == len(batches) else self._unknown(batches)
+                if len(more) > len(todo) or self._reader.header['gen'] != prepared.generation:
+                    prepared = self._prepare(self._unknown(batches), batches, codes, sync)
+                events, added = self._add_events(prepared, managers, batches)
+                events = [*self._code_events(batches, uses, reused), *events]
+                return [*events, *(then(events) if then is not None else ())]
+
+            self.journal.write(decide, sync)
+            note_uses(uses)
+            return added
+
+    def _claim_known(
+        self,
+        batches: Sequence[Batch],
+        codes: dict[str, Code],
+        uses: Sequence[Use],
+        reused: Sequence[bytes],
+    ) -> bool:
+        """Claim known tasks in a group's queue; return False if some get other options."""
+        if assigned_rows(self.state, batches, self.is_group_queue) or self._code_events(
+            batches, uses, reused
+        ):
+            return False
+        if self.is_group_queue:
+            self._renew_writers()
+            self._claim(batches, {}, (), codes)
+        return True
+
+    def _prepare(
+        self, todo: list[Batch], batches: Sequence[Batch], codes: dict[str, Code], sync: bool
+    ) -> _Prepared:
+        """Write the payloads of new tasks, before the lock where that is possible."""
+        generation = self._renew_writers()
+        written = [self._write_arguments(batch) for batch in todo]
+        references = self._write_references(todo, codes)
+        if self.is_group_queue:
+            by_batch = dict(zip(map(id, todo), written, strict=True))
+            self._claim(batches, by_batch, references, codes)
+        if sync or self._reader.shared:
+            self.writer.flush()
+        return _Prepared(todo, generation, written, references)
+
+    def _code_events(
+        self, batches: Sequence[Batch], uses: Sequence[Use], reused: Sequence[bytes]
+    ) -> list[CodeEvent]:
+        """Decide which versions of apps are current from here on."""
+        state = self.state
+        events = code_events(state, uses)
+        if state.superseded:
+            tids = (
+                tid
+                for batch in batches
+                for part in (batch.ids, *batch.requires.values())
+                for tid in part
+            )
+            rows = [state.rows[tid] for tid in (*tids, *reused) if tid in state.rows]
+            events += needed_events(state, rows, events)
+        return events
+
+    def _unknown(self, batches: Sequence[Batch]) -> list[Batch]:
+        rows = self.state.rows
+        return [batch for batch in batches if not all(map(rows.__contains__, batch.ids))]
+
+    def _add_events(
+        self,
+        prepared: _Prepared,
+        managers: dict[str, Event],
+        all_batches: Sequence[Batch],
+    ) -> tuple[list[JournalEvent], int]:
+        addition = Addition(self.state, self.folder, managers, time.time())
+        if prepared.references:
+            addition.add_references(prepared.references)
+        if assigned := assigned_rows(self.state, all_batches, self.is_group_queue):
+            addition.assign(assigned)
+        for batch, where in zip(prepared.todo, prepared.written, strict=True):
+            addition.add(batch, where, len(prepared.todo) == 1)
+        addition.finish(severed_rows(self.state, all_batches))
+        return addition.events, addition.added
 
     def exchange(
         self,
@@ -196,106 +314,6 @@ class Ledger(Decider):
             share = -(-(pending + sum(table[RUNNING] for table in tables)) * slots // others)
             return min(want, max(1, share - held))
         return min(want, max(1, -(-pending * slots // others)))
-
-    def begin_worker(self, worker: str, **info: object) -> None:
-        """Record that a worker started."""
-        self.journal.write(lambda: [worker_begin_event(worker, info, time.time())])
-
-    def end_worker(self, worker: str, why: str = '', kind: str = '') -> None:
-        """Record that a worker ended, and why.
-
-        A value of :class:`.Fate` says what became of its job, where it knows.
-        """
-        judge = vanished(f'its worker {worker} ended without reporting it: {why}')
-        self.journal.write(
-            lambda: (
-                end_worker(self.state, worker, why, judge, time.time(), kind)
-                if worker in self.state.alive
-                else []
-            )
-        )
-
-    def end_lost_workers(
-        self, observer: Observer, spare: str = '', leave: Callable[[str], bool] | None = None
-    ) -> list[str]:
-        """Mark workers and managers that vanished, and end their attempts as UNKNOWN.
-
-        The lock is taken only if there are any.
-
-        Parameters
-        ----------
-        observer : Observer
-            This process's.
-        spare : str, default=''
-            The caller's own name, if it is a worker. Then workers in jobs of a batch system are
-            left to the manager, if there is one: it knows more of them.
-        leave : callable, default=None
-            Gives True to leave a worker that is dead (by name) for now, as someone may say why.
-
-        Returns
-        -------
-        dead : list of str
-        """
-        now = time.monotonic()
-        manager = self.state.manager
-        names = [name for name in self.state.alive if name != spare] + (
-            [manager['w']] if manager is not None and manager['w'] != spare else []
-        )
-        if spare and manager is not None:
-            names = [
-                name
-                for name in names
-                if name == manager['w'] or self.state.alive[name].job not in self.state.jobs
-            ]
-        looked_at = observer.due(self._watched(names, spare), now, len(self.state.alive))
-        dead = [name for name in looked_at if observer.dead(name, now)]
-        if leave is not None:
-            dead = [name for name in dead if name not in self.state.alive or not leave(name)]
-        if dead:
-            self.journal.write(
-                lambda: [event for name in dead for event in self._lost_events(name)]
-            )
-            for name in dead:
-                observer.forget(name)
-        return dead
-
-    def _watched(self, names: list[str], own: str) -> list[str]:
-        """Choose whose leases this process reads, so that many workers each read few.
-
-        Of many workers each watches the one that follows it by name. Where a manager watches all of
-        them, the first few watch that one, and the others none.
-        """
-        manager = self.state.manager
-        if not own or len(self.state.alive) <= LEASES_FREE:
-            return names
-        ring = sorted(self.state.alive)
-        if manager is not None:
-            return (
-                [manager['w']] if manager['w'] in names and own in ring[:_MANAGER_WATCHERS] else []
-            )
-        after = ring[(bisect_right(ring, own)) % len(ring)]
-        return [after] if after in names else []
-
-    def _lost_events(self, name: str) -> Sequence[JournalEvent]:
-        manager = self.state.manager
-        if manager is not None and manager['w'] == name:
-            return [manager_end_event(name, 'vanished', time.time())]
-        return mark_lost(self.state, name, time.time())
-
-    def end_workers(self, names: Iterable[str], why: str, judge: Judgement) -> None:
-        """End workers whose fate is known, alive or not, and the attempts they have.
-
-        Parameters
-        ----------
-        names : iterable of str
-            Of the workers; those that have ended by themselves are passed over.
-        why : str
-            In words.
-        judge : callable
-            Given a row, its state and cause.
-        """
-        rows = list(names)
-        self.journal.write(lambda: end_workers(self.state, rows, why, judge, time.time()))
 
 
 def find_mid(state: State, text: str) -> str:
