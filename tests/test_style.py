@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from desipipe.cells.options import cell_parser
 from desipipe.commands.common import Verbs
 from desipipe.notebook.verb_parser import verb_parser as notebook_parser
@@ -80,6 +82,17 @@ def test_documented_modules_exist() -> None:
         if not any((root / name).exists() for root in roots)
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize(('number', 'most'), [(1, 15), (2, 9), (3, 9)])
+def test_journey_names_few_files(number: int, most: int) -> None:
+    """Count the files that a journey names, which its last line tells too."""
+    journey = (ROOT / 'docs/developer/journey.md').read_text().split('\n## ')[number]
+    files = set(re.findall(r'`([\w/]+\.(?:py|tsx?))`', journey))
+    counts = re.search(r'^(\d+) files, (\d+) shapes: (.*)\.$', journey, flags=re.MULTILINE)
+    assert counts is not None
+    assert len(files) == int(counts[1]) <= most
+    assert len(counts[3].split(', ')) == int(counts[2])
 
 
 def test_stops_of_the_journey_exist() -> None:
