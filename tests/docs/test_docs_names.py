@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import ast
+import pydoc
 import re
 import shlex
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -229,3 +231,31 @@ def test_verbs_with_json_state_their_document() -> None:
     printing = {verb for verb, parser in VERBS.items() if '--json' in parser._option_string_actions}
     rows = re.findall(r'^\| `(\w+)` \|', text_of(Path('docs/reference/json.md')), re.MULTILINE)
     assert set(rows) == printing
+
+
+def shown_in_the_api() -> set[int]:
+    """Return ids of what autodoc shows; it passes over names that a module loads lazily."""
+    shown = set()
+    text = '\n'.join(path.read_text() for path in (ROOT / 'docs/api').glob('*.rst'))
+    for kind, name in re.findall(r'^\.\. auto(\w+):: (\S+)', text, re.MULTILINE):
+        if kind != 'module':
+            shown.add(id(pydoc.locate(name)))
+            continue
+        module = import_module(name)
+        public = getattr(module, '__all__', None)
+        for key, value in vars(module).items():
+            is_own = getattr(value, '__module__', '') == name
+            if is_own if public is None else key in public:
+                shown.add(id(value))
+    return shown
+
+
+@pytest.mark.parametrize(
+    'module', ['', '.config', '.environment', '.file_manager', '.io', '.provider', '.queue']
+)
+def test_public_names_are_in_the_api(module: str) -> None:
+    public = import_module(f'desipipe{module}')
+    values = {name: getattr(public, name) for name in public.__all__}
+    shown = shown_in_the_api()
+    missing = {name for name, value in values.items() if callable(value) and id(value) not in shown}
+    assert missing == set()
