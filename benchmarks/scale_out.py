@@ -251,7 +251,9 @@ class SimulatedWorker:
         nested = NestedTasks(node, choice, self._pool, held, notes)
         pool: Any = self._pool
         parts = WorkerParts(name, None, node, pool, held, self._report, stopping)
-        claiming = Claiming(parts, choice, self._durations, self._pace, nested, time_limit)
+        self.claiming = claiming = Claiming(
+            parts, choice, self._durations, self._pace, nested, time_limit
+        )
         self._feeding: Any = SimulatedFeeding(self._pool, held, seconds, clock)
         self._exchange = Exchange(parts, faults, choice, notes, self._pace, claiming, self._feeding)
         self._exchange.begin(node.journal.header['id'])

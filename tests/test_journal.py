@@ -880,6 +880,32 @@ def test_what_the_events_refer_to_is_on_disk_first(folder: str) -> None:
         assert names == ['payload', 'journal.jsonl']
 
 
+def test_one_sync_serves_all_writers(folder: str) -> None:
+    with synced() as names:
+        first, second = (journal(folder)[0] for _ in range(2))
+        append(first, 1)
+        append(second, 2)
+        second.sync()
+        first.sync()
+        assert names == ['journal.jsonl'] and first.dirty_since == float('inf')
+        append(first, 3)
+        first.sync()
+        assert names == ['journal.jsonl'] * 2
+
+
+def test_sync_of_what_was_taken_back_serves_no_one(folder: str) -> None:
+    path = os.path.join(folder, 'journal.jsonl')
+    with synced() as names:
+        first, second = (journal(folder)[0] for _ in range(2))
+        size = os.path.getsize(path)
+        append(first, 'longer than what comes next')
+        first.sync()
+        os.truncate(path, size)
+        append(second, 2)
+        second.sync()
+        assert names == ['journal.jsonl'] * 2
+
+
 def test_everything_is_on_disk_soon(folder: str) -> None:
     before = set(threading.enumerate())
     with synced() as names:

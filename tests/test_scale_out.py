@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.scale_out import measure, notice
+from benchmarks.scale_out import (
+    FILESYSTEMS,
+    SimulatedWorker,
+    add_tasks,
+    measure,
+    notice,
+    simulated,
+)
 from desipipe.store import pacing
 from desipipe.store.lease import Lease, Observer
 
@@ -42,6 +49,21 @@ def test_no_worker_claims_more_than_its_slots_can_begin(tmp_path: Path) -> None:
     # Of long tasks none waits behind another one while slots elsewhere are free.
     found = measure(tmp_path, 20, 16, 600.0, 1280)
     assert found['efficiency'] > 0.95
+
+
+def test_a_claim_is_worth_what_it_costs(tmp_path: Path) -> None:
+    ledger = add_tasks(tmp_path, 1000)
+    with simulated(FILESYSTEMS['nfs']) as (clock, _):
+        worker = SimulatedWorker(ledger, 'w', 2, 0.001, clock)
+        rows = list(range(1000))
+        assert worker.claiming.wanted(clock.now, 0) == 1024
+        assert worker.claiming.choose(iter(rows), 3) == rows[:2]  # of unknown length
+        worker._durations.mean[ledger.state.group[0]] = 0.001
+        assert worker.claiming.choose(iter(rows), 3) == rows[:3]
+        worker._pace.note_exchange(clock.now - 0.1, clock.now)
+        n = len(worker.claiming.choose(iter(rows), 3))
+        assert 38 <= n <= 40  # 20 ms of work for each of two slots
+    ledger.close()
 
 
 @pytest.mark.parametrize('n, most', [(5, 31), (60, 60)])

@@ -75,6 +75,17 @@ def test_what_happens_between_a_look_and_the_wait_wakes(folder: str, patient: No
 
 
 @linux
+def test_nobody_is_woken_while_the_lock_is_held(folder: str, patient: None) -> None:
+    """They would take the processor from its holder, for whom others wait."""
+    journal = Journal(folder, Notes(), None)
+    watcher = Watcher(folder, False)
+    with journal.lock:
+        journal.write(lambda: [note(1)])
+        assert not watcher.drain()
+    assert watcher.drain()
+
+
+@linux
 @pytest.mark.parametrize('look', [0, 1, 2])
 def test_nothing_is_missed_by_who_waits_for_a_state(folder: str, patient: None, look: int) -> None:
     """Whatever the moment at which another one writes: before the first look, or just after one
@@ -185,7 +196,7 @@ def test_nothing_stays_open(folder: str) -> None:
 def test_without_inotify_it_looks_more_and_more_seldom(
     folder: str, monkeypatch: pytest.MonkeyPatch, shared: bool
 ) -> None:
-    monkeypatch.setattr(watch, '_inotify', lambda folder: -1)
+    monkeypatch.setattr(watch, '_inotify', lambda *args: -1)
     slept: list[float] = []
     monkeypatch.setattr(time, 'sleep', slept.append)
     watcher = Watcher(folder, shared)
@@ -202,7 +213,7 @@ def test_without_inotify_it_looks_more_and_more_seldom(
 
 
 def test_without_inotify_nothing_is_missed(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, '_inotify', lambda folder: -1)
+    monkeypatch.setattr(watch, '_inotify', lambda *args: -1)
     ledger = Ledger(folder, None)
     with talk(
         APPENDER.replace('note(word)', '{"e": "state", "paused": True, "t": 0.0}'), folder

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+WARM_S = 300  # for all workers to start, where many share few processors
+
 __all__ = ['anonymous', 'manager', 'warm', 'working']
 
 
@@ -37,7 +39,9 @@ def manager(folder: Path, name: str) -> Any:
 
 
 @contextlib.contextmanager
-def working(folder: Path, name: str, workers: int = 1, slots: int = 2) -> Iterator[None]:
+def working(
+    folder: Path, name: str, workers: int = 1, slots: int = 2, source: str = 'desipipe'
+) -> Iterator[None]:
     """Run workers beside this process; they stay until the end of the block.
 
     Parameters
@@ -50,11 +54,13 @@ def working(folder: Path, name: str, workers: int = 1, slots: int = 2) -> Iterat
         Processes.
     slots : int, default=2
         Slots of each.
+    source : str, default='desipipe'
+        Module whose function ``work`` they call.
     """
     command = [
         sys.executable,
         '-c',
-        f'from desipipe import work; work({str(folder / name)!r}, slots={slots:d}, linger=600)',
+        f'from {source} import work; work({str(folder / name)!r}, slots={slots:d}, linger=600)',
     ]
     running = [subprocess.Popen(command) for _ in range(workers)]
     try:
@@ -91,7 +97,7 @@ def warm(tm: Any, slots: int) -> None:
     attempt = 0
     while len(seen) < slots:
         seen.update(
-            future.result(timeout=60) for future in app.map(i=range(4 * slots), attempt=attempt)
+            future.result(timeout=WARM_S) for future in app.map(i=range(4 * slots), attempt=attempt)
         )
         attempt += 1
 

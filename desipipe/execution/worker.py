@@ -101,7 +101,7 @@ class Worker:
             0 if Mode.NO_OUT in modes else int(queue.config['output_limit']),
         )
         self._sync_interval = float(queue.config['sync_interval'])
-        self._next_sync = self._next_copy = 0.0
+        self._next_copy = 0.0
         self._take_duties(division, copy_output)
 
     def _take_duties(self, division: Division | None, copy_output: Iterable[str]) -> None:
@@ -199,8 +199,7 @@ class Worker:
     def _keep_up(self, now: float) -> None:
         """Do what is due from time to time: heartbeat, sync, output to follow."""
         self._heartbeat.keep_up(now, self._pool.is_busy())
-        if now >= self._next_sync:
-            self._next_sync = now + self._sync_interval
+        if now >= self.ledger.journal.dirty_since + self._sync_interval:
             self._faults.attempt(_SYNC, self.ledger.journal.sync)
         if now >= self._next_copy:
             self._next_copy = now + _FOLLOW_EVERY
@@ -228,9 +227,8 @@ class Worker:
             self._faults.next_try(now),
             self._heartbeat.next_beat(),
             self._exchange.next_report(),
+            max(self.ledger.journal.dirty_since + self._sync_interval, now + LOOK_S),
         )
-        if self.ledger.journal.dirty:
-            until = min(until, self._next_sync)
         if pace.next_exchange > now:
             until = min(until, pace.next_exchange)
         if any(process.reaped is not None for process in pool.processes):

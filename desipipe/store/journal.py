@@ -101,9 +101,9 @@ class Journal:
         return self.reader.midway
 
     @property
-    def dirty(self) -> bool:
-        """True if something was written that is not on disk yet."""
-        return self._syncer.dirty
+    def dirty_since(self) -> float:
+        """Monotonic time of the first write that is not on disk yet; infinity if all is."""
+        return self._syncer.dirty_since
 
     @property
     def shared(self) -> bool:
@@ -236,11 +236,12 @@ class Journal:
                 return True
             shared = reader.shared
             placed, data = encode_batch(events, reader.offset)
-            self._syncer.dirty |= not shared
+            if not shared:
+                self._syncer.note_write(reader.offset + len(data))
+                self.lock.has_news = True
             appender.append(fd, data, reader.offset, shared)
-            # A network filesystem may have taken the lock away while we held it: then someone else
-            # may have replaced the file, or appended first, and what we wrote does not stand where
-            # it says. It does not count; decide again.
+            # A network filesystem may take a lock away that is held. If someone else replaced the
+            # file then, or appended first, what we wrote does not count; decide again.
             if shared and not self._stands(fd, data):
                 return False
             reader.take(placed, data)

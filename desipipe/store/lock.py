@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import io
@@ -11,7 +12,13 @@ import time
 from shlex import quote
 from types import TracebackType
 
-from ..errors import LockingError, PermissionDeniedError, QueueGoneError, UnsafeFileError
+from ..errors import (
+    DesipipeError,
+    LockingError,
+    PermissionDeniedError,
+    QueueGoneError,
+    UnsafeFileError,
+)
 from .files import open_file
 from .forks import tell_fork
 from .lock_holder import Holder, flock_holder
@@ -20,6 +27,7 @@ from .thread_guard import release_fully
 
 KINDS = ('flock', 'poll', 'soft')
 NOTICE_AFTER_S = 3.0  # of waiting, after which the holder is named
+_ANNOUNCED_AT = 128  # offset in the lock file; before it is the note of a sync
 _NOTICE_LOOK_S = 0.5
 _NOTICE_IDLE = 20  # looks without a wait, after which the thread ends
 
@@ -99,6 +107,8 @@ class QueueLock:
         self._opened: io.FileIO | None = None
         self._file: tuple[int, int] | None = None
         self._soft = SoftLock(path)
+        self.has_news = False
+        """True to wake those of this host who wait for changes, once the lock is released."""
         tell_fork(self)
 
     def forked(self) -> None:
@@ -109,6 +119,7 @@ class QueueLock:
         # closed, which frees nothing, and it opens the file itself.
         self.close()
         self._soft = SoftLock(self.path)
+        self.has_news = False
         self._depth = 0
         self._mutex = threading.RLock()
 
@@ -258,8 +269,15 @@ class QueueLock:
                     self._soft.release()
                 elif self._opened is not None:
                     fcntl.flock(self._opened.fileno(), fcntl.LOCK_UN)
+                if self.has_news:
+                    self._announce()
         finally:
             self._mutex.release()
+
+    def _announce(self) -> None:
+        self.has_news = False
+        with contextlib.suppress(OSError, DesipipeError):  # they look by themselves a second later
+            os.pwrite(self._open(), b'\n', _ANNOUNCED_AT)
 
     def free(self) -> None:
         """Release all that this thread holds, after an interrupt anywhere in a block."""

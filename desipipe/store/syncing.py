@@ -3,15 +3,62 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from .files import open_file, sync_data
 from .journal_file import FILE_NAME, JournalFile
+from .line_format import TAIL
 from .writing import disk_full
 
 SYNC_INTERVAL = 0.2  # s
+_NEVER = float('inf')
+T = TypeVar('T')
+_END = len(b'%020d' % 0)  # of a number in the note
+
+
+class SyncNote:
+    """Note in the lock file: how far the journal is on disk, whoever put it there.
+
+    A sync serves all that wrote before. If each of many writers synced for itself, the disk would
+    keep those waiting that append under the lock.
+
+    Parameters
+    ----------
+    folder : str
+        The queue's folder.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def covers(self, fd: int, end: int) -> bool:
+        """Return True if the journal, open as ``fd``, is on disk up to ``end``."""
+        note = b''
+        with contextlib.suppress(OSError):  # no lock file: another kind of lock
+            note = self._access(lambda lock: os.pread(lock, _END + TAIL, 0))
+        if len(note) != _END + TAIL or not note[:_END].isdigit():
+            return False
+        # The tail has the checksum of the line that ends there. It differs where lines were taken
+        # back, or the journal was replaced.
+        noted, tail = int(note[:_END]), note[_END:]
+        return noted >= end and os.pread(fd, TAIL, noted - TAIL) == tail
+
+    def write(self, end: int, tail: bytes) -> None:
+        """Note that the journal is on disk up to ``end``, behind the bytes ``tail``."""
+        with contextlib.suppress(OSError):  # others then sync for themselves
+            self._access(lambda lock: os.pwrite(lock, b'%020d' % end + tail, 0))
+
+    def _access(self, call: Callable[[int], T]) -> T:
+        fd = open_file(self._folder, 'lock', os.O_RDWR)
+        try:
+            return call(fd)
+        finally:
+            os.close(fd)
 
 
 class Syncer:
@@ -29,24 +76,37 @@ class Syncer:
     def __init__(
         self, file: JournalFile, interval: float | None, before: Callable[[], None] | None
     ) -> None:
-        self.dirty = False
-        """True if something was written that is not on disk yet."""
+        self.dirty_since = _NEVER
+        """Monotonic time of the first write that is not on disk yet; infinity if all is."""
         self.thread: threading.Thread | None = None
         """Lives as long as there is something to sync."""
         self._file = file
         self._interval = interval
         self._before = before
+        self._end = 0  # of what was written last
+        self._note = SyncNote(file.folder)
+
+    @property
+    def dirty(self) -> bool:
+        """True if something was written that is not on disk yet."""
+        return self.dirty_since < _NEVER
+
+    def note_write(self, end: int) -> None:
+        """Note that the journal is written to, up to the offset ``end``."""
+        self._end = end
+        self.dirty_since = min(self.dirty_since, time.monotonic())
 
     def forked(self) -> None:
         """In a forked child: what the parent wrote, the parent syncs."""
         self.thread = None
-        self.dirty = False
+        self.dirty_since = _NEVER
 
     def sync(self) -> None:
-        """Put what was written on disk."""
+        """Put what was written on disk, unless another process has done so."""
         if not self.dirty:
             return
-        self.dirty = False  # before: what is written meanwhile is dirty again
+        # before: what is written meanwhile is dirty again
+        since, self.dirty_since = self.dirty_since, _NEVER
         try:
             if self._before is not None:
                 self._before()
@@ -55,14 +115,22 @@ class Syncer:
             except (FileNotFoundError, NotADirectoryError):
                 return  # deleted meanwhile: nothing to keep
             try:
-                sync_data(fd)
+                self._sync_file(fd)
             finally:
                 os.close(fd)
         except BaseException as exc:
-            self.dirty = True
+            self.dirty_since = since
             if isinstance(exc, OSError):
                 raise disk_full(exc, self._file.path) from exc
             raise
+
+    def _sync_file(self, fd: int) -> None:
+        if self._note.covers(fd, self._end):
+            return
+        size = os.fstat(fd).st_size
+        tail = os.pread(fd, TAIL, size - TAIL)
+        sync_data(fd)
+        self._note.write(size, tail)
 
     def sync_later(self) -> None:
         """Sync within the interval what is not on disk yet, in a thread."""

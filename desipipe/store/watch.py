@@ -12,6 +12,7 @@ import sys
 import time
 
 _IN_MODIFY, _IN_MOVED_TO, _IN_DELETE = 0x2, 0x80, 0x200
+_IN_DONT_FOLLOW = 0x2000000
 _IN_NONBLOCK, _IN_CLOEXEC = 0o4000, 0o2000000
 _EVENTS = 65536  # bytes to read at once; an event takes up to 272
 
@@ -21,7 +22,7 @@ _POLL_LOCAL = (0.001, 0.02)
 _POLL_SHARED = (0.005, 0.25)
 
 
-def _inotify(folder: str) -> int:
+def _inotify(folder: str, shared: bool) -> int:
     # The standard library has no inotify; three calls do not earn a dependency. -1 where there is
     # none (not Linux, or the user's instances are used up: fs.inotify.max_user_instances): polling
     # serves then.
@@ -31,7 +32,14 @@ def _inotify(folder: str) -> int:
     fd: int = libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)
     if fd < 0:
         return -1
-    if libc.inotify_add_watch(fd, os.fsencode(folder), _IN_MODIFY | _IN_MOVED_TO | _IN_DELETE) < 0:
+    # A write to the journal would wake all who wait while its writer holds the lock, and they would
+    # take the processor away from it. On a local disk it announces itself afterwards.
+    lock = os.fsencode(os.path.join(folder, 'lock'))
+    is_announced = (
+        not shared and libc.inotify_add_watch(fd, lock, _IN_MODIFY | _IN_DONT_FOLLOW) >= 0
+    )
+    events = _IN_MOVED_TO | _IN_DELETE | (0 if is_announced else _IN_MODIFY)
+    if libc.inotify_add_watch(fd, os.fsencode(folder), events) < 0:
         os.close(fd)
         return -1
     return fd
@@ -50,7 +58,7 @@ class Watcher:
     """
 
     def __init__(self, folder: str, shared: bool) -> None:
-        self._fd = _inotify(folder)
+        self._fd = _inotify(folder, shared)
         if shared:
             self._bounds = _POLL_SHARED
         else:

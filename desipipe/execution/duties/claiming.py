@@ -53,7 +53,7 @@ class Claiming:
         self._time_limit = time_limit
         self._stopping = parts.stopping
         self._stop_after = None if parts.provider is None else parts.provider.stop_after
-        self._n_claimed = 0
+        self._n_claimed = self._n_asked = 0
         self._high_water = 0  # tasks at hand after the last claim
         self._next_excess = 0.0
 
@@ -69,6 +69,7 @@ class Claiming:
             if n_wanted <= 0 and not n_at_hand:
                 text = f'its slots have run {self._stop_after:d} tasks each'
                 self._stopping.request(StopLevel.POLITELY, CauseKind.STOP_AFTER, text)
+        self._n_asked = n_wanted
         return n_wanted
 
     def _n_wanted(self, now: float, n_at_hand: int) -> int:
@@ -117,13 +118,16 @@ class Claiming:
         preferred = set(chosen)
         spare, least = self._spare(now), _ROUNDING * self._pace.horizon()
         costs: dict[int, float] = {}
-        for row in islice(rows, share):
+        # A claim of less work than it costs would not pay, however small its share is.
+        worthwhile = self._pool.n_places() * self._pace.cost_s()
+        for i, row in enumerate(islice(rows, max(share, self._n_asked))):
             number = group[row]
             cost = costs.get(number)
             if cost is None:
                 cost = costs[number] = self._cost_of(number, now)
-            if spare <= least or cost == _NEVER:
+            if spare <= least or cost == _NEVER or (i >= share and cost > worthwhile):
                 break
+            worthwhile -= cost
             if row not in preferred:
                 chosen.append(row)
                 spare -= cost

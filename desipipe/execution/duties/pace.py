@@ -8,8 +8,8 @@ from ...store.pacing import exchange_spacing_s, look_spacing_s
 BATCH_TIME = 0.02  # s of work to have at hand for each slot, at least
 REPORT_AFTER = 0.02  # s that a result waits for others before it is reported, at least
 # An exchange, lock wait included, may take at most 1/REPORT_COST of the time between two.
-REPORT_COST = 10.0
-REPORT_AFTER_MAX_S = 0.2
+REPORT_COST = 20.0
+REPORT_AFTER_MAX_S = 5.0
 # s between two looks at the journal when all slots have work: cancellations and orders can wait so
 # long
 BUSY_LOOK = 0.05
@@ -38,6 +38,10 @@ class Pace:
         spacing = exchange_spacing_s(len(self._ledger.state.alive), self._ledger.journal.shared)
         own = min(max(REPORT_AFTER, REPORT_COST * self._cost_s), REPORT_AFTER_MAX_S)
         return max(own, spacing)
+
+    def cost_s(self) -> float:
+        """Return the seconds that an exchange takes, lock wait included."""
+        return min(self._cost_s, REPORT_AFTER_MAX_S / REPORT_COST)
 
     def look_spacing(self) -> float:
         """Return the seconds between two looks that many workers on one queue leave."""
