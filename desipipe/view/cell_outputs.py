@@ -12,6 +12,7 @@ from ..queue.ledger import Ledger
 from ..queue.output import kept_number, outputs, untrusted_writer
 from ..utils import format_bytes, plural
 from .cell_rows import Moment
+from .folded_outputs import error_class, mark_shared_causes
 from .task_summary import state_name, task_name
 from .text import one_line
 
@@ -73,7 +74,7 @@ class CellOutputs:
             if not items:
                 continue
             if len(self.rows) > 1:
-                gathered.outputs.append(self._label(row))
+                gathered.add_label(self._label(row), error_class(items))
             if len(items) > gathered.room:
                 logs = self._logs(row)
                 gathered.omitted.append(
@@ -88,6 +89,7 @@ class CellOutputs:
                     )
         if gathered.small:
             gathered.omitted.insert(0, self._small_words(gathered.small))
+        mark_shared_causes(gathered.labels)
         return gathered.outputs, '; '.join(dict.fromkeys(gathered.omitted))
 
     def _rows_with_outputs(self, now: Moment, slots: set[int]) -> list[int]:
@@ -202,6 +204,8 @@ class _Gathered:
 
     def __init__(self, limit: int, most: int) -> None:
         self.outputs: list[OutputView] = []
+        self.labels: list[tuple[DisplayOutput, str]] = []
+        """Those of them that are labels, with the class of the error of each task."""
         self.omitted: list[str] = []
         """Descriptions of what was left out."""
         self.small: list[int] = []
@@ -215,6 +219,11 @@ class _Gathered:
     def is_full(self) -> bool:
         """Return True where not even small forms may be added."""
         return self.room <= 0 or self._size >= 2 * self._limit
+
+    def add_label(self, label: DisplayOutput, cause: str) -> None:
+        """Add the label of a task, with the class of its error."""
+        self.outputs.append(label)
+        self.labels.append((label, cause))
 
     def add(self, row: int, output: OutputView) -> bool:
         """Add an output, cut to the room; return True if that must be told."""

@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..terminal import visible
+from ..utils import format_count
 from .ansi import plain
-from .appearance import APPEARANCES
+from .appearance import APPEARANCES, BAD_STATES
 from .text import one_line, span
 
 if TYPE_CHECKING:
-    from .schema import OutputView
+    from .schema import DisplayOutput, OutputView
 
 UNFOLDED_MAX = 8
 """Tasks whose outputs are shown one below the other, here and in JupyterLab."""
 _LINE_MAX = 200  # characters of the last line in a row
+_CAUSE_MIN = 2  # failures of one class that are shown as one row
 
 
 def is_folded(outputs: Sequence[OutputView]) -> bool:
     """Return True for outputs of more than a few tasks."""
     return len([output for output in outputs if _label(output)]) > UNFOLDED_MAX
+
+
+def error_class(outputs: Sequence[OutputView]) -> str:
+    """Return the class of the error that a task ended with; '' if there is none."""
+    errors = [output['ename'] for output in outputs if output['output_type'] == 'error']
+    return errors[-1] if errors else ''
+
+
+def mark_shared_causes(labels: Sequence[tuple[DisplayOutput, str]]) -> None:
+    """Write into labels the cause that several failures share; all faces group by it.
+
+    Parameters
+    ----------
+    labels : sequence of tuple
+        The label of each task, and the class of its error or ''.
+    """
+    causes = [
+        (label['metadata']['desipipe'], cause)
+        for label, cause in labels
+        if cause and label['metadata']['desipipe']['state'] in BAD_STATES
+    ]
+    counts = Counter(cause for _, cause in causes)
+    for made, cause in causes:
+        if counts[cause] >= _CAUSE_MIN:
+            made['cause'] = cause
 
 
 def folded_html(outputs: Sequence[OutputView], form: Callable[[OutputView], str]) -> str:
@@ -38,16 +66,34 @@ def folded_html(outputs: Sequence[OutputView], form: Callable[[OutputView], str]
     -------
     html : str
     """
-    labels = [number for number, output in enumerate(outputs) if _label(output)]
-    if len(labels) <= UNFOLDED_MAX:
+    starts = [number for number, output in enumerate(outputs) if _label(output)]
+    if len(starts) <= UNFOLDED_MAX:
         return ''.join(map(form, outputs))
-    pieces = list(map(form, outputs[: labels[0]]))
-    for start, end in zip(labels, [*labels[1:], len(outputs)], strict=True):
+    by_cause: dict[str, list[str]] = {}
+    others: list[str] = []
+    for start, end in zip(starts, [*starts[1:], len(outputs)], strict=True):
         made = _label(outputs[start]) or {}
         row = _row(made, outputs[start + 1 : end])
-        body = ''.join(map(form, outputs[start + 1 : end]))
-        pieces.append(f'<details><summary>{row}</summary>{body}</details>')
-    return ''.join(pieces)
+        piece = _details(row, ''.join(map(form, outputs[start + 1 : end])))
+        (by_cause.setdefault(made['cause'], []) if 'cause' in made else others).append(piece)
+    failures = [_cause_html(cause, pieces) for cause, pieces in by_cause.items()]
+    return ''.join([*map(form, outputs[: starts[0]]), *failures, *others])
+
+
+def _cause_html(cause: str, pieces: Sequence[str]) -> str:
+    """Fold the failures that share a cause: ``✕ ValueError × 50``."""
+    title = f'<b>{_escaped(cause)} × {format_count(len(pieces))}</b>'
+    inner = f'<div style="margin-left:1em">{"".join(pieces)}</div>'
+    return _details(f'{_symbol("FAILED")} {title}', inner)
+
+
+def _details(row: str, body: str) -> str:
+    return f'<details><summary>{row}</summary>{body}</details>'
+
+
+def _symbol(state: str) -> str:
+    look = APPEARANCES.get(state)
+    return f'<span style="color:{look.colour}">{look.symbol}</span>' if look else ''
 
 
 def _label(output: OutputView) -> Mapping[str, Any] | None:
@@ -59,10 +105,9 @@ def _label(output: OutputView) -> Mapping[str, Any] | None:
 
 def _row(label: Mapping[str, Any], outputs: Sequence[OutputView]) -> str:
     """Format a task in a line, as in JupyterLab: ``✓ scan[3] i=3 0.5 s last``."""
-    look = APPEARANCES.get(str(label.get('state')))
     duration = label.get('duration')
     pieces = [
-        f'<span style="color:{look.colour}">{look.symbol}</span>' if look else '',
+        _symbol(str(label.get('state'))),
         f'<b>{_escaped(label["label"])}</b>',
         f'<code>{_escaped(label.get("arguments", ""))}</code>' if label.get('arguments') else '',
         span(duration) if isinstance(duration, float) else '',

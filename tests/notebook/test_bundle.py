@@ -291,6 +291,30 @@ def test_outputs_of_many_tasks_are_folded(ledger: tuple[Queue, Ledger], n: int, 
     assert html.count('out ') == n
 
 
+def test_failures_of_many_tasks_are_grouped_by_cause(tmp_path: Path) -> None:
+    queue = Queue('causes', base_dir=tmp_path)
+
+    @TaskManager(queue).python_app
+    def step(i):
+        if i == 3:
+            raise KeyError(i)
+        if i % 2:
+            raise ValueError(f'<b>{i}</b>')
+        print('last', i)
+
+    step.map(i=range(10))
+    work(queue)
+    html = as_html(cell_summary(queue, '0-9'))
+    rows = [re.sub('<[^>]*>', '', row) for row in re.findall('<summary>(.*?)</summary>', html)]
+    assert rows[0] == '✕ ValueError × 4'
+    assert [row[:9] for row in rows[1:5]] == [f'✕ step[{i}]' for i in (1, 5, 7, 9)]
+    assert [row[:9] for row in rows[5:]] == [
+        f'{"✕" if i == 3 else "✓"} step[{i}]' for i in (0, 2, 3, 4, 6, 8)
+    ]
+    group = html[: html.index('step[0]')]
+    assert group.count('<details>') - group.count('</details>') == 1  # that of step[0] itself
+
+
 def test_outputs_are_bounded(ledger: tuple[Queue, Ledger]) -> None:
     queue, bare = ledger
     rows = engine.add(bare, range(1000))

@@ -151,7 +151,8 @@ describe('CellDisplay', () => {
         metadata: {
           desipipe: {
             ...{ tid: `${i}`, label: `f[${i}]`, arguments: `i=${i}` },
-            ...{ state, duration: 0.5 }
+            ...{ state, duration: 0.5 },
+            ...(state === 'FAILED' && { cause: 'ValueError' })
           }
         }
       },

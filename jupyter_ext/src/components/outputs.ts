@@ -12,9 +12,6 @@ import { SYMBOLS } from '../tokens';
 import { Fold } from './fold';
 import { IGroup, TaskOutputs } from './taskoutputs';
 
-/** Failures of one kind that become one row. */
-const SEVERAL = 2;
-
 /** The outputs of a cell's tasks. Only what changed is rendered again: tasks end in any order, and each may have a figure. */
 export class Outputs extends Panel {
   constructor(
@@ -127,17 +124,13 @@ export class Outputs extends Panel {
   private _shown = new Map<string, TaskOutputs>();
 }
 
-/** Failures by the class of their error, where there are several of one. */
+/** Failures by the cause that they share with others. */
 function byCause(groups: readonly IGroup[]): Map<string, IGroup[]> {
   const causes = new Map<string, IGroup[]>();
-  for (const group of groups) {
-    const error = group.outputs.find(nbformat.isError);
-    if (error) {
-      const cause = `${error.ename}`;
-      causes.set(cause, [...(causes.get(cause) ?? []), group]);
-    }
+  for (const group of groups.filter(group => group.cause)) {
+    causes.set(group.cause, [...(causes.get(group.cause) ?? []), group]);
   }
-  return new Map([...causes].filter(([, failed]) => failed.length >= SEVERAL));
+  return causes;
 }
 
 /** What the label of a task says of it. */
@@ -147,6 +140,7 @@ interface ILabel {
   arguments: string;
   state?: string;
   duration?: number | null;
+  cause?: string;
 }
 
 function grouped(outputs: nbformat.IOutput[]): IGroup[] {
@@ -161,11 +155,12 @@ function grouped(outputs: nbformat.IOutput[]): IGroup[] {
         words: label.arguments,
         state: label.state ?? '',
         duration: label.duration ?? null,
+        cause: label.cause ?? '',
         outputs: []
       });
     } else {
       if (!groups.length) {
-        const none = { key: '', name: '', words: '', state: '' };
+        const none = { key: '', name: '', words: '', state: '', cause: '' };
         groups.push({ ...none, duration: null, outputs: [] });
       }
       append(groups[groups.length - 1].outputs, output);

@@ -24,6 +24,8 @@ export interface IGroup {
   state: string;
   /** s; `null` while it runs. */
   duration: number | null;
+  /** The class of its error where several failed by it, as the kernel and the server tell; else empty. */
+  cause: string;
   outputs: nbformat.IOutput[];
 }
 
