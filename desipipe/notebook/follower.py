@@ -70,8 +70,8 @@ class Display(ABC):
         """Place to publish at, kept as a cell with ``%%capture`` puts another one there; and
         whether what was displayed can be replaced.
         """
-        cell, self.run = current_cell()
-        self.place = (cell,) if cell else origin or (self.id,)
+        self.cell_id, self.run = current_cell()
+        self.place = (self.cell_id,) if self.cell_id else origin or (self.id,)
         self.shown: bytes | str = b''
         """Fingerprint of what is displayed: while it is the same, nothing is sent."""
         self.over = threading.Event()
@@ -112,7 +112,9 @@ class Display(ABC):
         if self.publisher is None:
             print(data['text/plain'])
             return 0
-        content = {'data': data, 'metadata': {}, 'transient': {'display_id': self.id}}
+        # Other windows on the notebook, which don't know whose reply this is, learn the cell.
+        transient = {'display_id': self.id, 'cell_id': self.cell_id}
+        content = {'data': data, 'metadata': {}, 'transient': transient}
         if not update and nothing_waits(self.publisher):
             publisher = self.publisher
             publisher.session.send(

@@ -91,3 +91,29 @@ def test_two_windows_on_one_notebook_follow_its_tasks(lab: Any, page: Any) -> No
     # ipywidgets' manager of one window opens a comm, of which the other one knows nothing.
     errors = [error for error in page.errors if not error.startswith('Comm not found for comm id')]
     assert not errors, errors
+
+
+def test_window_opened_before_follows_what_another_one_runs(lab: Any, page: Any) -> None:
+    cells = ['%load_ext desipipe\n%desipipe use before --no-spawn', HELPER]
+    task_cell = '%%desipipe --out v\nv = inside(1)'
+    page.open_notebook(lab.write('before.ipynb', *cells, task_cell, '%desipipe work'))
+    other = LabPage(lab, page.context.new_page())
+    other.open_notebook('before.ipynb')
+    for window in (page, other):
+        expect(badge(window, 2)).to_have_text('○never run')
+    for index in range(3):
+        page.run_cell(index)
+    for window in (page, other):
+        expect(badge(window, 2)).to_have_text('●running')
+    page.run_cell(3)
+    for window in (page, other):
+        expect(badge(window, 2)).to_have_text('✓current')
+    # It is what ran that counts, not what the other window's text is.
+    edit(other, 2)
+    expect(badge(other, 2)).to_have_text('✎edited: its text has changed since it ran')
+    expect(badge(page, 2)).to_have_text('✓current')
+    # Each window may run it: the other one knows.
+    other.run_cell(2)
+    expect(badge(other, 2)).to_have_text('●running')
+    expect(badge(page, 2)).to_have_text('✎edited: its text has changed since it ran')
+    assert not page.errors + other.errors, page.errors + other.errors

@@ -1,11 +1,13 @@
 import type { CodeCellModel } from '@jupyterlab/cells';
 import { NotebookModel } from '@jupyterlab/notebook';
 import { nullTranslator } from '@jupyterlab/translation';
-import { ServerConnection } from '@jupyterlab/services';
+import { KernelMessage, ServerConnection } from '@jupyterlab/services';
+import { Signal } from '@lumino/signaling';
 
 import { fill } from '../cells/badges';
 import { linesOf } from '../cells/graph';
 import { CellStates } from '../cells/model';
+import { IWindowSession, OtherWindows } from '../cells/otherwindows';
 import { stamped } from '../cells/stamp';
 import { planLines, totalLine } from '../cells/plan';
 import { markHeadings, markOf } from '../cells/toc';
@@ -138,6 +140,55 @@ describe('states of cells', () => {
     expect(say('value')).toEqual(state({ state: 'stale', reason: 'why' }));
     expect(say()?.state).toBe('unknown');
     states.dispose();
+  });
+
+  it('follow tasks that another window runs', async () => {
+    const { follower, asked } = server(() => [
+      state({ state: asked.length > 1 ? 'current' : 'never run' })
+    ]);
+    const model = notebook('x = 1', '%%desipipe --out frac\nfrac = x');
+    const iopubMessage = new Signal<object, KernelMessage.IMessage>({});
+    const session = {
+      iopubMessage,
+      session: { kernel: { clientId: 'here' } }
+    } as unknown as IWindowSession;
+    const cell = model.cells.get(1);
+    const find = (id: string) => (id === cell.id ? cell : undefined);
+    const others = new OtherWindows(session, find, follower);
+    const path = () => undefined;
+    const states = new CellStates(model, follower, 5, path, others);
+    const shown = example({ ran: { text: 'ab', reads: { x: 'cd' } } });
+    const tell = (type: string, from: string, data: object) =>
+      iopubMessage.emit({
+        header: { msg_type: type },
+        parent_header: { session: from },
+        content: {
+          data: { [MIME_TYPE]: data },
+          transient: { display_id: 'd', cell_id: cell.id }
+        }
+      } as unknown as KernelMessage.IMessage);
+    await until(() => states.get(cell)?.state === 'never run');
+    tell('display_data', 'there', shown);
+    await until(() => states.get(cell)?.state === 'running');
+    expect(asked[1].cells[1].outputs).toMatchObject([
+      { data: { [MIME_TYPE]: { rows: shown.rows, ran: shown.ran } } }
+    ]);
+    // A thread of the kernel updates it, with the parent of whichever cell ran last.
+    const over = { left: 0, blocked: 0, counts: { SUCCEEDED: 20 } };
+    tell('update_display_data', 'here', {
+      ...shown,
+      ...over,
+      time: Date.now()
+    });
+    expect(states.get(cell)?.state).toBe('current');
+    expect(states.nodes[0].done).toBe(20);
+    expect(asked.length).toBe(2);
+    // This window runs it after that: what it shows itself counts.
+    tell('display_data', 'here', shown);
+    await until(() => asked.length === 3);
+    expect(asked[2].cells[1].outputs).toBeUndefined();
+    states.dispose();
+    expect(others.isDisposed).toBe(true);
   });
 
   it('are unknown where the server does not answer, until it does', async () => {

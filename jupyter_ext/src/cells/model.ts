@@ -9,7 +9,8 @@ import { ISignal, Signal } from '@lumino/signaling';
 
 import { Follower } from '../model';
 import { RequestError } from '../request';
-import { count, isOver, TARGETS } from '../tokens';
+import { count, ICellView, isOver, TARGETS } from '../tokens';
+import type { OtherWindows } from './otherwindows';
 import { displayOf, notebookText } from './text';
 import { ICellNode, ICellStateView, ICellText, IPlanView } from './tokens';
 
@@ -34,16 +35,19 @@ export class CellStates implements IDisposable {
    * @param follower - knows what has become of the tasks that are shown
    * @param rest - how long the text has to rest before anything is asked (ms)
    * @param path - where the notebook is on the server, for modules beside it
+   * @param others - what other windows on the notebook display
    */
   constructor(
     readonly notebook: INotebookText,
     readonly follower: Follower,
     rest = REST,
-    readonly path: () => string | undefined = () => undefined
+    readonly path: () => string | undefined = () => undefined,
+    readonly others: OtherWindows | null = null
   ) {
     this._debouncer = new Debouncer(() => this._ask(), rest);
     notebook.contentChanged.connect(this._onContentChanged, this);
     follower.noted.connect(this._onNoted, this);
+    others?.changed.connect(this._onContentChanged, this);
     this._onContentChanged();
   }
 
@@ -69,7 +73,7 @@ export class CellStates implements IDisposable {
   get nodes(): ICellNode[] {
     return Array.from(this.notebook.cells).flatMap(cell => {
       const state = this.get(cell);
-      const shown = state && displayOf(cell);
+      const shown = state && this._shown(cell);
       const summary = shown && this.follower.newest(shown);
       const done = summary ? count(summary, ['SUCCEEDED']) : null;
       const { total = 0, elapsed = null } = summary ?? {};
@@ -79,7 +83,7 @@ export class CellStates implements IDisposable {
 
   /** What running the cells that are not current would take. */
   async plan(): Promise<IPlanView | null> {
-    const cells = notebookText(this.notebook.cells);
+    const cells = this._text();
     return (
       cells && this.follower.api.ask<IPlanView>('plan', this._question(cells))
     );
@@ -93,6 +97,7 @@ export class CellStates implements IDisposable {
     if (!this._isDisposed) {
       this._isDisposed = true;
       this._debouncer.dispose();
+      this.others?.dispose();
       clearTimeout(this._timer);
       clearTimeout(this._telling);
       Signal.clearData(this);
@@ -115,7 +120,7 @@ export class CellStates implements IDisposable {
   }
 
   private async _ask(): Promise<void> {
-    const cells = notebookText(this.notebook.cells);
+    const cells = this._text();
     const asked = cells && JSON.stringify(this._question(cells));
     if (this._isDisposed || asked === this._asked) {
       return;
@@ -140,6 +145,15 @@ export class CellStates implements IDisposable {
     this._changed.emit();
   }
 
+  /** The last display of a cell's tasks, in whichever window. */
+  private _shown(cell: ICellModel): ICellView | null {
+    return this.others?.get(cell) ?? displayOf(cell);
+  }
+
+  private _text(): ICellText[] | null {
+    return notebookText(this.notebook.cells, cell => this._shown(cell));
+  }
+
   private _question(cells: ICellText[]): object {
     const path = this.path();
     return { cells, ...(path && { path }) };
@@ -161,7 +175,7 @@ export class CellStates implements IDisposable {
   }
 
   private _withTasks(cell: ICellModel, state: ICellStateView): ICellStateView {
-    const shown = state.state === 'current' ? displayOf(cell) : null;
+    const shown = state.state === 'current' ? this._shown(cell) : null;
     if (!shown) {
       return state;
     }

@@ -56,13 +56,19 @@ export const cellsPlugin: JupyterFrontEndPlugin<void> = {
     notebooks.widgetAdded.connect((_, panel) => {
       void panel.context.ready.then(async () => {
         const { CellStates } = await import('./model');
+        const { OtherWindows } = await import('./otherwindows');
         const { model } = panel.content;
         if (model && !panel.isDisposed) {
           const states = new CellStates(
             model,
             follower,
             undefined,
-            () => panel.context.localPath
+            () => panel.context.localPath,
+            new OtherWindows(
+              panel.sessionContext,
+              id => [...model.cells].find(cell => cell.id === id),
+              follower
+            )
           );
           known.set(panel, states);
           panel.disposed.connect(() => states.dispose());

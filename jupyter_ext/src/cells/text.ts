@@ -23,12 +23,15 @@ export function displayOf(cell: ICellModel): ICellView | null {
   return null;
 }
 
+/** Returns the last display of a cell's tasks. */
+export type Displays = (cell: ICellModel) => ICellView | null;
+
 /** A cell as the server is asked about it. */
-export function cellText(cell: ICellModel): ICellText {
+function cellText(cell: ICellModel, shownOf: Displays): ICellText {
   if (cell.type !== 'code') {
     return { cell_type: cell.type, source: '' };
   }
-  const summary = displayOf(cell);
+  const summary = shownOf(cell);
   const source = cell.sharedModel.getSource();
   if (!summary) {
     return { cell_type: 'code', source };
@@ -43,8 +46,11 @@ export function cellText(cell: ICellModel): ICellText {
 }
 
 /** All cells of a notebook; `null` where none of them is a task cell. */
-export function notebookText(cells: CellList): ICellText[] | null {
-  const found = Array.from(cells, cellText);
+export function notebookText(
+  cells: CellList,
+  shownOf: Displays = displayOf
+): ICellText[] | null {
+  const found = Array.from(cells, cell => cellText(cell, shownOf));
   return found.some(
     ({ source, outputs }) => outputs || source.includes('%%desipipe')
   )
