@@ -76,6 +76,8 @@ OWN: dict[str, tuple[str, int, float, dict[str, int], dict[str, int]]] = {
         {'tasks': 100_000, 'cell': 10_000},
         {'tasks': 100_000, 'cell': 10_000},
     ),
+    'badges': ('notebook.badges', 3, 180, {'cells': 50, 'idle': 200}, {'cells': 50, 'idle': 60}),
+    'typing': ('lab.typing', 3, 300, {'cells': 50, 'keys': 10}, {'cells': 50, 'keys': 3}),
     'slurm': ('slurm.short', 2, 1800, {'tasks': 1000}, {'tasks': 200}),
     'slurm-many': ('slurm.many', 1, 1200, {'jobs': 500, 'seconds': 9}, {'jobs': 40, 'seconds': 1}),
 }

@@ -51,9 +51,14 @@ class Page:
         self.summary: dict[str, Any] = {}
         self.when = 0.0
 
-    def run(self, code: str) -> str:
-        """Run a cell; what it printed."""
-        sent = self.client.execute(code)
+    def run(self, code: str, cell: str = '') -> str:
+        """Run a cell, with its identity in the notebook; what it printed."""
+        content = {'code': code, 'silent': False, 'store_history': True, 'user_expressions': {}}
+        content |= {'allow_stdin': False, 'stop_on_error': True}
+        request = self.client.session.msg('execute_request', content)
+        request['metadata'] = {'cellId': cell} if cell else {}
+        self.client.shell_channel.send(request)
+        sent = request['header']['msg_id']
         text = ''
         while True:
             message = self._take(300.0)
@@ -113,7 +118,7 @@ def measure(folder: Path, tasks: int, cell: int) -> dict[str, float]:
     page = Page(folder)
     try:
         page.run(SETUP.format(folder=str(folder), tasks=tasks))
-        values = {'bare': _idle(page)}
+        values = {'bare': idle_share(page)}
         values['show'] = float(page.run('begin = time.perf_counter()' + SHOW.format(cell=cell)))
         queue = Queue('live', base_dir=str(folder), create=False)
         ids = [tid.hex() for tid in queue.ledger.state.ids]
@@ -121,7 +126,7 @@ def measure(folder: Path, tasks: int, cell: int) -> dict[str, float]:
             ids.pop(0)
         )  # the display's thread has its own view of the queue, and reads it first
         page.until(lambda summary: summary['counts']['KILLED'] == 1)
-        values['idle'] = _idle(page)
+        values['idle'] = idle_share(page)
         late = []
         for n in range(SPACED):
             begun = time.perf_counter()
@@ -137,7 +142,8 @@ def measure(folder: Path, tasks: int, cell: int) -> dict[str, float]:
         page.end()
 
 
-def _idle(page: Page) -> float:
+def idle_share(page: Page) -> float:
+    """Return the part of a core that a kernel takes while nothing changes."""
     time.sleep(1.0)  # what was begun ends
     before, begun = page.processor_time(), time.perf_counter()
     time.sleep(IDLE)

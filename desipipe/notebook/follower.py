@@ -115,11 +115,11 @@ class Display(ABC):
         # Other windows on the notebook, which don't know whose reply this is, learn the cell.
         transient = {'display_id': self.id, 'cell_id': self.cell_id}
         content = {'data': data, 'metadata': {}, 'transient': transient}
-        if not update and nothing_waits(self.publisher):
+        if nothing_waits(self.publisher):
             publisher = self.publisher
             publisher.session.send(
                 publisher.pub_socket,
-                'display_data',
+                'update_display_data' if update else 'display_data',
                 content,
                 parent=publisher.parent_header,
                 ident=publisher.topic,
