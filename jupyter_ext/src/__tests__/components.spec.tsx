@@ -261,12 +261,18 @@ describe('QueueView', () => {
 
   it('names the first failure, what it blocks, and damage', () => {
     const failure = { ...taskLine({ cause: '<img src=x>', state: 'FAILED' }) };
+    const later = { ...failure, tid: 'fade', index: 13 };
     show(
       {},
       {
         summary: queueSummary({
           failures: [failure],
-          blocked: 2,
+          blocked: 3,
+          causes: [
+            { ...failure, count: 2 },
+            { ...later, count: 1 }
+          ],
+          n_causes: 2,
           n_damage: 1,
           workers: [worker()],
           n_workers: 1
@@ -274,7 +280,8 @@ describe('QueueView', () => {
       }
     );
     expect(texts('.jp-desipipe-failure')).toEqual([
-      '⚠ power[12]: <img src=x> (blocks 2 tasks)'
+      '⚠ power[12]: <img src=x> (blocks 2 tasks)',
+      '✕ power[13]: <img src=x> (blocks 1 task)'
     ]);
     expect(host.querySelector('img')).toBe(null);
     expect(texts('[role="alert"]')[0]).toContain('doctor --repair');

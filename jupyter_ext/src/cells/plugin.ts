@@ -12,8 +12,7 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import type { Cell } from '@jupyterlab/cells';
 
 import { Follower, IFollower } from '../model';
-import { runIcon } from '@jupyterlab/ui-components';
-import { pipeIcon } from '../panel/icon';
+import { pipeIcon, runStaleIcon } from '../panel/icon';
 import { showBadges } from './badges';
 // The sidebar is restored with the page.
 // eslint-disable-next-line jupyter/prefer-lazy-imports
@@ -119,7 +118,7 @@ export const cellsPlugin: JupyterFrontEndPlugin<void> = {
       caption: trans.__(
         'Run the task cells that are not current, and the cells that define what they read'
       ),
-      icon: args => (args.toolbar ? runIcon : undefined),
+      icon: args => (args.toolbar ? runStaleIcon : undefined),
       isEnabled: () => notebooks.currentWidget !== null,
       describedBy: { args: { type: 'object', properties: {} } },
       execute: async () => {

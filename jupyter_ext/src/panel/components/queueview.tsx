@@ -212,24 +212,21 @@ function Failure({
   trans
 }: IQueueViewProps): JSX.Element | null {
   const failure = summary?.failures[0];
+  // Others may have failed later, and block what it does not.
+  const blocks =
+    summary?.causes.find(cause => cause.tid === failure?.tid)?.count ?? 0;
   return failure ? (
     <div className="jp-desipipe-failure">
       <Symbol text="⚠" />{' '}
       <Link onClick={() => onTask(failure)}>{label(failure)}</Link>:{' '}
       <code>{failure.cause}</code>
-      {summary.blocked > 0 && (
-        <span>
-          {' '}
-          {trans._n(
-            '(blocks %2 task)',
-            '(blocks %2 tasks)',
-            summary.blocked,
-            number(summary.blocked)
-          )}
-        </span>
-      )}
+      {blocks > 0 && ` ${blocksWords(blocks, trans)}`}
     </div>
   ) : null;
+}
+
+function blocksWords(n: number, trans: TranslationBundle): string {
+  return trans._n('(blocks %2 task)', '(blocks %2 tasks)', n, number(n));
 }
 
 /** Tasks that block others, where that is not the failure above. */
@@ -247,13 +244,7 @@ function Causes({
         <div key={cause.tid} className="jp-desipipe-failure">
           <Symbol text={SYMBOLS[cause.state]} />{' '}
           <Link onClick={() => onTask(cause)}>{label(cause)}</Link>:{' '}
-          <code>{cause.cause}</code>{' '}
-          {trans._n(
-            '(blocks %2 task)',
-            '(blocks %2 tasks)',
-            cause.count,
-            number(cause.count)
-          )}
+          <code>{cause.cause}</code> {blocksWords(cause.count, trans)}
         </div>
       ))}
       {causes.length + rest > CAUSES && (
