@@ -109,23 +109,19 @@ class Display(ABC):
 
         Return how large that was, in bytes.
         """
-        if self.publisher is None:
+        publisher = self.publisher
+        if publisher is None:
             print(data['text/plain'])
             return 0
         # Other windows on the notebook, which don't know whose reply this is, learn the cell.
         transient = {'display_id': self.id, 'cell_id': self.cell_id}
         content = {'data': data, 'metadata': {}, 'transient': transient}
-        if nothing_waits(self.publisher):
-            publisher = self.publisher
-            publisher.session.send(
-                publisher.pub_socket,
-                'update_display_data' if update else 'display_data',
-                content,
-                parent=publisher.parent_header,
-                ident=publisher.topic,
-            )
+        if nothing_waits(publisher):
+            kind = 'update_display_data' if update else 'display_data'
+            options = {'parent': publisher.parent_header, 'ident': publisher.topic}
+            publisher.session.send(publisher.pub_socket, kind, content, **options)
         else:
-            self.publisher.publish(**content, update=update)
+            publisher.publish(**content, update=update)
         return len(data['text/html']) + len(data['text/plain']) + len(self.shown)
 
     def follow(self) -> None:
