@@ -40,6 +40,7 @@ PARAMETER = re.compile(
 )
 LOGGED = ('info', 'warning', 'error', 'exception')
 NO_SENTENCES = ('AttributeError', 'ArgumentTypeError')
+TESTS = re.compile('test_(what|it|an?|the|one|there|who|whose|which|where|how|whether|why)(_|$)')
 MODULES = {*('live', 'shows', 'reach', 'made', 'find', 'look', 'words', 'printed', 'bits', 'tour')}
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -231,6 +232,16 @@ def defects(figures: Figures, lists: Lists) -> list[str]:
     return wrong
 
 
+def prose_tests(folder: Path = ROOT / 'tests') -> list[str]:
+    """Return the tests whose names begin as a sentence, not with the unit that they test."""
+    return [
+        f'tests: {path.relative_to(folder).as_posix()}: {name} is to be test_<unit>_<behaviour>'
+        for path in sorted(folder.rglob('test_*.py'))
+        for name, _ in _definitions(ast.parse(path.read_text()))
+        if TESTS.match(name)
+    ]
+
+
 def read_lists() -> Lists:
     """Return the exceptions and the debts."""
     lists: Lists = tomllib.loads(LIST.read_text())
@@ -257,7 +268,7 @@ def main() -> int:
     for name, offenders in figures.items():
         amount = sum(offenders.values()) if name in COUNTED else len(offenders)
         print(f'{name:12} {amount}')
-    wrong = defects(figures, lists)
+    wrong = [*defects(figures, lists), *prose_tests()]
     for line in wrong:
         print(line, file=sys.stderr)
     return bool(wrong)

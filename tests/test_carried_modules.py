@@ -127,7 +127,7 @@ def test_functions_in_arguments_bring_their_modules(queue: Queue, folder: Path) 
     assert [futures[0].result(timeout=0), futures[2].result(timeout=0)] == [(1, 1, 1), (2, 2, 2)]
 
 
-def test_what_came_by_value_is_found_by_its_name(queue: Queue, folder: Path) -> None:
+def test_modules_by_value_are_found_by_name(queue: Queue, folder: Path) -> None:
     write(
         folder,
         1,
@@ -234,7 +234,7 @@ def run_with(target: Path, script: Path, text: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_what_desipipe_needs_is_installed_wherever_it_lies(tmp_path: Path) -> None:
+def test_dependencies_count_as_installed_anywhere(tmp_path: Path) -> None:
     # Copied without its list of files, as archives of dependencies are made for clusters.
     shutil.copytree(Path(cloudpickle.__file__).parent, tmp_path / 'copies' / 'cloudpickle')
     shutil.copy(simpleeval.__file__, tmp_path / 'copies')
@@ -250,7 +250,7 @@ def test_what_desipipe_needs_is_installed_wherever_it_lies(tmp_path: Path) -> No
     ]
 
 
-def test_what_desipipe_needs_is_what_it_declares() -> None:
+def test_dependencies_are_those_declared() -> None:
     declared = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['dependencies']
     names = {re.split('[<>=]', text)[0] for text in declared}
     assert {'yaml' if name == 'pyyaml' else name for name in names} == modules._NEEDED

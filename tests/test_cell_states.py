@@ -228,7 +228,7 @@ def test_orders_in_which_cells_may_run(order: list[int], is_current: bool) -> No
         ),
     ],
 )
-def test_what_changes_the_input_of_a_cell(
+def test_state_changes_with_input_of_cell(
     texts: list[str], number: int, before: str, after: str, expected: str
 ) -> None:
     texts = [*texts, '%%desipipe --out out\nout = x']
@@ -287,7 +287,7 @@ def test_kernel_knows_better() -> None:
     assert [one.reason for one in other] == ['`z` has another value', '', '']
 
 
-def test_what_an_output_recorded_may_be_anything() -> None:
+def test_recorded_accepts_any_json() -> None:
     recorded = Recorded('ab', {'x': 'cd'})
     assert Recorded.from_json(recorded.to_json()) == recorded
     for value in (

@@ -132,7 +132,7 @@ def test_commands(queue: Queue, capsys: pytest.CaptureFixture[str]) -> None:
     assert 'claimed' not in pending
 
 
-def test_what_ends_makes_room(queue: Queue) -> None:
+def test_ended_tasks_leave_claimed(queue: Queue) -> None:
     ledger = queue.ledger
     ledger.exchange('w', [End(0, 1, SUCCEEDED, 0.0, 1)])
     assert queue.select(state='RUNNING') == [1, 2] and queue.counts.claimed == 2

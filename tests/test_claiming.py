@@ -66,7 +66,7 @@ def test_slow_tasks_behind_quick_ones_are_spread(
     assert [future.result(timeout=60) for future in last] == list(range(1000, 1008))
 
 
-def test_what_stands_behind_a_long_task_goes_back(
+def test_worker_gives_back_tasks_behind_long_one(
     queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path
 ) -> None:
     @tm.python_app
@@ -136,7 +136,7 @@ def test_await_lends_too(queue: Queue, tm: TaskManager, start: Callable[..., Any
     assert worker.wait(60) == 0
 
 
-def test_what_is_waited_for_may_need_others(
+def test_awaited_task_may_need_others(
     queue: Queue, tm: TaskManager, start: Callable[..., Any]
 ) -> None:
     @tm.python_app

@@ -167,7 +167,7 @@ def test_equal_classes_of_one_payload_stay_apart() -> None:
     assert len({key for key, cls in keys.items() if cls in (a, b)}) == 2
 
 
-def test_what_is_loaded_changes_no_class_of_this_program(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loads_changes_no_class_of_this_program(monkeypatch: pytest.MonkeyPatch) -> None:
     class Counter:
         count = 0
         seen: list[int] = []

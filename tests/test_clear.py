@@ -100,7 +100,7 @@ def test_running_tasks_that_are_added_again_run_on(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize('how', ['failed', 'given back', 'worker ended', 'worker vanished'])
-def test_what_did_not_succeed_is_forgotten(ledger: Ledger, how: str) -> None:
+def test_clear_forgets_unsuccessful_tasks(ledger: Ledger, how: str) -> None:
     other = fresh(ledger)
     clear(other, carry=True)
     ledger.follow()

@@ -585,7 +585,7 @@ def test_explain(ran: Shell) -> None:
     )
 
 
-def test_what_a_message_says_can_be_typed(tmp_path: Path) -> None:
+def test_commands_in_messages_can_be_typed(tmp_path: Path) -> None:
     """Wherever the queue is: folders have blanks and quotes in their names."""
     shell = Shell(tmp_path / "my data, Ada's")
     shell.folder.mkdir()

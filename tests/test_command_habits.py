@@ -58,7 +58,7 @@ def test_words_find_their_place(
         ('--json', 'No verb was given. See: desipipe --help'),
     ],
 )
-def test_what_has_no_place_is_named(
+def test_parser_names_unexpected_arguments(
     line: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):

@@ -86,7 +86,7 @@ def damage(ledger: Ledger, *kinds: str) -> list[tuple[int, bytes]]:
 
 
 @pytest.mark.parametrize('alive', [True, False])
-def test_what_was_known_is_known(ledger: Ledger, alive: bool) -> None:
+def test_compact_keeps_state(ledger: Ledger, alive: bool) -> None:
     if not alive:
         ledger.end_worker('w1')
     follower = fresh(ledger)
@@ -719,7 +719,7 @@ def test_empty_queue(tmp_path: Path) -> None:
     assert fresh(ledger).state.paused
 
 
-def test_what_others_wrote_before_the_lock_is_seen(ledger: Ledger) -> None:
+def test_compact_keeps_events_written_before_lock(ledger: Ledger) -> None:
     """Compaction rewrites what is there, not what it knew."""
     other = fresh(ledger)
     add(other, ['unseen'])

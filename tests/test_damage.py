@@ -189,7 +189,9 @@ def test_event_that_can_not_be_folded_is_damage(ledger: Ledger, what: str) -> No
     assert states(view) == ['FAILED'] * 3 and differences(knowledge(ledger), knowledge(view)) == []
 
 
-def test_one_bad_queue_hides_no_other(queue_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_queues_lists_others_beside_damaged_one(
+    queue_dir: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     from desipipe.cli import main
 
     good, bad, header = (Queue(name, create=True) for name in ('good', 'bad', 'header'))

@@ -89,9 +89,7 @@ def test_accept_leaves_a_pause_alone(queue: Queue) -> None:
     assert not queue.paused and len(queue.tasks(name='f', superseded=None)) == 4
 
 
-def test_what_is_chosen_is_chosen_under_the_lock(
-    queue: Queue, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_retry_selects_tasks_under_lock(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     """A task that fails between the call and the lock is retried too."""
     other = get_queue(queue.folder)
     write = Journal.write

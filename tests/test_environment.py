@@ -387,7 +387,7 @@ def test_subclasses_of_the_original_are_understood() -> None:
     assert environ.to_script(all=False) == 'export A=1\nexport C=3'
 
 
-def test_what_was_taken_from_a_class_stays_away_elsewhere() -> None:
+def test_environment_spec_omits_removed_variables() -> None:
     environ = Own(data={'D': 1})
     del environ['A']
     again = Environment(json.loads(json.dumps(environ.to_spec())))

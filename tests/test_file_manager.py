@@ -1201,7 +1201,7 @@ def test_root_is_not_left(tmp_path: Path) -> None:
     assert (tmp_path / 'secret.txt').read_text() == 'secret'
 
 
-def test_what_notebooks_show(lognormal: FileManager) -> None:
+def test_file_manager_is_shown_in_notebooks(lognormal: FileManager) -> None:
     shown = lognormal._repr_html_()
     assert '<td style="text-align: left">catalog_power</td>' in shown
     assert 'oninput' not in shown

@@ -198,7 +198,7 @@ def chain(tmp_path: Path, tm: TaskManager) -> Chain:
     return found
 
 
-def test_what_is_made_of_something_stale_is_stale(chain: Chain) -> None:
+def test_file_made_of_stale_file_is_stale(chain: Chain) -> None:
     assert chain.states() == {'raw': 'current', 'middle': 'current', 'end': 'current'}
     raw = chain.fm.get(x='raw')
     raw.save('other')

@@ -72,7 +72,7 @@ def open_below(folder: str) -> list[str]:
 
 @pytest.mark.parametrize('way', WAYS)
 @pytest.mark.parametrize('kind', ['link', 'dangling', 'loop', 'zero', 'pipe', 'folder', 'socket'])
-def test_what_is_no_file_is_not_opened(folder: str, kind: str, way: str) -> None:
+def test_open_refuses_special_files(folder: str, kind: str, way: str) -> None:
     plant(Path(folder, 'live', 'w-0.log'), kind)
     with pytest.raises((UnsafeFileError, IsADirectoryError), match='w-0.log'):
         WAYS[way](folder)

@@ -33,7 +33,7 @@ def futures(tmp_path: Path) -> Any:
     return TaskManager(queue).python_app(noop).map(i=range(LAZY_FROM))
 
 
-def test_it_is_a_sequence(futures: Any) -> None:
+def test_future_list_is_a_sequence(futures: Any) -> None:
     listed = list(futures)
     assert isinstance(futures, FutureList) and all(type(future) is Future for future in listed)
     assert futures == listed and listed == futures and futures != listed[1:] and futures != 3

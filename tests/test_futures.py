@@ -173,7 +173,7 @@ def test_after_a_restart(app: Any, queue: Queue, worker: None) -> None:
     assert future == app(8)
 
 
-def test_what_needs_a_failed_one_says_so_at_once(queue: Queue, app: Any, worker: None) -> None:
+def test_future_blocked_by_failure_raises_at_once(queue: Queue, app: Any, worker: None) -> None:
     @TaskManager(queue).python_app
     def double(i: int) -> int:
         return 2 * i

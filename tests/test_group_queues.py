@@ -220,7 +220,7 @@ def test_manager_starts_workers_for_its_own_users_tasks(group: Group) -> None:
     assert not (group.place / 'ran').exists()
 
 
-def test_who_waits_for_another_members_task_is_told(group: Group) -> None:
+def test_waiting_names_member_whose_task_waits(group: Group) -> None:
     (of_alice,) = group.as_user(ALICE, lambda queue: add(queue, 1))
 
     def reason(queue: Queue) -> str:
@@ -482,7 +482,7 @@ def test_sharing_says_what_is_wrong(place: Path, monkeypatch: pytest.MonkeyPatch
     assert find_group('root') == 0
 
 
-def test_who_added_and_who_ran_a_task_is_shown(group: Group) -> None:
+def test_tasks_show_who_added_and_ran_them(group: Group) -> None:
     (of_alice,) = group.as_user(ALICE, lambda queue: add(queue, 1))
     group.trust(BOB, ALICE)
     group.as_user(BOB, lambda queue: work(queue))

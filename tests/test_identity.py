@@ -507,7 +507,9 @@ def test_compiled_module_of_the_user_counts_by_its_bytes(load: Load) -> None:
         del sys.modules['fast']
 
 
-def test_whose_a_module_is(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_is_user_tells_modules_of_users(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import email.mime.text  # noqa: F401
 
     from desipipe.serialize import modules
@@ -928,7 +930,7 @@ def test_changes_are_noticed(load: Load, edit: str) -> None:
         assert describe(module.f).digest != code.digest
 
 
-def test_what_does_not_matter_changes_nothing(load: Load) -> None:
+def test_describe_ignores_unrelated_changes(load: Load) -> None:
     module = load(CURRENT, helpers='K = 1\ndef h(x): return K', late='k = 1')
     code = describe(module.f)
     module.unrelated, module.helpers.unrelated = 1, 2
@@ -1025,7 +1027,7 @@ def test_equal_bytes_for_equal_values_only(a: Any, b: Any) -> None:
 
 
 @given(st.lists(plain, max_size=4), st.integers(0, 3), plain)
-def test_one_change_is_seen(values: list[Any], index: int, other: Any) -> None:
+def test_describe_notices_single_changes(values: list[Any], index: int, other: Any) -> None:
     changed = [*values[:index], other, *values[index + 1 :]]
     assert (encode(values) == encode(changed)) == (key(values) == key(changed))
     assert (encode({'a': values, 'o': object}) == encode({'o': object, 'a': changed})) == (

@@ -477,7 +477,9 @@ def _is_of_the_program(value: Any, task: Any) -> bool:
     st.data(),
 )
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
-def test_what_is_carried_counts(chosen: list[int], number: int, data: st.DataObject) -> None:
+def test_describe_notices_changes_of_carried_values(
+    chosen: list[int], number: int, data: st.DataObject
+) -> None:
     module = load(compose('N = [1]\ndef f(): return N', chosen))
     kind, change = CHANGES[number]
     try:
@@ -517,7 +519,7 @@ def _check(module: types.ModuleType, code: Code) -> None:
 
 @given(layers)
 @settings(max_examples=40, deadline=None)
-def test_what_is_carried_does_the_same(chosen: list[int]) -> None:
+def test_carried_functions_return_the_same(chosen: list[int]) -> None:
     module = load(compose('N = [1]\ndef f(): return N', chosen))
     expected: Any = None
     try:

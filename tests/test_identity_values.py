@@ -285,7 +285,7 @@ class Owner:
         return 1
 
 
-def test_what_an_object_remembers_does_not_count() -> None:
+def test_identity_ignores_caches_of_objects() -> None:
     value = Cached()
     before = encode(value)
     assert value.value == 1
@@ -321,7 +321,7 @@ class Stated:
         self._unit = state['unit']
 
 
-def test_what_an_object_says_to_be_its_state_counts() -> None:
+def test_identity_includes_declared_state_of_objects() -> None:
     assert encode(Stated('m')) != encode(Stated('km'))
     pd = pytest.importorskip('pandas')
     assert encode(pd.CategoricalDtype(['a'])) != encode(pd.CategoricalDtype(['b']))

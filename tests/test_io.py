@@ -181,7 +181,7 @@ def test_killed_writer_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('nameless', [True, False])
-def test_what_a_killed_writer_left_is_removed(
+def test_save_removes_leftovers_of_killed_writer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nameless: bool
 ) -> None:
     """By the next process that writes beside it, and not while its writer lives."""
@@ -229,7 +229,7 @@ def test_what_a_killed_writer_left_is_removed(
     assert sorted(os.listdir(tmp_path)) == ['a.dat', 'b.txt']
 
 
-def test_what_other_machines_left_is_removed_when_it_is_old(
+def test_save_removes_old_leftovers_of_other_machines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody here can see whether its writer lives."""

@@ -220,7 +220,7 @@ def test_status_and_cells(cluster: Cluster) -> None:
     ) == 1 and f'→ more of them: %desipipe status {where}' in as_text(other)
 
 
-def test_who_works_is_not_pending(cluster: Cluster) -> None:
+def test_jobs_of_workers_are_not_pending(cluster: Cluster) -> None:
     """A batch system is asked once a time step; until then, and where its answer is older, it is
     the workers who know.
     """

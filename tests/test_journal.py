@@ -117,7 +117,7 @@ def test_no_changed_byte_passes(x: object, data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     'line', [b'\n', b'}\n', b'{}\n', b',"crc":"00000000"}\n', b'{"e":"note"}\n', b'\0' * 50 + b'\n']
 )
-def test_what_is_no_line_does_not_pass(line: bytes) -> None:
+def test_check_line_refuses_other_bytes(line: bytes) -> None:
     with pytest.raises(ValueError):
         decode(line, 0)
 
@@ -456,7 +456,7 @@ def test_journal_that_begins_with_another_event_is_refused(folder: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to become someone else')
 @pytest.mark.parametrize('shared', [False, True])
-def test_what_may_not_be_read_or_written_says_so(tmp_path: Path, shared: bool) -> None:
+def test_journal_names_missing_permissions(tmp_path: Path, shared: bool) -> None:
     folder = make_folder(tmp_path, shared=shared)
     writer, notes = journal(folder)
     append(writer, 1)
@@ -527,7 +527,7 @@ def test_decision_sees_everything_and_may_be_to_write_nothing(folder: str) -> No
     assert mine.values == [1, 2]
 
 
-def test_what_is_no_json_writes_nothing(folder: str) -> None:
+def test_write_appends_nothing_without_json(folder: str) -> None:
     writer, notes = journal(folder)
     size = os.path.getsize(writer.path)
     with pytest.raises(TypeError):
@@ -789,7 +789,7 @@ def test_lock_that_is_lost_each_time_is_an_error(shared: str) -> None:
     assert notes.values == [*others, 'later']
 
 
-def test_what_was_appended_during_a_compaction_is_not_lost(shared: str) -> None:
+def test_compaction_keeps_events_appended_meanwhile(shared: str) -> None:
     """Who lost the lock while it rewrote the journal does not put its copy over what others
     appended.
     """
@@ -869,7 +869,7 @@ def synced(fail: list[int] | None = None) -> Iterator[list[str]]:
         yield names
 
 
-def test_what_the_events_refer_to_is_on_disk_first(folder: str) -> None:
+def test_write_flushes_payloads_before_events(folder: str) -> None:
     with synced() as names:
         writer, _ = journal(folder, before_sync=lambda: names.append('payload'))
         append(writer, 1)

@@ -232,7 +232,7 @@ def test_deleted_queue(folder: str, how: str) -> None:
 # Workers
 
 
-def test_who_was_judged_dead_by_mistake_changes_nothing(folder: str) -> None:
+def test_fenced_worker_changes_nothing(folder: str) -> None:
     """A worker of another machine is silent for the lease's length; it comes back, and reports:
     its attempt is no longer the current one.
     """
@@ -315,7 +315,7 @@ def test_killed_processes_are_found_at_once(folder: str) -> None:
         assert len(ledger.attempts(row)) == (ledger.state.status[row] == 6)
 
 
-def test_whose_clock_is_wrong_works_all_the_same(folder: str) -> None:
+def test_lease_holds_with_wrong_clocks(folder: str) -> None:
     """Two workers whose clocks are years apart: nobody is killed, everything ends once."""
     ledgers = {name: Ledger(folder, None, name=name) for name in ('past', 'future')}
     clocks = {'past': 1.0, 'future': 4e9}

@@ -333,7 +333,7 @@ def test_arrays_as_arguments(ledger: Ledger) -> None:
     assert other.load(other.arguments_payload(5)) == {'i': 5}
 
 
-def test_what_is_shared_is_written_once(ledger: Ledger) -> None:
+def test_add_writes_shared_payloads_once(ledger: Ledger) -> None:
     for name in range(5):
         add(ledger, [name])
     add(fresh(ledger), [7])
@@ -690,7 +690,7 @@ def test_looking_unpickles_nothing(evil: tuple[Ledger, Path], tmp_path: Path) ->
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to give files away')
 @pytest.mark.parametrize('whose', ['segment', 'folder', 'link'])
-def test_what_others_wrote_is_not_loaded(
+def test_ledger_loads_no_payload_of_others(
     evil: tuple[Ledger, Path], tmp_path: Path, whose: str
 ) -> None:
     """Nor what they made us write ourselves, and refer to: who owns the folder decides what lies
@@ -742,7 +742,7 @@ def test_what_others_wrote_is_not_loaded(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to give files away')
 @pytest.mark.parametrize('how', ['argument', 'environment', 'configuration'])
-def test_who_is_trusted_is_loaded(
+def test_ledger_loads_payloads_of_trusted_users(
     evil: tuple[Ledger, Path], how: str, monkeypatch: pytest.MonkeyPatch, queue_dir: Path
 ) -> None:
     ledger, trap = evil

@@ -82,7 +82,7 @@ def waits(process: subprocess.Popen[str], kind: str, path: str) -> Callable[[], 
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_one_process_at_a_time(path: str, tmp_path: Path, kind: str) -> None:
+def test_lock_excludes_other_processes(path: str, tmp_path: Path, kind: str) -> None:
     counter = tmp_path / 'counter'
     counter.write_text('0')
     n = 20 if kind == 'soft' else 300
@@ -102,7 +102,7 @@ def test_one_process_at_a_time(path: str, tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('one_object', [True, False])
-def test_one_thread_at_a_time(path: str, kind: str, one_object: bool) -> None:
+def test_lock_excludes_other_threads(path: str, kind: str, one_object: bool) -> None:
     """Of one object and of several: an open file description of each is what excludes."""
     shared = QueueLock(path, kind)
     inside: list[int] = []
@@ -125,7 +125,7 @@ def test_one_thread_at_a_time(path: str, kind: str, one_object: bool) -> None:
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_who_holds_it_may_take_it_again(path: str, kind: str) -> None:
+def test_lock_is_reentrant(path: str, kind: str) -> None:
     lock = QueueLock(path, kind)
     with talk(HOLDER, path, kind) as other:
         with lock:
@@ -141,7 +141,7 @@ def test_who_holds_it_may_take_it_again(path: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_it_is_free_after_an_exception(path: str, kind: str) -> None:
+def test_lock_is_free_after_exception(path: str, kind: str) -> None:
     lock = QueueLock(path, kind)
     with pytest.raises(KeyError), lock:
         raise KeyError
@@ -151,7 +151,7 @@ def test_it_is_free_after_an_exception(path: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize('kind', ['flock', 'poll', 'soft'])
-def test_it_is_free_when_its_holder_is_killed(path: str, kind: str) -> None:
+def test_lock_is_free_after_kill_of_holder(path: str, kind: str) -> None:
     with talk(HOLDER, path, kind) as holder:
         tell(holder, 'acquire')
         assert hear(holder) == 'ok'
@@ -445,7 +445,7 @@ def test_dead_holder_whose_name_space_is_gone(path: str, monkeypatch: pytest.Mon
     ],
 )
 @pytest.mark.parametrize('tells_boot', [True, False])
-def test_which_holders_of_soft_locks_are_dead(
+def test_soft_lock_tells_dead_holders(
     boot: str,
     ticks: int,
     at_once: bool,

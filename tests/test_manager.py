@@ -88,7 +88,7 @@ def test_detached_manager_comes_with_the_first_task_and_goes_with_the_last(queue
     assert queue.wait_stopped(60)
 
 
-def test_one_manager_a_queue(
+def test_spawn_starts_single_manager(
     queue: Queue, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     wait = sleeper(TaskManager(queue))

@@ -73,7 +73,7 @@ def write(folder: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize('text', SAME)
-def test_what_is_the_same_is_not_named(tmp_path: Path, text: str) -> None:
+def test_find_notes_omits_unchanged_calls(tmp_path: Path, text: str) -> None:
     assert find_notes(write(tmp_path, text)) == []
 
 
@@ -156,7 +156,7 @@ def test_exit_status_says_what_was_found(
         (None, b'', 'No such file'),
     ],
 )
-def test_what_is_not_readable_is_told(
+def test_migrate_names_unreadable_files(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     name: str | None,

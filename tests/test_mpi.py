@@ -133,7 +133,7 @@ def test_processes_of_a_script_run_tasks_together(queue: Queue, script: str) -> 
     assert [future.result(timeout=0) for future in futures] == [2, 2]
 
 
-def test_one_process_gets_a_communicator_too(queue: Queue) -> None:
+def test_mpi_task_of_single_process_gets_communicator(queue: Queue) -> None:
     tm = TaskManager(queue)
 
     @tm.python_app

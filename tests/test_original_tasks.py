@@ -128,7 +128,7 @@ def test_apps_name_parameters_with_defaults(double: Any) -> None:
 
 
 @pytest.mark.parametrize('value', [1, 'abc', None])
-def test_what_is_no_function_cannot_be_serialized(tm: TaskManager, value: Any) -> None:
+def test_python_app_refuses_builtins(tm: TaskManager, value: Any) -> None:
     with pytest.raises(SerializationError, match='function'):
         type(tm.python_app(len))(value, tm)
 

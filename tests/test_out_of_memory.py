@@ -255,7 +255,7 @@ def test_task_whose_memory_ran_out_runs_again(
     assert (first.state, first.cause['kind'], second.state) == (KILLED, 'oom', SUCCEEDED)
 
 
-def test_who_is_killed_otherwise_is_not_said_to_lack_memory(
+def test_other_kills_are_not_out_of_memory(
     queue: Queue,
     tm: TaskManager,
     group: Group,

@@ -73,11 +73,11 @@ def test_lines_of_several_slots_are_whole() -> None:
         ([b'\xff\xfe\n'], b'[3] \xff\xfe\n'),
     ],
 )
-def test_what_is_seen_is_copied(pieces: list[bytes], expected: bytes) -> None:
+def test_output_copy_is_as_on_terminal(pieces: list[bytes], expected: bytes) -> None:
     assert copied(*pieces, label='3') == expected
 
 
-def test_what_is_held_and_copied_is_bounded() -> None:
+def test_output_copy_is_bounded() -> None:
     bar = copied(*[b'%6d%%\r' % i for i in range(9_000)], b'\n', label='0')
     assert bar == b'[0]   8999%\n'
     long = copied(*[b'x' * 1000] * 200, label='0')

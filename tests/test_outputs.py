@@ -122,7 +122,7 @@ def captured(text: str, limit: int) -> str:
 
 
 @given(ACTS)
-def test_what_is_seen(acts: list[str]) -> None:
+def test_split_returns_outputs_in_order(acts: list[str]) -> None:
     out, err, seen = perform(acts)
     assert split(out, err) == seen
     for text in (out, err):
@@ -234,7 +234,7 @@ def test_stripped_after_something_was_missed() -> None:
         )
     )
 )
-def test_what_only_looks_like_marks(pieces: list[str]) -> None:
+def test_split_removes_false_marks(pieces: list[str]) -> None:
     text = ''.join(pieces)
     for outputs in (split(text, ''), split('', text), split(text, text)):
         assert all('\x1b_desipipe ' not in output.get('text', '') for output in outputs)

@@ -170,7 +170,7 @@ class A:
     assert undocumented(ast.parse('')) == ['the module itself']
 
 
-def test_one_version() -> None:
+def test_version_is_the_same_everywhere() -> None:
     changelog = (ROOT / 'CHANGELOG.md').read_text()
     assert json.loads((ROOT / 'package.json').read_text())['version'] == desipipe.__version__
     assert f'\n## {desipipe.__version__} ' in changelog

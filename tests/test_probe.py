@@ -61,7 +61,9 @@ def mounts(monkeypatch: pytest.MonkeyPatch) -> None:
         ('/unknown', '/unknown', 'strangefs', True),
     ],
 )
-def test_which_mount(mounts: None, folder: str, point: str, fstype: str, shared: bool) -> None:
+def test_mount_of_returns_innermost_mount(
+    mounts: None, folder: str, point: str, fstype: str, shared: bool
+) -> None:
     mount = mount_of(folder)
     assert (mount.point, mount.fstype, mount.shared) == (point, fstype, shared)
 
@@ -133,7 +135,7 @@ def test_locks_that_may_not_reach_other_hosts_are_refused(
     assert ('those of sshfs do not' in str(info.value)) == ('sshfs' in fstype)
 
 
-def test_who_knows_better_may_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_probe_accepts_configured_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         probes, 'mount_of', lambda folder: probes.Mount('/unknown', 'strangefs', frozenset())
     )

@@ -229,7 +229,7 @@ SETS = """
 """
 
 
-def test_what_the_notebook_has_set_is_carried(queue_dir: Path, tmp_path: Path) -> None:
+def test_process_state_is_carried_to_tasks(queue_dir: Path, tmp_path: Path) -> None:
     """And it is no part of what a task is: the same call is not computed again."""
     pytest.importorskip('matplotlib')
     script = tmp_path / 'script.py'
@@ -260,7 +260,7 @@ ODD = """
 """
 
 
-def test_what_can_not_be_written_is_left_out(tmp_path: Path) -> None:
+def test_process_state_omits_unserializable_values(tmp_path: Path) -> None:
     script = tmp_path / 'script.py'
     script.write_text(textwrap.dedent(ODD))
     ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=240)

@@ -215,7 +215,7 @@ def test_nothing_false_appears_after_several_edits(folder: str, tmp_path: Path) 
         ledger.close()
 
 
-def test_one_inserted_byte_costs_one_line(folder: str, tmp_path: Path) -> None:
+def test_repair_loses_single_line_for_inserted_byte(folder: str, tmp_path: Path) -> None:
     """Before and after the repair; what is lost is counted, and numbers go on behind it."""
     number = [i for i, (_, line) in enumerate(journal_lines(folder)) if b'"e":"add"' in line][5]
     offset, _ = journal_lines(folder)[number]

@@ -312,7 +312,7 @@ def test_tasks_have_secrets_and_nothing_else_does(
 
 
 @pytest.mark.parametrize('umask', [0o022, 0o000])
-def test_what_is_made_is_private(tmp_path: Path, umask: int) -> None:
+def test_files_of_queues_are_private(tmp_path: Path, umask: int) -> None:
     script = (
         'from desipipe import Environment, Queue, TaskManager, spawn, Config\n'
         'queue = Queue("q")\n'

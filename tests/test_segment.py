@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> str:
     ),
     order=st.randoms(use_true_random=False),
 )
-def test_what_was_written_is_read_back(
+def test_segment_reader_returns_written_payloads(
     tmp_path_factory: pytest.TempPathFactory, payloads: list[tuple[list[bytes], bool]], order: Any
 ) -> None:
     folder = make_folder(tmp_path_factory.mktemp('segment'))
@@ -56,7 +56,7 @@ def test_what_was_written_is_read_back(
     writer.close()
 
 
-def test_one_after_the_other_while_it_grows(folder: str) -> None:
+def test_segment_reader_follows_growth(folder: str) -> None:
     """Reading ahead never gives bytes from before they were written."""
     writer, reader = SegmentWriter(folder, 'w'), SegmentReader(folder)
     for i in range(200):
@@ -88,7 +88,7 @@ def test_large_payloads_are_views_of_the_file(folder: str) -> None:
 
 
 @pytest.mark.parametrize('length', [1, 5000, MAP_FROM, 3 * MAP_FROM + 1])
-def test_what_is_written_into_a_payload_stays_there(folder: str, length: int) -> None:
+def test_segment_payload_arrays_are_writable(folder: str, length: int) -> None:
     writer, reader = SegmentWriter(folder, 'w'), SegmentReader(folder)
     array = np.arange(length, dtype='u1')
     payload = dumps([array, array + 1, array[::-1]])

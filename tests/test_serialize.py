@@ -351,7 +351,7 @@ def test_many_references() -> None:
     ]
 
 
-def test_what_resolves_may_fail() -> None:
+def test_loads_passes_errors_of_resolver() -> None:
     payload, _ = dumps_arguments({'x': TaskReference(tid(1))})
 
     def fail(key: bytes) -> object:
@@ -897,7 +897,7 @@ class Missing:
         return 'MISSING'
 
 
-def test_what_has_but_a_name_in_main_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dumps_refuses_objects_by_name_in_main(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = Missing()
     monkeypatch.setattr(sys.modules['__main__'], 'MISSING', missing, raising=False)
     missing.__module__ = '__main__'
@@ -1000,7 +1000,7 @@ def test_code_that_may_keep_something_is_loaded_again(namespace: str) -> None:
     assert remembers(namespace)[0]
 
 
-def test_what_takes_the_place_of_something_is_noticed() -> None:
+def test_remembered_function_notices_replacements() -> None:
     _, func = remembers('class A:\n  x = 1\ndef g(): return A\ny = 1')
     cls = func.__globals__['A']
     for change, undo in [

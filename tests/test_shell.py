@@ -154,7 +154,7 @@ def test_number_is_no_file_descriptor(tmp_path: Path) -> None:
         ('echo $((echo a) | cat) {p}', 'with a blank between'),
     ],
 )
-def test_where_no_value_can_stand(template: str, words: str) -> None:
+def test_placeholders_refuse_places_without_values(template: str, words: str) -> None:
     with pytest.raises(CellError, match='Nothing was added') as info:
         placeholders(template)
     assert words in str(info.value)

@@ -295,7 +295,7 @@ def test_refused_value_of_a_program_is_told_another_way() -> None:
     assert str(info.value).endswith('Pass it as a variable: awk -v x={x}')
 
 
-def test_what_a_value_may_not_hold_is_said() -> None:
+def test_fill_names_forbidden_characters() -> None:
     with pytest.raises(
         CellError,
         match=(

@@ -101,7 +101,7 @@ DOUBTFUL = [
         'sbatch: info: hello\nsbatch: error: Batch job submission failed: ',
     ],
 )
-def test_which_refusals_are_final(prefix: str) -> None:
+def test_refusal_tells_final_ones(prefix: str) -> None:
     for why, texts in FINAL.items():
         assert {text: refusal(prefix + text) for text in texts} == dict.fromkeys(texts, why)
     assert {text: refusal(prefix + text) for text in PASSING + DOUBTFUL} == dict.fromkeys(
@@ -140,7 +140,7 @@ def test_details_do_not_make_a_refusal_final() -> None:
         assert refusal(text) == 'other'
 
 
-def test_which_refusals_may_be_none() -> None:
+def test_is_doubtful_tells_unclear_answers() -> None:
     assert all(is_doubtful(text) for text in DOUBTFUL)
     assert not any(
         is_doubtful(text)

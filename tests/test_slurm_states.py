@@ -140,7 +140,7 @@ def test_exit_codes_are_told(state: str, exitcode: str, words: str) -> None:
     assert fate(parse_sacct(f'1|{state}|{exitcode}|Unknown\n')['1'])[1] == words
 
 
-def test_what_scontrol_says() -> None:
+def test_fate_reads_scontrol() -> None:
     row = job_row(
         '4411_2',
         parse_job(

@@ -600,7 +600,9 @@ def test_no_temporary_folder(
         ('gone', 'ENOLCK'),
     ],
 )
-def test_one_fault_is_one_step(queue: Queue, slurm: FakeSlurm, moment: str, error: str) -> None:
+def test_manager_survives_single_faults(
+    queue: Queue, slurm: FakeSlurm, moment: str, error: str
+) -> None:
     """A call of the manager fails once, or three times in a row, anywhere: it goes on."""
     futures = pipeline(queue, 6, 2)
     code = f"""

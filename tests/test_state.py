@@ -79,7 +79,7 @@ def test_tasks_begin_pending_or_waiting(ledger: Ledger) -> None:
     assert states(ledger.state)[4:] == ['PENDING', 'WAITING']
 
 
-def test_what_is_known_is_not_added_again(ledger: Ledger) -> None:
+def test_add_returns_rows_of_present_tasks(ledger: Ledger) -> None:
     assert add(ledger, ['a', 'b', 'a']) == [0, 1, 0]
     assert add(ledger, ['b', 'c', 'a']) == [1, 2, 0]
     assert len(ledger.state) == 3 and [ledger.state.index[row] for row in range(3)] == [0, 1, 1]
@@ -160,7 +160,7 @@ def test_retries(ledger: Ledger) -> None:
         (('FAILED',), FAILED, ['ValueError'], True),
     ],
 )
-def test_what_is_retried(
+def test_failure_is_retried_by_kind(
     ledger: Ledger, retry_on: tuple[str, ...], state: int, kinds: list[str], again: bool
 ) -> None:
     add(ledger, ['a'], retries=1, retry_on=retry_on)
@@ -170,7 +170,7 @@ def test_what_is_retried(
     assert ledger.state.status[0] == state
 
 
-def test_what_is_nobodys_fault_burns_nothing(ledger: Ledger) -> None:
+def test_preemption_costs_no_retry(ledger: Ledger) -> None:
     """Preemption and walltime; without retries too."""
     add(ledger, ['a', 'b'], retries=0)
     for number in range(1, 6):
@@ -181,7 +181,7 @@ def test_what_is_nobodys_fault_burns_nothing(ledger: Ledger) -> None:
     assert states(ledger.state) == ['FAILED', 'FAILED'] and not ledger.state.burned
 
 
-def test_what_was_cancelled_is_not_retried(ledger: Ledger) -> None:
+def test_cancelled_task_is_not_retried(ledger: Ledger) -> None:
     add(ledger, ['a'], retries=5)
     finish(ledger, 'w', claim(ledger, 'w'), KILLED, kind='cancelled')
     assert states(ledger.state) == ['KILLED']
@@ -222,7 +222,7 @@ def test_claims_are_fenced(ledger: Ledger) -> None:
     assert facts(ledger.state)['running'] == {**before, 2: 'v'}
 
 
-def test_what_is_given_back(ledger: Ledger) -> None:
+def test_exchange_gives_back_claims(ledger: Ledger) -> None:
     add(ledger, ['a', 'b', 'c'])
     claimed = claim(ledger, 'w', 2)
     ledger.exchange('w', back=claimed)
@@ -286,7 +286,7 @@ def test_cause_of_a_block_through_many_levels(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize('how', ['failed', 'killed', 'unknown', 'cancelled'])
-def test_what_blocks(ledger: Ledger, how: str) -> None:
+def test_unsuccessful_task_blocks_dependents(ledger: Ledger, how: str) -> None:
     add(ledger, ['a', 'b', 'c'], {'b': ['a'], 'c': ['b']})
     claimed = claim(ledger, 'w')
     if how == 'cancelled':
@@ -363,7 +363,7 @@ def test_result_that_is_taken_back(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize('how', ['retried', 'given back', 'free'])
-def test_what_runs_again_waits_for_a_result_that_was_taken_back(ledger: Ledger, how: str) -> None:
+def test_task_waits_for_retried_dependency(ledger: Ledger, how: str) -> None:
     add(ledger, ['a', 'b'], {'b': ['a']}, retries=1)
     finish(ledger, 'w', claim(ledger, 'w'))
     claimed = claim(ledger, 'w')
@@ -472,7 +472,7 @@ def test_drop(ledger: Ledger) -> None:
     assert ledger.retry(lambda state: [0]) == [] and ledger.cancel(lambda state: [0]) == []
 
 
-def test_what_needs_something_that_was_dropped(ledger: Ledger) -> None:
+def test_dropped_task_blocks_dependents(ledger: Ledger) -> None:
     add(ledger, ['a', 'b', 'c'], {'b': ['a'], 'c': ['a']})
     finish(ledger, 'w', claim(ledger, 'w'))
     finish(ledger, 'w', claim(ledger, 'w', 1))

@@ -116,6 +116,13 @@ def test_sizes_and_names_keep_their_bounds() -> None:
     assert standards.defects(standards.measure(), standards.read_lists()) == []
 
 
+def test_standards_see_names_of_tests_that_are_sentences(tmp_path: Path) -> None:
+    text = 'def test_what_is_left(): pass\ndef test_item_is_left(): pass\ndef what(): pass\n'
+    (tmp_path / 'test_x.py').write_text(text)
+    assert standards.prose_tests() == []
+    assert [line.split()[2] for line in standards.prose_tests(tmp_path)] == ['test_what_is_left']
+
+
 def test_exceptions_are_few_and_argued() -> None:
     reasons = [
         reason

@@ -151,7 +151,7 @@ def test_same_code_again_writes_nothing(scripts: Scripts) -> None:
     assert os.path.getsize(scripts.queue.filename) == size
 
 
-def test_one_event_for_each_addition_that_supersedes(scripts: Scripts) -> None:
+def test_addition_supersedes_by_single_event(scripts: Scripts) -> None:
     scripts.run(FUNCTION.format(value='x').replace('range(3)', 'range(500)'))
     before = scripts.events()
     scripts.run(FUNCTION.format(value='x + 1').replace('range(3)', 'range(500)'))
@@ -174,7 +174,7 @@ def test_arguments_and_options_are_no_code(scripts: Scripts, before: str, after:
     assert scripts.queue.n_superseded == 0
 
 
-def test_what_an_edit_of_anything_that_is_read_supersedes(scripts: Scripts) -> None:
+def test_edit_of_globals_and_modules_supersedes(scripts: Scripts) -> None:
     constant = 'scale = {value}\n@tm.python_app\ndef f(x): return x / scale\nf(1)\n'
     scripts.run(constant.format(value=0))
     scripts.run(constant.format(value=2))
@@ -252,7 +252,7 @@ def test_scripts_with_functions_of_one_name_are_apart(scripts: Scripts) -> None:
     assert scripts.total() == (6, 3)
 
 
-def test_what_needs_superseded_tasks_is_superseded(scripts: Scripts) -> None:
+def test_dependents_of_superseded_tasks_are_superseded(scripts: Scripts) -> None:
     text = FUNCTION + (
         '@tm.python_app\ndef g(values): return sum(values)\n@tm.python_app\ndef last(total): '
         'return total\nz = last(g(futures))\n'

@@ -111,7 +111,7 @@ ONE_VALUE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize('value', ONE_VALUE.values(), ids=ONE_VALUE.keys())
-def test_one_value_is_the_same_in_all_calls_and_refused_alone(value: Any) -> None:
+def test_sweep_calls_share_fixed_values(value: Any) -> None:
     sweep = sweep_calls('f.map', (), {'i': range(3), 'x': value}, False)
     assert [kwargs['i'] for _, kwargs in sweep.calls] == [0, 1, 2]
     assert all(kwargs['x'] is value for _, kwargs in sweep.calls) and sweep.fixed == {'x': value}

@@ -262,7 +262,7 @@ def test_several_queues_are_served_at_once(queue: Queue, double: Any) -> None:
     assert (queue.counts['SUCCEEDED'], future.result()) == (1, 2)
 
 
-def test_what_runs_can_be_given_up(queue: Queue, double: Any) -> None:
+def test_retry_requeues_running_tasks(queue: Queue, double: Any) -> None:
     double(1)
     task = queue.pop()
     assert task is not None and retry([queue], state='RUNNING')[0].id == task.id

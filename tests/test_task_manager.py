@@ -62,7 +62,7 @@ def test_all_kinds_of_parameters(queue: Queue, tm: TaskManager) -> None:
     ]
 
 
-def test_where_it_runs_is_no_part_of_what_it_is(queue: Queue, tm: TaskManager) -> None:
+def test_identity_ignores_provider_and_environment(queue: Queue, tm: TaskManager) -> None:
     def one() -> int:
         return 1
 
@@ -206,7 +206,9 @@ def _generates() -> Any:
     yield 1
 
 
-def test_what_can_not_be_carried_is_named(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
+def test_python_app_names_unserializable_values(
+    queue: Queue, tm: TaskManager, tmp_path: Path
+) -> None:
     import threading
 
     lock = threading.Lock()
@@ -313,7 +315,7 @@ def _other() -> int:
     return 1
 
 
-def test_what_calls_share_is_stored_once(queue: Queue, tm: TaskManager) -> None:
+def test_shared_arguments_are_stored_once(queue: Queue, tm: TaskManager) -> None:
     """And loaded anew for each task: what one of them changes is not seen by the next.
 
     It outlives a compaction.

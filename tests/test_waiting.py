@@ -116,7 +116,7 @@ def test_manager_that_vanished(queue: Queue, tm: TaskManager) -> None:
         assert reason(future).startswith('No worker and no manager')
 
 
-def test_it_is_told_once(
+def test_waiting_reason_is_printed_once(
     queue: Queue,
     tm: TaskManager,
     quick: None,

@@ -66,7 +66,7 @@ def test_another_process_wakes(folder: str, patient: None, shared: bool) -> None
 
 
 @linux
-def test_what_happens_between_a_look_and_the_wait_wakes(folder: str, patient: None) -> None:
+def test_watcher_wakes_for_events_before_wait(folder: str, patient: None) -> None:
     journal = Journal(folder, Notes(), None)
     watcher = Watcher(folder, False)
     for i in range(5):
@@ -109,7 +109,7 @@ def test_nothing_is_missed_by_who_waits_for_a_state(folder: str, patient: None, 
 
 @linux
 @pytest.mark.parametrize('what', ['compacted', 'deleted', 'renamed and deleted'])
-def test_what_becomes_of_the_journal_wakes(folder: str, patient: None, what: str) -> None:
+def test_watcher_wakes_when_journal_is_replaced(folder: str, patient: None, what: str) -> None:
     ledger = Ledger(folder, None)
     watcher = ledger.watcher()
     if what == 'compacted':
@@ -169,7 +169,7 @@ def test_forked_child_takes_no_wake_up_away(folder: str, patient: None) -> None:
 
 
 @linux
-def test_it_can_be_selected_on(folder: str) -> None:
+def test_watcher_can_be_polled(folder: str) -> None:
     watcher = Watcher(folder, False)
     poll = select.poll()
     poll.register(watcher, select.POLLIN)
@@ -224,7 +224,7 @@ def test_without_inotify_nothing_is_missed(folder: str, monkeypatch: pytest.Monk
 
 
 @linux
-def test_where_the_kernel_has_no_more_of_it_one_polls(folder: str) -> None:
+def test_watcher_polls_without_free_descriptors(folder: str) -> None:
     """With no descriptor left for a watch, for example."""
     with talk(
         """

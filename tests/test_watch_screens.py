@@ -110,7 +110,7 @@ def test_tasks_are_filtered_by_state(queue: Queue) -> None:
     drive(queue, story)
 
 
-def test_what_failed_is_retried_and_followed(queue: Queue) -> None:
+def test_watch_retries_failed_tasks(queue: Queue) -> None:
     async def story(screen: Driver) -> None:
         await screen.until('square[2]')
         await screen.choose(2)
@@ -122,7 +122,7 @@ def test_what_failed_is_retried_and_followed(queue: Queue) -> None:
     assert queue.counts['SUCCEEDED'] == 3
 
 
-def test_what_succeeded_is_run_again_only_if_one_agrees(queue: Queue) -> None:
+def test_watch_confirms_retry_of_succeeded_tasks(queue: Queue) -> None:
     async def story(screen: Driver) -> None:
         await screen.until('square[0]')
         await screen.press('p')
@@ -158,7 +158,7 @@ def test_queue_that_is_deleted_is_said(queue: Queue) -> None:
     drive(queue, story)
 
 
-def test_it_works_on_a_terminal(queue: Queue) -> None:
+def test_watch_runs_on_terminal(queue: Queue) -> None:
     pexpect = pytest.importorskip('pexpect')
     child = pexpect.spawn(
         COMMAND[0],

@@ -149,7 +149,7 @@ def test_waits_until_there_is_room(
     assert future.result(timeout=TIMEOUT) == 1
 
 
-def test_a_job_that_is_no_longer_needed_is_deleted(
+def test_unneeded_job_is_deleted(
     queue: Queue, engine: GridEngine, spawn: Any, tmp_path: Path
 ) -> None:
     engine.run('qmod', '-d', QUEUE)

@@ -174,7 +174,7 @@ def test_order_is_that_of_the_cell(ran: tuple[Queue, dict[str, list[int]]]) -> N
     ]
 
 
-def test_one_task_has_no_label(ran: tuple[Queue, dict[str, list[int]]]) -> None:
+def test_cell_summary_labels_no_single_task(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     queue, rows = ran
     assert [
         output['output_type'] for output in cell_summary(queue, rows['good'][:1])['outputs']
@@ -386,7 +386,7 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_what_users_wrote_is_escaped(ran: tuple[Queue, dict[str, list[int]]]) -> None:
+def test_as_html_escapes_texts_of_users(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     queue, rows = ran
     found = cell_summary(
         queue, [*rows['good'], *rows['bad'], *rows['blocked']], title='<script>alert(1)</script>'

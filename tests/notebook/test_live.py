@@ -174,7 +174,7 @@ def test_failure_is_shown_and_a_retry_followed(ready: Kernel, tmp_path: Path) ->
     assert summary['failure'] is None
 
 
-def test_what_was_there_already_looks_as_if_it_had_run_here(ready: Kernel) -> None:
+def test_show_replays_cached_outputs(ready: Kernel) -> None:
     ready.execute('futures = [step(x) for x in range(2)]')
     work(place(ready))
     cell = ready.execute('show(futures, cached=True)')
@@ -387,7 +387,7 @@ def test_updates_are_routed_by_display_and_not_by_cell(ready: Kernel) -> None:
     assert ready.updates[-1][2] == after.msg_id
 
 
-def test_what_is_printed_and_displayed_stays_in_order(ready: Kernel) -> None:
+def test_show_keeps_order_of_prints_and_displays(ready: Kernel) -> None:
     # A display waits for what was printed before it, and only then: nothing of the first two comes
     # late.
     cell = ready.execute(
@@ -401,7 +401,7 @@ def test_what_is_printed_and_displayed_stays_in_order(ready: Kernel) -> None:
     assert kinds == [firsts[0], 'one\n', firsts[1], 'two\n', firsts[2]]
 
 
-def test_who_wants_to_see_what_is_displayed_sees_it(ready: Kernel) -> None:
+def test_show_calls_hooks_of_displays(ready: Kernel) -> None:
     code = """
     seen = []
     def hook(message):

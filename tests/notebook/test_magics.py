@@ -166,7 +166,7 @@ def test_example(notebook: Notebook, open_notebook: Callable[[], Notebook]) -> N
     assert states(notebook) == {'SUCCEEDED': 42}
 
 
-def test_it_never_blocks(notebook: Notebook) -> None:
+def test_cell_magic_never_blocks(notebook: Notebook) -> None:
     """A cell is back before its task has ended; what waits for it as well."""
     gate = notebook.folder / 'gate'
     summary = shown(
@@ -204,7 +204,7 @@ def test_outputs(notebook: Notebook) -> None:
     ]
 
 
-def test_what_the_notebook_defines(notebook: Notebook) -> None:
+def test_cell_magic_carries_definitions_of_notebook(notebook: Notebook) -> None:
     """Functions and classes go along, with what they use; an edit of them is an edit of the
     cells that use them, and explain says which.
     """
@@ -225,7 +225,7 @@ def test_what_the_notebook_defines(notebook: Notebook) -> None:
     assert 'function helper differs' in notebook.text('%desipipe explain y')
 
 
-def test_what_a_cell_defines(notebook: Notebook) -> None:
+def test_cell_magic_calls_definitions_of_its_cell(notebook: Notebook) -> None:
     """It is called as in a notebook, and is found by processes that the cell starts; the next
     task finds nothing of it.
     """
@@ -525,7 +525,7 @@ def test_restart_and_two_notebooks(
     assert shown(other.run(cell))['cached']
 
 
-def test_one_object_in_the_cell_and_in_a_function(notebook: Notebook) -> None:
+def test_cell_magic_shares_objects_with_functions(notebook: Notebook) -> None:
     """What a function of the notebook adds to a list of the notebook, the cell sees."""
     notebook.run(
         'registry = []\nsize = 3\nimport numpy as np\ndef add(x):\n    registry.append(np.sum([x, '
@@ -554,7 +554,7 @@ def test_words_of_the_language(notebook: Notebook) -> None:
     assert 'queue nb' in notebook.text('del sum\n%reload_ext desipipe\n%desipipe use')
 
 
-def test_what_is_blocked_did_not_succeed(notebook: Notebook) -> None:
+def test_cell_magic_reports_blocked_tasks(notebook: Notebook) -> None:
     notebook.run('%%desipipe --out bad\nbad = 1 / 0')
     outputs = notebook.run('%%desipipe use --out y --wait\ny = bad + 1')
     assert (

@@ -34,6 +34,6 @@ def test_same_function(body: str) -> None:
 
 
 @pytest.mark.parametrize('body', BODIES)
-def test_it_does_what_the_cell_does(body: str) -> None:
+def test_stored_function_returns_values_of_cell(body: str) -> None:
     cell = make_cell('%%desipipe', body, {'a': 2})
     assert cell.func(**cell.inputs) == BODIES[body]

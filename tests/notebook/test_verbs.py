@@ -84,7 +84,7 @@ def test_task_by_variable(kernel: Front, task: str) -> None:
     assert kernel(f'%desipipe logs {task}').out == 'square of 2\n'
 
 
-def test_what_tasks_wrote_is_left_as_it_is(fresh: Front) -> None:
+def test_logs_magic_leaves_output_as_written(fresh: Front) -> None:
     fresh(
         "@tm.python_app\ndef say():\n    print('type desipipe status µ')\n    return 1\nsaid = "
         'say()'

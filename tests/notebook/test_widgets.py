@@ -128,7 +128,7 @@ def test_queue_shows_itself_and_stays_true(front: Front) -> None:
     assert ran.displays[0][MIME]['rows'] == '0-5'
 
 
-def test_what_the_live_display_needs_is_there(front: Front) -> None:
+def test_queue_summary_has_members_of_cell_summary(front: Front) -> None:
     # A queue's JSON has all members of a cell's, so that what shows the one shows the other.
     front('from desipipe.view.cell import cell_summary')
     members = set(

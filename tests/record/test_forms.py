@@ -40,7 +40,7 @@ def test_names_of_both_sides() -> None:
     assert sources.MIME == bundle.MIME
 
 
-def test_what_is_left_out(script: Cli) -> None:
+def test_record_omits_private_values(script: Cli) -> None:
     done = script(
         'record',
         '-q',
@@ -264,7 +264,7 @@ def test_public_validator_accepts_the_crate(script: Cli) -> None:
     assert spoilt['issues']
 
 
-def test_what_a_crate_says(script: Cli) -> None:
+def test_crate_describes_record(script: Cli) -> None:
     script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate')
     crate = script.folder / 'crate'
     assert (crate / 'pipeline.record.ipynb').read_bytes() == (

@@ -103,7 +103,7 @@ def test_module_that_was_changed_is_named(
     )
 
 
-def test_what_a_record_names_is_written_nowhere_else(tmp_path: Path) -> None:
+def test_write_modules_stays_inside_folder(tmp_path: Path) -> None:
     folder = tmp_path / 'folder'
     folder.mkdir()
     (folder / 'link').symlink_to(tmp_path)

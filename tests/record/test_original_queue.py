@@ -510,7 +510,7 @@ def test_damaged_rows_are_left_out_and_told(take: Any) -> None:
     assert [item.state for item in queue.tasks(name='f')] == ['SUCCEEDED', 'PENDING', 'PENDING']
 
 
-def test_one_with_a_result_counts_of_the_same_calls(take: Any) -> None:
+def test_original_queue_prefers_calls_with_results(take: Any) -> None:
     code = 'def f(n):\n    return n'
     rows = [
         task('first', code, 'PENDING', kwargs={'n': 1}),

@@ -105,7 +105,7 @@ def test_recorded_by_command_and_by_nbconvert(executed: Cli) -> None:
     assert '<table>' in page
 
 
-def test_it_is_a_notebook(executed: Cli) -> None:
+def test_run_writes_valid_notebook(executed: Cli) -> None:
     import nbformat
 
     executed('record', 'out.ipynb')
@@ -253,7 +253,7 @@ def test_nothing_slow_is_imported_for_notebooks() -> None:
         ('/study', (), '/study'),
     ],
 )
-def test_whose_repository_is_recorded(cwd: str, path: tuple[str, ...], expected: str) -> None:
+def test_task_group_folder_is_that_of_code(cwd: str, path: tuple[str, ...], expected: str) -> None:
     group = Group('a', 'm', 'f', 'python', cwd=cwd, path=path)
     group_settings = TaskGroup(
         GroupSettings(0, group, ('s', 0, 0), None, [], ('s', 0, 0), {}, True)
@@ -406,7 +406,7 @@ def test_without_waiting(cli: Cli) -> None:
         (['plain.py', '--resume'], 'what is done is taken from its queues'),
     ],
 )
-def test_what_can_not_be_run(cli: Cli, words: list[str], said: str) -> None:
+def test_run_refuses_other_files(cli: Cli, words: list[str], said: str) -> None:
     write(cli, [('1', [])])
     (cli.folder / 'broken.ipynb').write_text('{"cells": [')
     (cli.folder / 'plain.py').write_text('pass')

@@ -117,7 +117,7 @@ def test_nothing_is_not_fine(script: Cli) -> None:
     assert ticked == ['bytes', 'tables'], done.stdout
 
 
-def test_what_is_unknown_gets_no_tick(script: Cli, change: Change) -> None:
+def test_verify_ticks_no_unknown_member(script: Cli, change: Change) -> None:
     def forget(record: dict[str, Any]) -> None:
         for app in record['metadata'][KEY]['queues'][0]['apps']:
             app['unchecked'] = 'its code is lost'
@@ -130,7 +130,7 @@ def test_what_is_unknown_gets_no_tick(script: Cli, change: Change) -> None:
     assert all(line.startswith('?') for line in code), code
 
 
-def test_what_was_changed_is_named(script: Cli) -> None:
+def test_verify_names_changed_cells(script: Cli) -> None:
     notebook = {
         'id': 'a',
         'cell_type': 'code',
@@ -833,14 +833,14 @@ def test_small_archive_of_much_json_is_not_parsed(
         (b'PK\x05\x06' + bytes(18), 'holds no pipeline.record.ipynb'),
     ],
 )
-def test_what_is_no_record(tmp_path: Path, data: bytes, words: str) -> None:
+def test_read_record_refuses_other_files(tmp_path: Path, data: bytes, words: str) -> None:
     path = tmp_path / 'x.ipynb'
     path.write_bytes(data)
     with pytest.raises(RecordError, match=words):
         read_record(str(path))
 
 
-def test_what_is_not_there(tmp_path: Path) -> None:
+def test_read_record_names_missing_files(tmp_path: Path) -> None:
     (tmp_path / 'pipeline.ipynb').write_text('{}')
     with pytest.raises(RecordError, match=r'There is no file .*Did you mean pipeline.ipynb'):
         read_record(str(tmp_path / 'pipelin.ipynb'))

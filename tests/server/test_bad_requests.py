@@ -347,7 +347,7 @@ def test_list_that_is_too_long_is_not_read() -> None:
         check(route, {'queue': 'demo', 'states': Unread(['x'])})
 
 
-async def test_what_is_not_known_is_named(ask: Ask, queue: Queue) -> None:
+async def test_unknown_members_are_named(ask: Ask, queue: Queue) -> None:
     status, found = await ask(
         'actions/pause', body={'queue': 'demo', **{f'k{i}': 1 for i in range(100_000)}}
     )
@@ -572,7 +572,7 @@ async def test_queue_that_hangs_keeps_nobody_else_waiting(
     assert (await ask('queue', queue='demo'))[0] == 200
 
 
-async def test_what_nobody_asks_for_leaves_the_memory(
+async def test_hub_forgets_unused_queues(
     ask: Ask, follow: Follow, hub: Any, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Queue('other')

@@ -83,7 +83,7 @@ def test_server_takes_no_cookie_of_another(serve: Callable[..., Serving]) -> Non
     assert second.ask(Cookie=cookie_header(cookies)).status == 403
 
 
-def test_what_is_elsewhere_is_not_there(server: Serving) -> None:
+def test_serve_has_no_routes_of_jupyter(server: Serving) -> None:
     cookies = cookie_header(server.log_in())
     for path in ('/', '/api/contents', '/desipipe/api/queues', '/lab'):
         assert server.ask_root(f'{path}?token={server.token}', Cookie=cookies).status == 404
@@ -143,7 +143,7 @@ def test_answers_load_nothing_from_elsewhere(server: Serving) -> None:
         assert 'Access-Control-Allow-Origin' not in headers
 
 
-def test_it_listens_on_loopback_only(server: Serving) -> None:
+def test_serve_listens_on_loopback_only(server: Serving) -> None:
     with socket.create_connection(('127.0.0.1', server.port), TIMEOUT):
         pass
     # Another address of this machine.
@@ -192,7 +192,7 @@ def test_busy_port_that_was_asked_for_is_an_error(server: Serving, tmp_path: Pat
     )
 
 
-def test_what_is_missing_is_said(queue_dir: Path, tmp_path: Path) -> None:
+def test_serve_names_missing_packages_and_folders(queue_dir: Path, tmp_path: Path) -> None:
     done = run_serve(tmp_path, code='sys.modules["jupyter_server"] = None')
     assert done.returncode == 2
     assert 'Type: pip install "desipipe[serve]"\n' in done.stderr
@@ -209,13 +209,13 @@ def test_without_the_built_page_it_is_said(tmp_path: Path) -> None:
         PageFiles(tmp_path)
 
 
-async def test_it_does_not_block_a_kernel() -> None:
+async def test_serve_does_not_block_kernels() -> None:
     from desipipe.cli import main
 
     assert main(['serve']) == 2  # a loop runs, as in a kernel
 
 
-def test_it_shows_queues_of_named_folders(
+def test_serve_shows_queues_of_named_folders(
     serve: Callable[..., Serving], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     shown, hidden = (tmp_path_factory.mktemp(name) for name in ('shown', 'hidden'))

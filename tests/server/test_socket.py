@@ -73,7 +73,9 @@ async def test_silence_is_broken(
     'text',
     ['', '{}', '[]', '{"queue": []}', '{"queue": ["demo"], "more": 1}', '{"queue": 3}', '\x00'],
 )
-async def test_what_can_not_be_meant_ends_it(jp_ws_fetch: Any, hub: Any, text: str) -> None:
+async def test_socket_closes_after_malformed_messages(
+    jp_ws_fetch: Any, hub: Any, text: str
+) -> None:
     page = await jp_ws_fetch('desipipe', 'api', 'socket')
     await page.write_message(text)
     async with asyncio.timeout(TIMEOUT):

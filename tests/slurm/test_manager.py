@@ -298,7 +298,7 @@ def test_refused_and_mended(queue: Queue, spawn: Any) -> None:
 # Time
 
 
-def test_what_can_not_end_in_time_does_not_begin(queue: Queue, spawn: Any) -> None:
+def test_worker_starts_no_task_beyond_walltime(queue: Queue, spawn: Any) -> None:
     """Of a job of a minute seven seconds are gone, so a task that may take 50 s is left to
     another job; what is known to be short is not.
     """
