@@ -2,7 +2,7 @@
 #
 #   VENV=.venv  PYTHON=python3      the environment, and what it is made with
 #   PYTEST_ARGS='-k queue -x'       more arguments for pytest
-#   JOBS=2                          tests at once; 0: one after the other in one process, as a debugger wants it
+#   JOBS=3                          tests at once; 0: one after the other in one process, as a debugger wants it
 #   NETFS=auto|1|0                  tests on network filesystems: where they can run, in any case (or fail), never
 #   SLURM=auto|1|0                  tests on a Slurm of their own: the same; GRIDENGINE=auto|1|0: likewise
 #   MINUTES=20  SEED=                how long `make chaos` sends signals; the choices of an earlier run again
@@ -14,7 +14,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 PYTHON ?= python3
 PYTEST_ARGS ?=
-JOBS ?= 2
+JOBS ?= 3
 NETFS ?= auto
 SLURM ?= auto
 GRIDENGINE ?= auto

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import os
@@ -22,6 +23,8 @@ if importlib.util.find_spec('nbformat'):
     from desipipe.record.notebook_format import import_nbformat
 
     import_nbformat()  # a plain import builds parsers for seconds, in each process of the run
+
+ROOT = Path(__file__).parents[1]
 
 # `ci` finds the same examples in every run, so that a red run can be repeated; `dev` looks further
 # each time.
@@ -52,6 +55,16 @@ GROUPS = {
 }
 
 
+@functools.cache
+def group_of(path: Path) -> str | None:
+    """Return the group of a module's tests; those that share a fixture need it set up once."""
+    folder, *names = path.parts
+    if folder != 'tests':
+        return None
+    shares = "fixture(scope='module'" in (ROOT / path).read_text()
+    return GROUPS.get(names[0], str(path) if shares else None)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give each worker of pytest-xdist a group, or a single test, at a time.
@@ -65,8 +78,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            path = Path(nodeid.partition('::')[0])
-            return GROUPS.get(path.parts[1], nodeid) if path.parts[0] == 'tests' else nodeid
+            return group_of(Path(nodeid.partition('::')[0])) or nodeid
 
     return Scheduling(config, log)
 

@@ -57,7 +57,7 @@ run() {  # NAME COMMAND...: pytest on the chosen tests, in the environment that 
 }
 
 pytest=(-m pytest -q -p no:cacheprovider)
-chosen=(-m "$marks" -n "${JOBS:-2}" --dist loadscope "${tests[@]}")
+chosen=(-m "$marks" -n "${JOBS:-3}" --dist loadscope "${tests[@]}")
 [ "$what" != slurm ] || chosen=(-m "$marks" "${tests[@]}")
 
 lowest() {
