@@ -446,7 +446,7 @@ def fresh(ledger: Ledger) -> Ledger:
 
 
 @contextmanager
-def talk(source: str, *args: object, **kwargs: Any) -> Iterator[subprocess.Popen[str]]:
+def start_script(source: str, *args: object, **kwargs: Any) -> Iterator[subprocess.Popen[str]]:
     """A process that runs ``source``, with ``sys.argv[1:]`` set, and is ended at the end."""
     env = {
         **os.environ,
@@ -470,7 +470,7 @@ def talk(source: str, *args: object, **kwargs: Any) -> Iterator[subprocess.Popen
                 stream.close()
 
 
-def hear(process: subprocess.Popen[str]) -> str:
+def read_line(process: subprocess.Popen[str]) -> str:
     """The next line that a process says."""
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -479,7 +479,7 @@ def hear(process: subprocess.Popen[str]) -> str:
     return line.rstrip('\n')
 
 
-def tell(process: subprocess.Popen[str], word: str = 'go') -> None:
+def send_line(process: subprocess.Popen[str], word: str = 'go') -> None:
     """Let a process go on that waits for a line."""
     assert process.stdin is not None
     process.stdin.write(word + '\n')

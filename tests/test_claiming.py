@@ -16,7 +16,7 @@ from desipipe import Queue, TaskManager, as_completed
 from desipipe.queue.arrivals import wait as wait_futures
 
 
-def situation(queue: Queue) -> str:
+def describe_queue(queue: Queue) -> str:
     """Describe the queue for an error."""
     return f'with {held(queue)} tasks held and {queue.counts}, what is waited for'
 
@@ -55,12 +55,12 @@ def test_slow_tasks_behind_quick_ones_are_spread(
     start('--linger', '600')
     wait_for(
         lambda: all(future.done() for future in first) and held(queue) == [1],
-        lambda: situation(queue),
+        lambda: describe_queue(queue),
     )
     start('--linger', '600')
     wait_for(
         lambda: held(queue) == [1, 1] and queue.counts['PENDING'] == 6,
-        lambda: situation(queue),
+        lambda: describe_queue(queue),
     )
     (tmp_path / 'go').touch()
     assert [future.result(timeout=60) for future in last] == list(range(1000, 1008))

@@ -24,7 +24,7 @@ from engine import (
     fresh,
     knowledge,
     make_folder,
-    talk,
+    start_script,
     tid,
 )
 from polling import wait_for
@@ -245,7 +245,7 @@ while True:
 @pytest.mark.parametrize('carry', [True, False])
 def test_files_that_others_have_just_begun_stay(tmp_path: Path, carry: bool) -> None:
     ledger = Ledger(make_folder(tmp_path), None)
-    with talk(ADDER, ledger.folder) as adder:
+    with start_script(ADDER, ledger.folder) as adder:
         assert adder.stdout is not None and adder.stdout.readline() == 'ready\n'
         for _ in range(40):
             clear(ledger, carry=carry)

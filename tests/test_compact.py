@@ -31,14 +31,14 @@ from engine import (
     finish,
     fresh,
     group,
-    hear,
     journal_lines,
     knowledge,
     make_folder,
+    read_line,
     record,
+    send_line,
+    start_script,
     states,
-    talk,
-    tell,
     tid,
 )
 
@@ -451,18 +451,21 @@ for i in range(n):
 def test_compaction_while_others_add(tmp_path: Path) -> None:
     ledger = Ledger(make_folder(tmp_path), None)
     n = 120
-    with talk(ADDER, ledger.folder, 'one', n) as one, talk(ADDER, ledger.folder, 'two', n) as two:
+    with (
+        start_script(ADDER, ledger.folder, 'one', n) as one,
+        start_script(ADDER, ledger.folder, 'two', n) as two,
+    ):
         for process in (one, two):
-            assert hear(process) == 'ready'
+            assert read_line(process) == 'ready'
         for process in (one, two):
-            tell(process)
+            send_line(process)
         generations = 0
         while one.poll() is None or two.poll() is None:
             compact(ledger)
             generations += 1
             if generations == 4:  # Before that the processes do not come to their end.
-                tell(one)
-                tell(two)
+                send_line(one)
+                send_line(two)
         for process in (one, two):
             done(process)
     assert generations >= 4
@@ -496,11 +499,14 @@ def test_compaction_while_others_work(tmp_path: Path) -> None:
     ledger = Ledger(make_folder(tmp_path), None)
     n = 300
     add(ledger, range(n))
-    with talk(WORKER, ledger.folder, 'one', n) as one, talk(WORKER, ledger.folder, 'two', n) as two:
+    with (
+        start_script(WORKER, ledger.folder, 'one', n) as one,
+        start_script(WORKER, ledger.folder, 'two', n) as two,
+    ):
         for process in (one, two):
-            assert hear(process) == 'ready'
+            assert read_line(process) == 'ready'
         for process in (one, two):
-            tell(process)
+            send_line(process)
         while one.poll() is None or two.poll() is None:
             compact(ledger)
         for process in (one, two):

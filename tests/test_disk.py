@@ -22,13 +22,13 @@ from engine import (
     facts,
     finish,
     fresh,
-    hear,
     knowledge,
     make_folder,
+    read_line,
     record,
+    send_line,
+    start_script,
     states,
-    talk,
-    tell,
     tid,
 )
 
@@ -333,27 +333,27 @@ def test_files_that_may_not_grow(tmp_path: Path) -> None:
     ledger = Ledger(make_folder(tmp_path), None)
     add(ledger, ['x' * 10 for _ in range(1)])
     ledger.journal.write(lambda: [{'e': 'note', 'x': 'x' * 100_000}])
-    with talk(LIMITED, ledger.folder) as process:
+    with start_script(LIMITED, ledger.folder) as process:
         for i in range(6):
             size = os.path.getsize(ledger.journal.path)
-            tell(process, f'limit {size + 150 * i + 20:d}')
-            assert hear(process) == 'ok'
-            tell(process, f'a{i:d} 50')
-            assert hear(process) == 'full'
+            send_line(process, f'limit {size + 150 * i + 20:d}')
+            assert read_line(process) == 'ok'
+            send_line(process, f'a{i:d} 50')
+            assert read_line(process) == 'full'
             assert os.path.getsize(ledger.journal.path) == size
             ledger.follow()
             assert len(ledger.state) == 1 and ledger.state.damage == []
-        tell(process, 'limit 1000000')
-        assert hear(process) == 'ok'
-        tell(process, 'b 50')
-        assert hear(process) == 'added'
+        send_line(process, 'limit 1000000')
+        assert read_line(process) == 'ok'
+        send_line(process, 'b 50')
+        assert read_line(process) == 'added'
         # Now a segment.
-        tell(process, 'limit 120000')
-        assert hear(process) == 'ok'
-        tell(process, 'c 5000')
-        assert hear(process) == 'full'
-        tell(process, 'd 5')
-        assert hear(process) == 'added'
+        send_line(process, 'limit 120000')
+        assert read_line(process) == 'ok'
+        send_line(process, 'c 5000')
+        assert read_line(process) == 'full'
+        send_line(process, 'd 5')
+        assert read_line(process) == 'added'
         done(process)
     ledger.follow()
     assert len(ledger.state) == 56

@@ -80,7 +80,7 @@ def group(place: Path) -> Group:
     return found
 
 
-def who(x: int) -> tuple[int, int]:
+def running_user(x: int) -> tuple[int, int]:
     """Return the argument, and as whom this runs."""
     import os
 
@@ -89,7 +89,7 @@ def who(x: int) -> tuple[int, int]:
 
 def add(queue: Queue, *values: int, **settings: Any) -> list[str]:
     """Add tasks that say as whom they run."""
-    app = TaskManager(queue, **settings).python_app(who)
+    app = TaskManager(queue, **settings).python_app(running_user)
     return [app(x).id for x in values]
 
 
@@ -410,7 +410,7 @@ def test_queue_with_tasks_is_shared_and_taken_back(place: Path) -> None:
     def fill(queue: Queue) -> list[str]:
         ids = add(queue, 1)
         work(queue)
-        app = TaskManager(queue).python_app(who)
+        app = TaskManager(queue).python_app(running_user)
         return [*ids, app(3).id]
 
     done, pending = group.as_user(ALICE, fill)
@@ -504,8 +504,8 @@ def test_tasks_show_who_added_and_ran_them(group: Group) -> None:
         return [(line['name'], line['ran_by'], line['n']) for line in durations(queue.ledger)]
 
     assert group.as_user(ALICE, time_tasks) == [
-        ('who', str(ALICE.uid), 2),
-        ('who', str(BOB.uid), 1),
+        ('running_user', str(ALICE.uid), 2),
+        ('running_user', str(BOB.uid), 1),
     ]
 
 

@@ -162,7 +162,7 @@ def label_of(output: dict[str, Any]) -> object:
     return output.get('metadata', {}).get('desipipe', {}).get('label')
 
 
-def mine_or_not(queue: Queue, tmp_path: Path) -> dict[str, Any]:
+def kinds_by_face(queue: Queue, tmp_path: Path) -> dict[str, Any]:
     """Return the kinds of data that each face has of the queue's outputs."""
     ledger = queue.ledger
     ledger.follow()
@@ -202,7 +202,7 @@ def test_outputs_of_users_who_are_not_trusted_are_text_until_they_are(tmp_path: 
     folder = run_as(ATTACKER, tmp_path / 'attacker', attack)
 
     def look() -> dict[str, Any]:
-        return mine_or_not(Queue(folder, create=False), tmp_path / 'victim')
+        return kinds_by_face(Queue(folder, create=False), tmp_path / 'victim')
 
     def trust() -> None:
         config = Config()

@@ -21,13 +21,13 @@ from engine import (
     done,
     facts,
     fresh,
-    hear,
     journal_lines,
     make_folder,
     note,
+    read_line,
     record,
-    talk,
-    tell,
+    send_line,
+    start_script,
 )
 from hypothesis import given
 from polling import wait_for
@@ -943,7 +943,7 @@ def test_sync_that_fails_is_tried_again(folder: str, caplog: pytest.LogCaptureFi
 
 
 def test_at_exit_everything_is_on_disk(folder: str) -> None:
-    with talk(
+    with start_script(
         """
 import os, sys
 from engine import Notes, note
@@ -958,7 +958,7 @@ print('written', flush=True)
 """,
         folder,
     ) as process:
-        assert hear(process) == 'written'
+        assert read_line(process) == 'written'
         assert done(process) == 'synced\n'
 
 
@@ -987,14 +987,14 @@ def test_processes_append_at_once(tmp_path: Path, kind: str, shared: bool) -> No
     n = 12 if kind == 'soft' else 100
     reader, notes = journal(folder)
     with (
-        talk(WRITER, folder, 1, n) as one,
-        talk(WRITER, folder, 2, n) as two,
-        talk(WRITER, folder, 3, n) as three,
+        start_script(WRITER, folder, 1, n) as one,
+        start_script(WRITER, folder, 2, n) as two,
+        start_script(WRITER, folder, 3, n) as three,
     ):
         for process in (one, two, three):
-            assert hear(process) == 'ready'
+            assert read_line(process) == 'ready'
         for process in (one, two, three):
-            tell(process)
+            send_line(process)
         while any(process.poll() is None for process in (one, two, three)):
             reader.follow()
         for process in (one, two, three):
@@ -1013,10 +1013,10 @@ def test_processes_append_at_once(tmp_path: Path, kind: str, shared: bool) -> No
 def test_writers_that_are_killed(folder: str) -> None:
     reader, notes = journal(folder)
     for turn in range(12):
-        with talk(WRITER, folder, turn, 1_000_000) as process:
-            assert hear(process) == 'ready'
-            tell(process)
-            hear(process)
+        with start_script(WRITER, folder, turn, 1_000_000) as process:
+            assert read_line(process) == 'ready'
+            send_line(process)
+            read_line(process)
             wait_for(
                 lambda turn=turn: (
                     reader.follow()

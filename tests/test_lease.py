@@ -19,12 +19,12 @@ from engine import (
     claim,
     finish,
     fresh,
-    hear,
     make_folder,
     process_state,
+    read_line,
+    send_line,
+    start_script,
     states,
-    talk,
-    tell,
     tid,
 )
 from polling import wait_for
@@ -103,8 +103,8 @@ def test_lease_that_is_being_written(folder: str) -> None:
 
 
 def test_live_process_of_this_machine_is_not_gone(folder: str) -> None:
-    with talk(HOLDER, folder, 'w') as process:
-        assert hear(process) == 'beats'
+    with start_script(HOLDER, folder, 'w') as process:
+        assert read_line(process) == 'beats'
         record = read_lease(folder, 'w')
         assert record is not None and record['pid'] == process.pid
         assert gone(record) is False
@@ -199,14 +199,14 @@ def test_lease_that_never_began(folder: str) -> None:
 def test_stopped_process(folder: str) -> None:
     """SIGSTOP is no death, until the lease is over; a beat after that is a beat."""
     observer = Observer(folder, 3.0)
-    with talk(HOLDER, folder, 'w') as process:
-        assert hear(process) == 'beats'
+    with start_script(HOLDER, folder, 'w') as process:
+        assert read_line(process) == 'beats'
         process.send_signal(signal.SIGSTOP)
         wait_for(lambda: process_state(process.pid) == 'T', 'the stop')
         assert [observer.dead('w', now) for now in (0.0, 1.0, 2.0)] == [False] * 3
         process.send_signal(signal.SIGCONT)
-        tell(process)
-        assert hear(process) == 'beaten'
+        send_line(process)
+        assert read_line(process) == 'beaten'
         assert [observer.dead('w', now) for now in (3.0, 4.0, 5.0)] == [False] * 3
         assert observer.dead('w', 6.0)
 
@@ -296,8 +296,11 @@ def test_killed_processes_are_found_at_once(folder: str) -> None:
     """Whoever looks; what they ran ends once, however many look at the same moment."""
     ledger = Ledger(folder, None, name='observer')
     add(ledger, range(10))
-    with talk(WORKER, folder, 'one', 3) as one, talk(WORKER, folder, 'two', 3) as two:
-        claimed = int(hear(one)) + int(hear(two))
+    with (
+        start_script(WORKER, folder, 'one', 3) as one,
+        start_script(WORKER, folder, 'two', 3) as two,
+    ):
+        claimed = int(read_line(one)) + int(read_line(two))
         judges = [(fresh(ledger), Observer(folder, 1e9)) for _ in range(3)]
         assert [judge.end_lost_workers(observer) for judge, observer in judges] == [[], [], []]
         one.send_signal(signal.SIGKILL)
@@ -348,8 +351,8 @@ def test_process_number_of_a_dead_process_names_nobody(folder: str) -> None:
     """The record of a process that has ended, under a number that runs again."""
     with subprocess.Popen(['true']) as process:
         process.wait()
-    with talk(HOLDER, folder, 'w') as holder:
-        assert hear(holder) == 'beats'
+    with start_script(HOLDER, folder, 'w') as holder:
+        assert read_line(holder) == 'beats'
         record = read_lease(folder, 'w') or {}
         assert gone({**record, 'pid': process.pid}) is True
 

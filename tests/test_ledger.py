@@ -29,15 +29,15 @@ from engine import (
     finish,
     fresh,
     group,
-    hear,
     journal_lines,
     knowledge,
     make_folder,
     note,
+    read_line,
     record,
+    send_line,
+    start_script,
     states,
-    talk,
-    tell,
     tid,
 )
 from polling import wait_for
@@ -152,10 +152,10 @@ def check_ends(ledger: Ledger, total: int) -> None:
 
 def test_thirty_two_processes_at_once(folder: str) -> None:
     """All add (some of it the same), claim and report: every task is added once, and ends once."""
-    with talk(MANY, folder, 32, 15, 40, 0) as process:
-        assert hear(process) == 'ready'
-        tell(process)
-        hear(process)
+    with start_script(MANY, folder, 32, 15, 40, 0) as process:
+        assert read_line(process) == 'ready'
+        send_line(process)
+        read_line(process)
         assert sorted(done(process).splitlines()) == sorted(f'p{i:d} 0' for i in range(32))
     ledger = Ledger(folder, None)
     total = 32 * 15 + 40
@@ -183,10 +183,10 @@ def test_processes_that_are_killed(folder: str) -> None:
             [('own', f'p{i:d}', k) for k in range(30)],
             retries=100,
         )
-    with talk(MANY, folder, 8, 30, 40, 100) as process:
-        assert hear(process) == 'ready'
-        tell(process)
-        children = [int(word) for word in hear(process).split()]
+    with start_script(MANY, folder, 8, 30, 40, 100) as process:
+        assert read_line(process) == 'ready'
+        send_line(process)
+        children = [int(word) for word in read_line(process).split()]
         ledger = Ledger(folder, None)
         for i, pid in enumerate(children[:6]):
             ledger.wait(lambda i=i: ledger.state.total(SUCCEEDED) > 20 * (i + 1))  # type: ignore[misc]

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import filelock
 import pytest
-from engine import done, hear, process_state, talk, tell
+from engine import done, process_state, read_line, send_line, start_script
 from polling import wait_for
 
 from desipipe.errors import LockingError, PermissionDeniedError, QueueGoneError
@@ -87,14 +87,14 @@ def test_lock_excludes_other_processes(path: str, tmp_path: Path, kind: str) -> 
     counter.write_text('0')
     n = 20 if kind == 'soft' else 300
     with (
-        talk(COUNTER, path, kind, counter, n) as one,
-        talk(COUNTER, path, kind, counter, n) as two,
-        talk(COUNTER, path, kind, counter, n) as three,
+        start_script(COUNTER, path, kind, counter, n) as one,
+        start_script(COUNTER, path, kind, counter, n) as two,
+        start_script(COUNTER, path, kind, counter, n) as three,
     ):
         for process in (one, two, three):
-            assert hear(process) == 'ready'
+            assert read_line(process) == 'ready'
         for process in (one, two, three):
-            tell(process)
+            send_line(process)
         for process in (one, two, three):
             done(process)
     assert int(counter.read_text()) == 3 * n
@@ -127,15 +127,15 @@ def test_lock_excludes_other_threads(path: str, kind: str, one_object: bool) -> 
 @pytest.mark.parametrize('kind', KINDS)
 def test_lock_is_reentrant(path: str, kind: str) -> None:
     lock = QueueLock(path, kind)
-    with talk(HOLDER, path, kind) as other:
+    with start_script(HOLDER, path, kind) as other:
         with lock:
             with lock:
                 pass
-            tell(other, 'acquire')
+            send_line(other, 'acquire')
             wait_for(waits(other, kind, path), 'the other waits')
-        assert hear(other) == 'ok'
-        tell(other, 'release')
-        assert hear(other) == 'ok'
+        assert read_line(other) == 'ok'
+        send_line(other, 'release')
+        assert read_line(other) == 'ok'
         with lock:  # and again, after someone else
             pass
 
@@ -145,16 +145,16 @@ def test_lock_is_free_after_exception(path: str, kind: str) -> None:
     lock = QueueLock(path, kind)
     with pytest.raises(KeyError), lock:
         raise KeyError
-    with talk(HOLDER, path, kind) as other:
-        tell(other, 'acquire')
-        assert hear(other) == 'ok'
+    with start_script(HOLDER, path, kind) as other:
+        send_line(other, 'acquire')
+        assert read_line(other) == 'ok'
 
 
 @pytest.mark.parametrize('kind', ['flock', 'poll', 'soft'])
 def test_lock_is_free_after_kill_of_holder(path: str, kind: str) -> None:
-    with talk(HOLDER, path, kind) as holder:
-        tell(holder, 'acquire')
-        assert hear(holder) == 'ok'
+    with start_script(HOLDER, path, kind) as holder:
+        send_line(holder, 'acquire')
+        assert read_line(holder) == 'ok'
         holder.send_signal(signal.SIGKILL)
         holder.wait()
     with QueueLock(path, kind):
@@ -165,7 +165,7 @@ def test_lock_is_free_after_kill_of_holder(path: str, kind: str) -> None:
 def test_forked_child_holds_nothing_and_frees_nothing(path: str, kind: str) -> None:
     lock = QueueLock(path, kind)
     entered, entered_end = os.pipe()
-    with talk(HOLDER, path, kind) as other:
+    with start_script(HOLDER, path, kind) as other:
         with lock:
             pid = os.fork()
             if pid == 0:
@@ -180,14 +180,14 @@ def test_forked_child_holds_nothing_and_frees_nothing(path: str, kind: str) -> N
                 lock.release()
                 os._exit(0)
             os.waitpid(leaver, 0)
-            tell(other, 'acquire')
+            send_line(other, 'acquire')
             wait_for(waits(other, kind, path), 'the other waits')
             os.set_blocking(entered, False)
             with pytest.raises(BlockingIOError):
                 os.read(entered, 10)
-        assert hear(other) == 'ok'
-        tell(other, 'release')
-        assert hear(other) == 'ok'
+        assert read_line(other) == 'ok'
+        send_line(other, 'release')
+        assert read_line(other) == 'ok'
         os.waitpid(pid, 0)
         assert os.read(entered, 10) == b'child'
         with lock:  # the parent's own goes on
@@ -198,7 +198,7 @@ def test_forked_child_holds_nothing_and_frees_nothing(path: str, kind: str) -> N
 
 @pytest.mark.parametrize('kind', ['flock', 'poll'])
 def test_living_child_does_not_keep_the_lock_of_its_killed_parent(path: str, kind: str) -> None:
-    with talk(
+    with start_script(
         """
 import os, sys, signal
 from desipipe.store.lock import QueueLock
@@ -213,7 +213,7 @@ signal.pause()
         path,
         kind,
     ) as holder:
-        child = int(hear(holder))
+        child = int(read_line(holder))
         try:
             holder.send_signal(signal.SIGKILL)
             holder.wait()
@@ -251,15 +251,15 @@ def test_fork_while_another_thread_is_inside(path: str, kind: str) -> None:
 @pytest.mark.parametrize('kind', ['flock', 'poll'])
 def test_queue_is_deleted_while_one_waits(path: str, kind: str) -> None:
     folder = os.path.dirname(path)
-    with talk(HOLDER, path, kind) as waiter:
+    with start_script(HOLDER, path, kind) as waiter:
         with QueueLock(path, kind):
-            tell(waiter, 'acquire')
+            send_line(waiter, 'acquire')
             wait_for(waits(waiter, kind, path), 'the other waits')
             shutil.rmtree(folder)
-        assert hear(waiter) == 'QueueGoneError'
+        assert read_line(waiter) == 'QueueGoneError'
         # The same for who comes later, and nothing was made.
-        tell(waiter, 'acquire')
-        assert hear(waiter) == 'QueueGoneError'
+        send_line(waiter, 'acquire')
+        assert read_line(waiter) == 'QueueGoneError'
     assert not os.path.exists(folder)
 
 
@@ -268,9 +268,9 @@ def test_queue_is_made_anew_while_one_waits(path: str, kind: str) -> None:
     """The lock that counts is that of the file which is there now: one of the old file excludes
     nobody.
     """
-    with talk(HOLDER, path, kind) as waiter:
+    with start_script(HOLDER, path, kind) as waiter:
         with QueueLock(path, kind):
-            tell(waiter, 'acquire')
+            send_line(waiter, 'acquire')
             wait_for(waits(waiter, kind, path), 'the other waits')
             os.unlink(path)
             Path(path).touch()
@@ -279,7 +279,7 @@ def test_queue_is_made_anew_while_one_waits(path: str, kind: str) -> None:
         # It has the old file's lock now, and must come to wait for the new one's.
         wait_for(waits(waiter, kind, path), 'the other waits again')
         new.release()
-        assert hear(waiter) == 'ok'
+        assert read_line(waiter) == 'ok'
         fd = os.open(path, os.O_RDWR)
         with pytest.raises(BlockingIOError):
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -316,9 +316,9 @@ def test_interrupt_leaves_it_free(path: str, monkeypatch: pytest.MonkeyPatch) ->
         patch.setattr(fcntl, 'flock', flock)
         with pytest.raises(KeyboardInterrupt):
             lock.acquire()
-    with talk(HOLDER, path, 'flock') as other:
-        tell(other, 'acquire')
-        assert hear(other) == 'ok'
+    with start_script(HOLDER, path, 'flock') as other:
+        send_line(other, 'acquire')
+        assert read_line(other) == 'ok'
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to become someone else')
@@ -366,9 +366,9 @@ def test_long_wait_names_the_holder(
     """By process, machine and command, and what to type where it is stopped."""
     monkeypatch.setattr(locks, 'NOTICE_AFTER_S', 1.0)
     lock = QueueLock(path, kind)
-    with talk(HOLDER, path, kind) as other:
-        tell(other, 'acquire')
-        assert hear(other) == 'ok'
+    with start_script(HOLDER, path, kind) as other:
+        send_line(other, 'acquire')
+        assert read_line(other) == 'ok'
         os.kill(other.pid, signal.SIGSTOP)
         waiter = threading.Thread(target=lambda: (lock.acquire(), lock.release()), daemon=True)
         waiter.start()
@@ -386,14 +386,14 @@ def test_long_wait_names_the_holder(
 
 
 def test_soft_lock_whose_holders_number_is_anothers_by_now(path: str) -> None:
-    with talk(HOLDER, path, 'soft') as other:
-        tell(other, 'acquire')
-        assert hear(other) == 'ok'
+    with start_script(HOLDER, path, 'soft') as other:
+        send_line(other, 'acquire')
+        assert read_line(other) == 'ok'
         other.kill()
         other.wait()
         folder = Path(path + '.soft.filelock', 'claims')
-        with talk('import sys; print("here", flush=True); sys.stdin.read()') as innocent:
-            assert hear(innocent) == 'here'
+        with start_script('import sys; print("here", flush=True); sys.stdin.read()') as innocent:
+            assert read_line(innocent) == 'here'
             for claim in folder.iterdir():
                 if claim.is_file():
                     claim.write_text(
@@ -421,8 +421,8 @@ def test_dead_holder_whose_name_space_is_gone(path: str, monkeypatch: pytest.Mon
     with subprocess.Popen(
         inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
-        tell(other, 'acquire')
-        assert hear(other) == 'ok'
+        send_line(other, 'acquire')
+        assert read_line(other) == 'ok'
         waiter = threading.Thread(target=lambda: (lock.acquire(), lock.release()), daemon=True)
         waiter.start()
         waiter.join(2.5)
@@ -471,9 +471,9 @@ def test_soft_lock_from_before_the_machine_was_started_again(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(soft_lock, '_DOUBT_S', 1.5)
-    with talk(HOLDER, path, 'soft') as other:
-        tell(other, 'acquire')
-        assert hear(other) == 'ok'
+    with start_script(HOLDER, path, 'soft') as other:
+        send_line(other, 'acquire')
+        assert read_line(other) == 'ok'
         other.kill()
         other.wait()
         for claim in Path(path + '.soft.filelock', 'claims').iterdir():

@@ -36,7 +36,7 @@ ACTS = st.lists(
 )
 
 
-def words(number: int) -> str:
+def make_text(number: int) -> str:
     # No character of them stands in any mark: a piece of a mark that is shown is found.
     return chr(0x4E00 + number) * (1 + number % 4) + '\n' * (number % 3 == 0)
 
@@ -67,11 +67,13 @@ def perform(acts: list[str]) -> tuple[str, str, list[dict[str, Any]]]:
         if kind in ('out', 'err'):
             if later:
                 clear()
-            streams[kind] += words(number)
+            streams[kind] += make_text(number)
             if seen and seen[-1].get('name') == f'std{kind}':
-                seen[-1]['text'] += words(number)
+                seen[-1]['text'] += make_text(number)
             else:
-                seen.append({'output_type': 'stream', 'name': f'std{kind}', 'text': words(number)})
+                seen.append(
+                    {'output_type': 'stream', 'name': f'std{kind}', 'text': make_text(number)}
+                )
         elif kind == 'clear':
             streams['out'] += mark({'c': True, 'w': bool(name)}).decode()
             later = True
@@ -79,8 +81,8 @@ def perform(acts: list[str]) -> tuple[str, str, list[dict[str, Any]]]:
                 clear()
         else:
             data = {
-                'text/plain': words(number),
-                'text/html': '\x1b' + words(number) + LINE + '\x1b\\',
+                'text/plain': make_text(number),
+                'text/html': '\x1b' + make_text(number) + LINE + '\x1b\\',
             }
             message: dict[str, Any] = {'d': data, 'm': {'text/html': {'isolated': True}}}
             message |= ({'i': name} if name else {}) | ({'u': True} if kind == 'update' else {})

@@ -86,12 +86,12 @@ def silence(slurm: FakeSlurm, sacct: str = 'empty') -> None:
         slurm.set(knob, answer)
 
 
-def has_said(queue: Queue, text: str) -> bool:
+def was_reported(queue: Queue, text: str) -> bool:
     """Return True once a manager has said it, even where it was withdrawn since."""
     return text in Path(queue.filename).read_text()
 
 
-def says(queue: Queue) -> str:
+def manager_message(queue: Queue) -> str:
     """Return what the manager, or the last one, says."""
     queue.ledger.follow()
     return str((queue.ledger.state.manager or queue.ledger.state.last_manager).get('says', ''))
@@ -239,7 +239,10 @@ def test_kill_withdraws_what_nobody_knows_of(queue: Queue, slurm: FakeSlurm, man
     pipeline(queue, 2)
     manager = manage()
     wait_for(
-        lambda: 'may have been submitted' in says(queue) or 'not even its titles' in says(queue),
+        lambda: (
+            'may have been submitted' in manager_message(queue)
+            or 'not even its titles' in manager_message(queue)
+        ),
         'it is said',
     )
     manager.kill()
@@ -344,7 +347,7 @@ def test_silent_slurm_is_told(queue: Queue, slurm: FakeSlurm, manage: Any) -> No
     pipeline(queue, 4)
     manage()
     wait_for(
-        lambda: count(slurm, 'squeue') >= 4 and 'not even its titles' in says(queue),
+        lambda: count(slurm, 'squeue') >= 4 and 'not even its titles' in manager_message(queue),
         'some answers',
     )
     assert len(slurm.jobs()) <= 2
@@ -412,8 +415,8 @@ def test_refusals_that_pass(queue: Queue, slurm: FakeSlurm, manage: Any, text: s
     manager = manage()
     wait_for(lambda: all(future.done() for future in futures), 'all ran')
     manager.wait(TIMEOUT)
-    assert has_said(queue, text)
-    assert says(queue) == ''
+    assert was_reported(queue, text)
+    assert manager_message(queue) == ''
     tries = [' '.join(words) for _, words in slurm.calls('sbatch')]
     assert '--array=0-3' in tries[0] and all('--array' not in words for words in tries[1:4])
 
@@ -422,7 +425,7 @@ def test_refusal_that_stays(queue: Queue, slurm: FakeSlurm, manage: Any) -> None
     slurm.set('sbatch', 'refuse Batch job submission failed: Invalid qos specification')
     pipeline(queue, 2)
     manager = manage()
-    wait_for(lambda: 'Slurm refused' in says(queue), 'it is said')
+    wait_for(lambda: 'Slurm refused' in manager_message(queue), 'it is said')
     looks = count(slurm, 'sbatch')
     manager.terminate()
     manager.wait(TIMEOUT)
@@ -474,7 +477,7 @@ def test_folder_for_output_that_cannot_be_made(
     (tmp_path / 'logs').touch()
     futures = pipeline(queue, 1, output=str(tmp_path / 'logs' / 'out-%j'))
     manage()
-    wait_for(lambda: f'mkdir -p {tmp_path}/logs' in says(queue), 'it is said')
+    wait_for(lambda: f'mkdir -p {tmp_path}/logs' in manager_message(queue), 'it is said')
     assert not slurm.calls('sbatch')
     (tmp_path / 'logs').unlink()
     wait_for(lambda: futures[0].done(), 'it ran')
@@ -485,11 +488,11 @@ def test_job_that_waits_for_ever(queue: Queue, slurm: FakeSlurm, manage: Any) ->
     slurm.set('reason', 'PartitionTimeLimit')
     pipeline(queue, 1)
     manage()
-    wait_for(lambda: 'PartitionTimeLimit' in says(queue), 'it is said')
+    wait_for(lambda: 'PartitionTimeLimit' in manager_message(queue), 'it is said')
     found = desipipe('doctor', '-q', queue.folder)
     assert 'PartitionTimeLimit' in found and 'All is well' not in found
     slurm.set('reason', 'Priority')
-    wait_for(lambda: says(queue) == '', 'it is said no more')
+    wait_for(lambda: manager_message(queue) == '', 'it is said no more')
 
 
 def test_shell_does_not_win(

@@ -81,7 +81,7 @@ def test_reasons(queue: Queue, tm: TaskManager) -> None:
         queue.pause()
         assert 'paused' in reason(first) and 'desipipe resume' in reason(first)
         queue.resume()
-        with manager_says_nothing_more(queue):
+        with clear_manager_message(queue):
             assert reason(second) == ''
     assert start in reason(second)
     with manager(queue, **{other.id: broken}):
@@ -91,7 +91,7 @@ def test_reasons(queue: Queue, tm: TaskManager) -> None:
 
 
 @contextlib.contextmanager
-def manager_says_nothing_more(queue: Queue) -> Iterator[None]:
+def clear_manager_message(queue: Queue) -> Iterator[None]:
     event = {'e': 'manager', 'w': 'm', 't': time.time(), 'do': 'say', 'text': ''}
     queue.ledger.journal.write(lambda: [event])
     yield
@@ -163,7 +163,7 @@ def broken_environment(folder: Path, words: str) -> Environment:
     return Environment(command=[f'no_such_command_{folder.name}', f'export PATH={folder}:$PATH'])
 
 
-def says_all(future: Any, *parts: str) -> bool:
+def has_parts(future: Any, *parts: str) -> bool:
     """Return True when the reason why a task waits has all these parts."""
     said = reason(future)
     return all(part in said for part in parts)
@@ -177,4 +177,4 @@ def test_environments_without_desipipe(queue_dir: Path, queue: Queue, tmp_path: 
         environ = broken_environment(tmp_path / name, f'No module named {name}')
         futures[name] = double_app(TaskManager(spawning, environ=environ))(name)
     for name, future in futures.items():
-        wait_for(functools.partial(says_all, future, f'module named {name}', f'command_{name}'))
+        wait_for(functools.partial(has_parts, future, f'module named {name}', f'command_{name}'))

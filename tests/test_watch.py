@@ -12,7 +12,18 @@ import time
 from pathlib import Path
 
 import pytest
-from engine import Notes, add, begin, done, fresh, hear, make_folder, note, talk, tell
+from engine import (
+    Notes,
+    add,
+    begin,
+    done,
+    fresh,
+    make_folder,
+    note,
+    read_line,
+    send_line,
+    start_script,
+)
 from polling import wait_for
 
 from desipipe.errors import QueueGoneError
@@ -54,13 +65,13 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize('shared', [False, True])
 def test_another_process_wakes(folder: str, patient: None, shared: bool) -> None:
     watcher = Watcher(folder, shared)
-    with talk(APPENDER, folder) as process:
-        assert hear(process) == 'ready'
+    with start_script(APPENDER, folder) as process:
+        assert read_line(process) == 'ready'
         watcher.drain()
         for _ in range(20):
-            tell(process)
+            send_line(process)
             assert watcher.wait()
-            assert hear(process) == 'written'
+            assert read_line(process) == 'written'
             watcher.drain()
             assert not watcher.drain()
 
@@ -215,18 +226,18 @@ def test_without_inotify_it_looks_more_and_more_seldom(
 def test_without_inotify_nothing_is_missed(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, '_inotify', lambda *args: -1)
     ledger = Ledger(folder, None)
-    with talk(
+    with start_script(
         APPENDER.replace('note(word)', '{"e": "state", "paused": True, "t": 0.0}'), folder
     ) as process:
-        assert hear(process) == 'ready'
-        tell(process)
+        assert read_line(process) == 'ready'
+        send_line(process)
         assert ledger.wait(lambda: ledger.state.paused)
 
 
 @linux
 def test_watcher_polls_without_free_descriptors(folder: str) -> None:
     """With no descriptor left for a watch, for example."""
-    with talk(
+    with start_script(
         """
 import os, resource, sys
 from desipipe.store.watch import Watcher

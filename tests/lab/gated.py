@@ -63,7 +63,7 @@ def gated(i: int, folder: str, first: str) -> str:
     return text
 
 
-def let(gates: Path, i: int, text: str) -> None:
+def end_gated(gates: Path, i: int, text: str) -> None:
     """Let task ``i`` end, with ``text`` or, if that is empty, badly.
 
     The file appears as a whole: a task that finds it also finds what is written in it.

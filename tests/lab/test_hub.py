@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from .conftest import LabPage, need_lab
-from .gated import add_gated, let, working
+from .gated import add_gated, end_gated, working
 from .hub import PREFIX, PROXY, Hub, start_hub
 from .test_panel import new_queue, open_panel, open_queue, task
 
@@ -100,7 +100,7 @@ def test_panel_goes_on_after_its_server_restarted(hub: Hub, new_page: Any, tmp_p
     expect(numbers).to_have_text('0 / 2')
     hub.stop_server('alice')
     with working(lab, queue):
-        let(tmp_path, 0, 'first')
+        end_gated(tmp_path, 0, 'first')
         hub.start_server('alice')
         # The hub gives a new server a new login: JupyterLab, too, needs its page loaded again.
         notice = page.locator('#desipipe-panel').get_by_role('alert').first
@@ -110,5 +110,5 @@ def test_panel_goes_on_after_its_server_restarted(hub: Hub, new_page: Any, tmp_p
         wait_for_lab(page)
         numbers = numbers_of(page, 'restarts')
         expect(numbers).to_have_text('1 / 2')
-        let(tmp_path, 1, 'second')
+        end_gated(tmp_path, 1, 'second')
         expect(numbers).to_have_text('2 / 2')

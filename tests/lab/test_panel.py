@@ -19,7 +19,7 @@ from polling import wait_for
 from desipipe import Queue, TaskManager
 from desipipe.view.cell import cell_summary
 
-from .gated import add_gated, let, working
+from .gated import add_gated, end_gated, working
 
 pytest.importorskip('playwright.sync_api', reason='playwright is not installed; try: make test')
 nbformat = pytest.importorskip('nbformat')
@@ -120,7 +120,7 @@ def test_pipeline_from_its_first_cell_to_its_end(lab: Any, page: Any, tmp_path: 
     task(queue, 'gated[0]').click()
     detail = page.locator('.jp-desipipe-TaskPage:visible')
     expect(detail.get_by_role('log', name='Output')).to_have_text('0 waits\n')
-    let(gates, 0, 'zero <b>bold</b>')
+    end_gated(gates, 0, 'zero <b>bold</b>')
     expect(detail.get_by_role('log', name='Output')).to_have_text('0 waits\nzero <b>bold</b>\n')
     expect(detail.get_by_role('status')).to_have_text('succeeded')
     expect(numbers).to_have_text('1 / 7')
@@ -129,16 +129,16 @@ def test_pipeline_from_its_first_cell_to_its_end(lab: Any, page: Any, tmp_path: 
     # Paused, nothing begins
     queue.get_by_role('button', name='Pause story').click()
     expect(queue).to_contain_text('paused')
-    let(gates, 1, 'one')
+    end_gated(gates, 1, 'one')
     expect(numbers).to_have_text('2 / 7')
     for i in (3, 4, 5):
-        let(gates, i, 'more')
+        end_gated(gates, i, 'more')
     queue.get_by_role('button', name='Resume story').click()
     expect(queue).not_to_contain_text('paused')
     expect(numbers).to_have_text('5 / 7')
 
     # What failed says why, keeps others from running, and is retried
-    let(gates, 2, '')
+    end_gated(gates, 2, '')
     expect(queue).to_contain_text('1 failed')
     expect(queue).to_contain_text('1 blocked')
     expect(queue.locator('.jp-desipipe-failure')).to_contain_text('ValueError: nothing for task 2')
@@ -159,7 +159,7 @@ def test_pipeline_from_its_first_cell_to_its_end(lab: Any, page: Any, tmp_path: 
     agree(page, 'Stop worker')
     expect(failed.get_by_role('status')).to_have_text('killed')
     expect(queue).to_contain_text('1 killed')
-    let(gates, 2, 'two')
+    end_gated(gates, 2, 'two')
     queue.get_by_role('button', name='Retry 1').click()
     expect(numbers).to_have_text('7 / 7')
     expect(queue).to_contain_text('done')
@@ -230,11 +230,11 @@ def test_server_and_queue_that_go_and_come_back(
         )
         expect(panel.get_by_role('alert')).to_have_count(1)
         expect(shown.locator('.jp-desipipe-numbers')).to_have_text('0 / 2')
-        let(gates, 0, 'zero')
+        end_gated(gates, 0, 'zero')
         lab.start()
         expect(panel.get_by_role('alert')).to_have_count(0)
         expect(shown.locator('.jp-desipipe-numbers')).to_have_text('1 / 2')
-        let(gates, 1, 'one')
+        end_gated(gates, 1, 'one')
         expect(shown.locator('.jp-desipipe-numbers')).to_have_text('2 / 2')
     os.rename(queue.folder, tmp_path / 'away')
     # A queue that is gone is not listed; one that comes back is found when the panel is refreshed.
@@ -374,7 +374,7 @@ def test_settings(lab: Any, page: Any, tmp_path: Path) -> None:
     Queue('deep', base_dir=deep, create=True)
     queue, gates = new_queue(lab, 'quiet'), tmp_path / 'gates'
     add_gated(queue, gates, 1)
-    let(gates, 0, '')
+    end_gated(gates, 0, '')
     open_lab(page)
     shown = open_queue(page, 'quiet')
     found = page.locator('.jp-desipipe-queue[data-folder$="/a/b/deep.queue"]')
@@ -401,7 +401,7 @@ def test_settings(lab: Any, page: Any, tmp_path: Path) -> None:
                 lambda: lab.request(saved)['settings'].get('notifyCompletion', True),
                 'JupyterLab to save the settings',
             )
-            let(gates, 0, 'fine')
+            end_gated(gates, 0, 'fine')
             shown.get_by_role('button', name='Retry').click()
             expect(
                 page.locator('.Toastify__toast', has_text='quiet finished: 1 task succeeded')
@@ -536,11 +536,11 @@ def test_notebook_7_with_a_prefix_in_two_windows(
         task(one, 'gated[0]').click()
         detail = pages[0].locator('.jp-desipipe-TaskPage:visible')
         expect(detail.get_by_role('log', name='Output')).to_have_text('0 waits\n')
-        let(gates, 0, 'zero')
+        end_gated(gates, 0, 'zero')
         for shown in (one, two):
             expect(shown.locator('.jp-desipipe-numbers')).to_have_text('1 / 2')
         expect(detail.get_by_role('status')).to_have_text('succeeded')
-        let(gates, 1, 'one')  # What the panel started ends when nothing is left.
+        end_gated(gates, 1, 'one')  # What the panel started ends when nothing is left.
 
 
 def serious(page: Any, where: str) -> list[str]:
@@ -570,8 +570,8 @@ def test_everybody_can_use_it(lab: Any, page: Any, tmp_path: Path, theme: str) -
         *((f'4411_{i}', 2, 'pending', 'Priority', '', None) for i in range(1, 40)),
     ]
     queue.ledger.note_jobs('m', jobs)
-    let(gates, 0, 'zero')
-    let(gates, 1, '')
+    end_gated(gates, 0, 'zero')
+    end_gated(gates, 1, '')
     lab.request(
         'lab/api/settings/@jupyterlab/apputils-extension:themes',
         {'raw': json.dumps({'theme': theme})},

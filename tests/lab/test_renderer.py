@@ -19,7 +19,7 @@ from desipipe.outputs.notebook import mark
 from desipipe.view.appearance import APPEARANCES
 from desipipe.view.cell import cell_summary
 
-from .gated import add_gated, let, working
+from .gated import add_gated, end_gated, working
 
 pytest.importorskip('playwright.sync_api', reason='playwright is not installed; try: make test')
 nbformat = pytest.importorskip('nbformat')
@@ -140,16 +140,16 @@ def test_live_without_a_kernel(lab: Any, page: Any, tmp_path: Path) -> None:
     expect(display).to_contain_text('no worker')
     with working(lab, queue):
         expect(display).to_contain_text('2 running')
-        let(gates, 1, 'one')
+        end_gated(gates, 1, 'one')
         expect(display).to_contain_text('1/4')
         expect(display.locator('.jp-desipipe-label')).to_have_text(re.compile(r'gated\[1\]'))
-        let(gates, 0, '')
+        end_gated(gates, 0, '')
         expect(display).to_contain_text('1 failed: ValueError: nothing for task 0')
         for i in (2, 3):
-            let(gates, i, f'text {i}')
+            end_gated(gates, i, f'text {i}')
         expect(display.locator('[data-condition="failed"]')).to_be_visible()
         expect(display).to_contain_text('3/4')
-        let(gates, 0, 'zero')
+        end_gated(gates, 0, 'zero')
         display.get_by_role('button', name='Retry').click()
         expect(display).to_contain_text(re.compile(r'✓ 4 tasks · .* on 2 workers'))
     expect(display.get_by_role('progressbar')).to_have_count(0)
@@ -229,9 +229,9 @@ def test_notebook_7_behind_a_prefix(new_lab: Any, new_page: Any, tmp_path: Path)
     display = page.display(0)
     expect(display).to_contain_text('0/2')
     with working(lab, queue):
-        let(gates, 0, 'zero')
+        end_gated(gates, 0, 'zero')
         expect(display).to_contain_text('1/2')
-        let(gates, 1, 'one')
+        end_gated(gates, 1, 'one')
         expect(display.locator('.jp-desipipe-quiet')).to_contain_text('2 tasks')
 
 
@@ -249,9 +249,9 @@ def test_server_that_goes_and_comes_back(new_lab: Any, new_page: Any, tmp_path: 
         lab.stop()
         expect(display).to_contain_text('as of')
         expect(display).to_contain_text('2 running')
-        let(gates, 0, 'zero')
+        end_gated(gates, 0, 'zero')
         lab.start()
         expect(display).to_contain_text('1/2')
         expect(display).not_to_contain_text('as of')
-        let(gates, 1, 'one')
+        end_gated(gates, 1, 'one')
         expect(display.locator('.jp-desipipe-quiet')).to_contain_text('2 tasks')

@@ -59,7 +59,7 @@ RESULTS = {
 }
 
 
-def words(notebook: Any) -> str:
+def output_text(notebook: Any) -> str:
     """All outputs as text."""
     found = []
     for cell in notebook.cells:
@@ -85,7 +85,7 @@ def test_all_are_tested() -> None:
 def test_notebook(name: str, tmp_path: Path, queue_dir: Path) -> None:
     notebook = nbformat.read(NB / f'{name}.ipynb', as_version=4)
     nbformat.validate(notebook)
-    saved = words(notebook)
+    saved = output_text(notebook)
     assert not re.search(r'/(work|root|tmp/(?!ipykernel_1/))', saved), (
         'paths of the machine where it was run'
     )
@@ -102,7 +102,7 @@ def test_notebook(name: str, tmp_path: Path, queue_dir: Path) -> None:
                 stdout=subprocess.DEVNULL,
             )
     for text in RESULTS[name]:
-        assert text in words(notebook)
+        assert text in output_text(notebook)
         assert text in saved
 
 

@@ -261,7 +261,7 @@ def test_same_after_compaction(script: Cli) -> None:
     assert not differing(found), found
 
 
-def found_by_verify(path: Path) -> bool:
+def is_refused_by_verify(path: Path) -> bool:
     try:
         return not verdict(verify(read_record(str(path)), cell_node))
     except RecordError:
@@ -273,12 +273,12 @@ def test_every_flip_is_found(script: Cli) -> None:
     draw = random.Random(7)
     for name in ('small.ipynb', 'crate.zip'):
         path = script.folder / name
-        assert not found_by_verify(path)
+        assert not is_refused_by_verify(path)
         data = path.read_bytes()
         for _ in range(60):
             place, value = draw.randrange(len(data)), draw.randrange(1, 256)
             path.write_bytes(data[:place] + bytes([data[place] ^ value]) + data[place + 1 :])
-            assert found_by_verify(path), (
+            assert is_refused_by_verify(path), (
                 f'{name}: byte {place} of {len(data)}, {data[place]} ^ {value}'
             )
         path.write_bytes(data)
@@ -287,7 +287,7 @@ def test_every_flip_is_found(script: Cli) -> None:
 def test_every_file_of_a_crate_is_covered(script: Cli) -> None:
     script('record', '-q', './pi', '-o', 'small.ipynb', '--crate', 'crate')
     crate = script.folder / 'crate'
-    assert not found_by_verify(crate)
+    assert not is_refused_by_verify(crate)
     files = [path for path in crate.rglob('*') if path.is_file()]
     assert len(files) >= 10
     draw = random.Random(11)
@@ -297,9 +297,9 @@ def test_every_file_of_a_crate_is_covered(script: Cli) -> None:
             path.write_bytes(
                 data[:place] + bytes([data[place] ^ draw.randrange(1, 256)]) + data[place + 1 :]
             )
-            assert found_by_verify(crate), (path.name, place)
+            assert is_refused_by_verify(crate), (path.name, place)
         path.unlink()
-        assert found_by_verify(crate), path.name
+        assert is_refused_by_verify(crate), path.name
         path.write_bytes(data)
     (crate / 'more.txt').write_text('more')
     assert 'more.txt is not on the list' in differing(script.verify('crate', status=1))['crate']

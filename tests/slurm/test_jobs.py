@@ -108,19 +108,19 @@ def followed(queue: Queue) -> State:
     return queue.ledger.state
 
 
-def says(queue: Queue) -> str:
+def manager_message(queue: Queue) -> str:
     """Return what the manager says."""
     return str((followed(queue).manager or {}).get('says', ''))
 
 
-def the_job(queue: Queue) -> str:
+def running_job(queue: Queue) -> str:
     """The job that runs the one task that runs."""
     queue.ledger.follow()
     (worker,) = queue.ledger.state.running.values()
     return worker.job
 
 
-def the_job_of(queue: Queue, future: Any) -> str:
+def job_of(queue: Queue, future: Any) -> str:
     """The job that runs a task."""
     queue.ledger.follow()
     state = queue.ledger.state
@@ -136,7 +136,7 @@ def test_cancelled_by_a_user(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: P
     future = waiter(manager(queue), retries=3)(1, str(tmp_path / 'go'))
     spawn(queue)
     wait_for(future.running, 'it runs')
-    slurm.run('scancel', the_job(queue))
+    slurm.run('scancel', running_job(queue))
     wait_for(future.done, 'it ended')
     assert future.state == 'KILLED'  # someone wanted that: no retry
     assert 'its job was cancelled by user 0 (Slurm: CANCELLED' in future.task.cause
@@ -147,7 +147,7 @@ def test_killed_with_its_worker(queue: Queue, slurm: Slurm, spawn: Any, tmp_path
     future = waiter(manager(queue))(1, str(tmp_path / 'go'))
     spawn(queue)
     wait_for(future.running, 'it runs')
-    slurm.run('scancel', '--signal=KILL', '--full', the_job(queue))
+    slurm.run('scancel', '--signal=KILL', '--full', running_job(queue))
     wait_for(future.done, 'it ended')
     assert future.state in ('KILLED', 'UNKNOWN')
     assert 'Slurm: ' in future.task.cause
@@ -240,7 +240,7 @@ def test_script_that_fails(queue: Queue, slurm: Slurm, spawn: Any) -> None:
     )
     future = waiter(tm)(1, 'go')
     spawn(queue)
-    said = wait_for(lambda: says(queue), 'it is said')
+    said = wait_for(lambda: manager_message(queue), 'it is said')
     assert 'died at once (its job failed (Slurm: FAILED, NonZeroExitCode, exit status 7))' in said
     assert said.endswith('Its last words: no such module')
     assert future.state == 'PENDING' and future.task.attempts == []
@@ -258,8 +258,8 @@ def test_without_slurmdbd(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path
     slurm.stop_one('slurmdbd')
     try:
         # The last element of an array, of which Slurm's identity is that of the whole array.
-        (gone, stays) = sorted(futures, key=lambda future: the_job_of(queue, future), reverse=True)
-        slurm.run('scancel', the_job_of(queue, gone))
+        (gone, stays) = sorted(futures, key=lambda future: job_of(queue, future), reverse=True)
+        slurm.run('scancel', job_of(queue, gone))
         later = waiter(manager(queue, time='11'))(2, str(tmp_path / 'go'))
         wait_for(later.running, 'a new one begins')
         wait_for(gone.done, 'the cancelled one ended')
@@ -274,7 +274,7 @@ def test_requeued(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> Non
     future = waiter(manager(queue))(1, str(tmp_path / 'go'))
     spawn(queue)
     wait_for(future.running, 'it runs')
-    job = the_job(queue)
+    job = running_job(queue)
     slurm.run('scontrol', 'requeue', job)
     wait_for(lambda: future.state == 'PENDING', 'it waits')
     wait_for(

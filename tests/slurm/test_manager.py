@@ -20,7 +20,7 @@ from desipipe.provenance import process_alive
 
 from .cluster import TIMEOUT, Slurm
 from .conftest import running
-from .test_jobs import followed, manager, says, the_job, waiter
+from .test_jobs import followed, manager, manager_message, running_job, waiter
 
 pytestmark = pytest.mark.slurm
 
@@ -184,7 +184,7 @@ def test_killed_manager_loses_nothing_and_the_next_adopts(
     first.kill()
     first.wait()
     jobs = sorted(slurm.jobs('PENDING,RUNNING'))
-    slurm.run('scancel', '--signal=KILL', '--full', the_first_job(queue))
+    slurm.run('scancel', '--signal=KILL', '--full', first_job(queue))
     wait_for(
         lambda: sorted(slurm.jobs('PENDING,RUNNING')) != jobs or len(slurm.jobs('RUNNING')) == 2,
         'it is gone',
@@ -200,7 +200,7 @@ def test_killed_manager_loses_nothing_and_the_next_adopts(
     assert not set(slurm.jobs('PENDING,RUNNING')) - set(jobs)  # nothing was submitted twice
 
 
-def the_first_job(queue: Queue) -> str:
+def first_job(queue: Queue) -> str:
     queue.ledger.follow()
     return min(worker.job for worker in queue.ledger.state.running.values())
 
@@ -231,7 +231,7 @@ def test_job_that_nobody_noted_is_found(
     finally:
         slurm.run('scontrol', 'update', 'partition=regular', 'State=UP')
     wait_for(future.running, 'it runs')
-    assert the_job(queue) == job
+    assert running_job(queue) == job
     (tmp_path / 'go').touch()
     assert future.result(timeout=TIMEOUT) == 1
 
@@ -247,7 +247,7 @@ def test_controller_away_for_a_while(
     slurm.stop_one('slurmctld')
     try:
         later = waiter(manager(queue, time='11'))(2, str(tmp_path / 'go'))
-        wait_for(lambda: 'does not answer' in says(queue), 'it is said')
+        wait_for(lambda: 'does not answer' in manager_message(queue), 'it is said')
         (tmp_path / 'go').touch()
         assert future.result(timeout=TIMEOUT) == 1
         assert later.state == 'PENDING'
@@ -276,7 +276,7 @@ def test_refused(queue: Queue, spawn: Any, options: dict[str, Any], words: str) 
 
     future = short(manager(queue, **options), 0)(1)[0]
     spawn(queue)
-    said = wait_for(lambda: says(queue), 'it is said')
+    said = wait_for(lambda: manager_message(queue), 'it is said')
     assert re.search(words, said), said
     assert future.state == 'PENDING'
     assert said in queue.explain(future)
@@ -288,11 +288,11 @@ def test_refused_and_mended(queue: Queue, spawn: Any) -> None:
     """
     refused = short(manager(queue, account='desy'), 0)(1)[0]
     spawn(queue)
-    wait_for(lambda: says(queue), 'it is said')
+    wait_for(lambda: manager_message(queue), 'it is said')
     mended = short(manager(queue, account='desi'), 0)(1)[0]
     assert mended.id == refused.id
     assert refused.result(timeout=TIMEOUT) == mended.result(timeout=TIMEOUT)
-    wait_for(lambda: says(queue) == '', 'nothing is said any more')
+    wait_for(lambda: manager_message(queue) == '', 'nothing is said any more')
 
 
 # Time
@@ -347,7 +347,7 @@ def test_tasks_are_told_that_the_end_is_near(
     future = save(str(tmp_path / 'begun'))
     spawn(queue)
     wait_for((tmp_path / 'begun').exists, 'it runs')
-    slurm.run('scontrol', 'update', f'jobid={the_job(queue)}', 'EndTime=now+6')
+    slurm.run('scontrol', 'update', f'jobid={running_job(queue)}', 'EndTime=now+6')
     assert future.result(timeout=TIMEOUT) == 'saved'
 
 
@@ -382,7 +382,7 @@ def test_without_accounting(
     future = waiter(tm)(1, str(tmp_path / 'go'))
     spawn(queue)
     wait_for(future.running, 'it runs')
-    bare.run('scancel', the_job(queue))
+    bare.run('scancel', running_job(queue))
     wait_for(future.done, 'it ended')
     assert future.state == 'KILLED' and 'cancelled' in future.task.cause
 
