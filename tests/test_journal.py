@@ -880,7 +880,7 @@ def test_write_flushes_payloads_before_events(folder: str) -> None:
         assert names == ['payload', 'journal.jsonl']
 
 
-def test_one_sync_serves_all_writers(folder: str) -> None:
+def test_sync_serves_all_writers(folder: str) -> None:
     with synced() as names:
         first, second = (journal(folder)[0] for _ in range(2))
         append(first, 1)

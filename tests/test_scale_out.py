@@ -51,7 +51,7 @@ def test_no_worker_claims_more_than_its_slots_can_begin(tmp_path: Path) -> None:
     assert found['efficiency'] > 0.95
 
 
-def test_a_claim_is_worth_what_it_costs(tmp_path: Path) -> None:
+def test_claim_size_is_worth_its_cost(tmp_path: Path) -> None:
     ledger = add_tasks(tmp_path, 1000)
     with simulated(FILESYSTEMS['nfs']) as (clock, _):
         worker = SimulatedWorker(ledger, 'w', 2, 0.001, clock)
