@@ -17,13 +17,14 @@ from typing import Any
 
 from desipipe.queue.adding import Batch
 from desipipe.queue.ends import End
-from desipipe.queue.events import FAILED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, Event, Group
+from desipipe.queue.events import FAILED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, Group
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.state import State
 from desipipe.queue.uses import Use
 from desipipe.serialize import Code, Payload
 from desipipe.store.journal import Journal
 from desipipe.store.journal_file import FILE_NAME, create
+from desipipe.store.line_format import Event
 from desipipe.store.lines import lines
 
 MID = 'm0'

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from desipipe import Queue
-from desipipe.queue.events import Event
+from desipipe.store.line_format import Event
 
 TERMINAL = (
     '\x1b]0;title\x07\x1b]52;c;Y2xpcGJvYXJk\x07\x1b]8;;http://evil.example\x1b\\link\x1b[8mhidden\x1b[2J\x1bc\x1bP+q\x1b\\'

@@ -12,8 +12,8 @@ from desipipe import Queue, TaskManager
 from desipipe.errors import AppChangedError
 from desipipe.execution.worker import work
 from desipipe.queue import get_queue
-from desipipe.queue.events import Event
 from desipipe.store.journal import Journal
+from desipipe.store.line_format import Event
 
 
 @pytest.fixture

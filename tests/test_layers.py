@@ -44,7 +44,7 @@ INSIDE = {
     'security': 'secrets trust',
     'environment': ('shell_words checks bash secrecy shell_lines base nersc choice process'),
     'provenance': 'repository software',
-    'store': 'file_names unsafe_files folders files shared_files lines probe watch forks thread_guard lock_holder soft_lock lock writing segment_writer segment line_format placement journal_file line_fold journal_reader syncing appender journal pacing process_usage lease recover',
+    'store': 'file_names unsafe_files folders files shared_files lines probe watch forks thread_guard lock_holder soft_lock lock writing segment_writer segment line_format header placement journal_file line_fold journal_reader syncing appender journal pacing process_usage lease recover',
     'serialize': (
         'annotations class_registry function_source makers plain refusals confined encoder '
         'library_reducers syntax_trees bytecode source arrays hints modules static_modules '
@@ -62,7 +62,8 @@ INSIDE = {
         'slurm_withdrawal slurm_job_end local slurm nersc gridengine'
     ),
     'queue': (
-        'events call_here event_checks ends task_events process_events faults names '
+        'events task_events process_events event_types claim_types call_here event_checks ends '
+        'faults names '
         'original_names lending not_a_value place selection sweep versions columns '
         'processes task_columns requirement_fold attempt_fold task_fold state transactions '
         'transactions.tasks transactions.processes transactions.attempts '

@@ -39,14 +39,13 @@ from desipipe.queue.events import (
     RUNNING,
     SUCCEEDED,
     UNKNOWN,
-    Event,
     Ref,
 )
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.state import State
 from desipipe.queue.transactions.attempts import end_event, run_event
 from desipipe.queue.transactions.tasks import group_event
-from desipipe.store.line_format import decode
+from desipipe.store.line_format import Event, decode
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ EVENTS = {
     node.name
     for name in ('task_events', 'process_events')
     for node in ast.parse((PACKAGE / f'queue/{name}.py').read_text()).body
-    if isinstance(node, ast.ClassDef)
+    if isinstance(node, ast.ClassDef) and node.name.endswith('Event')
 }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ..errors import DesipipeError
 from ..provider import Provider
-from ..queue.events import SUCCEEDED
+from ..queue.events import SUCCEEDED, EventKind
 from ..queue.ledger import Ledger
 from ..view.journal_events import events_at
 from .task_cell import TaskCell
@@ -67,7 +67,7 @@ def _durations(ledger: Ledger, rows: Sequence[int]) -> list[float]:
     offsets = sorted({ledger.state.ended_at[row] for row in rows} - {0})
     times: dict[int, float] = {}
     for _, event in events_at(ledger, offsets):
-        if event is None or event['e'] != 'end' or not event['w']:
+        if event is None or event['e'] != EventKind.END or not event['w']:
             continue  # damaged, or a state that someone set
         for position, row in enumerate(event['rows']):
             if row in members:

@@ -6,7 +6,7 @@ It comes from the file that the worker copies it to while the task runs, then fr
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..outputs.notebook import Stripper
 from ..queue.live_output import LiveReader
@@ -18,6 +18,7 @@ from .face import hint, on_terminal
 
 if TYPE_CHECKING:
     from ..queue.queue import Queue
+    from ..queue.task_events import Cause
 
 _POLL = (0.1, 0.5)  # s between two looks at the file: on this machine's disk, on a shared one
 _MATCH = 256  # bytes by which the place where we are is found again in what is kept
@@ -184,7 +185,7 @@ class Output:
         start = kept.rfind(tail)  # the middle was cut, or we missed something
         return kept[start + len(tail) :] if start >= 0 else kept
 
-    def _say(self, status: str, cause: dict[str, Any]) -> None:
+    def _say(self, status: str, cause: Cause) -> None:
         ledger = self._ledger
         where = type_queue(ledger.folder, self._queue.config)
         if status in ('WAITING', 'PENDING'):

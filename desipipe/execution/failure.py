@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
-from ..queue.events import FAILED_ERRNO, CauseKind, Event
+from ..queue.events import FAILED_ERRNO, CauseKind
 from ..security.secrets import hide
 from ..serialize import dumps
 from ..utils import printable
 from .failure_notes import add_note, exit_text
 from .shell_process import CommandFailed
 
+if TYPE_CHECKING:
+    from ..queue.task_events import Cause
+
 INLINE = 64 * 1024  # bytes; larger results the slot writes itself
 _ERRNO_MAX = 1 << 31
 
 
-def describe(exc: BaseException) -> tuple[Event, bytes | None, bytes | None]:
+def describe(exc: BaseException) -> tuple[Cause, bytes | None, bytes | None]:
     """Return cause, traceback and pickle of what a task raised; never raises."""
     try:
         return _describe(exc)
@@ -26,7 +29,7 @@ def describe(exc: BaseException) -> tuple[Event, bytes | None, bytes | None]:
         return {'kind': kind, 'text': text, 'kinds': [kind], 'errno': FAILED_ERRNO}, None, None
 
 
-def _describe(exc: BaseException) -> tuple[dict[str, Any], bytes | None, bytes | None]:
+def _describe(exc: BaseException) -> tuple[Cause, bytes | None, bytes | None]:
     """Return the cause, the traceback and the pickle of what a task raised.
 
     Parameters
@@ -60,7 +63,7 @@ def _describe(exc: BaseException) -> tuple[dict[str, Any], bytes | None, bytes |
     message, trace = (
         hide(text.encode(errors='backslashreplace')).decode() for text in (message, trace)
     )
-    cause: dict[str, Any] = {
+    cause: Cause = {
         'kind': type(exc).__name__,
         'text': message[:500],
         'kinds': [base.__name__ for base in type(exc).__mro__[:-1]],
@@ -72,19 +75,17 @@ def _describe(exc: BaseException) -> tuple[dict[str, Any], bytes | None, bytes |
     return cause, trace.encode(errors='backslashreplace')[-INLINE:], carried
 
 
-def _carry(exc: BaseException, cause: dict[str, Any]) -> bytes | None:
+def _carry(exc: BaseException, cause: Cause) -> bytes | None:
     """Return the pickle of an exception, and note in the cause whether there is one."""
-    carried: bytes | None = None
     try:
         payload = dumps(exc.with_traceback(None), 'exception')
-        if payload.nbytes <= INLINE and not payload.aligned:
-            data = bytes(payload.parts[0])
-            if hide(data) != data:
-                raise ValueError('It holds a secret.')
-            carried, cause['carried'] = data, True
-    except Exception as why:  # what it holds can't be carried; its text is enough then
-        cause['not_carried'] = printable(str(why)[:200])
-    return carried
+        data = b'' if payload.aligned or payload.nbytes > INLINE else bytes(payload.parts[0])
+        if not data or hide(data) != data:
+            return None  # it is too large, or holds a secret
+    except Exception:  # what it holds can't be carried; its text is enough then
+        return None
+    cause['carried'] = True
+    return data
 
 
 def _errno_of(exc: BaseException) -> int:

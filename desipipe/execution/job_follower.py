@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from ..provider.job import FREE, Fate, Job
-from ..queue.events import KILLED, UNKNOWN, Event
+from ..queue.events import KILLED, UNKNOWN
 from ..queue.ledger import Ledger
 from ..store.lease import Observer
 from .duties.modes import Mode
@@ -15,6 +16,9 @@ from .manager_messages import Messages, Topic
 from .pool import Pool
 from .pools import Pools
 from .worker_review import WorkerReview
+
+if TYPE_CHECKING:
+    from ..queue.task_events import Cause
 
 logger = logging.getLogger('desipipe')
 
@@ -175,9 +179,9 @@ class JobFollower:
             text = f'its job was put back into the queue (Slurm: {job.reason})'
         is_free = job.fate in FREE or job.jobid in pool.withdrawn
 
-        def cause_of(row: int) -> tuple[int, Event]:
+        def cause_of(row: int) -> tuple[int, Cause]:
             worker = state.running.get(row)
-            cause: Event = {'kind': job.fate, 'text': text, 'kinds': [job.fate], 'errno': -1}
+            cause: Cause = {'kind': job.fate, 'text': text, 'kinds': [job.fate], 'errno': -1}
             if is_free:
                 cause['free'] = True
             elif job.fate == Fate.WALLTIME:
@@ -185,7 +189,10 @@ class JobFollower:
                     time.time() - worker.time
                 )
                 retries = Mode.RETRY_AT_TIMEOUT in self._mode
-                cause |= pool.provider.after_walltime(is_first, retries)
+                if pool.provider.begins_again(is_first, retries):
+                    cause['free'] = True
+                else:
+                    cause['final'] = True
             elif job.fate == Fate.CANCELLED:
                 cause['final'] = True
             is_killed = job.fate in (Fate.WALLTIME, Fate.OOM, Fate.CANCELLED)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import TYPE_CHECKING
 
 from ..errors import DesipipeError, QueueGoneError
-from ..queue.events import PENDING, WAITING, JournalEvent, StopLevel
+from ..queue.events import PENDING, WAITING, StopLevel
 from ..queue.ledger import Ledger
 from ..queue.transactions.processes import job_event, manager_end_event, stop_event
 from ..utils import sentence
@@ -14,6 +15,9 @@ from .cancelling import Cancelling
 from .job_follower import JobFollower
 from .pool import job_row
 from .pools import Pools
+
+if TYPE_CHECKING:
+    from ..queue.event_types import JournalEvent
 
 logger = logging.getLogger('desipipe')
 

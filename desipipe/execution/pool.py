@@ -6,15 +6,20 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from ..environment import Environment
 from ..provider import Provider
 from ..provider.base import Job
-from ..queue.events import CauseKind, Event
+from ..queue.events import CauseKind
 from ..queue.ledger import Ledger
 from ..queue.state import State
 from ..scheduler import Scheduler
 from .backoff import Backoff
+
+if TYPE_CHECKING:
+    from ..queue.process_events import JobLine, JobStage
+    from ..queue.task_events import Spec
 
 LOCAL_BACKOFF_S = (0.5, 60.0)  # before the next try of a local worker, doubling
 BATCH_BACKOFF_MAX_S = 300.0  # of a batch job; the first is after a time step
@@ -31,7 +36,7 @@ class Pool:
         Its ``mgr`` event: environment, scheduler, provider.
     """
 
-    def __init__(self, mid: str, spec: Event) -> None:
+    def __init__(self, mid: str, spec: Spec) -> None:
         self.mid = mid
         self.environ = Environment(spec['environ'])
         self._spec = spec['scheduler']
@@ -215,14 +220,7 @@ class EndedSlots:
         return self._slots
 
 
-def job_row(job: Job, state: str = '') -> tuple[object, ...]:
+def job_row(job: Job, state: JobStage | None = None) -> JobLine:
     """Return a job as the journal notes it; ``state``: another than its own."""
-    return (
-        job.jobid,
-        job.slots,
-        state or job.state,
-        job.reason,
-        job.node,
-        job.ends,
-        *([job.cluster] if job.cluster else []),
-    )
+    row = job.jobid, job.slots, state or job.state, job.reason, job.node, job.ends
+    return (*row, job.cluster) if job.cluster else row

@@ -14,9 +14,10 @@ from __future__ import annotations
 import pickle
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..queue.events import Event
+if TYPE_CHECKING:
+    from ..queue.task_events import Cause
 
 TOKEN = struct.Struct('<I')
 Place = tuple[str, int, int]
@@ -98,7 +99,7 @@ class TaskDone(NamedTuple):
     duration: int
     """Microseconds."""
     result: bytes | memoryview | Place | None
-    cause: Event | None
+    cause: Cause | None
     trace: bytes | None
     output: bool | None | tuple[bytes, ...]
     """True where markers end its output, False where it wrote none, None where user code has

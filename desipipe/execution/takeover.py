@@ -5,21 +5,25 @@ from __future__ import annotations
 import logging
 import time
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from ..errors import ManagerRunningError, QueueGoneError
 from ..provenance import machine
-from ..queue.events import Event, JournalEvent
 from ..queue.ledger import Ledger
 from ..queue.transactions.processes import manager_begin_event, manager_end_event, resize_event
 from ..store.lease import Observer, gone, read_lease
 from .manager_end import is_work_left
+
+if TYPE_CHECKING:
+    from ..queue.event_types import JournalEvent
+    from ..queue.process_events import ManagerBeginEvent
 
 logger = logging.getLogger('desipipe')
 
 SIGN_INTERVAL_S = 0.5  # between two looks whether another manager shows a sign of life
 
 
-def running_error(ledger: Ledger, manager: Event) -> ManagerRunningError:
+def running_error(ledger: Ledger, manager: ManagerBeginEvent) -> ManagerRunningError:
     """Return the error that another manager works on a queue.
 
     Parameters
@@ -91,7 +95,7 @@ class Takeover:
 
         ledger.journal.write(decide)
 
-    def _wait_for_sign(self, other: Event) -> None:
+    def _wait_for_sign(self, other: ManagerBeginEvent) -> None:
         """Wait until another manager is dead.
 
         Of this machine it is known at once; of another one only its beats tell.

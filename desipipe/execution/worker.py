@@ -161,7 +161,7 @@ class Worker:
         ledger, here = self.ledger, machine()
         self._watcher = ledger.watcher()
         self._heartbeat.begin()
-        info = dict(mid=self._settings.mid, slots=self._pool.slots, job=self._settings.jobid)
+        info: Any = dict(mid=self._settings.mid, slots=self._pool.slots, job=self._settings.jobid)
         info |= {key: here[key] for key in ('host', 'pid', 'python')}
         if ledger.is_group_queue:
             info['user'] = username()

@@ -14,7 +14,7 @@ from ..errors import PayloadError
 from ..provenance import Content
 from ..queue.ends import End, end_at
 from ..queue.event_checks import decode_event
-from ..queue.events import STATES
+from ..queue.events import STATES, EventKind
 from ..queue.ledger import Ledger
 from .note_lists import Source
 from .origins import Look
@@ -57,11 +57,11 @@ def _attempts(ledger: Ledger) -> Iterator[Attempt]:
         if _MARK not in line:
             continue
         event = decode_event(line, offset)
-        if event is not None and event['e'] == 'end':
+        if event is not None and event['e'] == EventKind.END:
             pairs += (
                 (end_at(event, int(index)), event['w'])
-                for index, extra in event.get('x', {}).items()
-                if 'files' in extra
+                for index, detail in (event['x'] if 'x' in event else {}).items()
+                if 'files' in detail
             )
     ids = ledger.state.ids
     for end, worker in sorted(pairs, key=lambda pair: pair[0].began + 1e-6 * pair[0].duration):
@@ -76,8 +76,8 @@ def _attempt(ledger: Ledger, end: End, worker: str) -> Attempt:
     try:
         for line in ledger.files(end.files):
             files[line['do']][line['path']] = Content(line['size'], line['mtime'], line['sha256'])
-            if 'of' in line:
-                before[line['path']] = line['of']
+            if (of := line.get('of')) is not None:
+                before[line['path']] = of
     except PayloadError:
         ledger.follow()
         if ledger.journal.header['gen'] != generation:

@@ -193,8 +193,10 @@ class BaseProvider(BatchJobs, OriginalInterface):
         """
         return None
 
-    def after_walltime(self, first: bool, again: bool = False) -> dict[str, bool]:
-        """Return what follows for a task that its job's time limit has ended.
+    def begins_again(self, first: bool, again: bool = False) -> bool:
+        """Return True if a task begins again that its job's time limit has ended.
+
+        Its retries are left in any case.
 
         Parameters
         ----------
@@ -202,17 +204,9 @@ class BaseProvider(BatchJobs, OriginalInterface):
             True if it was the first of its slot: then it had about all the time there is.
         again : bool, default=False
             True if the mode is ``'retry_at_timeout'``.
-
-        Returns
-        -------
-        members : dict
-            Of its cause: ``free`` if it begins again, ``final`` if not; its retries are left in
-            both cases.
         """
         killed = self.killed_at_timeout if not again else False
-        return (
-            {'free': True} if killed is False or (killed is None and not first) else {'final': True}
-        )
+        return killed is False or (killed is None and not first)
 
     def describe_end(self, job: Job) -> str:
         """Describe how a job ended.

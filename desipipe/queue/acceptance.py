@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import AppChangedError
-from .events import SUCCEEDED, EventKind, JournalEvent
+from .events import SUCCEEDED, EventKind
 from .future import Future
 from .ledger import Ledger
 from .task import Task
 from .task_addition import Collected
 from .transactions.decisions import accept_event
+
+if TYPE_CHECKING:
+    from .event_types import JournalEvent
 
 
 def accept_result(ledger: Ledger, source: Task, target: Task) -> Future:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import UnknownTaskError
 from ..serialize import Payload
@@ -18,7 +18,6 @@ from .events import (
     TEXT,
     EventKind,
     Group,
-    JournalEvent,
 )
 from .state import State
 from .transactions.tasks import (
@@ -31,7 +30,8 @@ from .transactions.tasks import (
 )
 
 if TYPE_CHECKING:
-    from .task_events import AddEvent, AppEvent, SharedEvent
+    from .event_types import JournalEvent
+    from .task_events import AddEvent, AppEvent, SharedEvent, Spec
 
 Written = tuple[str, Sequence[int], Sequence[int]]  # segment; offsets and lengths of arguments
 
@@ -136,7 +136,7 @@ class Addition:
     """
 
     def __init__(
-        self, state: State, folder: str, managers: Mapping[str, Mapping[str, Any]], time: float
+        self, state: State, folder: str, managers: Mapping[str, Spec], time: float
     ) -> None:
         self.events: list[JournalEvent] = []
         self._state = state
@@ -264,7 +264,7 @@ class Addition:
             self.events.append(
                 revive_event(row, number, batch.index + i, requires, arguments, self._time)
             )
-        links = ([row, [self._required(tid) for tid in ids]] for row, ids in severed.items())
+        links = ((row, [self._required(tid) for tid in ids]) for row, ids in severed.items())
         self.events += link_events(links, self._time)
 
     def _required(self, tid: bytes) -> int:

@@ -3,30 +3,49 @@
 from __future__ import annotations
 
 from array import array
+from typing import TYPE_CHECKING
 
 from .columns import ID
 from .event_checks import check_event
 from .events import (
     BY_HAND,
     DROPPED,
-    LOST,
     PENDING,
     RUNNING,
     STATES,
     SUCCEEDED,
     UNKNOWN,
-    Event,
+    CauseKind,
 )
 from .processes import Draining, Worker
 from .requirement_fold import RequirementFold
 
+if TYPE_CHECKING:
+    from .task_events import (
+        AttemptEvent,
+        BackEvent,
+        Cause,
+        DrainEvent,
+        EndEvent,
+        RunEvent,
+    )
+
+LOST: Cause = {
+    'kind': CauseKind.LOST,
+    'text': (
+        'its worker has ended, and the line of the journal that told how this attempt ended was '
+        'damaged'
+    ),
+    'kinds': [CauseKind.LOST],
+}
+"""The cause of attempts whose end is not known."""
 _ONE = array('I', (1,))
 
 
 class AttemptFold(RequirementFold):
     """Fold of attempts: begun, ended, given back, drained."""
 
-    def _run(self, event: Event, offset: int) -> None:
+    def _run(self, event: RunEvent, offset: int) -> None:
         worker = self.workers.get(event['w'])
         status, attempt, running = self.status, self.attempt, self.running
         group, groups = self.group, self.groups
@@ -34,7 +53,8 @@ class AttemptFold(RequirementFold):
         if worker is None and event['w']:
             # The line in which it began was lost: it can be judged all the same.
             check_event(event)
-            worker = self.workers[event['w']] = self.alive[event['w']] = Worker(event)
+            worker = Worker(event['w'], time, {'slots': 1})
+            self.workers[event['w']] = self.alive[event['w']] = worker
         if self.marks:
             for row in event['rows']:
                 self.marks.pop(row, None)
@@ -83,7 +103,7 @@ class AttemptFold(RequirementFold):
         worker.rows.update(dict.fromkeys(rows))
         return True
 
-    def _end(self, event: Event, offset: int) -> None:
+    def _end(self, event: EndEvent, offset: int) -> None:
         segments = [self.segment_number(name) for name in event['seg']]
         kind = event.get('kind')
         if kind:
@@ -100,7 +120,7 @@ class AttemptFold(RequirementFold):
             return
         self._end_each(event, segments, me, offset)
 
-    def _end_each(self, event: Event, segments: list[int], me: Worker | None, offset: int) -> None:
+    def _end_each(self, event: EndEvent, names: list[int], me: Worker | None, offset: int) -> None:
         status, attempt, group = self.status, self.attempt, self.group
         running, superseded = self.running, self.superseded
         refs, states, kind = event['ref'], event['s'], event.get('kind')
@@ -127,7 +147,7 @@ class AttemptFold(RequirementFold):
             state = states if isinstance(states, int) else states[i]
             segment = refs[3 * i]
             if segment >= 0:
-                self.result_segment[row] = segments[segment]
+                self.result_segment[row] = names[segment]
                 self.result_offset[row], self.result_length[row] = refs[3 * i + 1], refs[3 * i + 2]
             if state != SUCCEEDED and not kind and self._again(row, state, _cause(event, i)):
                 self.retried += 1
@@ -141,7 +161,7 @@ class AttemptFold(RequirementFold):
                 if row in self.dependants:
                     self._met(row)
 
-    def _end_past(self, event: Event, i: int, row: int, offset: int) -> None:
+    def _end_past(self, event: EndEvent, i: int, row: int, offset: int) -> None:
         if self.draining and self._drained(event, i, row, offset):
             return
         # A report of an attempt that is no longer the current one: history, nothing else.
@@ -153,7 +173,7 @@ class AttemptFold(RequirementFold):
         self.history.setdefault(row, []).append(self.ended_at[row])
         self.rerun.discard(row)
 
-    def _end_all(self, event: Event, segments: list[int], me: Worker, offset: int) -> bool:
+    def _end_all(self, event: EndEvent, segments: list[int], me: Worker, offset: int) -> bool:
         """Fold attempts that succeeded, if nothing is special about any of them."""
         rows, refs, durations = event['rows'], event['ref'], event['d']
         ranges = self._ranges(rows, RUNNING)
@@ -198,7 +218,7 @@ class AttemptFold(RequirementFold):
         self.retried += again
         self._move(row, self._wanted(row) if again else UNKNOWN)
 
-    def _compacted(self, event: Event, offset: int, kind: str) -> None:
+    def _compacted(self, event: EndEvent, offset: int, kind: str) -> None:
         # Ends that compaction wrote down again, without the claims before them: of attempts that
         # are past, of the last one of a task that is to run (again), of one that ended for good.
         refs = event['ref']
@@ -221,7 +241,7 @@ class AttemptFold(RequirementFold):
                 self.attempt[row] = n
                 self._move(row, RUNNING)
 
-    def _drain(self, event: Event, offset: int) -> None:
+    def _drain(self, event: DrainEvent, offset: int) -> None:
         worker = self.workers.get(event['w'])
         for i, row in enumerate(event['rows']):
             tid = bytes.fromhex(event['ids'][2 * ID * i : 2 * ID * (i + 1)])
@@ -232,7 +252,7 @@ class AttemptFold(RequirementFold):
             if worker is not None:
                 worker.draining.add(row)
 
-    def _drained(self, event: Event, i: int, row: int, offset: int) -> bool:
+    def _drained(self, event: EndEvent, i: int, row: int, offset: int) -> bool:
         # Whether an attempt of a task that was cleared ended by this.
         draining = self._draining_row(row)
         if draining is None or self.attempt[row] != event['n'][i]:
@@ -249,7 +269,7 @@ class AttemptFold(RequirementFold):
                 ]
         return True
 
-    def _attempt(self, event: Event, offset: int) -> None:
+    def _attempt(self, event: AttemptEvent, offset: int) -> None:
         for row, n, burned in zip(event['rows'], event['n'], event['burned'], strict=True):
             self.attempt[row] = n
             if burned:
@@ -257,7 +277,7 @@ class AttemptFold(RequirementFold):
             if self.status[row] == SUCCEEDED:
                 self.restored.add(row)
 
-    def _back(self, event: Event, offset: int) -> None:
+    def _back(self, event: BackEvent, offset: int) -> None:
         # Claimed, and not begun: the attempt's number is used up, which fences a worker that gave
         # back what it began after all.
         for row, n in zip(event['rows'], event['n'], strict=True):
@@ -271,7 +291,7 @@ class AttemptFold(RequirementFold):
             ):
                 self._stop_draining(draining, False)
 
-    def _again(self, row: int, state: int, cause: Event) -> bool:
+    def _again(self, row: int, state: int, cause: Cause) -> bool:
         # Whether a failed attempt is followed by another one by itself. Part of the fold, so that
         # all agree.
         if cause.get('free'):
@@ -290,7 +310,7 @@ class AttemptFold(RequirementFold):
         return True
 
 
-def _cause(event: Event, i: int) -> Event:
+def _cause(event: EndEvent, i: int) -> Cause:
     """Return the cause for which the ``i``-th attempt of an ``end`` event failed."""
-    extra: dict[str, Event] = event.get('x', {})
-    return extra.get(str(i), {}).get('cause') or {}
+    detail = event['x'].get(str(i)) if 'x' in event else None
+    return detail.get('cause') or {} if detail else {}

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from ..errors import (
     PayloadError,
 )
+from .attempt_fold import LOST
 from .ends import detail_of, end_at
 from .event_checks import check_file
-from .events import (
-    LOST,
-    Event,
-    EventKind,
-    Ref,
-)
+from .events import EventKind, Ref
+from .payload_reader import PayloadReader
 
 if TYPE_CHECKING:
-    pass
-
-from .payload_reader import PayloadReader
+    from .event_types import JournalEvent
+    from .task_events import AppEvent, Cause, UsedFile
 
 
 class Attempt(NamedTuple):
@@ -35,7 +31,7 @@ class Attempt(NamedTuple):
     began: float
     duration: float
     """Seconds."""
-    cause: Event
+    cause: Cause
     out: Ref | None
     err: Ref | None
     result: Ref | None
@@ -52,13 +48,19 @@ class Attempt(NamedTuple):
 class AttemptReader(PayloadReader):
     """Details of tasks, which are in the journal and not in the state."""
 
-    def cause(self, row: int) -> Event:
+    def event_at(self, offset: int) -> JournalEvent:
+        """Read one event again, as :meth:`.Journal.event_at`, which checks it."""
+        event: Any = self.journal.event_at(offset)
+        checked: JournalEvent = event
+        return checked
+
+    def cause(self, row: int) -> Cause:
         """Return why a task did not succeed: ``kind``, ``text`` and others.
 
         It is empty if the task succeeded, or nothing is known.
         """
         event = self.again(
-            lambda: self.journal.event_at(offset) if (offset := self.state.ended_at[row]) else None
+            lambda: self.event_at(offset) if (offset := self.state.ended_at[row]) else None
         )
         if event is None:
             return {}
@@ -67,8 +69,7 @@ class AttemptReader(PayloadReader):
             return {} if detail is None else detail[0].cause or {}
         if event['e'] == EventKind.WORKER:
             return LOST
-        cause: Event = event.get('cause', {})
-        return cause
+        return event.get('cause', {}) if event['e'] == EventKind.SET else {}
 
     def attempts(self, row: int) -> list[Attempt]:
         """All attempts of a task that ended, oldest first."""
@@ -77,7 +78,7 @@ class AttemptReader(PayloadReader):
     def _attempts(self, row: int) -> list[Attempt]:
         attempts: list[Attempt] = []
         for offset in self.state.attempts_at(row):
-            event = self.journal.event_at(offset)
+            event = self.event_at(offset)
             if event['e'] != EventKind.END or not event['w']:
                 continue  # what a person decided was no attempt
             name = event['w']
@@ -132,7 +133,7 @@ class AttemptReader(PayloadReader):
             return strip(text)
         return text
 
-    def files(self, ref: Ref | None) -> list[Event]:
+    def files(self, ref: Ref | None) -> list[UsedFile]:
         """Return the files that an attempt read and wrote.
 
         Dictionaries with ``do`` (``'read'``, ``'write'``), ``path``, ``size``, ``mtime`` (ns),
@@ -153,11 +154,13 @@ class AttemptReader(PayloadReader):
         offset = self.state.ended_at[row]
         if worker is None and offset:
             if self._ended[0] != offset:  # neighbours ended together, as a rule
-                self._ended = (offset, self.journal.event_at(offset))
-            worker = self.state.workers.get(self._ended[1].get('w', ''))
+                self._ended = (offset, self.event_at(offset))
+            event = self._ended[1]
+            ended_by = event['w'] if event is not None and event['e'] == EventKind.END else ''
+            worker = self.state.workers.get(ended_by)
         return '' if worker is None else worker.job
 
-    def code(self, row: int) -> Event:
+    def code(self, row: int) -> AppEvent:
         """The ``app`` event of a task's app version.
 
         Raises

@@ -12,14 +12,17 @@ import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from ..errors import UnsafeFileError
 from ..store import files, folders, shared_files
 from ..store.writing import disk_full, write_all
-from .events import Event, Group, Ref
+from .events import Group, Ref
+
+if TYPE_CHECKING:
+    from .claim_types import ClaimLine, CodeClaim, ResultsClaim, SharedClaim, TasksClaim
 
 SUFFIX = '.claims'
 _CHUNK = 1 << 24  # bytes read at once
@@ -130,25 +133,24 @@ class Claims:
 
     def _take(self, line: bytes, file: _File) -> None:
         try:
-            claim = orjson.loads(line)
-            kind = claim['k']
+            claim: ClaimLine = orjson.loads(line)
             if not file.checked:
                 file.checked = True
-                file.is_of_queue = kind == 'queue' and claim['id'] == self.identity
+                file.is_of_queue = claim['k'] == 'queue' and claim['id'] == self.identity
             elif file.is_of_queue:
-                self._note(kind, claim, file.uid)
+                self._note(claim, file.uid)
         except _UNREADABLE:
             return  # what its author wrote by hand says nothing
 
-    def _note(self, kind: str, claim: Event, uid: int) -> None:
-        if kind == 'code':
+    def _note(self, claim: ClaimLine, uid: int) -> None:
+        if claim['k'] == 'code':
             self.codes.setdefault(claim['app'], {})[uid] = Ref(*claim['ref'])
-        elif kind == 'shared':
+        elif claim['k'] == 'shared':
             self.shared.setdefault(claim['id'], {})[uid] = Ref(*claim['ref'])
-        elif kind == 'results':
+        elif claim['k'] == 'results':
             for ref in claim['refs']:
                 self.results.setdefault(Ref(*ref), set()).add(uid)
-        elif kind == 'tasks':
+        elif claim['k'] == 'tasks':
             self.mids.setdefault(claim['mid'], set()).add(uid)
             requires = {
                 int(i): tuple(map(bytes.fromhex, tids)) for i, tids in claim['requires'].items()
@@ -182,9 +184,9 @@ class ClaimsWriter:
         self._fd = -1
         self.pid = os.getpid()
 
-    def write(self, claims: Iterable[Event], sync: bool) -> None:
+    def write(self, claims: Iterable[ClaimLine], sync: bool) -> None:
         """Append claims; with ``sync`` they are on disk, and visible to other hosts."""
-        data = b''.join(orjson.dumps(claim) + b'\n' for claim in claims)
+        data = b''.join(orjson.dumps(claim, default=list) + b'\n' for claim in claims)
         if not data:
             return
         try:
@@ -225,7 +227,7 @@ def task_claims(
     ids: Sequence[bytes],
     written: tuple[str, Sequence[int], Sequence[int]],
     requires: Mapping[int, Sequence[bytes]],
-) -> Event:
+) -> TasksClaim:
     """Return the claim of tasks of one group, whose arguments lie in one segment."""
     segment, offsets, lengths = written
     return {
@@ -240,16 +242,16 @@ def task_claims(
     }
 
 
-def code_claim(app: str, ref: Ref) -> Event:
+def code_claim(app: str, ref: Ref) -> CodeClaim:
     """Return the claim of the code of an app's version."""
-    return {'k': 'code', 'app': app, 'ref': list(ref)}
+    return {'k': 'code', 'app': app, 'ref': ref}
 
 
-def shared_claim(digest: str, ref: Ref) -> Event:
+def shared_claim(digest: str, ref: Ref) -> SharedClaim:
     """Return the claim of arguments that many calls share."""
-    return {'k': 'shared', 'id': digest, 'ref': list(ref)}
+    return {'k': 'shared', 'id': digest, 'ref': ref}
 
 
-def result_claim(refs: Sequence[Ref]) -> Event:
+def result_claim(refs: Sequence[Ref]) -> ResultsClaim:
     """Return the claim of results."""
-    return {'k': 'results', 'refs': [list(ref) for ref in refs]}
+    return {'k': 'results', 'refs': list(refs)}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from .events import JournalEvent
 from .processes import Worker
 from .repair import plain
 from .state import State
@@ -23,6 +23,10 @@ from .transactions.processes import (
 )
 from .transactions.tasks import drain_event, fill_event
 
+if TYPE_CHECKING:
+    from .event_types import JournalEvent
+    from .process_events import JobLine, WorkerInfo
+
 ROWS_LEFT_OUT = 1 << 18  # by one line
 
 
@@ -32,14 +36,15 @@ def worker_events(state: State, used: set[str]) -> Iterator[JournalEvent]:
         worker = state.workers.get(name)
         if worker is None:
             continue
-        info = {
+        info: WorkerInfo = {
             'mid': worker.mid,
             'host': worker.host,
             'pid': worker.pid,
             'slots': worker.slots,
             'job': worker.job,
-            **({'user': worker.user} if worker.user else {}),
         }
+        if worker.user:
+            info['user'] = worker.user
         yield worker_begin_event(name, info, worker.time)
         if worker.stop is not None:
             yield stop_event([name], worker.stop, False, worker.time)
@@ -83,14 +88,13 @@ def surrounding_events(state: State, now: float) -> Iterator[JournalEvent]:
         # What it said last is shown as long as no other one comes.
         yield plain(state.last_manager)
         yield manager_end_event(state.last_manager['w'], '', now)
-    jobs: dict[str, list[list[object]]] = defaultdict(list)
+    jobs: dict[str, list[JobLine]] = defaultdict(list)
     for jobid, job in state.jobs.items():
         jobs[job['mid']].append(
-            [
-                jobid,
-                *(job[key] for key in ('slots', 'state', 'reason', 'node', 'ends')),
+            (
+                *(jobid, job['slots'], job['state'], job['reason'], job['node'], job['ends']),
                 job.get('cluster', ''),
-            ]
+            )
         )
     yield from (job_event(mid, rows, (), now) for mid, rows in jobs.items())
     yield from (

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from ..store import files, folders
 from ..store.journal_file import first_event
 from .author_claims import SUFFIX as CLAIMS_SUFFIX
 from .carried_events import draining_events, left_out_events, surrounding_events, worker_events
-from .events import Event, JournalEvent, Ref
+from .events import Ref
 from .ledger import Ledger
 from .processes import Worker
 from .repair import plain
 from .state import State
 from .transactions.tasks import group_event, segments_event
+
+if TYPE_CHECKING:
+    from ..store.header import Header
+    from .event_types import JournalLine
 
 
 def clear(ledger: Ledger, carry: bool) -> None:
@@ -29,7 +34,7 @@ def clear(ledger: Ledger, carry: bool) -> None:
         any of them lives, numbers of rows and groups are not given again.
     """
 
-    def events() -> list[JournalEvent]:
+    def events() -> list[JournalLine]:
         return list(_cleared(ledger.state, carry))
 
     def after() -> None:
@@ -39,20 +44,21 @@ def clear(ledger: Ledger, carry: bool) -> None:
         ledger.journal.replaced(events, after)
 
 
-def _cleared(state: State, carry: bool) -> Iterator[JournalEvent]:
+def _cleared(state: State, carry: bool) -> Iterator[JournalLine]:
     now = time.time()
-    header: Event = {
-        key: state.header[key]
-        for key in ('name', 'lock', 'shared', 'fstype', 'lease', 'group')
-        if key in state.header
+    kept: Any = {
+        key: value
+        for key, value in state.header.items()
+        if key in ('name', 'lock', 'shared', 'fstype', 'lease', 'group')
     }
+    header: Header = kept
     working = carry and bool(
         state.alive or state.running or state.manager is not None or state.jobs or state.submissions
     )
     yield first_event({**header, **({'id': state.header['id']} if working else {}), 't': now})
     if not working:
         return
-    yield from ({**plain(event), 'mid': mid} for mid, event in state.managers.items())
+    yield from map(plain, state.managers.values())
     yield from (group_event(number, group) for number, group in enumerate(state.groups))
     yield segments_event(_needed_segments(state))
     yield from worker_events(

@@ -6,6 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from ..errors import PayloadError
 from ..store import file_names, files, folders
@@ -16,13 +17,16 @@ from ..store.segment_writer import ALIGNMENT, SegmentWriter
 from ..utils import random_hex
 from .carried_events import draining_events, left_out_events, surrounding_events, worker_events
 from .compacted_tasks import CompactedTasks
-from .events import DROPPED, EventKind, JournalEvent, Ref
+from .events import DROPPED, EventKind, Ref
 from .gathered_ends import GatheredEnds, Move, attempt_events, set_by_hand_events
 from .ledger import Ledger
 from .repair import mend, plain, put_aside, recovered_of
 from .state import State
 from .transactions.decisions import drop_event, mark_event
 from .transactions.tasks import group_event, keep_events, segments_event, versions_events
+
+if TYPE_CHECKING:
+    from .event_types import JournalEvent, JournalLine
 
 OUT_OF_BAND = 4096  # bytes, as in serialize
 
@@ -56,7 +60,7 @@ def compact(ledger: Ledger) -> dict[str, dict[str, int]]:
     writer = SegmentWriter(ledger.folder, f'compact-{random_hex(4)}')
     replaced = False
 
-    def events() -> list[JournalEvent]:
+    def events() -> list[JournalLine]:
         doomed.clear()
         if not ledger.state.alive:
             # A worker has references of the old generation in its slots' hands; without one, only
@@ -121,7 +125,7 @@ def _mover(ledger: Ledger, doomed: set[str], writer: SegmentWriter) -> Move:
 
 def _rewritten(
     ledger: Ledger, recovered: Recovered, move: Move, doomed: set[str]
-) -> Iterator[JournalEvent]:
+) -> Iterator[JournalLine]:
     """Yield the events of the new journal."""
     state = ledger.state
     now = time.time()
@@ -130,9 +134,10 @@ def _rewritten(
     ends = GatheredEnds(state, move)
     added: dict[int, float] = {}
     for line in recovered.kept:
-        if line.event['e'] in (EventKind.ADD, EventKind.REVIVE):
-            added[line.offset] = line.event['t']
-        ends.gather(line.event, line.offset)
+        event: Any = line.event
+        if event['e'] in (EventKind.ADD, EventKind.REVIVE):
+            added[line.offset] = event['t']
+        ends.gather(event, line.offset)
     yield from worker_events(state, ends.workers.union(state.alive))
     yield from CompactedTasks(state, move, added).events()
     yield from keep_events(sorted(state.kept), now)
@@ -153,12 +158,14 @@ def _rewritten(
 
 def _definitions(state: State, move: Move) -> Iterator[JournalEvent]:
     """Yield task managers, code, shared arguments, groups and versions."""
-    yield from ({**plain(event), 'mid': mid} for mid, event in state.managers.items())
-    for event in state.apps.values():
-        refs = {key: move(Ref(*event[key])) for key in ('code', 'source', 'parts')}
-        yield {**plain(event), **refs}
-    for event in state.shared.values():
-        yield {**plain(event), 'ref': move(Ref(*event['ref']))}
+    yield from map(plain, state.managers.values())
+    for app in state.apps.values():
+        moved = plain(app)
+        for key in ('code', 'source', 'parts'):
+            moved[key] = move(Ref(*moved[key]))
+        yield moved
+    for shared in state.shared.values():
+        yield {**plain(shared), 'ref': move(Ref(*shared['ref']))}
     for number, group in enumerate(state.groups):
         yield group_event(number, group)
     yield from versions_events(state.code_versions)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from .carried_events import left_out_events
-from .events import CHUNK, DROPPED, NAMED_MAX, JournalEvent, Ref
+from .events import CHUNK, DROPPED, NAMED_MAX, Ref
 from .gathered_ends import Move
 from .state import State
 from .transactions.tasks import add_event, link_events
+
+if TYPE_CHECKING:
+    from .event_types import JournalEvent
 
 
 class CompactedTasks:
@@ -45,7 +49,7 @@ class CompactedTasks:
             yield self._add_event(first, refs)
             last = first + len(refs)
             i += len(refs)
-        yield from link_events([row, list(state.requires[row])] for row in sorted(self._later))
+        yield from link_events((row, list(state.requires[row])) for row in sorted(self._later))
 
     def _alike(self, begin: int) -> list[Ref]:
         """Return the arguments of tasks that one event can add, from a position on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from ..errors import (
     QueueGoneError,
@@ -13,7 +14,6 @@ from ..errors import (
 from .events import (
     DROPPED,
     SUCCEEDED,
-    JournalEvent,
     Reason,
     StopLevel,
 )
@@ -38,6 +38,10 @@ from .transactions.processes import (
     stop_event,
     submit_event,
 )
+
+if TYPE_CHECKING:
+    from .event_types import JournalEvent
+    from .process_events import JobLine
 
 
 class Decider(PayloadWriter):
@@ -188,7 +192,7 @@ class Decider(PayloadWriter):
         """
         self.journal.write(lambda: [submit_event(mid, name, slots, time.time())])
 
-    def note_jobs(self, mid: str, jobs: Iterable[Sequence[object]], of: Iterable[str] = ()) -> None:
+    def note_jobs(self, mid: str, jobs: Iterable[JobLine], of: Iterable[str] = ()) -> None:
         """Write down what became of jobs of a batch system.
 
         Parameters

@@ -15,7 +15,7 @@ from .ledger import Ledger
 if TYPE_CHECKING:
     import subprocess
 
-    from .events import Event
+    from .process_events import ManagerBeginEvent
 
 LOOK_INTERVAL_S = 1.0  # between two looks whether the manager was killed, which cost a file each
 START_INTERVAL_S = 1.0  # between two starts, where a manager failed at once
@@ -54,7 +54,7 @@ def is_managed(ledger: Ledger) -> bool:
     return manager is not None and _lives(ledger, manager)
 
 
-def _lives(ledger: Ledger, manager: Event) -> bool:
+def _lives(ledger: Ledger, manager: ManagerBeginEvent) -> bool:
     record = read_lease(ledger.folder, manager['w'])
     return record is not None and not gone(record)
 
@@ -85,7 +85,7 @@ class DetachedManager:
         if (
             process is not None
             and process.poll() is None
-            and state.last_manager.get('pid') != process.pid
+            and (state.last_manager is None or state.last_manager['pid'] != process.pid)
         ):
             return  # started, and not there yet
         if now - self._started < START_INTERVAL_S and process is not None and process.poll():

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, compress
+from typing import TYPE_CHECKING
 
-from .events import FAILED, Event, Ref
+from .events import FAILED, Ref
+
+if TYPE_CHECKING:
+    from .task_events import Cause, EndDetail, EndEvent
 
 
 class End:
@@ -27,11 +31,8 @@ class End:
     shown : tuple of Ref, default=()
         What it displayed that is too large for its output: JSON of the data, the metadata and the
         display's name.
-    cause : dict, default=None
-        For what did not succeed: ``kind`` (exception's class, ``'signal'``, ``'timeout'``, ...),
-        ``text``, ``kinds`` (class names to compare with ``retry_on``), ``errno``, ``free`` (goes
-        back to the queue and burns no retry), ``final`` (does not go back, whatever retries are
-        left).
+    cause : Cause, default=None
+        For what did not succeed.
     memory : int, default=0
         The most resident memory of its process meanwhile, kilobytes (1024 bytes); 0: not known.
     """
@@ -61,7 +62,7 @@ class End:
         result: Ref | None = None,
         out: Ref | None = None,
         err: Ref | None = None,
-        cause: Event | None = None,
+        cause: Cause | None = None,
         files: Ref | None = None,
         memory: int = 0,
         shown: tuple[Ref, ...] = (),
@@ -160,7 +161,7 @@ class Successes:
         ]
 
 
-def detail_of(event: Event, row: int) -> tuple[End, str, float] | None:
+def detail_of(event: EndEvent, row: int) -> tuple[End, str, float] | None:
     """Return the detail that an ``end`` event gives of one row.
 
     Returns
@@ -173,10 +174,10 @@ def detail_of(event: Event, row: int) -> tuple[End, str, float] | None:
     return end_at(event, event['rows'].index(row)), event['w'], event['t']
 
 
-def end_at(event: Event, i: int) -> End:
+def end_at(event: EndEvent, i: int) -> End:
     """Return the end that an ``end`` event reports at position ``i``."""
     segment, offset, length = event['ref'][3 * i : 3 * i + 3]
-    extra = event.get('x', {}).get(str(i), {})
+    detail: EndDetail = event['x'].get(str(i), {}) if 'x' in event else {}
     states = event['s']
     return End(
         row=event['rows'][i],
@@ -185,12 +186,12 @@ def end_at(event: Event, i: int) -> End:
         began=event['t0'] + event['b'][i] * 1e-6,
         duration=event['d'][i],
         result=Ref(event['seg'][segment], offset, length) if segment >= 0 else None,
-        out=Ref(*extra['out']) if 'out' in extra else None,
-        err=Ref(*extra['err']) if 'err' in extra else None,
-        cause=extra.get('cause'),
-        files=Ref(*extra['files']) if 'files' in extra else None,
+        out=Ref(*detail['out']) if 'out' in detail else None,
+        err=Ref(*detail['err']) if 'err' in detail else None,
+        cause=detail.get('cause'),
+        files=Ref(*detail['files']) if 'files' in detail else None,
         memory=event['m'][i] if 'm' in event else 0,
-        shown=tuple(Ref(*ref) for ref in extra.get('shown', ())),
+        shown=tuple(Ref(*ref) for ref in detail.get('shown', ())),
     )
 
 

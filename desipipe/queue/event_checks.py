@@ -6,12 +6,16 @@ In a journal that others may have written, or a bad disk changed, nothing is cer
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..store.line_format import decode
 from ..store.lines import RefusedEvent
-from .events import STATES, Event, JournalEvent
+from .events import STATES
+
+if TYPE_CHECKING:
+    from .event_types import JournalEvent
+    from .task_events import UsedFile
 
 Check = Callable[[Any], bool]
 _NUMBER_MAX = 1e18
@@ -190,7 +194,7 @@ _OPTIONAL: dict[str, dict[str, Check]] = {
 }  # fmt: skip
 
 
-def check_event(event: JournalEvent) -> None:
+def check_event(event: Mapping[str, Any]) -> None:
     """Raise RefusedEvent for an event that can't be folded.
 
     A member is missing or of another kind, or columns differ in length. Kinds of later versions
@@ -213,7 +217,7 @@ def check_event(event: JournalEvent) -> None:
     _check_columns(kind, event)
 
 
-def decode_event(line: bytes, offset: int) -> Event | None:
+def decode_event(line: bytes, offset: int) -> JournalEvent | None:
     """Decode a line of a journal whose details are wanted.
 
     Returns
@@ -221,16 +225,18 @@ def decode_event(line: bytes, offset: int) -> Event | None:
     event : dict or None
         ``None`` where the line is late or damaged, or holds what can't be; ``doctor`` tells of it.
     """
+    event: Any
     try:
         event = decode(line, offset)
         if event is not None:
             check_event(event)
     except ValueError:
         return None
-    return event
+    checked: JournalEvent | None = event
+    return checked
 
 
-def check_file(line: Any) -> Event:
+def check_file(line: Any) -> UsedFile:
     """Return a line of a list of files; raise RefusedEvent for what is none."""
     wanted: dict[str, Check] = {
         'do': _one_of('read', 'write'),
@@ -245,10 +251,11 @@ def check_file(line: Any) -> Event:
         raise RefusedEvent('A line of a list of files is invalid.')
     if not _optional(_is_count)(line.get('of')):
         raise RefusedEvent("'of' of a line of a list of files is invalid.")
-    return line
+    file: UsedFile = line  # type: ignore[assignment]
+    return file
 
 
-def _check_columns(kind: str, event: JournalEvent) -> None:
+def _check_columns(kind: str, event: Mapping[str, Any]) -> None:
     columns: list[list[Any]] = [
         event[name]
         for name in ('rows', 'n', 'burned', 'b', 'd', 'm')

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..errors import UnknownNameError, close_names
-
-Event = dict[str, Any]
-"""An event that was read, as its line in the journal has it."""
-JournalEvent = Mapping[str, Any]
-"""An event on its way into the journal: see :mod:`desipipe.queue.task_events`."""
 
 WAITING, PENDING, RUNNING, SUCCEEDED, FAILED, KILLED, UNKNOWN, DROPPED = range(8)
 
@@ -36,16 +30,6 @@ TEXT = Struct('<I')
 
 CANCELLED = 'cancelled'
 """The ``kind`` of a cause: someone cancelled the task."""
-
-LOST: Event = {
-    'kind': 'lost',
-    'text': (
-        'its worker has ended, and the line of the journal that told how this attempt ended was '
-        'damaged'
-    ),
-    'kinds': ['lost'],
-}
-"""The cause of attempts whose end is not known."""
 
 BY_HAND = (CANCELLED, 'killed')
 """Kinds of causes that someone decided: no retry follows by itself."""
@@ -148,6 +132,8 @@ class CauseKind(StrEnum):
     """Its queue was deleted or cleared."""
     KILLED = 'killed'
     """Someone killed its worker."""
+    LOST = 'lost'
+    """The line that told how it ended was damaged."""
     MPI = 'mpi'
     """The launcher of its MPI processes failed."""
     NEIGHBOUR = 'neighbour'
@@ -168,6 +154,8 @@ class CauseKind(StrEnum):
     """Its worker was told to end by a signal."""
     TIMEOUT = 'timeout'
     """It reached its own time limit."""
+    VANISHED = 'vanished'
+    """Its worker was gone without a word."""
     WALLTIME = 'walltime'
     """It reached the time limit of its job."""
 
@@ -216,14 +204,6 @@ class Group(NamedTuple):
     """Digest of the arguments that are the same in all calls and were stored once, hexadecimal."""
     settings: str = ''
     """Settings of the process that added the tasks, as JSON; see ``carried_settings``."""
-
-    @classmethod
-    def from_event(cls, event: Event) -> Group:
-        """Return the group of a ``group`` event; members of later versions are ignored."""
-        values = {key: event[key] for key in cls._fields if key in event}
-        for key in ('retry_on', 'path', 'save_attrs'):
-            values[key] = tuple(values.get(key, ()))
-        return cls(**values)
 
 
 OPTIONS = ('mid', 'timeout', 'retries', 'retry_on', 'priority', 'settings')

@@ -136,17 +136,17 @@ def _pending(ledger: Ledger, row: int) -> str:
     workers = [worker for worker in state.alive.values() if worker.mid in (None, group.mid)]
     if not workers:
         if state.manager is None:
-            message = (
-                state.last_manager.get('says', '')
-                if state.last_manager.get('of') in ('', group.mid)
-                else ''
-            )
+            before = state.last_manager
+            is_of = before is not None and before.get('of') in ('', group.mid)
+            message = before.get('says', '') if before is not None and is_of else ''
             last = f'The last manager said: {_one_line(message)}. ' if message else ''
             return f'no worker of its task manager is running. {last}{ledger.how_to_start()}'
         says = state.manager.get('says')
         return _one_line(says or 'the manager has yet to start a worker for its task manager') + '.'
-    before = sum(1 for other in state.next_pending([group.mid], len(state.status)) if other < row)
-    return f'{before:d} tasks are before it, for {sum(worker.slots for worker in workers):d} slots.'
+    earlier = sum(1 for other in state.next_pending([group.mid], len(state.status)) if other < row)
+    return (
+        f'{earlier:d} tasks are before it, for {sum(worker.slots for worker in workers):d} slots.'
+    )
 
 
 def _nearest(ledger: Ledger, task: Task, row: int | None) -> list[str]:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..errors import (
@@ -42,6 +42,7 @@ from .names import (
 )
 
 if TYPE_CHECKING:
+    from ..store.header import Header
     from ..store.probe import Probe
 
 _STILL_OPEN = (
@@ -223,7 +224,7 @@ def _fill(temporary: str, folder: str, config: Config, gid: int) -> None:
         give_folder(temporary, gid)
 
 
-def _header(folder: str, locking: Probe, config: Config) -> dict[str, Any]:
+def _header(folder: str, locking: Probe, config: Config) -> Header:
     """Return the first line of a queue's journal."""
     return {
         'lock': locking.lock,

@@ -5,22 +5,20 @@ from __future__ import annotations
 import enum
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from .attempt_fold import LOST
 from .ends import End, end_at
 from .events import (
     CHUNK,
     DROPPED,
     ENDED,
-    LOST,
     PENDING,
     RUNNING,
     SUCCEEDED,
     UNKNOWN,
     WAITING,
-    Event,
     EventKind,
-    JournalEvent,
     Reason,
     Ref,
 )
@@ -28,6 +26,10 @@ from .state import State
 from .transactions.attempts import attempt_event, end_event, run_event
 from .transactions.decisions import set_events
 from .transactions.tasks import chunks
+
+if TYPE_CHECKING:
+    from .event_types import JournalEvent
+    from .task_events import AcceptEvent, EndEvent, SetEvent
 
 Move = Callable[[Ref], Ref]
 
@@ -70,7 +72,7 @@ class GatheredEnds:
         self._move = move
         self._piles: dict[Pile, list[End]] = defaultdict(list)
 
-    def gather(self, event: Event, offset: int) -> None:
+    def gather(self, event: JournalEvent, offset: int) -> None:
         """Take the ends that an event reports which stands at ``offset``."""
         for pile, end in end_reports(self._state, event, offset):
             self.workers.add(pile.worker)
@@ -85,7 +87,7 @@ class GatheredEnds:
                     yield from (end_event(pile.worker, part, now, written) for part in _parts(ends))
 
 
-def end_reports(state: State, event: Event, offset: int) -> Iterator[tuple[Pile, End]]:
+def end_reports(state: State, event: JournalEvent, offset: int) -> Iterator[tuple[Pile, End]]:
     """Yield the ends of attempts that an event reports, each with its pile."""
     if event['e'] == EventKind.END:
         yield from _reported_ends(state, event, offset)
@@ -102,7 +104,7 @@ def end_reports(state: State, event: Event, offset: int) -> Iterator[tuple[Pile,
         yield from _decided_ends(state, event, offset)
 
 
-def _reported_ends(state: State, event: Event, offset: int) -> Iterator[tuple[Pile, End]]:
+def _reported_ends(state: State, event: EndEvent, offset: int) -> Iterator[tuple[Pile, End]]:
     """Yield the ends that a worker reported."""
     for i, row in enumerate(event['rows']):
         drained = state.draining.get(state.ids[row])
@@ -121,7 +123,9 @@ def _reported_ends(state: State, event: Event, offset: int) -> Iterator[tuple[Pi
             yield Pile(event['w'], kind), end_at(event, i)
 
 
-def _decided_ends(state: State, event: Event, offset: int) -> Iterator[tuple[Pile, End]]:
+def _decided_ends(
+    state: State, event: SetEvent | AcceptEvent, offset: int
+) -> Iterator[tuple[Pile, End]]:
     """Yield the ends that a person decided."""
     for row in event['rows'] if event['e'] == EventKind.SET else [event['new']]:
         if (
@@ -133,9 +137,10 @@ def _decided_ends(state: State, event: Event, offset: int) -> Iterator[tuple[Pil
             number, status = (
                 (state.attempt[row], state.status[row])
                 if is_final
-                else (0, event.get('s', SUCCEEDED))
+                else (0, event['s'] if event['e'] == EventKind.SET else SUCCEEDED)
             )
-            result, cause = state.result(row), event.get('cause')
+            result = state.result(row)
+            cause = event.get('cause') if event['e'] == EventKind.SET else None
             yield _decided(is_final), End(row, number, status, event['t'], 0, result, cause=cause)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DesipipeError
 from ..provider import Job, Provider
-from .events import Event
 from .ledger import Ledger
+
+if TYPE_CHECKING:
+    from .process_events import JobState
 
 __all__ = ['Withdrawn', 'jobs_name', 'noted_job', 'withdraw_jobs']
 
@@ -37,7 +39,7 @@ def jobs_name(queue: str, identity: str, mid: str) -> str:
     return f'{queue}-{identity[:6]}-{mid[:8]}'
 
 
-def noted_job(jobid: str, job: Event) -> Job:
+def noted_job(jobid: str, job: JobState) -> Job:
     """Return a job as the journal knows it, as one of a provider."""
     return Job(
         jobid,

@@ -19,14 +19,15 @@ from ..store.segment_writer import segment_path
 from .adding import Addition, Batch, Written, assigned_rows, severed_rows
 from .author_claims import result_claim
 from .ends import End, Successes, forgive_failures
-from .events import PENDING, RUNNING, Event, JournalEvent, Ref
+from .events import PENDING, RUNNING, Ref
 from .state import State
 from .transactions.attempts import back_event, claim, end_event, successes_events
 from .uses import Use, code_events, needed_events, note_uses
 from .worker_ends import WorkerEnds
 
 if TYPE_CHECKING:
-    from .task_events import AppEvent, CodeEvent, SharedEvent
+    from .event_types import JournalEvent
+    from .task_events import AppEvent, CodeEvent, SharedEvent, Spec
 
 Choose = Callable[[Iterator[int], int], list[int]]
 
@@ -49,7 +50,7 @@ class Ledger(WorkerEnds):
         self,
         batches: Sequence[Batch],
         codes: dict[str, Code],
-        managers: dict[str, Event],
+        managers: dict[str, Spec],
         sync: bool = False,
         uses: Sequence[Use] = (),
         reused: Sequence[bytes] = (),
@@ -160,7 +161,7 @@ class Ledger(WorkerEnds):
     def _add_events(
         self,
         prepared: _Prepared,
-        managers: dict[str, Event],
+        managers: dict[str, Spec],
         all_batches: Sequence[Batch],
     ) -> tuple[list[JournalEvent], int]:
         addition = Addition(self.state, self.folder, managers, time.time())
@@ -281,7 +282,8 @@ class Ledger(WorkerEnds):
             )
             end.shown = tuple(ref for ref in end.shown if kept(ref) is not None)
             if end.cause is not None and 'trace' in end.cause and kept(end.cause['trace']) is None:
-                end.cause = {key: value for key, value in end.cause.items() if key != 'trace'}
+                end.cause = end.cause.copy()
+                del end.cause['trace']
 
     def _claim_results(
         self, worker: str, ends: Sequence[End], successes: Sequence[Successes]

@@ -26,13 +26,15 @@ from ..store.files import Owners
 from ..store.segment import SegmentReader
 from ..store.syncing import SYNC_INTERVAL
 from ..utils import username
-from .events import PENDING, SUCCEEDED, TEXT, Event, Ref
+from .events import PENDING, SUCCEEDED, TEXT, Ref
 from .queue_reader import QueueReader
 from .task_columns import NOWHERE
 
 if TYPE_CHECKING:
     from .author_claims import ClaimsWriter
     from .authors import Authors, Call
+    from .event_types import JournalEvent
+    from .task_events import AppEvent
 
 KEPT_RESULTS = 64 << 20  # bytes of results that outlive a queue that this process deletes
 KEPT_OVERHEAD = 1024  # bytes of memory for a result that is kept, beside its own
@@ -67,7 +69,7 @@ class PayloadReader(QueueReader):
         self._authors: Authors | None = None
         self._vouched: set[Ref] = set()
         self._reviewed: tuple[tuple[str, int, float], dict[str, int], dict[str, int]] | None = None
-        self._ended: tuple[int, Event] = (-1, {})
+        self._ended: tuple[int, JournalEvent | None] = (-1, None)
         self._claims_writer: ClaimsWriter | None = None
         self._written_for = ''  # generation
         self._pid = os.getpid()
@@ -147,7 +149,7 @@ class PayloadReader(QueueReader):
             return load_refusal(self.folder, owner)
         return unvouched_refusal(self.folder, ref.segment, ref.offset)
 
-    def code_payload(self, app: str, event: Event) -> Ref:
+    def code_payload(self, app: str, event: AppEvent) -> Ref:
         """Return where the pickled code of an app's version is, of a user who is trusted."""
         authors = self.authors
         ref = None if authors is None else authors.trusted_ref(authors.claims.codes.get(app))

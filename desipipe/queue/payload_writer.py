@@ -22,16 +22,11 @@ from .author_claims import (
     shared_claim,
     task_claims,
 )
-from .events import (
-    TEXT,
-    Event,
-    EventKind,
-    Group,
-    Ref,
-)
+from .events import TEXT, EventKind, Group, Ref
 from .transactions.tasks import app_event, shared_event
 
 if TYPE_CHECKING:
+    from .claim_types import ClaimLine
     from .task_events import AppEvent, SharedEvent
 
 from .attempt_reader import AttemptReader
@@ -78,7 +73,7 @@ class PayloadWriter(AttemptReader):
             self._written_for = generation
         return generation
 
-    def _write_claims(self, claims: Sequence[Event]) -> None:
+    def _write_claims(self, claims: Sequence[ClaimLine]) -> None:
         if claims and (self._claims_writer is None or self._claims_writer.pid != os.getpid()):
             self.check_use()
             self._claims_writer = ClaimsWriter(
@@ -98,7 +93,7 @@ class PayloadWriter(AttemptReader):
         """Claim as this user's the tasks written now, and those of untrusted users only."""
         authors = self.authors
         assert authors is not None
-        claims: list[Event] = []
+        claims: list[ClaimLine] = []
         own: set[str] = set()
         for event in references:
             if event['e'] == EventKind.APP:
@@ -142,7 +137,9 @@ class PayloadWriter(AttemptReader):
     def claim_everything(self) -> None:
         """Claim as this user's what is in the queue now, which a group is to share."""
         state = self.state
-        claims: list[Event] = [code_claim(app, event['code']) for app, event in state.apps.items()]
+        claims: list[ClaimLine] = [
+            code_claim(app, event['code']) for app, event in state.apps.items()
+        ]
         claims += [shared_claim(digest, event['ref']) for digest, event in state.shared.items()]
         by_file: dict[tuple[int, str], list[int]] = {}
         for row in state.rows.values():

@@ -7,19 +7,15 @@ the worker's or the manager's name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from .events import EventKind, Step
 
 
-class WorkerBeginEvent(TypedDict):
-    """A worker started."""
+class WorkerInfo(TypedDict):
+    """Description of a worker by itself."""
 
-    e: Literal[EventKind.WORKER]
-    do: Literal[Step.BEGIN]
-    w: str
     slots: int
-    t: float
     mid: NotRequired[str | None]
     """Task manager that it works for."""
     host: NotRequired[str]
@@ -27,6 +23,15 @@ class WorkerBeginEvent(TypedDict):
     job: NotRequired[str]
     user: NotRequired[str]
     python: NotRequired[str]
+
+
+class WorkerBeginEvent(WorkerInfo):
+    """A worker started."""
+
+    e: Literal[EventKind.WORKER]
+    do: Literal[Step.BEGIN]
+    w: str
+    t: float
 
 
 class WorkerEndEvent(TypedDict):
@@ -68,6 +73,12 @@ class ManagerBeginEvent(TypedDict):
     host: str
     pid: int
     t: float
+    says: NotRequired[str]
+    """Its last message so far, of the task manager ``of``; compaction writes it."""
+    of: NotRequired[str]
+    final: NotRequired[bool]
+    stop: NotRequired[str]
+    """Way it was asked to end."""
 
 
 class ManagerSayEvent(TypedDict):
@@ -78,8 +89,8 @@ class ManagerSayEvent(TypedDict):
     w: str
     t: float
     text: str
-    mid: str
-    final: bool
+    mid: NotRequired[str]
+    final: NotRequired[bool]
 
 
 class ManagerEndEvent(TypedDict):
@@ -92,14 +103,43 @@ class ManagerEndEvent(TypedDict):
     t: float
 
 
-class SubmitEvent(TypedDict):
+class Submission(TypedDict):
+    """Jobs about which it is not known yet whether the batch system took them."""
+
+    mid: str
+    slots: int
+    t: float
+
+
+class SubmitEvent(Submission):
     """Jobs are about to be submitted under a name."""
 
     e: Literal[EventKind.SUBMIT]
-    mid: str
     name: str
+
+
+JobStage = Literal['pending', 'running', 'withdrawn', 'ended']
+"""State of a job; the manager cancels one that is withdrawn."""
+
+
+class JobState(TypedDict):
+    """A job of a batch system that has not ended."""
+
+    mid: str
     slots: int
-    t: float
+    state: Literal['pending', 'running', 'withdrawn']
+    reason: str
+    node: str
+    ends: float | None
+    """Time at which its limit is reached."""
+    cluster: NotRequired[str]
+
+
+JobLine = (
+    tuple[str, int, JobStage, str, str, float | None]
+    | tuple[str, int, JobStage, str, str, float | None, str]
+)
+"""Identity of a job, and its members ``slots`` to ``ends``, or to ``cluster``."""
 
 
 class JobEvent(TypedDict):
@@ -107,7 +147,7 @@ class JobEvent(TypedDict):
 
     e: Literal[EventKind.JOB]
     mid: str
-    jobs: list[list[Any]]
+    jobs: Sequence[JobLine]
     t: float
     of: NotRequired[Sequence[str]]
     """Submissions of which it is known by now what became of them."""

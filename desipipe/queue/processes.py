@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
-from .events import Event, JournalEvent, StopLevel
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from .events import Step, StopLevel
+
+if TYPE_CHECKING:
+    from .event_types import ManagerEvent
+    from .process_events import (
+        JobEvent,
+        JobState,
+        LendEvent,
+        ManagerBeginEvent,
+        ProcessEvent,
+        ResizeEvent,
+        StopEvent,
+        Submission,
+        SubmitEvent,
+        VersionsEvent,
+        WorkerInfo,
+    )
+    from .task_events import Mark, MarkEvent, StateEvent, TaskManagerEvent
 
 
 class Worker:
@@ -26,16 +46,16 @@ class Worker:
         'user',
     )
 
-    def __init__(self, event: JournalEvent) -> None:
-        self.name: str = event['w']
-        self.mid: str | None = event.get('mid')
-        self.host: str = event.get('host', '')
-        self.pid: int = event.get('pid', 0)
-        self.slots: int = event.get('slots', 1)
-        self.job: str = event.get('job', '')
-        self.user: str = event.get('user', '')
+    def __init__(self, name: str, time: float, info: WorkerInfo) -> None:
+        self.name = name
+        self.time = time
+        self.mid = info.get('mid')
+        self.host = info.get('host', '')
+        self.pid = info.get('pid', 0)
+        self.slots = info.get('slots', 1)
+        self.job = info.get('job', '')
+        self.user = info.get('user', '')
         """Name of who runs it, as it says itself."""
-        self.time: float = event['t']
         self.ended: str | None = None
         self.kind = ''
         """Fate of its job, where it was known when it ended."""
@@ -88,33 +108,31 @@ class ProcessFold:
 
     def _reset_processes(self) -> None:
         self.paused = False
-        self.managers: dict[str, Event] = {}
+        self.managers: dict[str, TaskManagerEvent] = {}
         self.workers: dict[str, Worker] = {}
         self.alive: dict[str, Worker] = {}
-        self.manager: Event | None = None
-        self.last_manager: Event = {}
+        self.manager: ManagerBeginEvent | None = None
+        self.last_manager: ManagerBeginEvent | None = None
         self.manager_names: set[str] = set()
         self.said: dict[str, str] = {}
         """Last message of the last manager, by task manager (empty: of all)."""
-        self.jobs: dict[str, Event] = {}
-        """Jobs of batch systems that have not ended, by identity: ``mid``, ``slots``, ``state``,
-        ``reason``, ``node``, ``ends``.
-        """
-        self.submissions: dict[str, Event] = {}
+        self.jobs: dict[str, JobState] = {}
+        """Jobs of batch systems that have not ended, by identity."""
+        self.submissions: dict[str, Submission] = {}
         """By name, what was submitted to a batch system without anybody knowing yet whether it
-        took it: ``mid``, ``slots``, ``t``.
+        took it.
         """
         self.resized: dict[str, int] = {}
         """The most tasks at once, by task manager (empty: each of them), where someone has said
         so.
         """
-        self.marks: dict[int, Event] = {}
+        self.marks: dict[int, Mark] = {}
         """The job, and the time it began, that a person gave a task whose state was set by hand,
         by row.
         """
-        self.processes: dict[tuple[str, str], Event] = {}
+        self.processes: dict[tuple[str, str], ProcessEvent] = {}
         """Processes that a person added, by number (or job) and provider."""
-        self.versions: dict[tuple[str, str], dict[str, str]] = {}
+        self.versions: dict[tuple[str, str], Mapping[str, str]] = {}
 
     def provider_name(self, mid: str | None) -> str:
         """Return the name of a task manager's provider; empty if it is not known."""
@@ -125,23 +143,23 @@ class ProcessFold:
         """The most tasks at once of a task manager, if someone has said so."""
         return self.resized.get(mid, self.resized.get(''))
 
-    def _state(self, event: Event, offset: int) -> None:
+    def _state(self, event: StateEvent, offset: int) -> None:
         self.paused = event['paused']
 
-    def _lend(self, event: Event, offset: int) -> None:
+    def _lend(self, event: LendEvent, offset: int) -> None:
         worker = self.workers.get(event['w'])
         if worker is not None:
             worker.lent = event['n']
 
-    def _versions(self, event: Event, offset: int) -> None:
+    def _versions(self, event: VersionsEvent, offset: int) -> None:
         self.versions[event['w'], event['app']] = event['versions']
 
-    def _manager(self, event: Event, offset: int) -> None:
+    def _manager(self, event: ManagerEvent, offset: int) -> None:
         self._note_words(event)
-        if event['do'] == 'begin':
+        if event['do'] == Step.BEGIN:
             self.manager = self.last_manager = event
             self.manager_names.add(event['w'])
-        elif event['do'] == 'say':
+        elif event['do'] == Step.SAY:
             if self.manager is not None and self.manager['w'] == event['w']:
                 self.manager = {
                     **self.manager,
@@ -153,22 +171,23 @@ class ProcessFold:
         elif self.manager is not None and self.manager['w'] == event['w']:
             self.manager = None
 
-    def _note_words(self, event: Event) -> None:
-        if event['do'] == 'begin':
+    def _note_words(self, event: ManagerEvent) -> None:
+        if event['do'] == Step.BEGIN:
             self.said = {}
-        elif event['do'] == 'say' and event['text']:
+        elif event['do'] == Step.SAY and event['text']:
             self.said[event.get('mid', '')] = event['text']
-        elif event['do'] == 'say':  # what it said last holds no more
-            self.said.pop(event.get('mid') or (self.manager or {}).get('of', ''), None)
+        elif event['do'] == Step.SAY:  # what it said last holds no more
+            of = '' if self.manager is None else self.manager.get('of', '')
+            self.said.pop(event.get('mid') or of, None)
 
-    def _stop(self, event: Event, offset: int) -> None:
+    def _stop(self, event: StopEvent, offset: int) -> None:
         for name in event['workers']:
             if name in self.alive and self.alive[name].stop != StopLevel.NOW:
                 self.alive[name].stop = event['how']
         if event.get('manager') and self.manager is not None:
             self.manager = {**self.manager, 'stop': event['how']}
 
-    def _job(self, event: Event, offset: int) -> None:
+    def _job(self, event: JobEvent, offset: int) -> None:
         here = {worker.job: worker.host for worker in self.alive.values()}
         for name in event.get('of', ()):
             self.submissions.pop(name, None)
@@ -193,22 +212,25 @@ class ProcessFold:
                 if cluster and cluster[0]:
                     self.jobs[jobid]['cluster'] = cluster[0]
 
-    def _submit(self, event: Event, offset: int) -> None:
+    def _submit(self, event: SubmitEvent, offset: int) -> None:
         self.submissions[event['name']] = {
             'mid': event['mid'],
             'slots': event['slots'],
             't': event['t'],
         }
 
-    def _mark(self, event: Event, offset: int) -> None:
-        mark: Event = {key: event[key] for key in ('job', 't0') if key in event}
+    def _mark(self, event: MarkEvent, offset: int) -> None:
         for row in event['rows']:
-            self.marks[row] = {**self.marks.get(row, {}), **mark}
+            mark = self.marks.setdefault(row, {})
+            if 'job' in event:
+                mark['job'] = event['job']
+            if 't0' in event:
+                mark['t0'] = event['t0']
 
-    def _process(self, event: Event, offset: int) -> None:
+    def _process(self, event: ProcessEvent, offset: int) -> None:
         self.processes[event['pid'], event['provider']] = event
 
-    def _resize(self, event: Event, offset: int) -> None:
+    def _resize(self, event: ResizeEvent, offset: int) -> None:
         if not event['mid']:
             self.resized.clear()  # what is said of all holds for each
         if event['max'] is None:

@@ -25,7 +25,7 @@ from .conditions import (
     tids_there,
 )
 from .detached_manager import DetachedManager
-from .events import Event, Group, state_code
+from .events import Group, state_code
 from .folder import check_group, find_or_create, open_ledger
 from .future import Future
 from .ledger import Ledger
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .app import App
     from .ending import Ending
     from .jobs import Withdrawn
+    from .task_events import Spec
 
 
 class Queue(BaseClass):
@@ -165,7 +166,7 @@ class Queue(BaseClass):
         self,
         batches: Sequence[Batch],
         codes: dict[str, Code],
-        managers: dict[str, Event],
+        managers: dict[str, Spec],
         sync: bool = False,
         uses: Sequence[Use] = (),
         reused: Sequence[bytes] = (),

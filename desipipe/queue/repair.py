@@ -6,7 +6,7 @@ import bisect
 import os
 import time
 from collections.abc import Iterable
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 from ..store import file_names, files
 from ..store.journal_file import FILE_NAME, VERSION, first_event, replace
@@ -15,8 +15,15 @@ from ..store.lock import QueueLock
 from ..store.recover import Recovered, recover
 from ..store.shared_files import share
 from ..store.writing import disk_full
-from .events import Event, EventKind, JournalEvent
+from .events import EventKind
 from .ledger import Ledger
+
+if TYPE_CHECKING:
+    from ..store.header import Header
+    from .event_types import JournalLine
+
+
+T = TypeVar('T')
 
 
 class Repaired(NamedTuple):
@@ -55,11 +62,11 @@ def mend(ledger: Ledger) -> Repaired:
     before = len(ledger.state)
     recovered = recovered_of(ledger)
 
-    def events() -> Iterable[Event]:
+    def events() -> Iterable[JournalLine]:
         nonlocal recovered
         recovered = recovered_of(ledger)
         put_aside(ledger.folder, ledger.journal.header['gen'], recovered)
-        kept = [plain(line.event) for line in recovered.kept]
+        kept = _plain_events(recovered)
         return [first_event(kept[0]), *kept[1:]]
 
     gaps = sum(not length for _, length in ledger.state.damage)
@@ -77,7 +84,7 @@ def lost_tasks(ledger: Ledger, recovered: Recovered) -> int:
     return ledger.state.lost_rows + sum(n for first, n in recovered.added_rows() if first >= n_rows)
 
 
-def restore_header(folder: str, header: Event, lock: str) -> bool:
+def restore_header(folder: str, header: Header, lock: str) -> bool:
     """Restore the first line of a journal; the rest stays as it is recovered.
 
     Parameters
@@ -100,7 +107,7 @@ def restore_header(folder: str, header: Event, lock: str) -> bool:
             recovered = recover(scan_lines(fd, 0, os.fstat(fd).st_size))
         finally:
             os.close(fd)
-        kept = [plain(line.event) for line in recovered.kept]
+        kept = _plain_events(recovered)
         if not kept:
             return False
         old = [
@@ -120,10 +127,10 @@ def share_journal(ledger: Ledger, group: str) -> None:
     With an empty name none does.
     """
 
-    def events() -> list[JournalEvent]:
+    def events() -> list[JournalLine]:
         recovered = recovered_of(ledger)
         put_aside(ledger.folder, ledger.journal.header['gen'], recovered)
-        kept = [plain(line.event) for line in recovered.kept]
+        kept = _plain_events(recovered)
         header = {key: value for key, value in kept[0].items() if key != 'group'}
         return [first_event({**header, **({'group': group} if group else {})}), *kept[1:]]
 
@@ -186,6 +193,10 @@ def put_aside(folder: str, generation: str, recovered: Recovered) -> None:
         raise disk_full(exc, path) from exc
 
 
-def plain(event: Event) -> Event:
+def _plain_events(recovered: Recovered) -> list[Any]:
+    return [plain(line.event) for line in recovered.kept]
+
+
+def plain(event: T) -> T:
     """Return an event without the place where it stands in the journal."""
-    return {key: value for key, value in event.items() if key != 'at'}
+    return {key: value for key, value in event.items() if key != 'at'}  # type: ignore[attr-defined,return-value]

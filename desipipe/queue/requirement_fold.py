@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from .events import (
     DROPPED,
     PENDING,
     SUCCEEDED,
     WAITING,
-    Event,
 )
 from .task_columns import TaskColumns
+
+if TYPE_CHECKING:
+    from .task_events import CodeEvent, KeepEvent, LinkEvent
 
 
 class RequirementFold(TaskColumns):
@@ -54,7 +57,7 @@ class RequirementFold(TaskColumns):
         if row in self.superseded:
             self._add_reasons(list(dependants))
 
-    def _link(self, event: Event, offset: int) -> None:
+    def _link(self, event: LinkEvent, offset: int) -> None:
         for row, required in event['links']:
             if (
                 row >= len(self.status)
@@ -104,7 +107,7 @@ class RequirementFold(TaskColumns):
             if self.status[other] == PENDING:
                 self._move(other, WAITING)
 
-    def _code(self, event: Event, offset: int) -> None:
+    def _code(self, event: CodeEvent, offset: int) -> None:
         superseded, restored = self.code_versions.apply(event)
         for app in superseded:
             self._add_reasons(self._rows_of(app))
@@ -155,7 +158,7 @@ class RequirementFold(TaskColumns):
             self._pending(self.groups[self.group[row]]).append(row)
         return self.dependants_of(row)
 
-    def _keep(self, event: Event, offset: int) -> None:
+    def _keep(self, event: KeepEvent, offset: int) -> None:
         for row in event['rows']:
             if row in self.superseded:
                 self._take_reasons(list(self._show(row)))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .conditions import mids_of_names, select_rows, tids_there
-from .events import PENDING, RUNNING, JournalEvent, state_code
+from .events import PENDING, RUNNING, state_code
 from .ledger import Ledger
 from .task import Task
 from .transactions.decisions import begin_here
+
+if TYPE_CHECKING:
+    from .event_types import JournalEvent
 
 
 def take_task(

@@ -7,8 +7,8 @@ computed when asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..store.lines import RefusedEvent
 from .event_checks import check_event
@@ -22,13 +22,17 @@ from .events import (
     UNKNOWN,
     UNSUCCESSFUL,
     WAITING,
-    Event,
-    JournalEvent,
     Ref,
+    Step,
 )
 from .processes import Worker
 from .task_columns import NOWHERE
 from .task_fold import TaskFold
+
+if TYPE_CHECKING:
+    from ..store.header import Header
+    from .event_types import WorkerEvent
+    from .process_events import WorkerEndEvent
 
 _DAMAGE_MAX = 1000  # damaged lines in a row that are told apart
 TIME_MAX = 1e11  # s since the epoch
@@ -41,7 +45,7 @@ class State(TaskFold):
     def __init__(self) -> None:
         self.reset({})
 
-    def reset(self, header: Event) -> None:
+    def reset(self, header: Header) -> None:
         """Begin again, with the header of a journal's generation."""
         self.header = header
         self._reset_processes()
@@ -79,7 +83,7 @@ class State(TaskFold):
             'segments': self._segments,
         }
 
-    def apply(self, event: JournalEvent, offset: int) -> None:
+    def apply(self, event: Mapping[str, Any], offset: int) -> None:
         """Fold one event.
 
         Kinds of later versions are passed over: what changes the meaning of known ones raises the
@@ -105,7 +109,7 @@ class State(TaskFold):
                 self.lost_rows = lost  # these were no tasks any more
         fold(event, offset)
 
-    def check(self, event: Event) -> None:
+    def check(self, event: Mapping[str, Any]) -> None:
         """Raise ValueError for an event that can't be folded."""
         check_event(event)
 
@@ -116,9 +120,9 @@ class State(TaskFold):
         else:
             self.damage.append((offset, length))
 
-    def _worker(self, event: Event, offset: int) -> None:
-        if event['do'] == 'begin':
-            self._begin_worker(Worker(event))
+    def _worker(self, event: WorkerEvent, offset: int) -> None:
+        if event['do'] == Step.BEGIN:
+            self._begin_worker(Worker(event['w'], event['t'], event))
         elif (former := self.workers.get(event['w'])) is not None:
             self._end_worker(former, event, offset)
 
@@ -144,7 +148,7 @@ class State(TaskFold):
                 'node': worker.host,
             }
 
-    def _end_worker(self, former: Worker, event: Event, offset: int) -> None:
+    def _end_worker(self, former: Worker, event: WorkerEndEvent, offset: int) -> None:
         former.ended = event.get('why', '')
         former.kind = event.get('kind', '')
         self.alive.pop(former.name, None)

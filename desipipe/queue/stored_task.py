@@ -11,6 +11,7 @@ from .ledger import Ledger
 
 if TYPE_CHECKING:
     from ..outputs.notebook import Output
+    from .task_events import UsedFile
 
 
 class StoredTask:
@@ -138,10 +139,10 @@ class StoredTask:
         last = self._last
         if last is None:
             return {}
-        return self.ledger.state.versions.get((last.worker, self.group.app), {})
+        return dict(self.ledger.state.versions.get((last.worker, self.group.app), {}))
 
     @property
-    def files(self) -> list[dict[str, Any]]:
+    def files(self) -> list[UsedFile]:
         """Files that its last attempt read and wrote through the file manager."""
         last = self._last
         return [] if last is None else self.ledger.files(last.files)

@@ -34,6 +34,7 @@ from .stored_task import StoredTask
 
 if TYPE_CHECKING:
     from ..outputs.notebook import Output
+    from .task_events import Cause, UsedFile
 
 _OWN = ('state', 'jobid', 'errno', 'err', 'out', 'versions', 'result', 't0', 'dtime')
 """Properties that a task object may have of its own, whatever the queue says."""
@@ -154,7 +155,7 @@ class Task(Call):
         self._own.clear()
         return True
 
-    def _own_cause(self) -> dict[str, Any]:
+    def _own_cause(self) -> Cause:
         """Return the cause of a failure as this object tells it."""
         errno = FAILED_ERRNO if self.errno is None else self.errno
         text = self.err.strip().rpartition('\n')[2] or f'error {errno:d}'
@@ -243,7 +244,7 @@ class Task(Call):
         return {} if self._stored is None else self._stored.versions
 
     @property
-    def files(self) -> list[dict[str, Any]]:
+    def files(self) -> list[UsedFile]:
         """Files that its last attempt read and wrote through the file manager.
 
         Dictionaries with ``do`` (``'read'``, ``'write'``), ``path``, ``size``, ``mtime`` (ns),

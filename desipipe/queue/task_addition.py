@@ -19,10 +19,11 @@ from .uses import Use, make_use
 
 if TYPE_CHECKING:
     from ..serialize import Code
-    from .events import Event, Group
+    from .events import Group
+    from .task_events import Spec
 
 
-def default_spec(task_manager: Any) -> Event:
+def default_spec(task_manager: Any) -> Spec:
     """Return the settings of a task manager; of none the default ones."""
     if task_manager is not None:
         return task_manager.to_spec()  # type: ignore[no-any-return]
@@ -52,7 +53,7 @@ class Collected:
         self.batches: list[Batch] = []
         self.codes: dict[str, Code] = {}
         """By the identities of the app versions."""
-        self.managers: dict[str, Event] = {}
+        self.managers: dict[str, Spec] = {}
         """Specifications of task managers, by their identities."""
         self.uses: list[Use] = []
         self.reused: list[bytes] = []
@@ -61,7 +62,7 @@ class Collected:
         self,
         batches: Sequence[Batch],
         codes: dict[str, Code],
-        managers: dict[str, Event],
+        managers: dict[str, Spec],
         uses: Sequence[Use],
         reused: Sequence[bytes],
     ) -> None:

@@ -6,17 +6,20 @@ from array import array
 from collections.abc import Iterable, Iterator, MutableMapping
 from itertools import compress, count, islice, pairwise, repeat
 from operator import ne, sub
+from typing import TYPE_CHECKING, Any
 
 from ..store.lines import RefusedEvent
 from .columns import ID, PACKED_FROM, Identities, RowIndex, RowQueue, split_ids
 from .events import (
     DROPPED,
     PENDING,
-    Event,
     Group,
 )
 from .processes import Draining, ProcessFold, Worker
 from .versions import Versions
+
+if TYPE_CHECKING:
+    from .task_events import AppEvent, GroupEvent, SharedEvent, TaskManagerEvent
 
 NOWHERE = 0xFFFFFFFF  # no segment
 ROWS_FREE = 1 << 21  # rows that a journal may leave out, however short it is
@@ -63,8 +66,8 @@ class TaskColumns(ProcessFold):
         self.group_numbers: dict[Group, int] = {}
         self.group_done: list[int] = []
         self.group_time: list[int] = []  # microseconds
-        self.apps: dict[str, Event] = {}
-        self.shared: dict[str, Event] = {}
+        self.apps: dict[str, AppEvent] = {}
+        self.shared: dict[str, SharedEvent] = {}
 
     def _reset_superseded(self) -> None:
         self.counts: dict[str, list[int]] = {}
@@ -125,8 +128,8 @@ class TaskColumns(ProcessFold):
             self.segments.append(name)
         return number
 
-    def _group(self, event: Event, offset: int) -> None:
-        number: int = event['g']
+    def _group(self, event: GroupEvent, offset: int) -> None:
+        number = event['g']
         if number > len(self.groups) + _GROUPS_FREE + offset // _BYTES_PER_GROUP:
             raise RefusedEvent(
                 f'Group {number:d} is too far from the {len(self.groups):d} groups before it.'
@@ -136,7 +139,7 @@ class TaskColumns(ProcessFold):
             self.group_done.append(0)
             self.group_time.append(0)
             self._group_rows.append([])
-        group = self.groups[number] = Group.from_event(event)
+        group = self.groups[number] = event_group(event)
         self.group_numbers[group] = number
         self._group_rows[number] = self._app_rows.setdefault(group.app, [])
         self._count(group.mid)
@@ -150,13 +153,13 @@ class TaskColumns(ProcessFold):
         self.counts.setdefault(mid, [0] * 8)
         self.superseded_counts.setdefault(mid, [0] * 8)
 
-    def _app(self, event: Event, offset: int) -> None:
+    def _app(self, event: AppEvent, offset: int) -> None:
         self.apps[event['app']] = event
 
-    def _shared(self, event: Event, offset: int) -> None:
+    def _shared(self, event: SharedEvent, offset: int) -> None:
         self.shared[event['id']] = event
 
-    def _mgr(self, event: Event, offset: int) -> None:
+    def _mgr(self, event: TaskManagerEvent, offset: int) -> None:
         self.managers[event['mid']] = event
         self._count(event['mid'])
 
@@ -305,3 +308,11 @@ class TaskColumns(ProcessFold):
             draining.worker.draining.discard(draining.row)
         if not done:
             del self.draining[self.ids[draining.row]]
+
+
+def event_group(event: GroupEvent) -> Group:
+    """Return the group of a ``group`` event; members of later versions are ignored."""
+    members: dict[str, Any] = {key: event[key] for key in Group._fields if key in event}  # type: ignore[literal-required]
+    for key in ('retry_on', 'path', 'save_attrs'):
+        members[key] = tuple(members.get(key, ()))
+    return Group(**members)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from shlex import quote
-from typing import Any
 
 from ..errors import (
     TaskCancelledError,
@@ -122,7 +121,7 @@ def _blocked_error(ledger: Ledger, row: int) -> TaskError:
 
 def _ended_error(ledger: Ledger, row: int) -> TaskError:
     """Return the error of a task that ended without success, as desipipe tells it."""
-    cause: dict[str, Any] = ledger.cause(row)
+    cause = ledger.cause(row)
     status = ledger.state.status[row]
     kind = {FAILED: TaskFailedError, KILLED: TaskKilledError, UNKNOWN: TaskLostError}.get(
         status, TaskFailedError

@@ -3,7 +3,8 @@
 ``e`` is the kind; ``w`` the worker, ``g`` the number of a group, ``n`` numbers of
 attempts. Times (``t``, ``t0``) are seconds since the epoch on the writer's clock (for people:
 nothing is decided by them), durations are microseconds. Events are made in
-:mod:`desipipe.queue.transactions` only.
+:mod:`desipipe.queue.transactions` only, and checked by :mod:`desipipe.queue.event_checks` when they
+are read. A :class:`.Ref` that was read is a list of its members.
 
 They are dictionaries whose members a type checker knows, not objects: what is written and folded is
 the line itself, and this module is imported by type checkers alone. As named tuples they would add
@@ -15,17 +16,67 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NotRequired, TypedDict
 
-from .events import Event, EventKind, Reason, Ref
+from .events import EventKind, Reason, Ref
 
 
-class TaskManagerEvent(TypedDict):
-    """A task manager, as text."""
+class Spec(TypedDict):
+    """A task manager, as text: options of each of its parts, and their classes."""
+
+    environ: Mapping[str, Any]
+    scheduler: Mapping[str, Any]
+    provider: Mapping[str, Any]
+
+
+class Cause(TypedDict, total=False):
+    """The reason for which an attempt did not succeed."""
+
+    kind: str
+    """Name of its exception's class, or a :class:`.CauseKind`."""
+    text: str
+    """A sentence for people."""
+    kinds: Sequence[str]
+    """Names of classes to compare with ``retry_on``."""
+    errno: int
+    trace: Ref
+    """Its traceback."""
+    carried: bool
+    """True if the exception is its result."""
+    free: bool
+    """True if it goes back to the queue and burns no retry."""
+    final: bool
+    """True if it does not go back, whatever retries are left."""
+
+
+class EndDetail(TypedDict, total=False):
+    """Members of one attempt in an ``end`` event that most attempts do not have."""
+
+    out: Ref
+    err: Ref
+    """Positions of its output."""
+    cause: Cause
+    files: Ref
+    """Position of the list of :class:`UsedFile`."""
+    shown: Sequence[Ref]
+    """Displays that are too large for its output."""
+
+
+class UsedFile(TypedDict):
+    """A file that a task read or wrote, as its attempt reports it."""
+
+    do: Literal['read', 'write']
+    path: str
+    size: int
+    mtime: int
+    """Nanoseconds since the epoch."""
+    sha256: str
+    of: NotRequired[int | None]
+
+
+class TaskManagerEvent(Spec):
+    """A task manager."""
 
     e: Literal[EventKind.MGR]
     mid: str
-    environ: Any
-    scheduler: Any
-    provider: Any
 
 
 class AppEvent(TypedDict):
@@ -117,7 +168,7 @@ class LinkEvent(TypedDict):
     """The rows that tasks need, where these are others than before."""
 
     e: Literal[EventKind.LINK]
-    links: list[list[Any]]
+    links: Sequence[tuple[int, list[int]]]
     t: NotRequired[float]
 
 
@@ -173,7 +224,7 @@ class EndEvent(TypedDict):
     """Segment (number among ``seg``, or -1), offset and length of each result."""
     m: NotRequired[Sequence[int]]
     """Most resident memory, kilobytes."""
-    x: NotRequired[Mapping[str, Event]]
+    x: NotRequired[Mapping[str, EndDetail]]
     """By position: output, cause, files."""
     kind: NotRequired[str]
     """In a journal that was compacted: ``'past'``, ``'last'`` or ``'final'``."""
@@ -206,7 +257,7 @@ class SetEvent(TypedDict):
     s: int
     why: Reason
     t: float
-    cause: NotRequired[Event]
+    cause: NotRequired[Cause]
 
 
 class AcceptEvent(TypedDict):
@@ -227,13 +278,18 @@ class DropEvent(TypedDict):
     ids: NotRequired[str]
 
 
-class MarkEvent(TypedDict):
+class Mark(TypedDict, total=False):
     """The job, and the beginning, that a person gave tasks."""
+
+    job: str
+    t0: float
+
+
+class MarkEvent(Mark):
+    """A person gave tasks a job or a beginning."""
 
     e: Literal[EventKind.MARK]
     rows: list[int]
-    job: NotRequired[str]
-    t0: NotRequired[float]
 
 
 class DrainEvent(TypedDict):

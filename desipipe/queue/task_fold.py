@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import accumulate, islice
+from typing import TYPE_CHECKING
 
 from .attempt_fold import AttemptFold
 from .columns import ID, PACKED_FROM, RowIndex, split_ids
@@ -13,19 +15,29 @@ from .events import (
     RUNNING,
     SUCCEEDED,
     WAITING,
-    Event,
     Reason,
 )
 from .task_columns import LOST_GROUP, NOWHERE
+
+if TYPE_CHECKING:
+    from .task_events import (
+        AcceptEvent,
+        AddEvent,
+        AssignEvent,
+        DropEvent,
+        ReviveEvent,
+        SegmentsEvent,
+        SetEvent,
+    )
 
 
 class TaskFold(AttemptFold):
     """Fold of tasks that are added and dropped, and of what people decide."""
 
-    def _add(self, event: Event, offset: int) -> None:
-        first: int = event['first']
-        number: int = event['g']
-        lengths: list[int] = event['len']
+    def _add(self, event: AddEvent, offset: int) -> None:
+        first = event['first']
+        number = event['g']
+        lengths = event['len']
         n = len(lengths)
         if first > len(self.status):
             self._fill(first, offset)
@@ -40,10 +52,10 @@ class TaskFold(AttemptFold):
             return
         self._add_many(event, offset)
 
-    def _add_many(self, event: Event, offset: int) -> None:
-        first: int = event['first']
-        number: int = event['g']
-        lengths: list[int] = event['len']
+    def _add_many(self, event: AddEvent, offset: int) -> None:
+        first = event['first']
+        number = event['g']
+        lengths = event['len']
         n = len(lengths)
         packed = bytes.fromhex(event['ids'])
         if len(packed) != n * ID:
@@ -51,7 +63,7 @@ class TaskFold(AttemptFold):
         offsets = event['off']
         if not isinstance(offsets, int) and len(offsets) != n:
             raise ValueError(f'{n:d} tasks have {len(offsets):d} offsets.')
-        self._index_added(packed, first, offset)
+        self._index_added(packed, first)
         self._extend(n, PENDING, number, offset, 0)
         self._note_rows(number, first, n)
         self.args_segment.extend([self.segment_number(event['seg'])] * n)
@@ -59,7 +71,7 @@ class TaskFold(AttemptFold):
             islice(accumulate(lengths, initial=offsets), n) if isinstance(offsets, int) else offsets
         )
         self.args_length.extend(lengths)
-        index: int = event['i']
+        index = event['i']
         self.index.extend(range(index, index + n))
         self._enqueue(event, number, range(first, first + n))
         self._inherit(number, range(first, first + n))
@@ -68,7 +80,7 @@ class TaskFold(AttemptFold):
                 if tid in self.severed_ids:
                     self._rejoin(tid, first + i)
 
-    def _index_added(self, packed: bytes, first: int, offset: int) -> None:
+    def _index_added(self, packed: bytes, first: int) -> None:
         n = len(packed) // ID
         self.ids.extend(packed)
         n_before = len(self.rows)
@@ -78,10 +90,10 @@ class TaskFold(AttemptFold):
             before = [
                 row for row, tid in zip(range(first), self.ids, strict=False) if tid in wanted
             ]
-            self._drop({'rows': [row for row in before if self.status[row] != DROPPED]}, offset)
+            self._drop_rows(before)
             self._index_rows(packed, first)
 
-    def _enqueue(self, event: Event, number: int, rows: range) -> None:
+    def _enqueue(self, event: AddEvent, number: int, rows: range) -> None:
         """Note what added tasks need, and queue those that need nothing."""
         waiting = 0
         for i, required in event.get('req', ()):
@@ -101,7 +113,7 @@ class TaskFold(AttemptFold):
         else:
             queue.extend(rows)
 
-    def _add_one(self, event: Event, row_at: int, number: int) -> None:
+    def _add_one(self, event: AddEvent, row_at: int, number: int) -> None:
         # One call, one task: the columns' one-element arrays would take most of the time of an
         # addition.
         row = event['first']
@@ -109,7 +121,7 @@ class TaskFold(AttemptFold):
         if len(tid) != ID:
             raise ValueError(f'A task has {len(tid):d} bytes of identity.')
         if tid in self.rows:  # it was lost, was added again, and was recovered
-            self._drop({'rows': [self.rows[tid]]}, row_at)
+            self._drop_rows((self.rows[tid],))
         offsets = event['off']
         self.ids.append(tid)
         if type(self.rows) is dict and len(self.rows) >= PACKED_FROM:
@@ -137,7 +149,7 @@ class TaskFold(AttemptFold):
         if tid in self.severed_ids:
             self._rejoin(tid, row)
 
-    def _revive(self, event: Event, offset: int) -> None:
+    def _revive(self, event: ReviveEvent, offset: int) -> None:
         row, number = event['row'], event['g']
         draining = self.draining.get(self.ids[row]) if row < len(self.ids) else None
         if (
@@ -172,18 +184,20 @@ class TaskFold(AttemptFold):
                 draining.worker.draining.discard(row)
                 draining.worker.rows[row] = None
 
-    def _segments(self, event: Event, offset: int) -> None:
+    def _segments(self, event: SegmentsEvent, offset: int) -> None:
         self.kept_segments.update(event['names'])
 
-    def _set(self, event: Event, offset: int) -> None:
-        target = event['s']
-        for row in event['rows']:
+    def _set(self, event: SetEvent, offset: int) -> None:
+        self._set_rows(event['rows'], event['s'], event.get('why') == Reason.CANCEL, offset)
+
+    def _set_rows(self, rows: Iterable[int], target: int, is_cancelled: bool, offset: int) -> None:
+        for row in rows:
             was = self.status[row]
             if was == DROPPED:
                 continue
             if was == RUNNING:
                 self._leave(row)
-            if row in self.rerun and target == SUCCEEDED and event.get('why') == Reason.CANCEL:
+            if row in self.rerun and target == SUCCEEDED and is_cancelled:
                 self._move(row, SUCCEEDED)  # the attempt counts again whose result is still there
                 self.rerun.discard(row)
                 self.restored.add(row)
@@ -207,7 +221,7 @@ class TaskFold(AttemptFold):
             elif was == SUCCEEDED:
                 self._unmet(row)
 
-    def _assign(self, event: Event, offset: int) -> None:
+    def _assign(self, event: AssignEvent, offset: int) -> None:
         number = event['g']
         if number >= len(self.groups) or self.groups[number] is LOST_GROUP:
             return  # of a group whose line was lost
@@ -232,22 +246,25 @@ class TaskFold(AttemptFold):
             if state == PENDING:
                 queue.append(row)
 
-    def _accept(self, event: Event, offset: int) -> None:
+    def _accept(self, event: AcceptEvent, offset: int) -> None:
         old, new = event['old'], event['new']
         if max(old, new) >= len(self.status):
             return  # of rows whose line was lost
         self.result_segment[new] = self.result_segment[old]
         self.result_offset[new] = self.result_offset[old]
         self.result_length[new] = self.result_length[old]
-        self._set({'rows': [new], 's': SUCCEEDED}, offset)
+        self._set_rows((new,), SUCCEEDED, False, offset)
 
-    def _drop(self, event: Event, offset: int) -> None:
+    def _drop(self, event: DropEvent, offset: int) -> None:
         if 'ids' in event:  # of a journal that was compacted
             for i, row in enumerate(event['rows']):
                 self.ids[row] = bytes.fromhex(event['ids'][2 * ID * i : 2 * ID * (i + 1)])
                 if row in self.dependants:
                     self._sever(row)
-        for row in event['rows']:
+        self._drop_rows(event['rows'])
+
+    def _drop_rows(self, rows: Iterable[int]) -> None:
+        for row in rows:
             if self.status[row] == DROPPED:
                 continue
             if row in self.dependants:

@@ -96,12 +96,13 @@ def _renamed(state: State, use: Use) -> Iterator[CodeEvent]:
         if key == use.key or not key.startswith(f'{where.file}:'):
             continue
         for version in versions.values():
-            kind = state.apps.get(version.app, {}).get('kind')
+            app = state.apps.get(version.app)
             seen = _seen.get((use.queue, key, version.app))
             if (
                 version.current
                 and version.cell == where.cell
-                and kind == 'cell'
+                and app is not None
+                and app['kind'] == 'cell'
                 and (seen is None or seen.run != where.run)
             ):
                 yield code_event(key, version._replace(current=False, needed=False))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
-from .events import Event
+if TYPE_CHECKING:
+    from .task_events import CodeEvent
 
 CHILD = '@'
 """Begins the place of tasks that a task adds; the identity of that task's app follows."""
@@ -17,7 +19,7 @@ class Version(NamedTuple):
     """Identity of the app version, hexadecimal."""
     cell: str = ''
     """The notebook's cell that added it, where that is known."""
-    definitions: dict[str, str] = {}
+    definitions: Mapping[str, str] = {}
     """Digests of its functions and classes by name, without the values that they read."""
     current: bool = True
     """False once other code took its place."""
@@ -35,7 +37,7 @@ class Versions:
         """App versions that some place had, and none has now."""
         self._known: dict[str, int] = {}  # app version: how many places have or had it
 
-    def apply(self, event: Event) -> tuple[set[str], set[str]]:
+    def apply(self, event: CodeEvent) -> tuple[set[str], set[str]]:
         """Fold a ``code`` event.
 
         Returns
@@ -81,7 +83,7 @@ class Versions:
         return reached
 
 
-def version_of(event: Event) -> Version:
+def version_of(event: CodeEvent) -> Version:
     """Return the version of an app that a ``code`` event is about."""
     return Version(
         event['app'],

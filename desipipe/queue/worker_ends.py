@@ -5,13 +5,21 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ..store.lease import Observer
 from ..store.pacing import LEASES_FREE
 from .decider import Decider
-from .events import JournalEvent
-from .transactions.attempts import Judgement, end_worker, end_workers, mark_lost, vanished
+from .transactions.attempts import end_worker, end_workers, mark_lost, vanished
 from .transactions.processes import manager_end_event, worker_begin_event
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from .event_types import JournalEvent
+    from .process_events import WorkerInfo
+    from .transactions.attempts import Judgement
+
 
 _MANAGER_WATCHERS = 3  # of many workers, as many watch the manager
 
@@ -19,7 +27,7 @@ _MANAGER_WATCHERS = 3  # of many workers, as many watch the manager
 class WorkerEnds(Decider):
     """Writes that workers begin, end, or vanished."""
 
-    def begin_worker(self, worker: str, **info: object) -> None:
+    def begin_worker(self, worker: str, **info: Unpack[WorkerInfo]) -> None:
         """Record that a worker started."""
         self.journal.write(lambda: [worker_begin_event(worker, info, time.time())])
 

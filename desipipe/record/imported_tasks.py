@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..queue.adding import Batch
 from ..queue.ends import End
-from ..queue.events import Event, JournalEvent
 from ..queue.queue import Queue
 from ..queue.transactions.attempts import final_events
 from ..queue.transactions.processes import versions_event, worker_begin_event, worker_end_event
 from ..serialize import Code
 from .original_ends import IMPORTED
 from .original_queue import Row
+
+if TYPE_CHECKING:
+    from ..queue.event_types import JournalEvent
+    from ..queue.process_events import WorkerInfo
+    from ..queue.task_events import Spec
 
 
 class _Ended(NamedTuple):
@@ -51,7 +55,7 @@ class ImportedTasks:
         """Add the versions that the tasks of an app ran with."""
         self._versions[app] = versions
 
-    def write(self, specs: dict[str, Event]) -> None:
+    def write(self, specs: dict[str, Spec]) -> None:
         """Write all that was added, with the specifications of task managers."""
         if not self._batches:
             return
@@ -66,7 +70,7 @@ class ImportedTasks:
         events: list[JournalEvent] = []
         for job, several in ends.items():
             worker = f'desipipe-1.0-{len(ledger.state.workers) + len(events):d}'
-            info = {'host': '', 'pid': 0, 'slots': 1, 'job': job}
+            info: WorkerInfo = {'host': '', 'pid': 0, 'slots': 1, 'job': job}
             events.append(worker_begin_event(worker, info, now))
             # As compaction writes them: ends without the claims before them.
             events += final_events(worker, several, now)

@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -20,7 +20,7 @@ from ..errors import RecordError
 from ..queue.app import KINDS
 from ..queue.author_claims import mid_of
 from ..queue.ends import End
-from ..queue.events import SUCCEEDED, Event, Group, JournalEvent, Ref
+from ..queue.events import SUCCEEDED, Group, Ref
 from ..queue.names import check_name
 from ..queue.queue import Queue
 from ..queue.transactions.attempts import final_events
@@ -39,6 +39,11 @@ from .model import QueueModel
 from .model_types import AppEntry, Json, ManagerEntry, QueueHead, TaskEntry, WorkerEntry
 from .original_ends import IMPORTED
 from .task_text import argument_texts, last_attempt
+
+if TYPE_CHECKING:
+    from ..queue.event_types import JournalEvent
+    from ..queue.process_events import WorkerInfo
+    from ..queue.task_events import Spec
 
 Payload = Callable[[str], bytes | None]
 """Gives the bytes of a digest; ``None`` if they are not there, or damaged."""
@@ -275,7 +280,7 @@ class _Filler:
 
     def _worker_events(self, worker: WorkerEntry, ends: Sequence[End]) -> list[JournalEvent]:
         name = worker['name']
-        info = {
+        info: WorkerInfo = {
             'host': worker.get('host', ''),
             'pid': 0,
             'slots': worker.get('slots', 1),
@@ -303,7 +308,7 @@ def _end(row: int, task: TaskEntry, ref: Ref) -> End:
     )
 
 
-def _spec(manager: ManagerEntry) -> Event:
+def _spec(manager: ManagerEntry) -> Spec:
     environ = manager['environ']
     # What was left out can't be set. And where it ran is not where it will: workers are local ones
     # until someone says otherwise.

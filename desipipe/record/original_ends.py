@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import NotSerializableError
-from ..queue.events import FAILED, KILLED, SUCCEEDED, UNKNOWN, CauseKind, Event
+from ..queue.events import FAILED, KILLED, SUCCEEDED, UNKNOWN, CauseKind
 from ..queue.ledger import Ledger
 from ..serialize import dumps
 from .import_notes import ImportNotes
 from .original_pickles import Deferred, Stored, absent_names, describe_absent
 from .original_queue import Row
 from .original_tasks import OriginalTask
+
+if TYPE_CHECKING:
+    from ..queue.task_events import Cause
 
 IMPORTED = 'imported'
 """Kind of the cause of what an import ended, and the reason that its worker ended."""
@@ -70,7 +73,7 @@ def _microseconds(seconds: Any) -> int:
     return round(seconds * 1e6) if isinstance(seconds, int | float) and 0 <= seconds < 1e9 else 0
 
 
-def _cause(row: Row, task: Stored) -> Event:
+def _cause(row: Row, task: Stored) -> Cause:
     """Describe why a task did not succeed, as far as the old queue tells."""
     errno = task.get('errno')
     number = errno if isinstance(errno, int) else 42

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..environment import BaseEnvironment
 from ..errors import ConfigError, DesipipeError
 from ..provider import Provider
 from ..queue.author_claims import mid_of
-from ..queue.events import Event
 from ..scheduler import Scheduler
 from .import_notes import ImportNotes
 from .original_pickles import Stored, read_manager
+
+if TYPE_CHECKING:
+    from ..queue.task_events import Spec
 
 _PROVIDERS = {'LocalProvider': 'local', 'SlurmProvider': 'slurm', 'NERSCProvider': 'nersc'}
 _DEFAULTS: dict[str, tuple[Any, ...]] = {
@@ -28,7 +30,7 @@ _DEFAULTS: dict[str, tuple[Any, ...]] = {
 }
 """Values of options of providers that desipipe 1.0 stored although they had not been given."""
 _UNUSED = {'environ', 'processes', 'max_mpiprocs_per_node', 'timestep', 'sqs'}
-_NO_SPEC: Event = {
+_NO_SPEC: Spec = {
     'environ': BaseEnvironment().to_spec(),
     'scheduler': {'name': 'simple'},
     'provider': {'name': 'local'},
@@ -40,7 +42,7 @@ class OriginalManagers:
 
     def __init__(self, notes: ImportNotes) -> None:
         self._notes = notes
-        self._specs: dict[str, Event] = {}
+        self._specs: dict[str, Spec] = {}
 
     def add(self, mid: str, data: bytes) -> None:
         """Read a task manager."""
@@ -50,11 +52,11 @@ class OriginalManagers:
         """Return the identity here of a task manager; of a local one if it is unknown."""
         return mid_of(self._specs.setdefault(mid, _NO_SPEC))
 
-    def by_number(self) -> dict[str, Event]:
+    def by_number(self) -> dict[str, Spec]:
         """Return the specifications by their identities here."""
         return {mid_of(spec): spec for spec in self._specs.values()}
 
-    def _spec(self, mid: str, data: bytes) -> Event:
+    def _spec(self, mid: str, data: bytes) -> Spec:
         stored = read_manager(data)
         if stored is None:
             self._notes.add(f'Task manager {mid} cannot be read: its tasks get a local one.')
@@ -65,7 +67,7 @@ class OriginalManagers:
             'provider': self._provider(mid, stored.get('provider')),
         }
 
-    def _environ(self, mid: str, stored: Any) -> Event:
+    def _environ(self, mid: str, stored: Any) -> dict[str, Any]:
         state = stored.__dict__ if isinstance(stored, Stored) else {}
         try:
             # Variables and commands of its class are among those that are stored.
@@ -74,12 +76,12 @@ class OriginalManagers:
             self._notes.add(f'The environment of task manager {mid} cannot be used: {exc}')
         return BaseEnvironment().to_spec()
 
-    def _scheduler(self, stored: Any) -> Event:
+    def _scheduler(self, stored: Any) -> dict[str, Any]:
         most = stored.get('max_workers') if isinstance(stored, Stored) else None
         options = {'max_workers': most} if isinstance(most, int) and most > 0 else {}
         return Scheduler({'scheduler': 'simple', **options}).to_spec()
 
-    def _provider(self, mid: str, stored: Any) -> Event:
+    def _provider(self, mid: str, stored: Any) -> dict[str, Any]:
         kind = type(stored).__name__
         if not isinstance(stored, Stored) or kind not in _PROVIDERS:
             text = f'The provider of task manager {mid} ({kind}) is not one of desipipe'

@@ -9,7 +9,7 @@ import errno
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import LockLostError
 from ..utils import random_hex
@@ -23,6 +23,9 @@ from .lines import Line
 from .lock import QueueLock
 from .syncing import SYNC_INTERVAL, Syncer
 from .thread_guard import ThreadGuard
+
+if TYPE_CHECKING:
+    from .header import Header
 
 Decide = Callable[[], Sequence[NewEvent]]
 Rewrite = Callable[[], Iterable[NewEvent]]
@@ -81,7 +84,7 @@ class Journal:
     # Reading
 
     @property
-    def header(self) -> Event:
+    def header(self) -> Header:
         """The first event of this generation of the journal."""
         return self.reader.header
 

@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from ..errors import CorruptJournalError, PermissionDeniedError, QueueGoneError, QueueVersionError
 from ..utils import random_hex
@@ -18,6 +19,11 @@ from .folders import sync_folder
 from .line_format import Event, NewEvent, decode, encode_bounded
 from .shared_files import share
 from .writing import disk_full, write_all
+
+if TYPE_CHECKING:
+    from typing import TypeGuard
+
+    from .header import Header, HeaderEvent
 
 VERSION = 1
 FILE_NAME = 'journal.jsonl'
@@ -35,7 +41,7 @@ RETRY_PAUSES_S = (
 Identity = tuple[int, int]  # device and inode of a file
 
 
-def _is_header(event: Event) -> bool:
+def _is_header(event: Event) -> TypeGuard[HeaderEvent]:
     """Return True for what the first line of a journal may hold."""
     texts = all(
         isinstance(event.get(key, ''), str) for key in ('id', 'gen', 'lock', 'name', 'fstype')
@@ -44,7 +50,7 @@ def _is_header(event: Event) -> bool:
     return event.get('e') == 'queue' and texts and type(lease) in (int, float) and 0 < lease < 1e9
 
 
-def create(folder: str, header: Event) -> None:
+def create(folder: str, header: Header) -> None:
     """Write the first line of a new journal.
 
     Parameters
@@ -57,7 +63,7 @@ def create(folder: str, header: Event) -> None:
     replace(folder, [first_event(header)], exclusive=True)
 
 
-def first_event(header: Event) -> Event:
+def first_event(header: Header) -> HeaderEvent:
     """Return the ``queue`` event of a new journal.
 
     A ``header`` with an ``id`` keeps that (compaction); without one the journal is that of another
@@ -227,7 +233,7 @@ class JournalFile:
                 written = os.pread(file.fileno(), length, offset)
         return written
 
-    def read_first_line(self, fd: int) -> tuple[bytes, Event]:
+    def read_first_line(self, fd: int) -> tuple[bytes, HeaderEvent]:
         """Return the first line, and the header in it.
 
         Raises

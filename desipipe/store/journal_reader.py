@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from ..errors import CorruptJournalError
 from .files import read_range
@@ -13,6 +14,9 @@ from .line_fold import LineFold, Sink
 from .line_format import TAIL, Event, Placed, check
 from .lines import LINE_MAX, Line, find_newline, scan_lines
 from .placement import pieces
+
+if TYPE_CHECKING:
+    from .header import Header
 
 _CHUNK = 16 << 20  # bytes
 TRIES = 5
@@ -29,7 +33,7 @@ class JournalReader:
     """
 
     def __init__(self, file: JournalFile, sink: Sink) -> None:
-        self.header: Event = {}
+        self.header: Header = {}
         self.shared = True
         """True if other hosts may write.
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import CorruptJournalError
 from .journal_file import JournalFile
 from .line_format import Event, NewEvent, Placed, check
 from .lines import RefusedEvent, lines
 from .placement import Piece, Placement, pieces
+
+if TYPE_CHECKING:
+    from .header import Header
 
 _REFOLDS_MAX = 64  # lines that turn out in the middle not to be foldable
 _UNFOLDABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -18,7 +21,7 @@ _UNFOLDABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueErr
 class Sink(Protocol):
     """The receiver of events, which folds them."""
 
-    def reset(self, header: Event) -> None:
+    def reset(self, header: Header) -> None:
         """Forget everything: another generation of the journal begins with ``header``."""
 
     def apply(self, event: NewEvent, offset: int) -> None:
@@ -55,7 +58,7 @@ class LineFold:
         self._bad = set()
         self._refolds = 0
 
-    def reset(self, header: Event) -> None:
+    def reset(self, header: Header) -> None:
         """Fold from the beginning, which says ``header``."""
         self.late = 0
         self._placement = Placement()

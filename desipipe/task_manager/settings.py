@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Never, Self
+from typing import TYPE_CHECKING, Any, Never, Self
 
 from ..config import Config
 from ..environment import BaseEnvironment, Environment
 from ..provider import Provider
 from ..provider.base import BaseProvider
 from ..queue.author_claims import mid_of
-from ..queue.events import Event
 from ..queue.place import follow_cells
 from ..queue.queue import Queue
 from ..scheduler import BaseScheduler, Scheduler
 from ..settings.option_owners import refuse
 from ..utils import BaseClass
+
+if TYPE_CHECKING:
+    from ..queue.task_events import Spec
 
 _SETTINGS = ('queue', 'environ', 'scheduler', 'provider')
 
@@ -43,7 +45,7 @@ class TaskSettings(BaseClass):
         self.scheduler = Scheduler(_named(scheduler, 'scheduler'), config)
         self.provider = Provider(_named(provider, 'provider'), config)
         self.provider.environ = self.environ
-        self._spec: Event | None = None
+        self._spec: Spec | None = None
         self._spec_of: tuple[object, ...] = ()
         self._mid = ''
         follow_cells()
@@ -86,7 +88,7 @@ class TaskSettings(BaseClass):
         """Change what later tasks are run with; arguments are those of :meth:`clone`."""
         self.__dict__.update(self.clone(**kwargs).__dict__)
 
-    def to_spec(self) -> Event:
+    def to_spec(self) -> Spec:
         """Environment, scheduler and provider as plain data."""
         environ = self.environ.state()
         if self._spec is None or environ != self._spec_of:

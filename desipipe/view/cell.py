@@ -124,9 +124,10 @@ class Cell:
     def refused(self) -> str:
         """Return the manager's reason why no worker comes until the user acts; or ''."""
         state = self.ledger.state
-        manager = state.manager or {}
+        manager = state.manager
         if (
-            not manager.get('final')
+            manager is None
+            or not manager.get('final')
             or manager['of'] not in self._rows.mids
             or any(worker.mid in (None, *self._rows.mids) for worker in list(state.alive.values()))
         ):

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ..queue.events import EventKind
 from ..queue.ledger import Ledger
 from .cell_outputs import CellOutputs
 from .cell_rows import CellRows, Moment
@@ -55,10 +56,12 @@ class CellRuns:
         for _, event in events_at(self.ledger, sorted(fresh)):
             if event is None:
                 continue  # a damaged line: what it said is lost
-            if event['e'] != 'end':
-                self._last = max(self._last, event['t'])  # someone set a state
+            if event['e'] != EventKind.END:
+                if event['e'] in (EventKind.SET, EventKind.ACCEPT, EventKind.WORKER):
+                    self._last = max(self._last, event['t'])  # someone set a state
                 continue
-            extra, begin, length = event.get('x', {}), event['b'], event['d']
+            begin, length = event['b'], event['d']
+            extra = event['x'] if 'x' in event else {}
             places = [i for i, row in enumerate(event['rows']) if row in members]
             if not places:
                 continue

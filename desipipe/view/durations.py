@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..queue.attempt_reader import AttemptReader
-from ..queue.events import SUCCEEDED
+from ..queue.events import SUCCEEDED, EventKind
 from .journal_events import events_at
 from .task_summary import user_of
 
@@ -43,7 +43,7 @@ def durations(
     )
     lists = [taken[item.name] for item in state.groups]
     for offset, event in events_at(ledger, offsets):
-        if event is not None and event['e'] == 'end' and event['w']:
+        if event is not None and event['e'] == EventKind.END and event['w']:
             user = user_of(ledger, event['w']) if ledger.is_group_queue else ''
             for row, duration in zip(event['rows'], event['d'], strict=True):
                 if (

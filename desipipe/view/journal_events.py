@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..queue.attempt_reader import AttemptReader
 from ..queue.event_checks import check_event
-from ..queue.events import Event
 from ..store.lines import LINE_MAX, RefusedEvent
 from ..store.placement import pieces
 
+if TYPE_CHECKING:
+    from ..queue.event_types import JournalEvent
 
-def decoded_event(line: bytes, offset: int) -> Event | None:
+
+def decoded_event(line: bytes, offset: int) -> JournalEvent | None:
     """Return the event of one line of the journal; None if the line is damaged."""
-    event = next((piece.event for piece in pieces(line, offset) if piece.offset == offset), None)
+    event: Any = next(
+        (piece.event for piece in pieces(line, offset) if piece.offset == offset), None
+    )
     if event is None:
         return None
     try:
@@ -21,10 +26,19 @@ def decoded_event(line: bytes, offset: int) -> Event | None:
         check_event(event)
     except RefusedEvent:
         return None
-    return event
+    checked: JournalEvent = event
+    return checked
 
 
-def events_at(ledger: AttemptReader, offsets: Iterable[int]) -> Iterator[tuple[int, Event | None]]:
+def event_time(event: JournalEvent | None) -> float:
+    """Return the time of an event, in seconds since the epoch; 0.0 where it has none."""
+    members: Mapping[str, Any] = {} if event is None else event
+    return float(members.get('t', 0.0))
+
+
+def events_at(
+    ledger: AttemptReader, offsets: Iterable[int]
+) -> Iterator[tuple[int, JournalEvent | None]]:
     """Yield the events at offsets of the journal, or None where one is damaged."""
     with ledger.journal.open_reader() as file:
         for offset in offsets:

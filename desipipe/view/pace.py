@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from ..errors import QueueGoneError
 from ..queue.attempt_reader import AttemptReader
+from ..queue.events import EventKind
 from ..store.lines import lines
-from .journal_events import decoded_event
+from .journal_events import decoded_event, event_time
 
 WINDOW = 60.0  # s over which tasks per second are counted
 
@@ -68,7 +69,7 @@ def _recent(ledger: AttemptReader) -> tuple[list[tuple[float, float, int]], floa
         ):  # compaction wrote down again what had been long before
             continue
         if not first and start:
-            first = event['t']
-        elif event['e'] == 'end':
+            first = event_time(event)
+        elif event['e'] == EventKind.END:
             ends.append((event['t'], event['t0'], len(event['rows'])))
     return ends, first

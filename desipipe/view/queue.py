@@ -71,7 +71,8 @@ def _facts(queue: ReadableQueue, observer: Observer | None) -> QueueFacts:
     )
     now = time.time()
     rate = task_rate(ledger, now) if counts['RUNNING'] else None
-    last_says = state.last_manager.get('says', '') if manager is None else ''
+    last = state.last_manager if manager is None else None
+    last_says = '' if last is None else last.get('says', '')
     return {
         'name': queue.name,
         'folder': ledger.folder,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from ..errors import CorruptJournalError, PayloadError
 from ..queue.attempt_reader import Attempt, AttemptReader
-from ..queue.events import SUCCEEDED
+from ..queue.events import SUCCEEDED, EventKind
 from .task_summary import state_name, task_label, task_summary, user_of
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def task_detail(ledger: AttemptReader, row: int) -> TaskDetail:
         'added': reader.added(),
         'code': reader.code(),
         'arguments': reader.arguments(),
-        'versions': {} if last is None else state.versions.get((last.worker, group.app), {}),
-        'environment': {} if last is None else state.versions.get((last.worker, ''), {}),
+        'versions': {} if last is None else dict(state.versions.get((last.worker, group.app), {})),
+        'environment': {} if last is None else dict(state.versions.get((last.worker, ''), {})),
         'files': files[:RELATED],
         'n_files': len(files),
         'attempts': [_attempt(ledger, attempt) for attempt in reader.attempts],
@@ -100,7 +100,11 @@ class _TaskReader:
     def added(self) -> float | None:
         """Return the time at which the task was added."""
         offset = self.ledger.state.added_at[self.row]
-        return self._read(lambda: self.ledger.journal.event_at(offset).get('t'), None)
+        return self._read(lambda: self._time_at(offset), None)
+
+    def _time_at(self, offset: int) -> float | None:
+        event = self.ledger.event_at(offset)
+        return event['t'] if event['e'] in (EventKind.ADD, EventKind.REVIVE) else None
 
     def code(self) -> str:
         """Return the source of the task's app."""

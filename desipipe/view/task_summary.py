@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from ..queue.attempt_fold import LOST
 from ..queue.attempt_reader import AttemptReader
-from ..queue.events import DROPPED, ENDED, LOST, PENDING, RUNNING, STATES, WAITING, Event
+from ..queue.events import DROPPED, ENDED, PENDING, RUNNING, STATES, WAITING, EventKind
 from ..utils import username
 from .journal_events import events_at
 
 if TYPE_CHECKING:
+    from ..queue.event_types import JournalEvent
+    from ..queue.task_events import Cause
     from .schema import TaskLabel, TaskState, TaskSummary
 
 
@@ -105,27 +108,35 @@ def _worked(task: TaskSummary, worker: Any) -> None:
 
 
 def _ended(
-    ledger: AttemptReader, tasks: dict[int, TaskSummary], rows: list[int], event: Event | None
+    ledger: AttemptReader,
+    tasks: dict[int, TaskSummary],
+    rows: list[int],
+    event: JournalEvent | None,
 ) -> None:
     if event is None:
         for row in rows:
             tasks[row]['cause'] = 'its details are in a damaged line of the journal'
-    elif event['e'] == 'end':
+    elif event['e'] == EventKind.END:
         places = {row: i for i, row in enumerate(event['rows'])}
-        extra = event.get('x', {})
+        details = event['x'] if 'x' in event else {}
         for row in rows:
             i, task = places[row], tasks[row]
             if event['w']:  # else someone had set it, and compaction wrote that down
                 task['began'] = event['t0'] + event['b'][i] * 1e-6
                 task['duration'] = event['d'][i] * 1e-6
                 task['memory'] = (event['m'][i] * 1024 or None) if 'm' in event else None
-            task['cause'] = (extra.get(str(i), {}).get('cause') or {}).get('text', '')
+            task['cause'] = _cause_text(details.get(str(i), {}).get('cause'))
             _worked(task, ledger.state.workers.get(event['w']))
-    else:  # someone set it
+    else:
+        cause = event.get('cause') if event['e'] == EventKind.SET else None  # someone set it
+        if event['e'] == EventKind.WORKER:
+            cause = LOST
         for row in rows:
-            tasks[row]['cause'] = event.get('cause', LOST if event['e'] == 'worker' else {}).get(
-                'text', ''
-            )
+            tasks[row]['cause'] = _cause_text(cause)
+
+
+def _cause_text(cause: Cause | None) -> str:
+    return '' if cause is None else cause.get('text', '')
 
 
 def task_summary(ledger: AttemptReader, row: int) -> TaskSummary:

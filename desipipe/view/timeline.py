@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ..queue.event_checks import decode_event
-from ..queue.events import RUNNING, STATES, Event
+from ..queue.events import RUNNING, STATES, EventKind
 from ..queue.ledger import Ledger
 from .task_summary import state_name, task_label
 
 if TYPE_CHECKING:
+    from ..queue.task_events import EndEvent
     from .schema import (
         AttemptInterval,
         CountedInterval,
@@ -67,10 +68,12 @@ class Timeline:
             if line.startswith(b'{"e":"end"'):
                 event = decode_event(line, offset)
                 total = len(ledger.state.status)
-                if event is not None and event['w'] and max(event['rows']) < total:
+                if event is None or event['e'] != EventKind.END or not event['w']:
+                    continue
+                if max(event['rows']) < total:
                     self._add(event)
 
-    def _add(self, event: Event) -> None:
+    def _add(self, event: EndEvent) -> None:
         rows, states, began = event['rows'], event['s'], event['t0']
         number = self._numbers.get(event['w'])
         if number is None:

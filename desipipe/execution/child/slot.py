@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import provenance
 from ...provenance import software
-from ...queue.events import FAILED, SUCCEEDED, Event
+from ...queue.events import FAILED, SUCCEEDED
 from ..failure import describe
 from ..output_pipe import STARTED_MIN_US
 from ..protocol import (
@@ -36,6 +36,9 @@ from .ranks import Ranks
 from .restorer import Restorer
 from .waits import Waits
 
+if TYPE_CHECKING:
+    from ...queue.task_events import Cause
+
 # microseconds; after shorter tasks limits, user and priority are not compared, unless they are the
 # first of their app or failed
 CHECKED = 100
@@ -48,7 +51,7 @@ class Outcome(NamedTuple):
     duration: int
     """Microseconds."""
     result: bytes | memoryview | Place | None
-    cause: Event | None = None
+    cause: Cause | None = None
     trace: bytes | None = None
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from itertools import islice, takewhile
+from typing import TYPE_CHECKING
 
 from ...errors import DesipipeError
 from ...provenance import SAVED_WITH_FILES
@@ -22,6 +23,9 @@ from .pace import BATCH_TIME, Pace
 from .packets import PacketMaker
 from .parts import WorkerParts
 from .pool import START
+
+if TYPE_CHECKING:
+    from ...queue.task_events import Cause
 
 logger = logging.getLogger('desipipe')
 
@@ -280,7 +284,7 @@ class Feeding:
         return True
 
     def _end_damaged(self, task: Sent) -> None:
-        cause = {'kind': CauseKind.CODE, 'text': _DAMAGED, 'errno': 1}
+        cause: Cause = {'kind': CauseKind.CODE, 'text': _DAMAGED, 'errno': 1}
         end = End(task.row, task.attempt, FAILED, time.time(), 0, cause=cause)
         self._report.add(end, time.monotonic())
 

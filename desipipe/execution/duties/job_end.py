@@ -95,7 +95,8 @@ class JobEnd:
         """Return the kind of cause of tasks whose job had this fate."""
         if fate != CauseKind.CANCELLED:
             return fate
-        if self._ledger.state.jobs.get(self._jobid, {}).get('state') == 'withdrawn':
+        job = self._ledger.state.jobs.get(self._jobid)
+        if job is not None and job['state'] == 'withdrawn':
             # by the manager, who thought that it had not begun: what it took goes back
             return CauseKind.REQUEUED
         # 'cancelled' is said of a task that someone cancelled: its state is known, and needs no

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
-from ...queue.events import JournalEvent
 from ...queue.ledger import Ledger
 from ...queue.transactions.processes import lend_event, versions_event
 from ..protocol import VersionsFound
 from ..queue_faults import QueueFaults
+
+if TYPE_CHECKING:
+    from ...queue.event_types import JournalEvent
 
 VERSIONS = 'writing the versions of packages'
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...queue.authors import Call
 from ...queue.events import Ref
 from ...queue.ledger import Ledger
-from ..protocol import GroupSettings, Packet, Place
+from ..protocol import GroupSettings, Packet, Place, as_place
 from ..sent_tasks import Sent
 
 
@@ -54,19 +54,20 @@ class PacketMaker:
         state = self._ledger.state
         group = state.groups[number]
         event = state.apps[group.app]
-        shared = tuple(state.shared[group.shared]['ref']) if group.shared else None
-        code = tuple(event['code'])
+        shared = as_place(state.shared[group.shared]['ref']) if group.shared else None
+        code = as_place(event['code'])
         if (authors := self._ledger.authors) is not None:
-            code = tuple(authors.trusted_ref(authors.claims.codes.get(group.app)) or code)
-            shared = shared and tuple(
+            code = as_place(authors.trusted_ref(authors.claims.codes.get(group.app)) or code)
+            shared = shared and as_place(
                 authors.trusted_ref(authors.claims.shared.get(group.shared)) or shared
             )
         # What everything is run with is looked at by one slot, after the first task of an app: what
         # it imports is known then.
         look = group.app not in self._looked
         self._looked.add(group.app)
-        environ = state.managers.get(group.mid, {}).get('environ', {})
-        packages, source = event.get('packages', []), tuple(event['source'])
+        manager = state.managers.get(group.mid)
+        environ = {} if manager is None else manager['environ']
+        packages, source = event.get('packages', []), as_place(event['source'])
         return GroupSettings(number, tuple(group), code, shared, packages, source, environ, look)
 
     def forget_looks(self) -> None:

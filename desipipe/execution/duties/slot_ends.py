@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from ...provider.job import FREE
 from ...queue.ends import End
-from ...queue.events import FAILED, KILLED, CauseKind, Event, StopLevel
+from ...queue.events import FAILED, KILLED, CauseKind, StopLevel
 from ..mpi_launcher import SplitSlot
 from ..sent_tasks import Sent
 from ..slot_exit import Died
@@ -16,6 +17,9 @@ from .packets import PacketMaker
 from .parts import WorkerParts
 from .report import SlotMessages
 from .signals import ENDING
+
+if TYPE_CHECKING:
+    from ...queue.task_events import Cause
 
 EMPTY_SLOTS_MAX = 5  # slots that may end without a task before the worker gives up
 _LAST_WORDS_MAX = 500  # characters
@@ -129,7 +133,7 @@ class SlotEnds:
             shown=tuple(process.shown),
         )
         if (done := process.last_word) is not None:
-            end.cause = dict(done.cause or {})
+            end.cause = {} if done.cause is None else done.cause.copy()
             end.cause['text'] += ' (in one MPI process; the others were killed)'
             end.state = done.state
             self._report.add(end, now, out=out, err=err, trace=done.trace)
@@ -140,13 +144,14 @@ class SlotEnds:
         end.cause |= self._consequence(process, died.kind)
         self._report.add(end, now, out=out, err=err)
 
-    def _consequence(self, process: SlotProcess, kind: str) -> Event:
+    def _consequence(self, process: SlotProcess, kind: str) -> Cause:
         """Return the members of a cause that say if its task runs again."""
         by_end = (CauseKind.WALLTIME, CauseKind.TERMINATED)
         if kind in (*FREE, CauseKind.NEIGHBOUR) or (kind in by_end and self._retries_at_timeout):
             return {'free': True}
         if kind == CauseKind.WALLTIME and self._provider is not None and self._provider.batch:
-            return {**self._provider.after_walltime(not process.answered)}
+            is_free = self._provider.begins_again(not process.answered)
+            return {'free': True} if is_free else {'final': True}
         if kind == CauseKind.CANCELLED_JOB:
             return {'kind': CauseKind.KILLED, 'final': True}
         return {}

@@ -19,7 +19,7 @@ from ...queue.queue import Queue
 from ...store.lease import Observer
 from ...view.bundle import MIME, as_html, as_text, bundle, line_html
 from ...view.cell import JOBS, cell_summary
-from ...view.journal_events import events_at
+from ...view.journal_events import event_time, events_at
 from ...view.queue import job_groups, queue_summary
 from ...view.rows import format_rows
 from ...view.text import advice, bar_pieces
@@ -232,7 +232,7 @@ def _last_end(queue: Queue) -> float:
     event = (
         next((event for _, event in events_at(queue.ledger, [offset])), None) if offset else None
     )
-    return float(event['t']) if event is not None else 0.0
+    return event_time(event)
 
 
 class TasksDisplay(Shown):

@@ -7,16 +7,16 @@ from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
 from ..ends import End, Successes
-from ..events import CHUNK, SUCCEEDED, UNKNOWN, Event, EventKind
+from ..events import CHUNK, SUCCEEDED, UNKNOWN, CauseKind, EventKind
 from .processes import worker_end_event
 
 if TYPE_CHECKING:
     from ..process_events import WorkerEndEvent
     from ..state import State
-    from ..task_events import AttemptEvent, BackEvent, EndEvent, RunEvent
+    from ..task_events import AttemptEvent, BackEvent, Cause, EndDetail, EndEvent, RunEvent
 
-Judgement = Callable[[int], tuple[int, Event]]
-"""Given a row, the state in which its attempt ended, and the cause."""
+    Judgement = Callable[[int], tuple[int, Cause]]
+    """Given a row, the state in which its attempt ended, and the cause."""
 
 
 def claim(state: State, worker: str, rows: list[int], time: float) -> RunEvent:
@@ -83,18 +83,18 @@ def end_event(worker: str, ends: Sequence[End], time: float, kind: str = '') -> 
     return event
 
 
-def _detail(end: End) -> Event:
-    detail: Event = {}
+def _detail(end: End) -> EndDetail:
+    detail: EndDetail = {}
     if end.out:
-        detail['out'] = list(end.out)
+        detail['out'] = end.out
     if end.err:
-        detail['err'] = list(end.err)
+        detail['err'] = end.err
     if end.cause:
         detail['cause'] = end.cause
     if end.files:
-        detail['files'] = list(end.files)
+        detail['files'] = end.files
     if end.shown:
-        detail['shown'] = [list(ref) for ref in end.shown]
+        detail['shown'] = end.shown
     return detail
 
 
@@ -174,7 +174,7 @@ def mark_lost(state: State, name: str, time: float) -> list[EndEvent | WorkerEnd
 
 def vanished(text: str) -> Judgement:
     """Judge attempts whose worker reports nothing more."""
-    return lambda row: (UNKNOWN, {'kind': 'vanished', 'text': text})
+    return lambda row: (UNKNOWN, {'kind': CauseKind.VANISHED, 'text': text})
 
 
 def end_workers(

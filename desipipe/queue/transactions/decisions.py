@@ -13,7 +13,6 @@ from ..events import (
     RUNNING,
     SUCCEEDED,
     WAITING,
-    Event,
     EventKind,
     Reason,
 )
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from ..state import State
     from ..task_events import (
         AcceptEvent,
+        Cause,
         DropEvent,
         KeepEvent,
         MarkEvent,
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 
 def set_events(
-    rows: list[int], state: int, why: Reason, time: float, cause: Event | None = None
+    rows: list[int], state: int, why: Reason, time: float, cause: Cause | None = None
 ) -> list[SetEvent]:
     """Change the states of rows, whatever they are."""
     return [_set_event(part, state, why, time, cause) for part in chunks(rows)]
 
 
 def _set_event(
-    rows: list[int], state: int, why: Reason, time: float, cause: Event | None
+    rows: list[int], state: int, why: Reason, time: float, cause: Cause | None
 ) -> SetEvent:
     event: SetEvent = {'e': EventKind.SET, 'rows': rows, 's': state, 'why': why, 't': time}
     if cause is not None:
@@ -97,7 +97,7 @@ def cancel(state: State, rows: list[int], text: str, time: float) -> list[SetEve
     """Cancel tasks; those that run again keep the result that they have."""
     kept = [row for row in rows if row in state.rerun]
     killed = [row for row in rows if row not in state.rerun] if kept else rows
-    cause = {'kind': CANCELLED, 'text': text}
+    cause: Cause = {'kind': CANCELLED, 'text': text}
     return [
         *set_events(kept, SUCCEEDED, Reason.CANCEL, time),
         *set_events(killed, KILLED, Reason.CANCEL, time, cause),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from ..events import EventKind, Step
 
 if TYPE_CHECKING:
     from ..process_events import (
         JobEvent,
+        JobLine,
         LendEvent,
         ManagerBeginEvent,
         ManagerEndEvent,
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
         VersionsEvent,
         WorkerBeginEvent,
         WorkerEndEvent,
+        WorkerInfo,
     )
 
 
-def worker_begin_event(worker: str, info: Mapping[str, Any], time: float) -> WorkerBeginEvent:
-    """Begin a worker; ``info``: members of :class:`.WorkerBeginEvent`."""
-    return {'e': EventKind.WORKER, 'do': Step.BEGIN, 'w': worker, **info, 't': time}  # type: ignore[typeddict-item]
+def worker_begin_event(worker: str, info: WorkerInfo, time: float) -> WorkerBeginEvent:
+    """Begin a worker."""
+    return {'e': EventKind.WORKER, 'do': Step.BEGIN, 'w': worker, **info, 't': time}
 
 
 def worker_end_event(worker: str, why: str | None, time: float, kind: str = '') -> WorkerEndEvent:
@@ -88,14 +90,12 @@ def submit_event(mid: str, name: str, slots: int, time: float) -> SubmitEvent:
     return {'e': EventKind.SUBMIT, 'mid': mid, 'name': name, 'slots': slots, 't': time}
 
 
-def job_event(
-    mid: str, jobs: Iterable[Sequence[object]], of: Iterable[str], time: float
-) -> JobEvent:
+def job_event(mid: str, jobs: Iterable[JobLine], of: Iterable[str], time: float) -> JobEvent:
     """Note what became of jobs of a batch system, and of submissions (``of``)."""
     event: JobEvent = {
         'e': EventKind.JOB,
         'mid': mid,
-        'jobs': [list(job) for job in jobs],
+        'jobs': list(jobs),
         't': time,
     }
     if names := list(of):

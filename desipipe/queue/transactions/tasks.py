@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..events import CHUNK, NAMED_MAX, Event, EventKind, Group, Ref
+from ..events import CHUNK, NAMED_MAX, EventKind, Group, Ref
 from ..versions import Version, Versions
 
 if TYPE_CHECKING:
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
         ReviveEvent,
         SegmentsEvent,
         SharedEvent,
+        Spec,
         TaskManagerEvent,
     )
 
 
-def manager_event(mid: str, spec: Mapping[str, Any]) -> TaskManagerEvent:
+def manager_event(mid: str, spec: Spec) -> TaskManagerEvent:
     """Add a task manager: its environment, scheduler and provider."""
     return {
         'e': EventKind.MGR,
@@ -60,7 +61,7 @@ def shared_event(digest: str, ref: Ref) -> SharedEvent:
 
 def group_event(number: int, group: Group) -> GroupEvent:
     """Add the settings that many tasks share; defaults are left out."""
-    event: Event = {'e': EventKind.GROUP, 'g': number}
+    event: dict[str, Any] = {'e': EventKind.GROUP, 'g': number}
     for key, value in group._asdict().items():
         if value != group._field_defaults.get(key):
             event[key] = value
@@ -168,9 +169,11 @@ def assign_events(number: int, rows: list[int], time: float) -> list[AssignEvent
     return [{'e': EventKind.ASSIGN, 'g': number, 'rows': part, 't': time} for part in chunks(rows)]
 
 
-def link_events(links: Iterable[list[Any]], time: float | None = None) -> Iterator[LinkEvent]:
+def link_events(
+    links: Iterable[tuple[int, list[int]]], time: float | None = None
+) -> Iterator[LinkEvent]:
     """Note which rows tasks need; ``links``: a row and the rows that it needs, each."""
-    part: list[list[Any]] = []
+    part: list[tuple[int, list[int]]] = []
     named = 0
     for link in links:
         if named >= NAMED_MAX or len(part) >= CHUNK:
@@ -182,7 +185,7 @@ def link_events(links: Iterable[list[Any]], time: float | None = None) -> Iterat
         yield _link_event(part, time)
 
 
-def _link_event(links: list[list[Any]], time: float | None) -> LinkEvent:
+def _link_event(links: list[tuple[int, list[int]]], time: float | None) -> LinkEvent:
     event: LinkEvent = {'e': EventKind.LINK, 'links': links}
     if time is not None:
         event['t'] = time

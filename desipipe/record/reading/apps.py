@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from ...errors import DesipipeError, PayloadError
-from ...queue.events import Event, Ref
+from ...queue.events import Ref
 from ...queue.ledger import Ledger
 from ...serialize import Anatomy, anatomy
 from ...serialize import source as source_code
@@ -19,6 +19,9 @@ from ..pieces import word_of
 from ..privacy import Privacy
 from ..sources import app_trees
 from .payloads import LOADING_ERRORS, Payloads, loading_problem
+
+if TYPE_CHECKING:
+    from ...queue.task_events import AppEvent
 
 
 class Apps:
@@ -84,7 +87,7 @@ class Apps:
             self._add_pieces(entry, parts)
         return entry
 
-    def _add_texts(self, entry: AppEntry, event: Event) -> None:
+    def _add_texts(self, entry: AppEntry, event: AppEvent) -> None:
         """Add source, digests of parts, and stored code."""
         entry['source'] = source = self._ledger.read_text(event['source'])
         entry['parts'] = orjson.loads(self._ledger.read_text(event['parts']))
@@ -95,7 +98,7 @@ class Apps:
                 'it ran)'
             ] = None
 
-    def _taken_apart(self, entry: AppEntry, event: Event) -> Anatomy:
+    def _taken_apart(self, entry: AppEntry, event: AppEvent) -> Anatomy:
         """Load the code, and return what its identity is made of."""
         func: Any = self._ledger.load(Ref(*event['code']))
         code = getattr(func, '__code__', None)

@@ -81,8 +81,8 @@ class SharedEntries:
         return entry
 
     def _manager(self, mid: str) -> ManagerEntry:
-        event = self._state.managers.get(mid, {})
-        environ = dict(event.get('environ', {}))
+        event = self._state.managers.get(mid)
+        environ = {} if event is None else dict(event['environ'])
         if environ.get('data'):
             environ['data'] = self._privacy.environ(environ['data'])
         if environ.get('command') and 'environ' not in self._privacy.keep:
@@ -95,8 +95,8 @@ class SharedEntries:
         return {
             'id': mid,
             'environ': environ,
-            'scheduler': self._plain(event.get('scheduler', {})),
-            'provider': self._plain(event.get('provider', {})),
+            'scheduler': {} if event is None else self._plain(event['scheduler']),
+            'provider': {} if event is None else self._plain(event['provider']),
         }
 
     def _plain(self, value: Any) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import PayloadError
 from ...queue.ends import End, end_at
-from ...queue.events import ENDED, STATES, SUCCEEDED, Event
+from ...queue.events import ENDED, STATES, SUCCEEDED, EventKind
 from ...queue.ledger import Ledger
-from ...view.journal_events import events_at
+from ...view.journal_events import event_time, events_at
 from ...view.task_summary import state_name
 from ..model_types import AttemptEntry, CauseEntry, FileEntry, TaskEntry
 from ..pieces import seal
@@ -18,7 +18,9 @@ from .payloads import Payloads
 from .shared import SharedEntries
 from .values import Values
 
-_CAUSE_KEYS: tuple[Literal['kind', 'errno', 'kinds'], ...] = ('kind', 'errno', 'kinds')
+if TYPE_CHECKING:
+    from ...queue.event_types import JournalEvent
+    from ...queue.task_events import Cause, EndEvent
 
 
 class Attempt(NamedTuple):
@@ -53,7 +55,7 @@ class Attempts:
         offsets = sorted({self._state.added_at[row] for row in rows})
         times: dict[int, float] = {}
         for offset, event in events_at(self._ledger, offsets):
-            times[offset] = 0.0 if event is None else event.get('t', 0.0)
+            times[offset] = event_time(event)
             self.as_of = max(self.as_of, times[offset])
         return times
 
@@ -68,7 +70,7 @@ class Attempts:
             if event is None:
                 self._privacy.notes['some attempts: their lines of the journal are damaged'] = None
                 continue
-            if event['e'] != 'end' or not event['w']:
+            if event['e'] != EventKind.END or not event['w']:
                 for row in wanted[offset]:
                     if self._state.ended_at[row] == offset:
                         attempts.setdefault(row, []).append(self._decided(event, row))
@@ -81,22 +83,23 @@ class Attempts:
                     attempts.setdefault(row, []).append(self._attempt(event, end, current))
         return attempts
 
-    def _decided(self, event: Event, row: int) -> Attempt:
+    def _decided(self, event: JournalEvent, row: int) -> Attempt:
         # A person set the state, or took the result of another task.
-        kind = {'accept': 'accepted', 'set': str(event.get('why', 'set'))}.get(event['e'], 'set')
-        entry: AttemptEntry = {'n': 0, 'state': state_name(self._state.status[row]), 'hand': kind}
-        if event['e'] == 'accept':
+        entry: AttemptEntry = {'n': 0, 'state': state_name(self._state.status[row]), 'hand': 'set'}
+        entry['t'] = event_time(event)
+        if event['e'] == EventKind.ACCEPT:
+            entry['hand'] = 'accepted'
             entry['of'] = self._state.ids[event['old']].hex()
-        if event.get('cause', {}).get('text'):
-            entry['cause'] = {'text': self._privacy.text(event['cause']['text'])}
-        # Compaction writes it down as an end without a worker.
-        entry['t'] = (
-            end_at(event, event['rows'].index(row)).began if event['e'] == 'end' else event['t']
-        )
+        elif event['e'] == EventKind.SET:
+            entry['hand'] = str(event.get('why', 'set'))
+            if text := event.get('cause', {}).get('text'):
+                entry['cause'] = {'text': self._privacy.text(text)}
+        elif event['e'] == EventKind.END:  # compaction writes it down as an end without a worker
+            entry['t'] = end_at(event, event['rows'].index(row)).began
         self.as_of = max(self.as_of, entry['t'])
         return Attempt(entry, End(row, 0, 0, 0.0, 0))
 
-    def _attempt(self, event: Event, end: End, current: bool) -> Attempt:
+    def _attempt(self, event: EndEvent, end: End, current: bool) -> Attempt:
         entry: AttemptEntry = {
             'n': end.attempt,
             'state': STATES[end.state],
@@ -117,11 +120,14 @@ class Attempts:
             entry['err'] = self._payloads.describe(end.err)
         return Attempt(entry, end, event['w'])
 
-    def _cause(self, cause: Event) -> CauseEntry:
+    def _cause(self, cause: Cause) -> CauseEntry:
         entry: CauseEntry = {}
-        for key in _CAUSE_KEYS:
-            if key in cause:
-                entry[key] = cause[key]
+        if 'kind' in cause:
+            entry['kind'] = cause['kind']
+        if 'errno' in cause:
+            entry['errno'] = cause['errno']
+        if 'kinds' in cause:
+            entry['kinds'] = list(cause['kinds'])
         if cause.get('text'):
             entry['text'] = self._privacy.text(str(cause['text']))
         if cause.get('trace'):

@@ -1,0 +1,84 @@
+"""All kinds of events as one type, which type checkers narrow by the member ``e``.
+
+Kinds of later versions are in no type: the fold passes over them.
+"""
+
+from __future__ import annotations
+
+from ..store.header import HeaderEvent
+from .process_events import (
+    JobEvent,
+    LendEvent,
+    ManagerBeginEvent,
+    ManagerEndEvent,
+    ManagerSayEvent,
+    ProcessEvent,
+    ResizeEvent,
+    StopEvent,
+    SubmitEvent,
+    VersionsEvent,
+    WorkerBeginEvent,
+    WorkerEndEvent,
+)
+from .task_events import (
+    AcceptEvent,
+    AddEvent,
+    AppEvent,
+    AssignEvent,
+    AttemptEvent,
+    BackEvent,
+    CodeEvent,
+    DrainEvent,
+    DropEvent,
+    EndEvent,
+    FillEvent,
+    GroupEvent,
+    KeepEvent,
+    LinkEvent,
+    MarkEvent,
+    ReviveEvent,
+    RunEvent,
+    SegmentsEvent,
+    SetEvent,
+    SharedEvent,
+    StateEvent,
+    TaskManagerEvent,
+)
+
+WorkerEvent = WorkerBeginEvent | WorkerEndEvent
+ManagerEvent = ManagerBeginEvent | ManagerSayEvent | ManagerEndEvent
+JournalEvent = (
+    WorkerEvent
+    | ManagerEvent
+    | JobEvent
+    | LendEvent
+    | ProcessEvent
+    | ResizeEvent
+    | StopEvent
+    | SubmitEvent
+    | VersionsEvent
+    | AcceptEvent
+    | AddEvent
+    | AppEvent
+    | AssignEvent
+    | AttemptEvent
+    | BackEvent
+    | CodeEvent
+    | DrainEvent
+    | DropEvent
+    | EndEvent
+    | FillEvent
+    | GroupEvent
+    | KeepEvent
+    | LinkEvent
+    | MarkEvent
+    | ReviveEvent
+    | RunEvent
+    | SegmentsEvent
+    | SetEvent
+    | SharedEvent
+    | StateEvent
+    | TaskManagerEvent
+)
+"""An event of the journal after its first, read or on its way into it."""
+JournalLine = HeaderEvent | JournalEvent
