@@ -310,6 +310,7 @@ def simulated(filesystem: Filesystem) -> Iterator[tuple[Clock, Meter]]:
     modules = (
         *(f'execution.duties.{name}' for name in duties),
         'queue.ledger',
+        'queue.worker_ends',
         'store.journal_file',
     )
     patches = [mock.patch(f'desipipe.{module}.time', clock) for module in modules]
