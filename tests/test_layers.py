@@ -55,9 +55,9 @@ INSIDE = {
         'function_reducer pickler culprit pickling payload identity value_text outline'
     ),
     'provider': (
-        'job batch_commands script_file gridengine_states gridengine_jobs slurm_options '
-        'slurm_refusals batch_jobs original slurm_time slurm_states slurm_fates '
-        'slurm_commands slurm_choices slurm_cancelling slurm_checks base slurm_watch '
+        'job batch_jobs batch_commands script_file gridengine_states gridengine_jobs '
+        'slurm_options slurm_refusals original slurm_time slurm_states slurm_fates '
+        'slurm_commands slurm_choices slurm_cancelling slurm_checks base batch slurm_watch '
         'slurm_resources slurm_script slurm_submissions slurm_tracking slurm_call slurm_submitter '
         'slurm_withdrawal slurm_job_end local slurm nersc gridengine'
     ),

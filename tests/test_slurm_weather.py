@@ -94,7 +94,8 @@ def was_reported(queue: Queue, text: str) -> bool:
 def manager_message(queue: Queue) -> str:
     """Return what the manager, or the last one, says."""
     queue.ledger.follow()
-    return str((queue.ledger.state.manager or queue.ledger.state.last_manager).get('says', ''))
+    manager = queue.ledger.state.manager or queue.ledger.state.last_manager
+    return manager.get('says', '') if manager else ''
 
 
 def known_jobs(queue: Queue) -> dict[str, Any]:

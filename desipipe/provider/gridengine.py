@@ -10,16 +10,16 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from ..config import whole_number
 from ..environment import BaseEnvironment
 from ..errors import ConfigError, LaunchError
-from ..store.shared_files import open_log
 from .base import BaseProvider, Job, Told
+from .batch import BatchProvider
 from .batch_commands import SUBMIT_WAIT, run
 from .gridengine_jobs import JobList, qstat
 from .gridengine_states import hopeless, is_gone, number_of, parse_qstat, parse_submitted
 from .job import Fate
 from .script_file import save_script
+from .slurm_checks import check_time
 from .slurm_time import parse_time
 
 __all__ = ['GridEngineProvider']
@@ -37,7 +37,7 @@ Every other refusal may pass.
 _RESERVED = frozenset({'N', 'S', 't', 'terse', 'sync', 'notify', 'r', 'wd', 'cwd', 'o', 'e', 'j'})
 
 
-class GridEngineProvider(BaseProvider):
+class GridEngineProvider(BatchProvider):
     """Workers in jobs of Grid Engine, one slot each; many jobs are one array.
 
     Parameters
@@ -63,7 +63,6 @@ class GridEngineProvider(BaseProvider):
     """
 
     name = 'gridengine'
-    batch = True
     defaults: ClassVar[Mapping[str, Any]] = {
         **BaseProvider.defaults,
         'time': '01:00:00',
@@ -74,6 +73,7 @@ class GridEngineProvider(BaseProvider):
     project: str | None
     pe: str | None
     kwargs: dict[str, Any] | None
+    _tracker: JobList
 
     def __init__(self, environ: Any = None, **options: Any) -> None:
         super().__init__(environ, **options)
@@ -82,15 +82,13 @@ class GridEngineProvider(BaseProvider):
                 f'The provider {self.label} needs the name of a parallel environment for tasks of '
                 f'{self.mpiprocs_per_worker:d} MPI processes: give pe=, one of qconf -spl.'
             )
-        self._list = JobList()
-        self._list.walltime = self.walltime
+        self._tracker = JobList(self, self.walltime)
 
     def check(self, option: str, value: Any) -> Any:
         """Check the options; see :meth:`.Configurable.check`."""
         what = f'{option} of the {self.kind} {self.label}'
         if option == 'time':
-            _check_time(value, what)
-            return str(value)
+            return check_time(value, what)
         if option == 'kwargs':
             reserved = sorted(_RESERVED & {name.lstrip('-') for name in value or {}})
             if reserved:
@@ -122,16 +120,9 @@ class GridEngineProvider(BaseProvider):
         LaunchError
             Grid Engine accepted nothing, and what it said.
         """
-        whole_number(slots, 'the number of slots')
-        if not os.path.isdir(cwd):
-            raise LaunchError(
-                'No job was submitted, because the folder where it should start is not there: '
-                f'{cwd}. Tasks wait until it is back.',
-                later=True,
-            )
-        open_log(log).close()
+        self._prepare_launch(slots, log, cwd)
         text = self.script(argv, environ, log, cwd)
-        script = save_script(text, os.path.dirname(log), self._list.name)
+        script = save_script(text, os.path.dirname(log), self._tracker.name)
         jobs: list[Job] = []
         try:
             while len(jobs) < slots:
@@ -146,7 +137,7 @@ class GridEngineProvider(BaseProvider):
         lines = [
             '#!/bin/bash',
             '# A worker, written by desipipe. To start such a job by hand: '
-            f'qsub {shlex.quote(self._list.name)}-….sh',
+            f'qsub {shlex.quote(self._tracker.name)}-….sh',
             *(f'#$ -{option}' for option in self._options()),
             # Not by options of qsub, where a colon or a dollar sign of a path would mean something.
             f'exec >>{shlex.quote(log)} 2>&1',
@@ -174,13 +165,13 @@ class GridEngineProvider(BaseProvider):
 
     def _submit(self, script: str, count: int) -> list[Job]:
         # A name that no other submission has: by it the job is found if qsub does not say.
-        name = f'{self._list.name}.1.{os.urandom(4).hex()}'
+        name = f'{self._tracker.name}.1.{os.urandom(4).hex()}'
         self.note_submission(name, count)
         array = ['-t', f'1-{count:d}'] if count > 1 else []
         try:
             done = run(['qsub', '-terse', *array, '-N', name, script], SUBMIT_WAIT)
         except subprocess.TimeoutExpired:
-            self._list.doubt(name, count)
+            self._tracker.doubt(name, count)
             raise LaunchError(
                 f'There was no answer to qsub within {SUBMIT_WAIT:g} s. The job may have been '
                 'submitted all the same: it is looked for by its name before another one is '
@@ -188,77 +179,21 @@ class GridEngineProvider(BaseProvider):
                 later=True,
             ) from None
         except LaunchError:
-            self._list.explain(name)  # nothing was started
+            self._tracker.explain(name)  # nothing was started
             raise
         jobs = [Job(jobid, 1, 'pending') for jobid in parse_submitted(done.stdout)]
-        self._list.explain(name)
+        self._tracker.explain(name)
         if not jobs:
             raise _refused(' '.join((done.stderr or done.stdout).split()), script)
         for job in jobs:
-            self._list.track(dataclasses.replace(job))
+            self._tracker.track(dataclasses.replace(job))
         return jobs
 
     # Looking
 
-    def adopt(
-        self,
-        name: str,
-        jobs: Iterable[Job] = (),
-        look: bool = False,
-        submissions: Mapping[str, int] | None = None,
-    ) -> None:
-        """Take over jobs and find others of that name; see :meth:`.BatchJobs.adopt`."""
-        self._list.adopt(name, jobs, look, submissions or {})
-
-    @property
-    def settled(self) -> bool:
-        """Return True once the jobs are known; see :meth:`.BatchJobs.settled`."""
-        return self._list.settled
-
-    @property
-    def unexplained(self) -> int:
-        """Slots that may have been submitted; see :meth:`.BatchJobs.unexplained`."""
-        return self._list.doubtful_slots
-
-    @property
-    def proven(self) -> bool:
-        """Return True once ``qstat`` has answered; see :meth:`.BatchJobs.proven`."""
-        return self._list.answers > 0
-
-    @property
-    def trouble(self) -> str:
-        """Why Grid Engine does not answer; see :meth:`.BatchJobs.trouble`."""
-        return self._list.trouble
-
-    @property
-    def cancelled(self) -> bool:
-        """Return True once Grid Engine was told; see :meth:`.BatchJobs.cancelled`."""
-        return self._list.cancelled
-
-    @property
-    def pause(self) -> float:
-        """Seconds until the next look makes sense; see :meth:`.BatchJobs.pause`."""
-        return self._list.pause(self.timestep)
-
     def hopeless(self, job: Job) -> str:
         """Return the remedy for a job that never starts; see :meth:`.BatchJobs.hopeless`."""
-        return hopeless(self._list.flags(job.jobid), job.jobid)
-
-    def take_explained(self) -> list[str]:
-        """Return submissions of known fate; see :meth:`.BatchJobs.take_explained`."""
-        return self._list.take_explained()
-
-    def poll(self) -> list[Job]:
-        """State of the jobs, asked in the background; see :meth:`.BaseProvider.poll`."""
-        return self._list.poll(self.timestep)
-
-    def cancel(self, job: Job, force: bool = False) -> None:
-        """Delete a job; see :meth:`.BaseProvider.cancel`.
-
-        Grid Engine is told in the background, and notifies before it kills, whatever ``force``
-        says.
-        """
-        self._list.cancel(job.jobid)
+        return hopeless(self._tracker.flags(job.jobid), job.jobid)
 
     def withdraw(
         self, name: str, jobs: Iterable[Job], submissions: Iterable[str] = ()
@@ -297,18 +232,6 @@ class GridEngineProvider(BaseProvider):
         if ends is not None and time.time() >= ends:
             return Told(Fate.WALLTIME, 'its job reached its time limit', 0.0)
         return None
-
-
-def _check_time(value: Any, what: str) -> None:
-    try:
-        seconds = parse_time(str(value) if not isinstance(value, bool) else '')
-    except ValueError:
-        seconds = 0
-    if not seconds:
-        raise ConfigError(
-            f"{what} is {value!r}, but must be a time span: '30' (minutes), '1:30:00', "
-            "'1-12:00:00'."
-        )
 
 
 def _answer(argv: list[str], timeout: float = SUBMIT_WAIT) -> str:

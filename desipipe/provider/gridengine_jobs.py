@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from ..utils import username
 from .batch_commands import Question
+from .batch_jobs import BatchJobs
 from .gridengine_states import Row, fate, is_gone, number_of, parse_qacct, parse_qstat
 from .job import Job
 
@@ -48,12 +49,21 @@ class _Absence:
 
 
 class JobList:
-    """Jobs of a provider, and what is known of its submissions."""
+    """Jobs of a provider, and what is known of its submissions.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    provider : BatchJobs
+        Its time between two questions counts.
+    walltime : float
+        Time limit of its jobs, in seconds.
+    """
+
+    def __init__(self, provider: BatchJobs, walltime: float) -> None:
+        self._provider = provider
+        self._walltime = walltime
         self.name = f'desipipe-{os.urandom(4).hex()}'
         """Part of the names of all jobs."""
-        self.walltime = math.inf
         self.jobs: dict[str, Job] = {}
         """Jobs that have not ended, by identity."""
         self.trouble = ''
@@ -113,11 +123,11 @@ class JobList:
         explained, self._explained = self._explained, []
         return explained
 
-    def cancel(self, jobid: str) -> None:
+    def cancel(self, job: Job) -> None:
         """Delete a job in the background, many with one command."""
-        if jobid in self.jobs:
-            self._cancels.setdefault(jobid, False)
-            self._deleted.add(jobid)
+        if job.jobid in self.jobs:
+            self._cancels.setdefault(job.jobid, False)
+            self._deleted.add(job.jobid)
 
     # What is known
 
@@ -127,9 +137,14 @@ class JobList:
         return all(self._cancels.values())
 
     @property
-    def doubtful_slots(self) -> int:
-        """Number of slots that may have been submitted."""
+    def unexplained(self) -> int:
+        """Slots of submissions that Grid Engine may or may not have accepted."""
         return sum(doubt.slots for doubt in self._doubts.values())
+
+    @property
+    def proven(self) -> bool:
+        """True once ``qstat`` has answered."""
+        return self.answers > 0
 
     @property
     def settled(self) -> bool:
@@ -141,37 +156,38 @@ class JobList:
         row = self._rows.get(jobid)
         return '' if row is None else row.flags
 
-    def pause(self, timestep: float) -> float:
-        """Return the seconds until the next :meth:`poll` makes sense."""
+    @property
+    def pause(self) -> float:
+        """Seconds until the next :meth:`poll` makes sense."""
         if self._question is not None:
             return BUSY_S
         now = time.monotonic()
-        due = [self._next_look(timestep, now), *(each.due for each in self._absent.values())]
+        due = [self._next_look(now), *(each.due for each in self._absent.values())]
         if not self.cancelled:
             due.append(self._cancel_due)
         return max(BUSY_S, min(due) - now)
 
-    def _next_look(self, timestep: float, now: float) -> float:
+    def _next_look(self, now: float) -> float:
         is_idle = not self.jobs and self.settled and now >= self._curious_until
-        return self._began + (IDLE_S if is_idle else timestep)
+        return self._began + (IDLE_S if is_idle else self._provider.timestep)
 
     # Asking
 
-    def poll(self, timestep: float) -> list[Job]:
+    def poll(self) -> list[Job]:
         """Take in an answer, ask the next question, and return the jobs; never waits."""
         now = time.monotonic()
         if self._question is not None and self._question.done(now):
             question, self._question = self._question, None
             question.then(question)
         if self._question is None:
-            self._question = self._next_question(timestep, now)
+            self._question = self._next_question(now)
         ended, self._ended = self._ended, {}
         return [*ended.values(), *(dataclasses.replace(job) for job in self.jobs.values())]
 
-    def _next_question(self, timestep: float, now: float) -> Question | None:
+    def _next_question(self, now: float) -> Question | None:
         untold = [jobid for jobid, is_told in self._cancels.items() if not is_told]
         if untold and now >= self._cancel_due:
-            self._cancel_due = now + timestep
+            self._cancel_due = now + self._provider.timestep
             argv = ['qdel', *map(number_of, untold)]
             return Question(argv, lambda answer: self._take_deletions(answer, untold))
         due = [jobid for jobid, absence in self._absent.items() if now >= absence.due]
@@ -179,7 +195,7 @@ class JobList:
             job = due[0].partition('.')[0]  # all elements of an array at once
             argv = ['qacct', '-j', number_of(job)]
             return Question(argv, lambda answer: self._take_ends(answer, job))
-        if now >= self._next_look(timestep, now):
+        if now >= self._next_look(now):
             self._began = now
             return Question(qstat(), self._take_rows)
         return None
@@ -242,7 +258,7 @@ class JobList:
                 absence.due = now + ACCOUNT_INTERVAL_S
                 continue
             job.fate, job.reason = fate(
-                account, job.state == 'running', jobid in self._deleted, self.walltime
+                account, job.state == 'running', jobid in self._deleted, self._walltime
             )
             job.state = 'ended'
             job.exitcode = None if account is None else account.exitcode

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from .base import Job, Told
@@ -65,7 +65,6 @@ class SlurmProvider(SlurmSubmitter):
     """
 
     name = 'slurm'
-    batch = True
 
     # As in the original: by calling it
 
@@ -111,39 +110,6 @@ class SlurmProvider(SlurmSubmitter):
 
     # Looking
 
-    def adopt(
-        self,
-        name: str,
-        jobs: Iterable[Job] = (),
-        look: bool = False,
-        submissions: Mapping[str, int] | None = None,
-    ) -> None:
-        """Take over jobs and find others of that name; see :meth:`.BatchJobs.adopt`."""
-        self._tracker.adopt(name, jobs, look, submissions or {})
-
-    @property
-    def settled(self) -> bool:
-        """Return True once Slurm has told what jobs there are.
-
-        See :meth:`.BatchJobs.settled`.
-        """
-        return self._tracker.settled
-
-    @property
-    def unexplained(self) -> int:
-        """Slots that may have been submitted; see :meth:`.BatchJobs.unexplained`."""
-        return self._tracker.submissions.slots
-
-    @property
-    def proven(self) -> bool:
-        """Return True once Slurm has shown any job; see :meth:`.BatchJobs.proven`."""
-        return self._tracker.proven
-
-    @property
-    def trouble(self) -> str:
-        """Why Slurm does not answer; see :meth:`.BatchJobs.trouble`."""
-        return self._tracker.trouble
-
     def hopeless(self, job: Job) -> str:
         """Return what to do about a job that will never start.
 
@@ -151,41 +117,9 @@ class SlurmProvider(SlurmSubmitter):
         """
         return hopeless(job.reason)
 
-    @property
-    def pause(self) -> float:
-        """Seconds until the next look makes sense; see :meth:`.BatchJobs.pause`."""
-        return self._tracker.pause
-
     def hurry(self) -> None:
         """Ask as soon as it is allowed; see :meth:`.BatchJobs.hurry`."""
         self._tracker.hurry()
-
-    def take_explained(self) -> list[str]:
-        """Return submissions of known fate; see :meth:`.BatchJobs.take_explained`."""
-        return self._tracker.submissions.take_explained()
-
-    def poll(self) -> list[Job]:
-        """State of the jobs; see :meth:`.BaseProvider.poll`.
-
-        Slurm is asked in the background, once for all providers of this process.
-        """
-        return self._tracker.poll()
-
-    def cancel(self, job: Job, force: bool = False) -> None:
-        """End a job; see :meth:`.BaseProvider.cancel`.
-
-        Slurm is told in the background, and ends with SIGTERM, then SIGKILL, whatever ``force``
-        says.
-        """
-        self._tracker.cancel(job)
-
-    @property
-    def cancelled(self) -> bool:
-        """Return True once Slurm knows what is to be cancelled.
-
-        See :meth:`.BatchJobs.cancelled`.
-        """
-        return self._tracker.cancelled
 
     def withdraw(
         self, name: str, jobs: Iterable[Job], submissions: Iterable[str] = ()

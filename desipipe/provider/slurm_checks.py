@@ -14,7 +14,7 @@ from ..utils import is_sequence
 from .slurm_options import check_sbatch_options
 from .slurm_time import format_time, parse_time
 
-__all__ = ['CONVERTED', 'Signal', 'check_killed', 'check_text', 'parse_signal']
+__all__ = ['CONVERTED', 'Signal', 'check_killed', 'check_text', 'check_time', 'parse_signal']
 
 _SIGNAL = re.compile(r'(?:([RB]+):)?(SIG)?(\w+)(?:@(\d+))?')
 
@@ -47,7 +47,16 @@ def parse_signal(value: Any, what: str) -> Signal:
     return Signal(match[1] or '', match[3], int(match[4] or 60))
 
 
-def _check_time(value: Any, what: str) -> str:
+def check_time(value: Any, what: str) -> str:
+    """Return a time span as Slurm writes it.
+
+    Parameters
+    ----------
+    value : str, int
+        ``'30'`` (minutes), ``'1:30:00'``, ``'1-12:00:00'``.
+    what : str
+        Name of the option.
+    """
     try:
         seconds = parse_time(str(value) if not isinstance(value, bool) else '')
     except ValueError:
@@ -55,7 +64,7 @@ def _check_time(value: Any, what: str) -> str:
     if not seconds:
         raise ConfigError(
             f"{what} is {value!r}, but must be a time span as Slurm writes it: '30' "
-            "(minutes), '1:30:00', '1-12:00:00'"
+            "(minutes), '1:30:00', '1-12:00:00'."
         )
     return format_time(str(value).strip())
 
@@ -86,7 +95,7 @@ def _check_command(value: Any, what: str) -> list[str] | None:
 
 
 CONVERTED: Mapping[str, Callable[[Any, str], Any]] = {
-    'time': _check_time,
+    'time': check_time,
     'nodes_per_worker': _check_nodes,
     'sqs': _check_command,
     'kwargs': check_sbatch_options,

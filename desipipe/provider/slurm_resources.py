@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from .base import BaseProvider
+from .batch import BatchProvider
 from .slurm_checks import CONVERTED, check_killed, check_text, parse_signal
 from .slurm_options import default_clusters
 from .slurm_time import parse_time
@@ -15,7 +16,7 @@ from .slurm_time import parse_time
 __all__ = ['SlurmResources']
 
 
-class SlurmResources(BaseProvider):
+class SlurmResources(BatchProvider):
     """Options of a provider of Slurm's jobs, and what a number of workers needs."""
 
     defaults: ClassVar[Mapping[str, Any]] = {

@@ -9,10 +9,8 @@ import subprocess
 from itertools import groupby
 from typing import Any
 
-from ..config import whole_number
 from ..environment import BaseEnvironment
 from ..errors import LaunchError
-from ..store.shared_files import open_log
 from .base import Job
 from .script_file import save_script
 from .slurm_call import submit_command
@@ -32,6 +30,8 @@ ARRAY_MOST = 1000  # elements; below the usual MaxArraySize
 
 class SlurmSubmitter(SlurmResources):
     """A provider's way to submit jobs to Slurm, and to read their numbers."""
+
+    _tracker: JobTracker
 
     def __init__(self, environ: Any = None, **options: Any) -> None:
         super().__init__(environ, **options)
@@ -63,17 +63,8 @@ class SlurmSubmitter(SlurmResources):
         LaunchError
             Slurm accepted nothing, and what it said. If it accepted a part, that part is returned.
         """
-        whole_number(slots, 'the number of slots')
-        if not os.path.isdir(cwd):
-            raise LaunchError(
-                'No job was submitted, because the folder where it should start is not there: '
-                f'{cwd}. Tasks wait until it is back.',
-                later=True,
-            )
+        self._prepare_launch(slots, log, cwd)
         make_output_folders(self, cwd)
-        # Now, by one: if jobs that begin at once on two nodes made it, there are filesystems where
-        # one of them would end before our worker is started.
-        open_log(log).close()
         jobs: list[Job] = []
         try:
             for size, same in groupby(self.sizes(slots)):

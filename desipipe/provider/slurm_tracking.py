@@ -120,6 +120,15 @@ class JobTracker:
         return self.submissions.is_silence()
 
     @property
+    def unexplained(self) -> int:
+        """Slots of submissions that Slurm may or may not have accepted."""
+        return self.submissions.slots
+
+    def take_explained(self) -> list[str]:
+        """Return submissions of known fate."""
+        return self.submissions.take_explained()
+
+    @property
     def proven(self) -> bool:
         """True once Slurm has shown any job."""
         return any(watch.answers for watch in self.watches())
