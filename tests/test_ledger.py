@@ -291,6 +291,26 @@ def test_new_among_known(ledger: Ledger) -> None:
     assert add(fresh(ledger), [*range(10)]) == rows[:10]
 
 
+def test_add_of_one_task_that_another_process_added_meanwhile(ledger: Ledger) -> None:
+    other = Ledger(ledger.folder)
+    add(ledger, ['a'])
+    other.follow()
+    add(ledger, ['b'])
+    add(other, ['b'])  # not followed since
+    add(other, ['c'])
+    assert sum(b'"e":"add"' in line for _, line in journal_lines(ledger.folder)) == 3
+    ledger.follow()
+    assert knowledge(ledger) == knowledge(other) == knowledge(fresh(ledger))
+
+
+def test_add_of_one_task_after_its_group_and_code_were_lost(ledger: Ledger) -> None:
+    add(ledger, ['a'])
+    for lost in (ledger.state.apps, ledger.state.managers):
+        lost.clear()
+        add(ledger, [id(lost)])
+        assert lost, 'written again'
+
+
 def test_requirements_within_a_batch_and_before(ledger: Ledger) -> None:
     add(ledger, ['a'])
     add(ledger, ['b', 'c'], {'c': ['a', 'b']})
@@ -359,7 +379,7 @@ def test_code_whose_line_was_lost(ledger: Ledger) -> None:
 
 @contextmanager
 def calls() -> Iterator[list[str]]:
-    """What is written and synced, in order."""
+    """Note what is written and synced, without the lock file, in order."""
     found: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         for name in ('write', 'pwrite', 'fsync', 'fdatasync'):

@@ -20,10 +20,10 @@ from .adding import Addition, Batch, Written, assigned_rows, severed_rows
 from .author_claims import result_claim
 from .ends import End, Successes, forgive_failures
 from .events import PENDING, RUNNING, Ref
+from .single_addition import SingleAddition
 from .state import State
 from .transactions.attempts import back_event, claim, end_event, successes_events
 from .uses import Use, code_events, needed_events, note_uses
-from .worker_ends import WorkerEnds
 
 if TYPE_CHECKING:
     from .event_types import JournalEvent
@@ -43,7 +43,7 @@ class _Prepared(NamedTuple):
     references: list[AppEvent | SharedEvent]
 
 
-class Ledger(WorkerEnds):
+class Ledger(SingleAddition):
     """A queue's folder: tasks are added to it, claimed from it, and reported to it."""
 
     def add(
@@ -80,6 +80,9 @@ class Ledger(WorkerEnds):
             Number of new ones.
         """
         with self._mutex:
+            is_single = len(batches) == 1 and then is None and not reused
+            if is_single and self._add_single(batches[0], sync, uses):
+                return 1
             todo = self._unknown(batches)
             if not todo and self.follow():
                 todo = self._unknown(batches)

@@ -37,11 +37,11 @@ def default_spec(task_manager: Any) -> Spec:
 def use_here(folder: str, group: Group, code: Code | None) -> Use | None:
     """Describe where this process uses an app version; see :meth:`.Queue.use`."""
     making = provenance.making
-    is_own = making is not None and os.path.realpath(making.queue) == os.path.realpath(folder)
-    if making is not None and not is_own:
+    if making is None:
+        return make_use(folder, group.name, group.app, group.kind, code)
+    if os.path.realpath(making.queue) != os.path.realpath(folder):
         return None  # a task of another queue, which does not tell whether it is current
-    task = making.app if making is not None else ''
-    return make_use(folder, group.name, group.app, group.kind, code, task)
+    return make_use(folder, group.name, group.app, group.kind, code, making.app)
 
 
 class Collected:

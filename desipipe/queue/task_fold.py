@@ -35,22 +35,18 @@ class TaskFold(AttemptFold):
     """Fold of tasks that are added and dropped, and of what people decide."""
 
     def _add(self, event: AddEvent, offset: int) -> None:
-        first = event['first']
-        number = event['g']
-        lengths = event['len']
-        n = len(lengths)
-        if first > len(self.status):
+        first, number, n = event['first'], event['g'], len(event['len'])
+        status, groups = self.status, self.groups
+        if first > len(status):
             self._fill(first, offset)
-        if first == len(self.status) and (
-            number >= len(self.groups) or self.groups[number] is LOST_GROUP
-        ):
-            self._fill(first + n, offset)  # of a group whose line was lost: not ours to guess
-        if first != len(self.status):
+        if first != len(status):
             return  # rows that are known already
-        if n == 1 and 'req' not in event:
+        if number >= len(groups) or groups[number] is LOST_GROUP:
+            self._fill(first + n, offset)  # of a group whose line was lost: not ours to guess
+        elif n == 1 and 'req' not in event:
             self._add_one(event, offset, number)
-            return
-        self._add_many(event, offset)
+        else:
+            self._add_many(event, offset)
 
     def _add_many(self, event: AddEvent, offset: int) -> None:
         first = event['first']

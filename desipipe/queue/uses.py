@@ -71,7 +71,7 @@ def code_events(state: State, uses: Iterable[Use]) -> list[CodeEvent]:
     They name the versions that these replace. The caller holds the lock.
     """
     uses = list(uses)
-    changed = [use for use in uses if not _is_current(state, use)]
+    changed = [use for use in uses if not is_current(state, use)]
     events = []
     now = {(use.key, use.app) for use in uses} if changed else set()
     for use in changed:
@@ -108,15 +108,15 @@ def _renamed(state: State, use: Use) -> Iterator[CodeEvent]:
                 yield code_event(key, version._replace(current=False, needed=False))
 
 
-def _is_current(state: State, use: Use) -> bool:
+def is_current(state: State, use: Use) -> bool:
     """Return True if an addition changes nothing about the versions at its place."""
     here = state.code_versions.places.get(use.key, {})
-    current = here.get(use.app)
-    return (
-        current is not None
-        and current.current
-        and not any(version.needed for version in here.values())
-    )
+    if use.app not in here or not here[use.app].current:
+        return False
+    for version in here.values():
+        if version.needed:
+            return False
+    return True
 
 
 def _event(state: State, use: Use, now: set[tuple[str, str]]) -> CodeEvent | None:
@@ -217,4 +217,4 @@ def needed_events(
                     yield code_event(key, versions[app]._replace(current=True, needed=True))
 
 
-__all__ = ['Use', 'code_events', 'make_use', 'needed_events', 'note_uses']
+__all__ = ['Use', 'code_events', 'is_current', 'make_use', 'needed_events', 'note_uses']

@@ -61,8 +61,8 @@ def carried_settings() -> str:
     recursion limit. What can't be written (functions, classes of the notebook) is left out.
     """
     global _last
-    state, matplotlib = _submitted_state(), _loaded('matplotlib', 'rcParams')
-    parameters = matplotlib and matplotlib.rcParams
+    state = _submitted_state()
+    parameters = getattr(sys.modules.get('matplotlib'), 'rcParams', None)
     if state != _last[0] or not dict.__eq__(parameters or {}, _last[1]):
         settings = {
             'warnings': _written_filters(),
@@ -89,15 +89,18 @@ def _plain(value: Any) -> Any:
 def _submitted_state() -> Any:
     """Return a cheap snapshot that differs if settings changed since the last task."""
     manager = logging.root.manager
-    numpy, decimal = _loaded('numpy', 'geterr'), _loaded('decimal', 'getcontext')
+    # Of a module that is being imported, attributes are absent.
+    numpy: Any = sys.modules.get('numpy')
+    decimal = sys.modules.get('decimal')
+    geterr, getcontext = getattr(numpy, 'geterr', None), getattr(decimal, 'getcontext', None)
     return (
         (*warnings.filters,),
         [getattr(logger, 'level', 0) for logger in manager.loggerDict.values()],
         logging.root.level,
         manager.disable,
         logging.root.handlers.copy(),
-        (numpy.geterr(), numpy.get_printoptions()) if numpy else None,
-        str(decimal.getcontext()) if decimal else None,
+        (geterr(), numpy.get_printoptions()) if geterr else None,
+        str(getcontext()) if getcontext else None,
         sys.getrecursionlimit(),
     )
 

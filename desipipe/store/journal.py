@@ -213,7 +213,7 @@ class Journal:
             try:
                 lock.acquire()
                 try:
-                    if self._write_locked(decide):
+                    if self._write_locked(lock, decide):
                         return
                 finally:
                     lock.release()
@@ -225,7 +225,7 @@ class Journal:
                 lock.close()
         raise _lock_lost(self.folder)
 
-    def _write_locked(self, decide: Decide) -> bool:
+    def _write_locked(self, lock: QueueLock, decide: Decide) -> bool:
         reader, appender = self.reader, self._appender
         shared = reader.shared
         fd, size = appender.open(reader.identity, shared)
@@ -241,7 +241,7 @@ class Journal:
             placed, data = encode_batch(events, reader.offset)
             if not shared:
                 self._syncer.note_write(reader.offset + len(data))
-                self.lock.has_news = True
+                lock.has_news = True
             appender.append(fd, data, reader.offset, shared)
             # A network filesystem may take a lock away that is held. If someone else replaced the
             # file then, or appended first, what we wrote does not count; decide again.

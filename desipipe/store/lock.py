@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import io
@@ -276,8 +275,10 @@ class QueueLock:
 
     def _announce(self) -> None:
         self.has_news = False
-        with contextlib.suppress(OSError, DesipipeError):  # they look by themselves a second later
+        try:
             os.pwrite(self._open(), b'\n', _ANNOUNCED_AT)
+        except (OSError, DesipipeError):
+            return  # they look by themselves a second later
 
     def free(self) -> None:
         """Release all that this thread holds, after an interrupt anywhere in a block."""
