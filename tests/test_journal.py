@@ -356,6 +356,35 @@ def test_follow_outlives_a_task_that_takes_its_descriptor(folder: str, tmp_path:
     assert notes.values == [1, 2, 3]
 
 
+@pytest.mark.parametrize('is_reused', [False, True])
+def test_write_outlives_code_that_takes_its_descriptor(
+    folder: str, tmp_path: Path, is_reused: bool
+) -> None:
+    view, notes = journal(folder)
+    append(view, 1)
+    kept = view._appender._kept
+    assert kept is not None
+    fd = kept.fileno()
+    os.close(fd)
+    other = tmp_path / 'other'
+    if is_reused:
+        shutil.copy(view.path, other)  # a journal, too, which had other events last
+        with open(other, 'r+b') as file:
+            file.truncate(os.path.getsize(other) - 5)
+        before = other.read_bytes()
+        opened = os.open(other, os.O_RDWR | os.O_APPEND)
+        os.dup2(opened, fd)
+    append(view, 2)
+    append(view, 3)
+    assert notes.values == journal(folder)[1].values == [1, 2, 3]
+    assert len(journal_lines(folder)) == 4
+    view.close()
+    if is_reused:
+        assert other.read_bytes() == before
+        os.fstat(fd)  # it was left open
+        os.close(fd)
+
+
 def test_follow_reads_what_is_larger_than_a_chunk(
     folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

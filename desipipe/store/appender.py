@@ -10,6 +10,9 @@ import os
 from .journal_file import Identity, JournalFile
 from .writing import disk_full, write_all
 
+_foreign: list[io.FileIO] = []
+"""Files whose descriptors belong to others: garbage collection would close these."""
+
 
 class Appender:
     """Appends to the file of a journal, which stays open, or is locked while it does.
@@ -50,12 +53,23 @@ class Appender:
             raise self._file.gone() from None
         identity = (opened.st_dev, opened.st_ino)
         if self._kept is None or identity != self._kept_identity:
-            self.close_kept()
-            self._kept = io.FileIO(self._file.open(os.O_RDWR | os.O_APPEND), 'r+')
-            opened = os.fstat(self._kept.fileno())
-            self._kept_identity = (opened.st_dev, opened.st_ino)
-            return self._kept.fileno(), -1
+            return self._open_kept(), -1
         return self._kept.fileno(), opened.st_size if identity == folded else -1
+
+    def _open_kept(self) -> int:
+        self.close_kept()
+        self._kept = io.FileIO(self._file.open(os.O_RDWR | os.O_APPEND), 'r+')
+        self._kept_identity = _identity(self._kept.fileno())
+        return self._kept.fileno()
+
+    def checked(self, fd: int) -> int:
+        """Return a descriptor of the journal; a new one if ``fd`` is another file's.
+
+        Code of the user's may have closed descriptors that are not its own. To be called when what
+        is read through ``fd`` is not the journal as it was folded.
+        """
+        is_kept = self._kept is not None and fd == self._kept.fileno()
+        return self._open_kept() if is_kept and _identity(fd) != self._kept_identity else fd
 
     def kept(self, folded: Identity | None) -> int:
         """Return the descriptor kept open; -1 if it is not of the folded file."""
@@ -70,9 +84,11 @@ class Appender:
 
     def close_kept(self) -> None:
         """Close what is kept open."""
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+        kept, self._kept = self._kept, None
+        if kept is not None and _identity(kept.fileno()) == self._kept_identity:
+            kept.close()
+        elif kept is not None:
+            _foreign.append(kept)
 
     def open_held(self, flags: int) -> int:
         """Open the journal until :meth:`close_held`."""
@@ -123,6 +139,14 @@ class Appender:
     def __del__(self) -> None:
         if getattr(self, '_kept', None) is not None:
             self.close_kept()
+
+
+def _identity(fd: int) -> Identity | None:
+    try:
+        opened = os.fstat(fd)
+    except OSError:
+        return None
+    return opened.st_dev, opened.st_ino
 
 
 def _undo(fd: int, end: int) -> None:

@@ -232,7 +232,7 @@ class Journal:
         try:
             if shared:
                 self._hold(fd)
-            if not reader.has_all(fd, size) and not self._catch_up(fd):
+            if not reader.has_all(fd, size) and not self._catch_up(fd := appender.checked(fd)):
                 return False
             events = decide()
             if not events:

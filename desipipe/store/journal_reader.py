@@ -88,11 +88,12 @@ class JournalReader:
 
     def has_all(self, fd: int, size: int) -> bool:
         """Return True if all ``size`` bytes of the journal are folded."""
-        return (
-            not self.midway
-            and size == self.offset
-            and os.pread(fd, len(self._last), self.offset - len(self._last)) == self._last
-        )
+        if self.midway or size != self.offset:
+            return False
+        try:
+            return os.pread(fd, len(self._last), size - len(self._last)) == self._last
+        except OSError:
+            return False  # code of the user's closed the descriptor
 
     def read(self, fd: int, locked: bool = False) -> bool:
         """Fold what is new in the open journal; return True at its end."""
