@@ -66,6 +66,28 @@ def test_results_and_dependencies(queue: Queue, tm: TaskManager) -> None:
     assert queue.counts['SUCCEEDED'] == 32
 
 
+def test_worker_waits_after_an_exchange(
+    queue: Queue, tm: TaskManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @tm.python_app
+    def double(i: int) -> int:
+        return 2 * i
+
+    tasks = double.map(i=range(3))
+    overdue: list[float] = []
+    wait = Worker._wait
+
+    def note_wait(self: Worker, until: float) -> None:
+        if until == self._pace.next_exchange:  # on one host there is no pause before the next one
+            overdue.append(until)
+        wait(self, until)
+
+    monkeypatch.setattr(Worker, '_wait', note_wait)
+    Worker(queue).run()
+    assert [task.result(timeout=0) for task in tasks] == [0, 2, 4]
+    assert not overdue, 'another turn at once, in which nothing is new'
+
+
 def test_large_arrays_are_views(queue: Queue, tm: TaskManager) -> None:
     np = pytest.importorskip('numpy')
 

@@ -229,7 +229,7 @@ class Worker:
             self._exchange.next_report(),
             max(self.ledger.journal.dirty_since + self._sync_interval, now + LOOK_S),
         )
-        if pace.next_exchange > now:
+        if pace.next_exchange > time.monotonic():  # not an exchange of this turn, without spacing
             until = min(until, pace.next_exchange)
         if any(process.reaped is not None for process in pool.processes):
             until = min(until, now + VERDICT_S / 10)

@@ -94,13 +94,17 @@ class Exchange:
             self._feeding.feed()
 
     def next_report(self) -> float:
-        """Return the monotonic time at which the report is due; infinity if it is empty."""
-        if not len(self._report) or self._faults.failing(REPORT):
+        """Return the monotonic time of the next report; infinity if there is none."""
+        if self._faults.failing(REPORT):
+            return float('inf')
+        if self._held.back:
+            return self._pace.next_exchange
+        if not self._report:
             return float('inf')
         return max(self._report.first_at + self._pace.report_after(), self._pace.next_exchange)
 
     def _is_report_due(self, now: float, n_at_hand: int, n_wanted: int) -> bool:
-        if not len(self._report):
+        if not self._report:
             return False
         is_idle = not self._held.backlog and (
             n_at_hand == 0 or any(not process.sent for process in self._pool.processes)
