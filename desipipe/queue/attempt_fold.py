@@ -60,7 +60,8 @@ class AttemptFold(RequirementFold):
                 self.marks.pop(row, None)
         if worker is not None:
             worker.began = True
-            if self._run_all(event['rows'], event['n'], worker, time):
+            is_many = len(event['rows']) > 1
+            if is_many and self._run_all(event['rows'], event['n'], worker, time):
                 return
         for row, n in zip(event['rows'], event['n'], strict=True):
             if status[row] != PENDING or n != attempt[row] + 1:
@@ -115,6 +116,7 @@ class AttemptFold(RequirementFold):
             event['s'] == SUCCEEDED
             and not kind
             and me is not None
+            and len(event['rows']) > 1
             and self._end_all(event, segments, me, offset)
         ):
             return

@@ -127,6 +127,8 @@ class JournalReader:
                 if not self._pass_over(fd, status.st_size):
                     return True  # it has no end yet: who writes next cuts it
                 position, rest = self.offset, b''
+            if not (rest or self.shared) and position >= status.st_size:
+                break  # what this host appends from here on wakes whoever waits
         # A network filesystem's client may know already how long the file has become, and give
         # nothing of it yet to this descriptor (seen on MooseFS).
         return position >= status.st_size

@@ -80,7 +80,7 @@ class Claiming:
             return 0
         rows = list(islice(self._choice.pending(), 1))
         if rows and not self._time_limit.fits(state.group[rows[0]], now):
-            if not n_at_hand and not len(self._report):
+            if not n_at_hand and not self._report:
                 text = 'what is pending would take longer than its job has left'
                 self._stopping.request(StopLevel.POLITELY, CauseKind.WALLTIME, text)
             return 0
@@ -162,9 +162,11 @@ class Claiming:
         No task counts for more than the horizon.
         """
         horizon, mean, processes = self._pace.horizon(), self._durations.mean, self._pool.processes
-        at_hand = Counter([task.group for process in processes for task in process.sent])
-        at_hand.update([task.group for task in self._held.backlog])
-        load = sum(n * min(horizon, mean.get(group, horizon)) for group, n in at_hand.items())
+        at_hand = [task.group for process in processes for task in process.sent]
+        at_hand += [task.group for task in self._held.backlog]
+        load = 0.0
+        for group, n in Counter(at_hand).items() if at_hand else ():
+            load += n * min(horizon, mean.get(group, horizon))
         for process in processes:
             if process.sent:  # the first counts for as long as it runs already
                 expected = min(horizon, mean.get(process.sent[0].group, horizon))

@@ -49,7 +49,7 @@ class Patience:
         since = self._faults.since
         if not since:
             return
-        in_hand = self._pool.is_busy() or len(self._report)
+        in_hand = self._pool.is_busy() or self._report
         limit = IDLE_PATIENCE_S if not in_hand else float('inf')
         if self._stopping.level is not None:
             limit, since = END_PATIENCE_S, max(since, self._stopping.since)
@@ -122,7 +122,7 @@ class IdleTime:
         # Slots that are telling: else the versions of the last tasks would never be known.
         return bool(
             self._pool.is_busy()
-            or len(self._report)
+            or self._report
             or self._held.backlog
             or self._held.back
             or self._pool.telling

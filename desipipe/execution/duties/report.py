@@ -53,6 +53,9 @@ class Report:
     def __len__(self) -> int:
         return len(self.ends) + sum(len(batch.rows) for batch in self.successes)
 
+    def __bool__(self) -> bool:
+        return bool(self.ends or self.successes)
+
     def rows(self) -> Iterator[int]:
         """Yield the rows of all attempts in this report."""
         for end in self.ends:
@@ -62,7 +65,7 @@ class Report:
 
     def add(self, end: End, now: float, **payloads: bytes | memoryview | Place | None) -> None:
         """Keep the end of an attempt, and here what is to be stored of it."""
-        if not len(self):
+        if not self:
             self.first_at = now
         for name, payload in payloads.items():
             if isinstance(payload, bytes):
@@ -74,7 +77,7 @@ class Report:
 
     def add_successes(self, batch: Successes, now: float) -> None:
         """Keep the ends of attempts that succeeded and left nothing but their results."""
-        if not len(self):
+        if not self:
             self.first_at = now
         self.successes.append(batch)
 
