@@ -3,7 +3,8 @@ import React, { act } from 'react';
 
 import { ILog, LogView } from '../panel/components/logview';
 import { IQueueListProps, QueueList } from '../panel/components/queuelist';
-import { IQueueViewProps, QueueView } from '../panel/components/queueview';
+import type { IQueueViewProps } from '../panel/components/queueprops';
+import { QueueView } from '../panel/components/queueview';
 import { ITaskListProps, TaskList } from '../panel/components/tasklist';
 import { ITaskViewProps, TaskView } from '../panel/components/taskview';
 import { shown } from '../panel/log';

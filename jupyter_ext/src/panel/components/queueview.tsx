@@ -8,51 +8,15 @@ import React from 'react';
 import { stateWords } from '../../components/status';
 import { number } from '../../format';
 import { Shown, State, SYMBOLS } from '../../tokens';
-import type { TasksModel } from '../tasks';
-import {
-  COMMANDS,
-  IFilter,
-  IListedQueue,
-  IQueueView,
-  IAppView,
-  ITaskLabel,
-  ITaskRow,
-  TasksAction,
-  IWorkerView,
-  label
-} from '../tokens';
+import { COMMANDS, label } from '../tokens';
 import { bad, Banner, Bar, left, Link, refusal, Symbol } from './bits';
 import { Apps } from './apps';
-import { Tasks } from './taskssection';
+import type { IQueueViewProps } from './queueprops';
+import { Tasks } from './queuetasks';
 import { Workers } from './workers';
 
 /** Causes that are named. */
 const CAUSES = 3;
-
-/** Properties of {@link QueueView}. */
-export interface IQueueViewProps {
-  line: IListedQueue;
-  /** `null` before it was told. */
-  summary: IQueueView | null;
-  problem: string;
-  filter: IFilter;
-  /** Whether the workers are shown. */
-  workers: boolean;
-  /** Known page by page; it tells of its changes itself, because there are many while one scrolls. */
-  tasks: TasksModel;
-  /** Why the tasks are not told; empty where that is said elsewhere. */
-  words: (problem: Error | null) => string;
-  onCommand: (command: string) => void;
-  onFilter: (filter: IFilter) => void;
-  onWorkers: (open: boolean) => void;
-  onEndWorker: (worker: IWorkerView) => void;
-  onTask: (task: ITaskLabel) => void;
-  /** Do something with several tasks. */
-  onTasks: (action: TasksAction, tasks: readonly ITaskRow[]) => void;
-  /** Ask the server for the apps of the queue. */
-  apps?: () => Promise<IAppView[]>;
-  trans: TranslationBundle;
-}
 
 /** What is below the name of a queue that is open. */
 export function QueueView(props: IQueueViewProps): JSX.Element {

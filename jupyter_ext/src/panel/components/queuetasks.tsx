@@ -10,7 +10,7 @@ import { number } from '../../format';
 import { Shown, State, STATES, SYMBOLS } from '../../tokens';
 import type { IFilter, ITaskRow, Order } from '../tokens';
 import { Banner, canCancel, canRunAgain, refusal } from './bits';
-import type { IQueueViewProps } from './queueview';
+import type { IQueueViewProps } from './queueprops';
 import { TaskList } from './tasklist';
 
 /** The most tasks that one order is for. */
