@@ -30,7 +30,7 @@ from .duties.job_end import VERDICT_S
 from .duties.launcher import SlotError, SlotLauncher, find_provider
 from .duties.modes import MODES, Mode, check_mode
 from .duties.signals import SignalCatcher
-from .duties.stopping import Cause
+from .duties.stopping import StopReason
 from .mpi_launcher import Division
 from .mpi_together import is_launched_together, work_together
 from .queue_faults import QueueLostError
@@ -146,7 +146,7 @@ class Worker:
             self._drain()
         except BaseException as exc:
             text = printable(f'{type(exc).__name__}: {exc}')
-            self._stopping.cause = Cause(CauseKind.ERROR, text)
+            self._stopping.cause = StopReason(CauseKind.ERROR, text)
             self._exchange.save_results()
             raise
         finally:

@@ -8,7 +8,7 @@ from ...provider.base import BaseProvider
 from ...queue.events import CauseKind, StopLevel
 from ...queue.ledger import Ledger
 from .pool import SlotPool
-from .stopping import Cause, Stopping
+from .stopping import Stopping, StopReason
 from .time_limit import TimeLimit
 
 VERDICT_S = 1.0  # for a signal that came to the whole job to reach this worker too
@@ -44,10 +44,10 @@ class JobEnd:
         self._pool = pool
         self._time_limit = time_limit
         self._stopping = stopping
-        self._verdict: Cause | None = None
+        self._verdict: StopReason | None = None
         self._verdict_at = 0.0
 
-    def verdict(self, now: float) -> Cause | None:
+    def verdict(self, now: float) -> StopReason | None:
         """Return why the whole job is ending, if a signal said so."""
         is_recent = self._stopping.is_strict or now - self._verdict_at < 5 * VERDICT_S
         return self._verdict if is_recent else None
@@ -61,9 +61,9 @@ class JobEnd:
             answer = self._provider.told_to_end()
         if answer is None:
             text = f'its worker was told to end ({signal.Signals(number).name})'
-            cause = Cause(CauseKind.TERMINATED, text)
+            cause = StopReason(CauseKind.TERMINATED, text)
         else:
-            cause = Cause(self._kind_of(answer.fate), answer.text)
+            cause = StopReason(self._kind_of(answer.fate), answer.text)
         if not is_strict:
             self._verdict, self._verdict_at = cause, now
         if answer is None:

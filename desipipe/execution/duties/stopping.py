@@ -17,7 +17,7 @@ LEVELS = tuple(StopLevel)
 _STRICT = (StopLevel.SOON, StopLevel.WALLTIME, StopLevel.NOW)
 
 
-class Cause(NamedTuple):
+class StopReason(NamedTuple):
     """Why a worker ends, which is the cause of what it runs then, too."""
 
     kind: str
@@ -40,7 +40,7 @@ class Stopping:
         self._pool = pool
         self._held = held
         self.level: StopLevel | None = None
-        self.cause: Cause | None = None
+        self.cause: StopReason | None = None
         """Reason that the worker ends; None if nothing is left to do."""
         self.fate = ''
         """Fate of the worker's job, of :class:`.Fate`, where it is known."""
@@ -60,7 +60,7 @@ class Stopping:
             return
         logger.info('%s: %s', self._name, text)
         self.level = level
-        self.cause = Cause(kind, text)
+        self.cause = StopReason(kind, text)
         self.since = time.monotonic()
         self._held.give_back_all()
         if level == StopLevel.NOW:
