@@ -5,42 +5,45 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import TypedDict
 
 from .utils import username
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class Machine(TypedDict):
+        """The machine of a process.
+
+        ``boot`` and ``pidns`` together tell if two process numbers can be compared.
+        """
+
+        host: str
+        """Name of the host."""
+        pid: int
+        """Number of the process."""
+        start: int | None
+        """Start, in clock ticks since boot; with ``pid`` it names one process for ever.
+
+        None where there is no ``/proc``.
+        """
+        user: str
+        """Name of the user."""
+        boot: str
+        """Identity of this boot of the machine's kernel; empty where there is none."""
+        pidns: int
+        """Identity of the name space of process numbers (containers have their own); 0 where there
+        is none.
+        """
+        python: str
+        """Version of Python."""
+        executable: str
+        """Path of Python."""
+        platform: str
+        """Operating system, its version and the processor."""
+
+
 __all__ = ['Machine', 'machine', 'process_alive', 'process_start', 'stat_fields']
-
-
-class Machine(TypedDict):
-    """The machine of a process.
-
-    ``boot`` and ``pidns`` together tell if two process numbers can be compared.
-    """
-
-    host: str
-    """Name of the host."""
-    pid: int
-    """Number of the process."""
-    start: int | None
-    """Start, in clock ticks since boot; with ``pid`` it names one process for ever.
-
-    None where there is no ``/proc``.
-    """
-    user: str
-    """Name of the user."""
-    boot: str
-    """Identity of this boot of the machine's kernel; empty where there is none."""
-    pidns: int
-    """Identity of the name space of process numbers (containers have their own); 0 where there
-    is none.
-    """
-    python: str
-    """Version of Python."""
-    executable: str
-    """Path of Python."""
-    platform: str
-    """Operating system, its version and the processor."""
 
 
 def machine() -> Machine:
@@ -55,17 +58,17 @@ def machine() -> Machine:
     """
     uname = os.uname()
     pid = os.getpid()
-    return Machine(
-        host=uname.nodename,
-        pid=pid,
-        start=process_start(pid),
-        user=username(),
-        boot=_boot(),
-        pidns=_pidns(),
-        python='.'.join(map(str, sys.version_info[:3])),
-        executable=sys.executable,
-        platform=f'{uname.sysname}-{uname.release}-{uname.machine}',
-    )
+    return {
+        'host': uname.nodename,
+        'pid': pid,
+        'start': process_start(pid),
+        'user': username(),
+        'boot': _boot(),
+        'pidns': _pidns(),
+        'python': '.'.join(map(str, sys.version_info[:3])),
+        'executable': sys.executable,
+        'platform': f'{uname.sysname}-{uname.release}-{uname.machine}',
+    }
 
 
 def _boot() -> str:

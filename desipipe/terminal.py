@@ -5,7 +5,11 @@ from __future__ import annotations
 import codecs
 import functools
 import re
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 # Characters that act on a terminal, reorder or hide text: controls but tab and newline, line
 # separators, format characters (bidi, zero width, tags), fillers without a glyph, surrogates.

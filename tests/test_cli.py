@@ -274,7 +274,8 @@ def imported(shell: Shell, *argv: str) -> set[str]:
 # What looking at a queue needs nothing of. In all it takes longer than what it does need.
 NOT_FOR_LOOKING = {
     *('concurrent.futures', 'ctypes', 'fnmatch', 'hashlib', 'logging', 'lzma', 'numpy', 'pickle'),
-    *('secrets', 'select', 'shutil', 'socket', 'subprocess', 'tempfile', 'traceback', 'yaml'),
+    *('secrets', 'select', 'shutil', 'socket', 'subprocess', 'tempfile', 'traceback'),
+    *('typing', 'yaml'),
     *('desipipe.environment', 'desipipe.execution', 'desipipe.logs', 'desipipe.notebook'),
     *('desipipe.provenance', 'desipipe.provider', 'desipipe.scheduler', 'desipipe.serialize'),
     *('desipipe.queue.authors', 'desipipe.queue.compact', 'desipipe.queue.ledger'),

@@ -6,17 +6,20 @@ import argparse
 import enum
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ..cells.option_types import STATES, state, whole
 from ..queue.location import find_folders, find_one, short, type_queue
 from ..utils import plural as plural
 from .face import hint
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, NoReturn, TypeVar
+
     from ..queue.queue import Queue
 
-T = TypeVar('T')
+    T = TypeVar('T')
+
 Handler = Callable[[argparse.Namespace], int | None]
 
 _EXAMPLES = 'Example:\n'

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
 
 from ..terminal import VisibleStream, escape_json, visible
 from ..utils import plural as plural
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..view.text import Line
 
 

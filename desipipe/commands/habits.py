@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
 from ..utils import plural
 from .common import QueueDefault
 from .face import hint
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..config import Config
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
 
 from ..queue.location import find_folders, type_queue
 from ..utils import is_pattern
 from .common import QueueDefault, Verbs, add_json, add_queue, each_of
 from .face import FACE, hint, on_terminal, print_json
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..config import Config
 
 _ORIGINALS_MAX = 10

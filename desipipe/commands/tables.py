@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from ..terminal import visible
 from ..utils import format_bytes, format_count, plural
@@ -31,6 +30,7 @@ from ..view.text import (
 from .face import FACE, on_terminal, styled
 from .wrapping import cut_middle, wrap, wrap_lines
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..view.schema import (
         FailureView,

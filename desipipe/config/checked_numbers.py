@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from typing import SupportsIndex
 
 from ..errors import ConfigError
 
@@ -32,7 +31,7 @@ def whole_number(value: object, what: str, least: int = 1) -> int:
     """
     number = (
         operator.index(value)
-        if isinstance(value, SupportsIndex) and not isinstance(value, bool)
+        if hasattr(value, '__index__') and not isinstance(value, bool)
         else None
     )
     if (

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from ..errors import ConfigError, MissingDependencyError
 from ..utils import mkdir
 from .keys import absolute, checked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def _yaml(filename: str) -> Any:

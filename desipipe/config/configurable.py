@@ -5,13 +5,16 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
 
 from ..errors import ConfigError, UnknownNameError, UnknownOptionError
 from ..utils import BaseClass
 from .checked_numbers import number, whole_number
 from .keys import valid_names
 from .user_config import Config
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Self
 
 
 def inherit_options(cls: Any) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Any, ClassVar, Self
 
 from ..errors import ConfigError
 from ..layers import Layers
 from ..utils import username
 from .config_file import read_config, write_config
 from .keys import KEYS, absolute, checked, expanded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, Self
 
 
 def config_dir() -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from ..machine import Machine, machine, process_alive, process_start
+from ..machine import machine, process_alive, process_start
 
-__all__ = ['Content', 'Machine', 'Making', 'machine', 'process_alive', 'process_start']
+__all__ = ['Content', 'Making', 'machine', 'process_alive', 'process_start']
 
 
 class Content(NamedTuple):

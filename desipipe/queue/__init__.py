@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 __all__ = ['Queue', 'get_queue', 'kill', 'retry']
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .queue import Queue
     from .queue_functions import get_queue, kill, retry

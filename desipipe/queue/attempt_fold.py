@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING
 
 from .columns import ID
 from .event_checks import check_event
@@ -20,6 +19,7 @@ from .events import (
 from .processes import Draining, Worker
 from .requirement_fold import RequirementFold
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .task_events import (
         AttemptEvent,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-
 import orjson
 
 from ..errors import (
     PayloadError,
 )
+from ..utils.named_tuple import NamedTuple
 from .attempt_fold import LOST
 from .ends import detail_of, end_at
 from .event_checks import check_file
 from .events import EventKind, Ref
 from .payload_reader import PayloadReader
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .event_types import JournalEvent
     from .task_events import AppEvent, Cause, UsedFile
 

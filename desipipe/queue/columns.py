@@ -17,7 +17,11 @@ from collections.abc import (
     Sequence,
 )
 from operator import itemgetter
-from typing import Any, overload
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, overload
+
 
 ID = 16  # bytes of an identity
 PACKED_FROM = 1 << 17  # rows from which the index is sorted columns; NumPy does not pay for less
@@ -49,11 +53,13 @@ class Identities(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self.packed) // ID
 
-    @overload
-    def __getitem__(self, row: int) -> bytes: ...
+    if TYPE_CHECKING:
 
-    @overload
-    def __getitem__(self, row: slice) -> list[bytes]: ...
+        @overload
+        def __getitem__(self, row: int) -> bytes: ...
+
+        @overload
+        def __getitem__(self, row: slice) -> list[bytes]: ...
 
     def __getitem__(self, row: int | slice) -> bytes | list[bytes]:
         if isinstance(row, slice):

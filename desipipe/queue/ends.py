@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, compress
-from typing import TYPE_CHECKING
 
 from .events import FAILED, Ref
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .task_events import Cause, EndDetail, EndEvent
 

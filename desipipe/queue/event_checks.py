@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
 
 from ..store.line_format import decode
 from ..store.lines import RefusedEvent
 from .events import STATES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .event_types import JournalEvent
     from .task_events import UsedFile
 
-Check = Callable[[Any], bool]
+Check = Callable[['Any'], bool]
 _NUMBER_MAX = 1e18
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from struct import Struct
-from typing import NamedTuple
 
 from ..errors import UnknownNameError, close_names
+from ..utils.named_tuple import NamedTuple
 
 WAITING, PENDING, RUNNING, SUCCEEDED, FAILED, KILLED, UNKNOWN, DROPPED = range(8)
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
 
-T = TypeVar('T')
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar('T')
+
 
 RETRY_FIRST_S = 0.01
 RETRY_MAX_S = 1.0

@@ -10,7 +10,6 @@ import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from shlex import quote
-from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
@@ -30,7 +29,10 @@ from .events import PENDING, SUCCEEDED, TEXT, Ref
 from .queue_reader import QueueReader
 from .task_columns import NOWHERE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, ClassVar
+
     from .author_claims import ClaimsWriter
     from .authors import Authors, Call
     from .event_types import JournalEvent

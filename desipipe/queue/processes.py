@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from .events import Step, StopLevel
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .event_types import ManagerEvent
     from .process_events import (

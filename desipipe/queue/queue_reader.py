@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from shlex import quote
-from typing import TYPE_CHECKING, TypeVar
 
 from ..config import Config
 from ..errors import (
@@ -25,14 +24,16 @@ from ..utils import trim_memory
 from .columns import ID
 from .state import State
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from ..store.watch import Watcher
+
+    T = TypeVar('T')
 
 
 _MANY = 1 << 15  # tasks; to read them takes memory that is worth to be given back
-
-
-T = TypeVar('T')
 
 
 class QueueReader:

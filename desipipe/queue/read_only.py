@@ -7,7 +7,6 @@ queue that programs use.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
 
 from ..config import Config
 from ..security.trust import TrustedUsers
@@ -15,7 +14,9 @@ from .attempt_reader import AttemptReader
 from .faults import patiently
 from .names import OPEN_PATIENCE_S, SUFFIX, queue_exists, unknown_queue
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
 
     class ReadableQueue(Protocol):
         """The members that summaries need of a queue."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from .events import (
     DROPPED,
@@ -14,6 +13,7 @@ from .events import (
 )
 from .task_columns import TaskColumns
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .task_events import CodeEvent, KeepEvent, LinkEvent
 

@@ -8,7 +8,6 @@ computed when asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
 
 from ..store.lines import RefusedEvent
 from .event_checks import check_event
@@ -29,7 +28,10 @@ from .processes import Worker
 from .task_columns import NOWHERE
 from .task_fold import TaskFold
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..store.header import Header
     from .event_types import WorkerEvent
     from .process_events import WorkerEndEvent

@@ -6,7 +6,6 @@ from array import array
 from collections.abc import Iterable, Iterator, MutableMapping
 from itertools import compress, count, islice, pairwise, repeat
 from operator import ne, sub
-from typing import TYPE_CHECKING, Any
 
 from ..store.lines import RefusedEvent
 from .columns import ID, PACKED_FROM, Identities, RowIndex, RowQueue, split_ids
@@ -18,7 +17,10 @@ from .events import (
 from .processes import Draining, ProcessFold, Worker
 from .versions import Versions
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .task_events import AppEvent, GroupEvent, SharedEvent, TaskManagerEvent
 
 NOWHERE = 0xFFFFFFFF  # no segment

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import accumulate, islice
-from typing import TYPE_CHECKING
 
 from .attempt_fold import AttemptFold
 from .columns import ID, PACKED_FROM, RowIndex, split_ids
@@ -19,6 +18,7 @@ from .events import (
 )
 from .task_columns import LOST_GROUP, NOWHERE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .task_events import (
         AcceptEvent,

@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from typing import NamedTuple
 
 from ..config import Config
 from ..errors import UntrustedQueueError
 from ..utils import username
+from ..utils.named_tuple import NamedTuple
 
 __all__ = [
     'Holding',

@@ -13,9 +13,9 @@ import os
 import stat
 import sys
 import time
-from typing import NamedTuple
 
 from ..errors import UnsafeFileError
+from ..utils.named_tuple import NamedTuple
 from .file_names import check_name
 from .folders import open_below, open_folder, opened_parent
 from .unsafe_files import KINDS, check_links, complain_about, unsafe_file

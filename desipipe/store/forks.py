@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import Protocol
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
 
-class Forkable(Protocol):
-    """An object that has to be told that it is now in a child process."""
+    class Forkable(Protocol):
+        """An object that has to be told that it is now in a child process."""
 
-    def forked(self) -> None:
-        """Release what belongs to the parent process.
+        def forked(self) -> None:
+            """Release what belongs to the parent process.
 
-        That is locks held by its threads, and open file descriptions that it shares with this
-        process.
-        """
+            That is locks held by its threads, and open file descriptions that it shares with this
+            process.
+            """
 
 
 _forkable: weakref.WeakSet[Forkable] = weakref.WeakSet()

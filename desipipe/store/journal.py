@@ -9,7 +9,6 @@ import errno
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import LockLostError
 from ..utils import random_hex
@@ -17,19 +16,23 @@ from .appender import Appender
 from .forks import tell_fork
 from .journal_file import JournalFile, replace
 from .journal_reader import TRIES, JournalReader
-from .line_fold import Sink
 from .line_format import Event, NewEvent, encode_batch
 from .lines import Line
 from .lock import QueueLock
 from .syncing import SYNC_INTERVAL, Syncer
 from .thread_guard import ThreadGuard
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from .header import Header
+    from .line_fold import Sink
+
+    T = TypeVar('T')
 
 Decide = Callable[[], Sequence[NewEvent]]
 Rewrite = Callable[[], Iterable[NewEvent]]
-T = TypeVar('T')
 
 
 class Journal:

@@ -10,7 +10,6 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
 from shlex import quote
-from typing import TYPE_CHECKING
 
 from ..errors import CorruptJournalError, PermissionDeniedError, QueueGoneError, QueueVersionError
 from ..utils import random_hex
@@ -20,6 +19,7 @@ from .line_format import Event, NewEvent, decode, encode_bounded
 from .shared_files import share
 from .writing import disk_full, write_all
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeGuard
 

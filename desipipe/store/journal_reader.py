@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from shlex import quote
-from typing import TYPE_CHECKING
 
 from ..errors import CorruptJournalError
 from .files import read_range
 from .journal_file import RETRY_PAUSES_S, Identity, JournalFile
-from .line_fold import LineFold, Sink
+from .line_fold import LineFold
 from .line_format import TAIL, Event, Placed, check
 from .lines import LINE_MAX, Line, find_newline, scan_lines
 from .placement import pieces
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .header import Header
+    from .line_fold import Sink
 
 _CHUNK = 16 << 20  # bytes
 TRIES = 5

@@ -9,7 +9,6 @@ import functools
 import os
 from collections.abc import Sequence
 from heapq import nsmallest
-from typing import Any
 
 import orjson
 
@@ -21,6 +20,11 @@ from .pacing import LEASE_READS_PER_S, lease_spacing_s
 from .process_usage import ProcessUsage
 from .shared_files import share
 from .writing import disk_full
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 LEASE = 30.0  # s without a beat after which a holder on another machine counts as dead
 _RECORD = 2048  # bytes, blanks at the end; a block of a filesystem
@@ -34,7 +38,7 @@ _MEMBERS: dict[str, tuple[type, ...]] = {
 }
 _LOOK_MOST = 2.0  # s of silence that one look may add
 
-Record = dict[str, Any]
+Record = dict[str, 'Any']
 
 
 def lease_path(folder: str, name: str) -> str:

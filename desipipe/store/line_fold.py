@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
 
 from ..errors import CorruptJournalError
 from .journal_file import JournalFile
@@ -11,27 +10,30 @@ from .line_format import Event, NewEvent, Placed, check
 from .lines import RefusedEvent, lines
 from .placement import Piece, Placement, pieces
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from .header import Header
+
+    class Sink(Protocol):
+        """The receiver of events, which folds them."""
+
+        def reset(self, header: Header) -> None:
+            """Forget everything: another generation of the journal begins with ``header``."""
+
+        def apply(self, event: NewEvent, offset: int) -> None:
+            """Fold one event, whose line begins at ``offset``."""
+
+        def check(self, event: Event) -> None:
+            """Raise ValueError for an event that :meth:`apply` could not fold."""
+
+        def damaged(self, offset: int, length: int) -> None:
+            """A corrupt line was passed over."""
+
 
 _REFOLDS_MAX = 64  # lines that turn out in the middle not to be foldable
 _UNFOLDABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-
-
-class Sink(Protocol):
-    """The receiver of events, which folds them."""
-
-    def reset(self, header: Header) -> None:
-        """Forget everything: another generation of the journal begins with ``header``."""
-
-    def apply(self, event: NewEvent, offset: int) -> None:
-        """Fold one event, whose line begins at ``offset``."""
-
-    def check(self, event: Event) -> None:
-        """Raise ValueError for an event that :meth:`apply` could not fold."""
-
-    def damaged(self, offset: int, length: int) -> None:
-        """A corrupt line was passed over."""
 
 
 class LineFold:

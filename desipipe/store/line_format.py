@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import orjson
 
 from ..errors import QueueError
 from .lines import LINE_MAX
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
 CRC = b',"crc":"'
 TAIL = len(b',"crc":"00000000"}\n')
 _CROWDED_FROM = 1 << 20  # bytes; in a longer line
 _CROWDED_BYTES = 8  # there are more bytes than this to each list or object
 
-Event = dict[str, Any]
-NewEvent = Mapping[str, Any]
+Event = dict[str, 'Any']
+NewEvent = Mapping[str, 'Any']
 Placed = tuple[NewEvent, int]  # and the offset of its line
 
 

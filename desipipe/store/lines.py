@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
+
+from ..utils.named_tuple import NamedTuple
 
 LINE_MAX = 1 << 26  # bytes; what is longer is no line
 HEAD = b'{"e":'  # how each line begins

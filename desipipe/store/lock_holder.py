@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from ..machine import stat_fields
 from ..utils import printable
+from ..utils.named_tuple import NamedTuple
 
 
 class Holder(NamedTuple):

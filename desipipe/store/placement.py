@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from ..utils.named_tuple import NamedTuple
 from .line_format import CRC, TAIL, Event, check
 from .lines import HEAD
 

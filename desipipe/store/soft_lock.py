@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
 
 from ..machine import machine, process_alive, process_start
 from .lock_holder import Holder, process_holder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 POLL_INTERVAL = 0.002  # s; sets latency and fairness where a blocking lock wakes late
 LOOK_INTERVAL_S = 1.0  # of waiting, after which one looks whether the holder lives

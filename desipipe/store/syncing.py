@@ -8,16 +8,21 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
 from .files import open_file, sync_data
 from .journal_file import FILE_NAME, JournalFile
 from .line_format import TAIL
 from .writing import disk_full
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar('T')
+
+
 SYNC_INTERVAL = 0.2  # s
 _NEVER = float('inf')
-T = TypeVar('T')
 _END = len(b'%020d' % 0)  # of a number in the note
 
 

@@ -6,10 +6,10 @@ import errno
 import functools
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from ..errors import DiskFullError, PermissionDeniedError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ctypes
 

@@ -8,12 +8,13 @@ import os
 import stat
 from collections import UserDict
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 from .quantities import format_bytes, format_count, format_duration, plural
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import logging
+    from typing import Any, Self, TypeGuard
 
     from ..logs import LoggingContext, exception_handler, setup_logging
     from .copying import copytree
@@ -120,7 +121,7 @@ class DictMetaClass(BaseMetaClass, type(UserDict)):  # type: ignore[misc]
     """Metaclass of logging dictionaries; see :class:`BaseMetaClass`."""
 
 
-class BaseDict(UserDict[Any, Any], BaseClass):
+class BaseDict(UserDict, BaseClass):  # type: ignore[type-arg]
     """Dictionary that can be subclassed, with a logger."""
 
     def copy(self) -> Self:

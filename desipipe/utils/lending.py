@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 faces: dict[str, Callable[..., Any]] = {}
 """Functions that faces provide to the layers below, by name (``'form'``: see ``TaskApp.form``)."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from ..queue.attempt_reader import AttemptReader
 from ..queue.events import FAILED, KILLED, UNKNOWN
 from .task_summary import task_summaries
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .schema import CauseView, FailureView, TaskSummary
 

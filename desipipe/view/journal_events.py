@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
 
 from ..queue.attempt_reader import AttemptReader
 from ..queue.event_checks import check_event
 from ..store.lines import LINE_MAX, RefusedEvent
 from ..store.placement import pieces
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..queue.event_types import JournalEvent
 
 

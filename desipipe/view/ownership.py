@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from ..queue.attempt_reader import AttemptReader
 from ..security.trust import held_text, look_at
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .schema import HeldView, OwnershipView
 

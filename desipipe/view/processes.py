@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
 
 from ..queue.attempt_reader import AttemptReader
 from ..store.lease import Observer, Record, gone, read_lease
 from .task_summary import task_label
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .schema import ManagerView, WorkerView
 
 

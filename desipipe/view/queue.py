@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Container, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
 
 from ..queue.attempt_reader import AttemptReader
 from ..store.lease import Observer
@@ -19,7 +18,10 @@ from .pace import task_rate
 from .processes import is_alive, manager_view, worker_view
 from .task_summary import task_label
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..queue.read_only import ReadableQueue
     from .schema import (
         Condition,
@@ -61,7 +63,7 @@ def _facts(queue: ReadableQueue, observer: Observer | None) -> QueueFacts:
     ledger.follow()
     state = ledger.state
     shown, claimed = state.counts_shown()
-    counts = cast('Counts', shown)
+    counts: Any = shown
     blocked = len(ledger.blocked())
     left = counts['PENDING'] + counts['RUNNING'] + counts['WAITING'] - blocked
     manager = manager_view(ledger, observer)

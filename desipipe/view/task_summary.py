@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
 
 from ..queue.attempt_fold import LOST
 from ..queue.attempt_reader import AttemptReader
@@ -11,7 +10,10 @@ from ..queue.events import DROPPED, ENDED, PENDING, RUNNING, STATES, WAITING, Ev
 from ..utils import username
 from .journal_events import events_at
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..queue.event_types import JournalEvent
     from ..queue.task_events import Cause
     from .schema import TaskLabel, TaskState, TaskSummary
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 def state_name(code: int) -> TaskState:
     """Name of a task's state, ``'DELETED'`` for one that was taken out of the queue."""
-    return 'DELETED' if code == DROPPED else cast('TaskState', STATES[code])
+    state: Any = 'DELETED' if code == DROPPED else STATES[code]
+    name: TaskState = state
+    return name
 
 
 def task_name(ledger: AttemptReader, row: int) -> str:

@@ -7,11 +7,11 @@ it decides what to do about styles.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from ..utils import format_count, format_duration, plural
 from .appearance import APPEARANCES, BADGE_SYMBOLS
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .schema import (
         BadgeView,
