@@ -280,8 +280,11 @@ NOT_FOR_LOOKING = {
     *('desipipe.provenance', 'desipipe.provider', 'desipipe.scheduler', 'desipipe.serialize'),
     *('desipipe.queue.authors', 'desipipe.queue.compact', 'desipipe.queue.ledger'),
     *('desipipe.queue.queue', 'desipipe.queue.task', 'desipipe.queue.transactions'),
-    *('desipipe.security.secrets', 'desipipe.settings.carried', 'desipipe.store.probe'),
-    *('desipipe.store.watch', 'desipipe.task_manager', 'desipipe.view.cell', 'rich'),
+    *('desipipe.security.secrets', 'desipipe.settings.carried', 'desipipe.store.appender'),
+    *('desipipe.store.journal', 'desipipe.store.lock', 'desipipe.store.lock_holder'),
+    *('desipipe.store.probe', 'desipipe.store.segment_writer', 'desipipe.store.soft_lock'),
+    *('desipipe.store.syncing', 'desipipe.store.watch', 'desipipe.task_manager'),
+    *('desipipe.view.cell', 'rich'),
 }
 
 

@@ -51,9 +51,9 @@ from desipipe.queue.future import Future
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.repair import repair
 from desipipe.serialize import dumps, dumps_arguments
+from desipipe.store.file_names import segment_path
 from desipipe.store.journal import Journal
 from desipipe.store.segment import MAP_FROM
-from desipipe.store.segment_writer import segment_path
 
 
 @pytest.fixture

@@ -60,9 +60,9 @@ from desipipe.queue.future import Future
 from desipipe.queue.ledger import Ledger, find_mid
 from desipipe.queue.task import Task
 from desipipe.serialize import Payload, dumps_arguments
+from desipipe.store.file_names import segment_path
 from desipipe.store.journal_file import first_event
 from desipipe.store.line_format import decode
-from desipipe.store.segment_writer import segment_path
 from desipipe.view.durations import durations
 from desipipe.view.failures import blocked_causes
 from desipipe.view.queue import queue_summary

@@ -19,8 +19,9 @@ from hypothesis import given
 from desipipe.errors import DiskFullError, PayloadError, QueueGoneError
 from desipipe.serialize import dumps, loads
 from desipipe.store import writing
+from desipipe.store.file_names import segment_path
 from desipipe.store.segment import MAP_FROM, SegmentReader
-from desipipe.store.segment_writer import ALIGNMENT, SegmentWriter, segment_path
+from desipipe.store.segment_writer import ALIGNMENT, SegmentWriter
 from desipipe.store.writing import write_all
 
 

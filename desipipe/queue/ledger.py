@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import UnknownTaskError, close_names
 from ..serialize import Code
+from ..store.file_names import segment_path
 from ..store.pacing import WORKERS_FREE
-from ..store.segment_writer import segment_path
 from .adding import Addition, Batch, Written, assigned_rows, severed_rows
 from .author_claims import result_claim
 from .ends import End, Successes, forgive_failures

@@ -23,7 +23,6 @@ from ..security.trust import load_refusal, unvouched_refusal
 from ..store import folders
 from ..store.files import Owners
 from ..store.segment import SegmentReader
-from ..store.syncing import SYNC_INTERVAL
 from ..utils import username
 from .events import PENDING, SUCCEEDED, TEXT, Ref
 from .queue_reader import QueueReader
@@ -33,7 +32,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ClassVar
 
-    from .author_claims import ClaimsWriter
     from .authors import Authors, Call
     from .event_types import JournalEvent
     from .task_events import AppEvent
@@ -61,20 +59,15 @@ class PayloadReader(QueueReader):
     def __init__(
         self,
         folder: str,
-        sync_interval: float | None = SYNC_INTERVAL,
         trusts: Callable[[int], bool] | None = None,
-        name: str | None = None,
     ) -> None:
-        super().__init__(folder, sync_interval, trusts, name)
+        super().__init__(folder, trusts)
         self.segments = SegmentReader(self.folder)
         self._checked: set[Owners] = set()
         self._authors: Authors | None = None
         self._vouched: set[Ref] = set()
         self._reviewed: tuple[tuple[str, int, float], dict[str, int], dict[str, int]] | None = None
         self._ended: tuple[int, JournalEvent | None] = (-1, None)
-        self._claims_writer: ClaimsWriter | None = None
-        self._written_for = ''  # generation
-        self._pid = os.getpid()
         self._readers.add(self)
 
     def read(self, ref: Ref) -> bytes | memoryview:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
 import orjson
 
 from ..serialize import Code, Payload
-from ..store.journal import writer_name
+from ..store.journal import Journal, writer_name
 from ..store.segment_writer import ALIGNMENT, SegmentWriter
+from ..store.syncing import SYNC_INTERVAL
 from .adding import Batch, Records, Written
 from .author_claims import (
     ClaimsWriter,
@@ -34,7 +35,45 @@ from .payload_reader import KEPT_RESULTS
 
 
 class PayloadWriter(AttemptReader):
-    """This process's segment, and in a group's queue its claims."""
+    """This process's segment, and in a group's queue its claims.
+
+    Parameters
+    ----------
+    folder : str
+        An existing queue folder.
+    sync_interval : float or None, default=0.2
+        As for :class:`~desipipe.store.journal.Journal`.
+    trusts : callable, default=None
+        Gives True if a user (by id) is trusted: what they wrote may be loaded. By default as
+        configured.
+    name : str, default=None
+        This process's name as a writer.
+    """
+
+    journal: Journal
+
+    def __init__(
+        self,
+        folder: str,
+        sync_interval: float | None = SYNC_INTERVAL,
+        trusts: Callable[[int], bool] | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.name = name
+        self._sync_interval = sync_interval
+        self._writer: SegmentWriter | None = None
+        self._claims_writer: ClaimsWriter | None = None
+        self._written_for = ''  # generation
+        self._pid = os.getpid()
+        super().__init__(folder, trusts)
+
+    def _open_journal(self) -> Journal:
+        flush = self._flush
+        return Journal(self.folder, self._state, self._sync_interval, flush, self.check_use)
+
+    def _flush(self) -> None:
+        if self._writer is not None:
+            self._writer.flush()
 
     @property
     def writer(self) -> SegmentWriter:

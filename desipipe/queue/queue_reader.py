@@ -16,10 +16,8 @@ from ..errors import (
     UntrustedQueueError,
 )
 from ..security.trust import TrustedUsers, check_use
+from ..store.followed_journal import FollowedJournal
 from ..store.forks import tell_fork
-from ..store.journal import Journal
-from ..store.segment_writer import SegmentWriter
-from ..store.syncing import SYNC_INTERVAL
 from ..utils import trim_memory
 from .columns import ID
 from .state import State
@@ -43,39 +41,33 @@ class QueueReader:
     ----------
     folder : str
         An existing queue folder.
-    sync_interval : float or None, default=0.2
-        As for :class:`~desipipe.store.journal.Journal`.
     trusts : callable, default=None
         Gives True if a user (by id) is trusted: what they wrote may be loaded. By default as
         configured.
-    name : str, default=None
-        This process's name as a writer.
     """
 
     def __init__(
         self,
         folder: str,
-        sync_interval: float | None = SYNC_INTERVAL,
         trusts: Callable[[int], bool] | None = None,
-        name: str | None = None,
     ) -> None:
         self.folder = os.path.abspath(folder)
-        self.name = name
         self._state = State()
         self.trusts = trusts or TrustedUsers(Config())
-        self.journal = Journal(self.folder, self._state, sync_interval, self._flush, self.check_use)
+        self.journal = self._open_journal()
         self._reader = self.journal.reader
         self._blocked: tuple[int, str, dict[int, int]] = (-1, '', {})
-        self._writer: SegmentWriter | None = None
         self._local = threading.local()
         self._mutex = threading.RLock()
         tell_fork(self)
         if len(self._state) > _MANY:
             trim_memory()
 
-    def _flush(self) -> None:
-        if self._writer is not None:
-            self._writer.flush()
+    def _open_journal(self) -> FollowedJournal:
+        journal = FollowedJournal(self.folder, self._state)
+        tell_fork(journal)
+        journal.follow()
+        return journal
 
     def forked(self) -> None:
         """Renew the locks in a forked child, where no thread of the parent's exists.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from ..errors import UnsafeFileError
@@ -40,3 +41,8 @@ def lease_file(name: str) -> str:
 def live_file(name: str) -> str:
     """Return the path of the output so far of slot ``name`` in a queue's folder."""
     return f'live/{check_name(name)}.log'
+
+
+def segment_path(folder: str, name: str) -> str:
+    """Return the file of segment ``name`` in the queue ``folder``."""
+    return os.path.join(folder, segment_file(name))

@@ -6,27 +6,24 @@ The format is described in ``docs/developer/architecture.md`` (section "Journal 
 from __future__ import annotations
 
 import errno
-import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ..errors import LockLostError
 from ..utils import random_hex
 from .appender import Appender
+from .followed_journal import FollowedJournal
 from .forks import tell_fork
-from .journal_file import JournalFile, replace
-from .journal_reader import TRIES, JournalReader
-from .line_format import Event, NewEvent, encode_batch
-from .lines import Line
+from .journal_file import replace
+from .journal_reader import TRIES
+from .line_format import NewEvent, encode_batch
 from .lock import QueueLock
 from .syncing import SYNC_INTERVAL, Syncer
-from .thread_guard import ThreadGuard
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
 
-    from .header import Header
     from .line_fold import Sink
 
     T = TypeVar('T')
@@ -35,7 +32,7 @@ Decide = Callable[[], Sequence[NewEvent]]
 Rewrite = Callable[[], Iterable[NewEvent]]
 
 
-class Journal:
+class Journal(FollowedJournal):
     """One process's view of a journal: what it has read so far, and how it writes.
 
     Parameters
@@ -61,14 +58,9 @@ class Journal:
         before_sync: Callable[[], None] | None = None,
         permit: Callable[[], None] = lambda: None,
     ) -> None:
-        self.folder = folder
-        self._file = JournalFile(folder)
-        self.path = self._file.path
-        self.reader = JournalReader(self._file, sink)
-        """The part that reads, and knows how far it came."""
+        super().__init__(folder, sink)
         self._appender = Appender(self._file)
         self._syncer = Syncer(self._file, sync_interval, before_sync)
-        self._guard = ThreadGuard()
         self._permit = permit
         self._lock: QueueLock | None = None
         tell_fork(self)
@@ -76,45 +68,21 @@ class Journal:
 
     def forked(self) -> None:
         """In a forked child: whatever the parent's threads were about, they are not here."""
-        self._guard.forked()
+        super().forked()
         self._syncer.forked()
+
+    def _opened(self) -> int:
+        return self._appender.kept(self.reader.identity)
 
     def _clean_up(self) -> None:
         self._appender.close_held()
         if self._lock is not None:
             self._lock.free()
 
-    # Reading
-
-    @property
-    def header(self) -> Header:
-        """The first event of this generation of the journal."""
-        return self.reader.header
-
-    @property
-    def offset(self) -> int:
-        """End of what was folded, in bytes."""
-        return self.reader.offset
-
-    @property
-    def late(self) -> int:
-        """Number of lines passed over because their writer had lost its lock."""
-        return self.reader.late
-
-    @property
-    def midway(self) -> bool:
-        """True while events are folded, and after an exception that came meanwhile."""
-        return self.reader.midway
-
     @property
     def dirty_since(self) -> float:
         """Monotonic time of the first write that is not on disk yet; infinity if all is."""
         return self._syncer.dirty_since
-
-    @property
-    def shared(self) -> bool:
-        """True if other hosts may write."""
-        return self.reader.shared
 
     @property
     def lock(self) -> QueueLock:
@@ -123,62 +91,6 @@ class Journal:
         if lock is None or lock.kind != kind:
             lock = self._lock = QueueLock(os.path.join(self.folder, 'lock'), kind)
         return lock
-
-    def follow(self) -> bool:
-        """Fold what was appended since the last call; takes no lock.
-
-        Returns
-        -------
-        change : bool
-            True if there were new events.
-
-        Raises
-        ------
-        QueueGoneError
-            The queue was deleted.
-        """
-        if not self.shared and not self.midway and self.reader.is_up_to_date():
-            return False
-        reader, kept = self.reader, self._appender.kept
-        return self._guard.run(lambda: reader.follow(kept(reader.identity)), self._clean_up)
-
-    def read_range(self, start: int, end: int) -> bytes:
-        """Return the journal's bytes from ``start`` to ``end``, fewer if it is shorter.
-
-        Raises
-        ------
-        QueueGoneError
-            The queue was deleted.
-        """
-        return self.reader.read_range(start, end)
-
-    def scan(self, start: int = 0) -> Iterator[Line]:
-        """Yield the lines from ``start``, where one begins, to the end of what was folded."""
-        return self.reader.scan(start)
-
-    def open_reader(self) -> io.BufferedReader:
-        """Open the journal for reading many events of it."""
-        return io.BufferedReader(self._file.open_to_read())
-
-    def event_at(self, offset: int) -> Event:
-        """Read one event again, for its details.
-
-        Parameters
-        ----------
-        offset : int
-            Position where its line begins, in this generation of the journal.
-
-        Returns
-        -------
-        event : dict
-
-        Raises
-        ------
-        CorruptJournalError
-            The line is damaged, or the journal was rewritten meanwhile: then :meth:`follow` and ask
-            for the offset that the line has now.
-        """
-        return self.reader.event_at(offset)
 
     # Writing
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
-from heapq import nsmallest
 
 import orjson
 
@@ -17,7 +16,6 @@ from ..machine import machine, process_alive, process_start
 from .file_names import lease_file
 from .files import open_file, read_file, remove
 from .pacing import LEASE_READS_PER_S, lease_spacing_s
-from .process_usage import ProcessUsage
 from .shared_files import share
 from .writing import disk_full
 
@@ -63,6 +61,8 @@ class Lease:
     """
 
     def __init__(self, folder: str, name: str, shared: bool, **info: object) -> None:
+        from .process_usage import ProcessUsage  # observers need none
+
         self.path = lease_path(folder, name)
         self.folder = folder
         self._file = lease_file(name)
@@ -227,7 +227,7 @@ class Observer:
             return names
         since, self._looked = now - self._looked, now
         most = max(1, min(len(names), int(since * LEASE_READS_PER_S)))
-        return nsmallest(most, names, key=lambda name: self._seen.get(name, ('', 0.0, 0.0))[1])
+        return sorted(names, key=lambda name: self._seen.get(name, ('', 0.0, 0.0))[1])[:most]
 
     def dead(self, name: str, now: float) -> bool:
         """Return True if ``name`` is dead, as far as can be told; call it again and again.

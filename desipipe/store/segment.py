@@ -15,9 +15,8 @@ from ..errors import (
     PayloadError,
     UnsafeFileError,
 )
-from .file_names import segment_file
+from .file_names import segment_file, segment_path
 from .files import Owners, open_owned
-from .segment_writer import segment_path
 from .writing import CALL_MAX
 
 # Bytes; from here on a payload is memory-mapped, and compaction leaves segments where they are.

@@ -8,17 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ..errors import QueueGoneError
-from .file_names import segment_file
+from .file_names import segment_file, segment_path
 from .files import open_file, sync_data
 from .shared_files import share
 from .writing import HINT_FROM, disk_full, load_hints, reserve, write_all
 
 ALIGNMENT = 64  # bytes; what vector instructions want of an array that is used where it lies
-
-
-def segment_path(folder: str, name: str) -> str:
-    """The file of segment ``name`` in the queue ``folder``."""
-    return os.path.join(folder, segment_file(name))
 
 
 class SegmentWriter:
