@@ -72,7 +72,11 @@ def test_lease_says_who(folder: str) -> None:
     lease.beat()
     again = read_lease(folder, 'w')
     assert again is not None and again['beat'] > record['beat']
-    # What it uses changes from beat to beat.
+    # What it uses changes from beat to beat; of processors it is measured over a while.
+    while 'cpu' not in again:
+        lease.beat()
+        again = read_lease(folder, 'w')
+        assert again is not None
     assert again['cpu'] >= 0 and again['memory'] > 0
     used = ('beat', 'cpu', 'memory')
     assert {key: again[key] for key in again if key not in used} == {

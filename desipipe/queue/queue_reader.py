@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
+from _thread import RLock, _local  # as in `store/thread_guard.py`
 from collections.abc import Callable
 from shlex import quote
 
@@ -57,8 +57,8 @@ class QueueReader:
         self.journal = self._open_journal()
         self._reader = self.journal.reader
         self._blocked: tuple[int, str, dict[int, int]] = (-1, '', {})
-        self._local = threading.local()
-        self._mutex = threading.RLock()
+        self._local = _local()
+        self._mutex = RLock()
         tell_fork(self)
         if len(self._state) > _MANY:
             trim_memory()
@@ -74,8 +74,8 @@ class QueueReader:
 
         Reading from the parent's watcher would take its wake-ups away.
         """
-        self._mutex = threading.RLock()
-        self._local = threading.local()
+        self._mutex = RLock()
+        self._local = _local()
 
     @property
     def state(self) -> State:
@@ -85,7 +85,7 @@ class QueueReader:
         return self._state
 
     @property
-    def exclusive(self) -> threading.RLock:
+    def exclusive(self) -> RLock:
         """Lock that keeps this process's other threads from adding and reading payloads.
 
         Take it before the journal is written to.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import threading
+# `threading` has them from here, and what else it holds takes longer than to read a small queue.
+from _thread import RLock, get_ident
 from collections.abc import Callable
 
 TYPE_CHECKING = False
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     T = TypeVar('T')
 
 
-def release_fully(mutex: threading.RLock) -> None:
+def release_fully(mutex: RLock) -> None:
     """Release ``mutex`` as often as this thread holds it."""
     try:
         while True:
@@ -25,12 +26,12 @@ class ThreadGuard:
     """Lets one thread of this process at a time take a step; reentrant."""
 
     def __init__(self) -> None:
-        self.mutex = threading.RLock()
+        self.mutex = RLock()
         self._owner = 0
 
     def forked(self) -> None:
         """In a forked child: whatever the parent's threads were about, they are not here."""
-        self.mutex = threading.RLock()
+        self.mutex = RLock()
         self._owner = 0
 
     def run(self, step: Callable[[], T], clean_up: Callable[[], None]) -> T:
@@ -44,7 +45,7 @@ class ThreadGuard:
         """
         # An interrupt may come between any two bytecodes, also after a lock was taken and before
         # the block that releases it: the outermost call of this thread releases what is left.
-        me = threading.get_ident()
+        me = get_ident()
         if self._owner == me:
             with self.mutex:
                 return step()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Iterable
 
@@ -23,6 +22,8 @@ def first_failures(ledger: AttemptReader) -> list[FailureView]:
     state = ledger.state
     if not state.total(FAILED, KILLED, UNKNOWN):
         return []
+    from heapq import nsmallest  # most queues have no failures
+
     rows = [
         row
         for row, status in enumerate(state.status)
@@ -30,7 +31,7 @@ def first_failures(ledger: AttemptReader) -> list[FailureView]:
     ]
     # The first in time, as others may be its consequence; but not what someone cancelled, if there
     # is more to say.
-    first = heapq.nsmallest(
+    first = nsmallest(
         FAILURES, rows, key=lambda row: (state.status[row] == KILLED, state.ended_at[row], row)
     )
     return [failure_of(task) for task in task_summaries(ledger, first)]
