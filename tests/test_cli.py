@@ -273,17 +273,7 @@ def imported(shell: Shell, *argv: str) -> set[str]:
 
 # What looking at a queue needs nothing of. In all it takes longer than what it does need.
 NOT_FOR_LOOKING = {
-    *(
-        'concurrent.futures',
-        'ctypes',
-        'fnmatch',
-        'hashlib',
-        'heapq',
-        'logging',
-        'lzma',
-        'numpy',
-        'pickle',
-    ),
+    *('concurrent.futures', 'ctypes', 'fnmatch', 'hashlib', 'logging', 'lzma', 'numpy', 'pickle'),
     *('secrets', 'select', 'shutil', 'socket', 'subprocess', 'tempfile', 'traceback'),
     *('threading', 'typing', 'yaml'),
     *('desipipe.environment', 'desipipe.execution', 'desipipe.logs', 'desipipe.notebook'),
