@@ -31,12 +31,12 @@ class SingleAddition(WorkerEnds):
         written = self._write_arguments(batch)
         if sync or reader.shared:
             self.writer.flush()
-        offset, added = reader.offset, False
+        position, added = reader.position, False
 
         def decide() -> Sequence[AddEvent]:
             nonlocal added
             added = reader.header['gen'] == generation and (
-                reader.offset == offset or self._is_single(batch, uses)
+                reader.position == position or self._is_single(batch, uses)
             )
             return (self._single_event(batch, written),) if added else ()
 

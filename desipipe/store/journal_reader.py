@@ -60,6 +60,11 @@ class JournalReader:
         """Number of lines passed over because their writer had lost its lock."""
         return self._fold.late
 
+    @property
+    def position(self) -> tuple[int, int]:
+        """The beginnings and the end of folding: equal as long as nothing was folded."""
+        return self._begun, self.offset
+
     def is_up_to_date(self) -> bool:
         """Return True if there is nothing new, as far as one look at the name tells."""
         # The page cache is the same for everyone: an unchanged size and inode says it all, at a
@@ -78,14 +83,14 @@ class JournalReader:
         opened : int, default=-1
             Descriptor of the journal as it is now, where one is open.
         """
-        before = (self._begun, self.offset)
+        before = self.position
         if opened >= 0 and self.read(opened):
-            return (self._begun, self.offset) != before
+            return self.position != before
         for _ in range(TRIES):
             with self._file.open_to_read() as file:
                 if self.read(file.fileno()):
                     break
-        return (self._begun, self.offset) != before
+        return self.position != before
 
     def has_all(self, fd: int, size: int) -> bool:
         """Return True if all ``size`` bytes of the journal are folded."""
