@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import collections
+import importlib.util
 import pickle
+import sys
 import typing
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from desipipe.utils import named_tuple
 from desipipe.utils.named_tuple import NamedTuple
 
 
@@ -71,3 +76,18 @@ def test_named_tuple_survives_pickling() -> None:
     again = pickle.loads(pickle.dumps(Point(1, label='a')))
     assert type(again) is Point
     assert again == Point(1, label='a')
+
+
+def test_named_tuple_needs_nothing_private(monkeypatch: pytest.MonkeyPatch) -> None:
+    public = SimpleNamespace(namedtuple=collections.namedtuple)
+    monkeypatch.setitem(sys.modules, 'collections', public)
+    spec = importlib.util.spec_from_file_location('anew', named_tuple.__file__)
+    assert spec is not None and spec.loader is not None
+    anew = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(anew)
+
+    class Pair(anew.NamedTuple):  # type: ignore[misc, name-defined]
+        first: int
+        second: int = 2
+
+    assert (Pair(1).first, Pair(1).second, Pair(1)) == (1, 2, (1, 2))

@@ -10,7 +10,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NamedTuple as NamedTuple
 else:
-    from collections import _tuplegetter, namedtuple
+    from collections import namedtuple
+    from operator import itemgetter
+
+    try:
+        from collections import _tuplegetter as _member  # reads a third faster
+    except ImportError:
+
+        def _member(index, doc):
+            return property(itemgetter(index), doc=doc)
 
     class _NamedTupleType(type):
         """Type of named tuples: annotations and defaults become members of the tuple."""
@@ -18,7 +26,7 @@ else:
         def __new__(meta, name, bases, namespace):
             fields = tuple(namespace.get('__annotations__', ()))
             defaults = {field: namespace[field] for field in fields if field in namespace}
-            members = {field: _tuplegetter(i, None) for i, field in enumerate(fields)}
+            members = {field: _member(i, None) for i, field in enumerate(fields)}
             special = {'__slots__': (), '__match_args__': fields}
             special |= {'_fields': fields, '_field_defaults': defaults}
             return super().__new__(meta, name, bases, namespace | members | special)
