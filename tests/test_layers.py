@@ -44,7 +44,7 @@ INSIDE = {
     'security': 'secrets trust',
     'environment': ('shell_words checks bash secrecy shell_lines base nersc choice process'),
     'provenance': 'repository software',
-    'store': 'file_names unsafe_files folders files shared_files lines probe watch forks thread_guard lock_holder soft_lock lock writing segment_writer segment line_format header placement journal_file line_fold journal_reader followed_journal syncing appender journal pacing process_usage lease recover',
+    'store': 'file_names unsafe_files folders files shared_files lines probe watch forks thread_guard lock_holder soft_lock line_format writing segment_writer segment header placement journal_file kept_file lock line_fold journal_reader followed_journal syncing appender journal pacing process_usage lease recover',
     'serialize': (
         'annotations class_registry function_source makers plain refusals confined encoder '
         'library_reducers syntax_trees bytecode source arrays hints modules static_modules '

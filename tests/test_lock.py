@@ -517,3 +517,31 @@ def test_dead_holder_in_a_name_space_of_process_numbers(path: str) -> None:
         subprocess.run(argv, timeout=120, stdout=subprocess.PIPE, text=True, check=True).stdout
         == 'free\n'
     )
+
+
+@pytest.mark.parametrize('is_reused', [False, True])
+def test_lock_outlives_code_that_takes_its_descriptor(
+    path: str, tmp_path: Path, is_reused: bool
+) -> None:
+    lock = QueueLock(path)
+    with lock:
+        pass
+    assert lock._opened is not None
+    fd = lock._opened.fileno()
+    os.close(fd)
+    other = tmp_path / 'other'
+    other.write_bytes(b'x')
+    if is_reused:
+        opened = os.open(other, os.O_RDWR)
+        os.dup2(opened, fd)
+    lock.has_news = True
+    with lock:
+        with open(path) as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_reused:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody locked what is another's
+    assert other.read_bytes() == b'x'
+    if is_reused:
+        os.fstat(fd)  # whoever has it keeps it
+        os.close(opened)
+        os.close(fd)

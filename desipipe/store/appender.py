@@ -8,10 +8,8 @@ import io
 import os
 
 from .journal_file import Identity, JournalFile
+from .kept_file import KeptFile
 from .writing import disk_full, write_all
-
-_foreign: list[io.FileIO] = []
-"""Files whose descriptors belong to others: garbage collection would close these."""
 
 
 class Appender:
@@ -24,8 +22,7 @@ class Appender:
 
     def __init__(self, file: JournalFile) -> None:
         self._file = file
-        self._kept: io.FileIO | None = None
-        self._kept_identity: Identity | None = None
+        self._kept: KeptFile | None = None
         self._held: io.FileIO | None = None
 
     def open(self, folded: Identity | None, shared: bool) -> tuple[int, int]:
@@ -52,14 +49,13 @@ class Appender:
         except OSError:
             raise self._file.gone() from None
         identity = (opened.st_dev, opened.st_ino)
-        if self._kept is None or identity != self._kept_identity:
+        if self._kept is None or identity != self._kept.identity:
             return self._open_kept(), -1
         return self._kept.fileno(), opened.st_size if identity == folded else -1
 
     def _open_kept(self) -> int:
         self.close_kept()
-        self._kept = io.FileIO(self._file.open(os.O_RDWR | os.O_APPEND), 'r+')
-        self._kept_identity = _identity(self._kept.fileno())
+        self._kept = KeptFile(self._file.open(os.O_RDWR | os.O_APPEND))
         return self._kept.fileno()
 
     def checked(self, fd: int) -> int:
@@ -68,12 +64,13 @@ class Appender:
         Code of the user's may have closed descriptors that are not its own. To be called when what
         is read through ``fd`` is not the journal as it was folded.
         """
-        is_kept = self._kept is not None and fd == self._kept.fileno()
-        return self._open_kept() if is_kept and _identity(fd) != self._kept_identity else fd
+        kept = self._kept
+        is_lost = kept is not None and fd == kept.fileno() and not kept.is_own()
+        return self._open_kept() if is_lost else fd
 
     def kept(self, folded: Identity | None) -> int:
         """Return the descriptor kept open; -1 if it is not of the folded file."""
-        if self._kept is None or self._kept_identity != folded:
+        if self._kept is None or self._kept.identity != folded:
             return -1
         try:
             here, opened = os.lstat(self._file.path), os.fstat(self._kept.fileno())
@@ -84,11 +81,9 @@ class Appender:
 
     def close_kept(self) -> None:
         """Close what is kept open."""
-        kept, self._kept = self._kept, None
-        if kept is not None and _identity(kept.fileno()) == self._kept_identity:
-            kept.close()
-        elif kept is not None:
-            _foreign.append(kept)
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
     def open_held(self, flags: int) -> int:
         """Open the journal until :meth:`close_held`."""
@@ -139,14 +134,6 @@ class Appender:
     def __del__(self) -> None:
         if getattr(self, '_kept', None) is not None:
             self.close_kept()
-
-
-def _identity(fd: int) -> Identity | None:
-    try:
-        opened = os.fstat(fd)
-    except OSError:
-        return None
-    return opened.st_dev, opened.st_ino
 
 
 def _undo(fd: int, end: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import io
 import os
 import threading
 import time
@@ -20,6 +19,7 @@ from ..errors import (
 )
 from .files import open_file
 from .forks import tell_fork
+from .kept_file import KeptFile
 from .lock_holder import Holder, flock_holder
 from .soft_lock import LOOK_INTERVAL_S, POLL_INTERVAL, SoftLock
 from .thread_guard import release_fully
@@ -103,8 +103,7 @@ class QueueLock:
         self.kind = kind
         self._mutex = threading.RLock()
         self._depth = 0
-        self._opened: io.FileIO | None = None
-        self._file: tuple[int, int] | None = None
+        self._opened: KeptFile | None = None
         self._soft = SoftLock(path)
         self.has_news = False
         """True to wake those of this host who wait for changes, once the lock is released."""
@@ -124,11 +123,9 @@ class QueueLock:
 
     def _open(self) -> int:
         if self._opened is None:
-            self._file = None
             try:
-                # An object that closes itself: an interrupt can't leave a locked descriptor behind.
                 folder, name = os.path.split(self.path)
-                self._opened = io.FileIO(open_file(folder, name, os.O_RDWR), 'r+')
+                self._opened = KeptFile(open_file(folder, name, os.O_RDWR))
             except (FileNotFoundError, NotADirectoryError):
                 raise self._gone() from None
             except UnsafeFileError:
@@ -156,17 +153,15 @@ class QueueLock:
             f'filesystem with: desipipe doctor -q {quote(folder)}'
         )
 
-    def _current(self, fd: int) -> bool:
+    def _is_current(self) -> bool:
         # The queue may have been deleted and made again since the file was opened: then our lock
         # excludes nobody.
         try:
             status = os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return False
-        if self._file is None:
-            here = os.fstat(fd)
-            self._file = (here.st_dev, here.st_ino)
-        return (status.st_dev, status.st_ino) == self._file
+        opened = self._opened
+        return opened is not None and (status.st_dev, status.st_ino) == opened.identity
 
     def acquire(self) -> None:
         """Wait for the lock.
@@ -187,9 +182,10 @@ class QueueLock:
                 self._acquire_soft()
             else:
                 while True:
-                    fd = self._open() if self._opened is None else self._opened.fileno()
-                    self._wait(fd)
-                    if self._current(fd):
+                    if self._opened is not None and not self._opened.is_own():
+                        self.close()
+                    self._wait(self._open())
+                    if self._is_current():
                         break
                     self.close()
         except BaseException:
