@@ -199,7 +199,7 @@ def test_serve_names_missing_packages_and_folders(queue_dir: Path, tmp_path: Pat
     done = run_serve(tmp_path, 'nowhere')
     assert done.returncode == 2 and "no folder 'nowhere'" in done.stderr
     done = run_serve(tmp_path, '--port', '70000')
-    assert done.returncode == 2 and '70000 is no port' in done.stderr
+    assert done.returncode == 2 and "'70000' is no port" in done.stderr
 
 
 def test_without_the_built_page_it_is_said(tmp_path: Path) -> None:
