@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -23,6 +24,9 @@ if importlib.util.find_spec('nbformat'):
     from desipipe.record.notebook_format import import_nbformat
 
     import_nbformat()  # a plain import builds parsers for seconds, in each process of the run
+
+# Started in the background of a script the suite ignores Ctrl-C, and so would what tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 

@@ -842,20 +842,18 @@ def test_refusals_say_what_to_do(load: Load) -> None:
         encode(value, 'model')
 
 
-def test_live_plots(load: Load) -> None:
+def test_live_plots(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     matplotlib = types.ModuleType('matplotlib')
     artist = types.ModuleType('matplotlib.artist')
     artist.Artist = type('Artist', (), {'__module__': 'matplotlib.artist'})  # type: ignore[attr-defined]
-    sys.modules.update({'matplotlib': matplotlib, 'matplotlib.artist': artist})
-    try:
-        module = load(
-            'from matplotlib.artist import Artist\nclass Figure(Artist): pass\nfig = Figure()\ndef '
-            'f(): return fig'
-        )
-        with pytest.raises(NotSerializableError, match="the function 'f' uses 'fig' .a live plot"):
-            describe(module.f)
-    finally:
-        del sys.modules['matplotlib'], sys.modules['matplotlib.artist']
+    for module in (matplotlib, artist):
+        monkeypatch.setitem(sys.modules, module.__name__, module)  # the real ones come back
+    user = load(
+        'from matplotlib.artist import Artist\nclass Figure(Artist): pass\nfig = Figure()\ndef '
+        'f(): return fig'
+    )
+    with pytest.raises(NotSerializableError, match="the function 'f' uses 'fig' .a live plot"):
+        describe(user.f)
 
 
 def test_standard_streams_count_by_name(load: Load) -> None:

@@ -22,6 +22,7 @@ from desipipe import Queue
 from desipipe.queue.adding import Batch
 from desipipe.serialize import Code, Payload
 from desipipe.server import followed as following
+from desipipe.server import looks
 from desipipe.server import queues as hubs
 from desipipe.server.parsing import BadRequest, check
 from desipipe.server.routes import ORDERS, QUERIES
@@ -615,7 +616,7 @@ async def test_error_of_ours_is_told_without_its_details(
     def broken(*args: Any) -> None:
         raise ZeroDivisionError('secret')
 
-    monkeypatch.setattr(following, 'queue_summary', broken)
+    monkeypatch.setattr(looks, 'queue_summary', broken)
     status, found = await ask('queue', queue='demo')
     assert (status, found['error']) == (500, 'ZeroDivisionError') and 'secret' not in found[
         'message'

@@ -161,7 +161,7 @@ async def test_names_that_can_not_be_followed(follow: Follow, queue: Queue) -> N
 
 
 async def test_polling_where_nothing_wakes(follow: Follow, queue: Queue, monkeypatch: Any) -> None:
-    monkeypatch.setattr('desipipe.store.watch._inotify', lambda folder: -1)
+    monkeypatch.setattr('desipipe.store.watch._inotify', lambda *args: -1)
     async with follow('demo') as stream:
         await stream.next()
         engine.add(queue.ledger, [1])
