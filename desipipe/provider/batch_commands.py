@@ -42,7 +42,7 @@ class Question:
         self._texts: dict[int, bytearray] = {}
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            self._process = _start(argv, environ)
+            self._process = _start(argv, environ, subprocess.DEVNULL)
         except OSError as exc:
             self.trouble = f'{argv[0]}: {exc.strerror}'
 
@@ -86,12 +86,14 @@ def _read_some(fd: int) -> bytes:
         return b''
 
 
-def _start(argv: list[str], environ: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+def _start(
+    argv: list[str], environ: Mapping[str, str] | None, stdin: int
+) -> subprocess.Popen[bytes]:
     # Pipes, not files: a folder for temporary files may be full, or gone. A session of its own, so
     # that what a wrapper started ends with it.
     return subprocess.Popen(
         argv,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environ,
@@ -137,16 +139,8 @@ def run(
     subprocess.TimeoutExpired
         It did not end in time, and was killed with what it had started.
     """
-    pipe = subprocess.PIPE
     try:
-        process = subprocess.Popen(
-            argv,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-            env=environ,
-            start_new_session=True,
-        )
+        process = _start(argv, environ, subprocess.PIPE)
     except FileNotFoundError:
         raise LaunchError(
             f'There is no {argv[0]} on this machine: the manager must run where the batch system '
