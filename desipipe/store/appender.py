@@ -73,10 +73,10 @@ class Appender:
         if self._kept is None or self._kept.identity != folded:
             return -1
         try:
-            here, opened = os.lstat(self._file.path), os.fstat(self._kept.fileno())
+            here = os.lstat(self._file.path)
         except OSError:
-            return -1  # deleted, or the task that runs here closed it
-        is_same = (here.st_dev, here.st_ino) == (opened.st_dev, opened.st_ino) == folded
+            return -1  # deleted
+        is_same = (here.st_dev, here.st_ino) == folded and self._kept.is_own()
         return self._kept.fileno() if is_same else -1
 
     def close_kept(self) -> None:

@@ -44,7 +44,7 @@ class SyncNote:
     def covers(self, fd: int, end: int) -> bool:
         """Return True if the journal, open as ``fd``, is on disk up to ``end``."""
         note = b''
-        with contextlib.suppress(OSError):  # no lock file: another kind of lock
+        with contextlib.suppress(OSError):  # the sync itself then tells what is wrong
             note = self._access(lambda lock: os.pread(lock, _END + TAIL, 0))
         if len(note) != _END + TAIL or not note[:_END].isdigit():
             return False
