@@ -164,9 +164,8 @@ class Claiming:
         horizon, mean, processes = self._pace.horizon(), self._durations.mean, self._pool.processes
         at_hand = [task.group for process in processes for task in process.sent]
         at_hand += [task.group for task in self._held.backlog]
-        load = 0.0
-        for group, n in Counter(at_hand).items() if at_hand else ():
-            load += n * min(horizon, mean.get(group, horizon))
+        counts = Counter(at_hand)
+        load = sum(n * min(horizon, mean.get(group, horizon)) for group, n in counts.items())
         for process in processes:
             if process.sent:  # the first counts for as long as it runs already
                 expected = min(horizon, mean.get(process.sent[0].group, horizon))

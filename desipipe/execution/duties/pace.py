@@ -35,10 +35,9 @@ class Pace:
 
     def report_after(self) -> float:
         """Return the seconds that a result waits for others before it is reported."""
+        spacing = exchange_spacing_s(len(self._ledger.state.alive), self._ledger.journal.shared)
         own = min(max(REPORT_AFTER, REPORT_COST * self._cost_s), REPORT_AFTER_MAX_S)
-        if not self._ledger.journal.shared:
-            return own
-        return max(own, exchange_spacing_s(len(self._ledger.state.alive), True))
+        return max(own, spacing)
 
     def cost_s(self) -> float:
         """Return the seconds that an exchange takes, lock wait included."""
@@ -46,9 +45,7 @@ class Pace:
 
     def look_spacing(self) -> float:
         """Return the seconds between two looks that many workers on one queue leave."""
-        if not self._ledger.journal.shared:
-            return 0.0
-        return look_spacing_s(len(self._ledger.state.alive), True)
+        return look_spacing_s(len(self._ledger.state.alive), self._ledger.journal.shared)
 
     def note_look(self, now: float) -> None:
         """Note that the journal is read now."""
