@@ -92,8 +92,11 @@ export class OtherWindows implements IDisposable {
   /** Whether an update is of another window: threads of a kernel do not tell whose cell they work for. */
   private _goesOn(cell: string, id: string): boolean {
     const display = this._displays.get(cell);
+    if (display) {
+      return display.id === id;
+    }
     const model = this.find(cell);
-    return display ? display.id === id : !!model && !displayOf(model);
+    return !!model && !displayOf(model);
   }
 
   private _keep(cell: string, id: string, shown: ICellView): void {
