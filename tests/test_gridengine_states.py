@@ -1,4 +1,4 @@
-"""What Grid Engine's commands print, as 8.1.9 of Debian printed it, and what it means."""
+"""Read what commands of Grid Engine 8.1.9 of Debian printed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Measure what a keystroke costs the browser in a notebook of task cells, beside a JupyterLab without
-desipipe.
+"""Measure what a keystroke costs the browser in a notebook of task cells.
 
-Keys come so far apart that the badges are brought up to date after each. Both pages take turns, as
-JupyterLab does other things, too.
+The same is typed in a JupyterLab without desipipe. Keys come so far apart that the badges are
+brought up to date after each. Both pages take turns, as JupyterLab does other things, too.
 """
 
 from __future__ import annotations
@@ -21,8 +20,9 @@ APART_MS = 350
 
 
 def measure(folder: Path, cells: int, keys: int) -> dict[str, float]:
-    """Return the seconds of the page's thread a keystroke, with desipipe (``with``) and without
-    (``bare``), and what desipipe adds (``added``).
+    """Return the seconds of the page's thread that a keystroke takes.
+
+    With desipipe (``with``), without (``bare``), and what desipipe adds (``added``).
     """
     from playwright.sync_api import sync_playwright
 

@@ -1,5 +1,7 @@
-"""Measure what the badges of task cells cost: the kernel after an edit of a helper, the server for the
-text of the notebook, and the kernel of a notebook whose displays are idle.
+"""Measure what the badges of task cells cost.
+
+The kernel after an edit of a helper, the server for the text of the notebook, and the kernel of a
+notebook whose displays are idle.
 """
 
 from __future__ import annotations

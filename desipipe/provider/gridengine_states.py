@@ -29,7 +29,7 @@ _AFTER_JOB = 100  # qacct's number for jobs that were killed, or whose exit stat
 
 
 class Row(NamedTuple):
-    """One job, as ``qstat`` shows it."""
+    """Job as ``qstat`` shows it."""
 
     jobid: str
     """``'sge:12'``, or ``'sge:12.3'`` for an element of an array."""

@@ -38,7 +38,7 @@ class _Prepared(NamedTuple):
     todo: list[Batch]
     """Batches of which not all tasks are known."""
     generation: str
-    """That of the journal, whose files hold the payloads."""
+    """Generation of the journal whose files hold the payloads."""
     written: list[Written]
     references: list[AppEvent | SharedEvent]
 

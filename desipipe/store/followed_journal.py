@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class FollowedJournal:
-    """One process's view of a journal: what it has read so far.
+    """View of a journal in one process: what it has read so far.
 
     Nothing is read before :meth:`follow`. Its owner registers it with :func:`.tell_fork`.
 

@@ -195,7 +195,7 @@ class GridEngine:
     # Commands
 
     def run(self, *argv: str) -> str:
-        """What a command of Grid Engine prints; it must succeed."""
+        """Run a command of Grid Engine, which must succeed, and return what it prints."""
         done = self._done(argv)
         assert done.returncode == 0, f'{argv}: {done.stdout} {done.stderr}'
         return done.stdout
@@ -223,6 +223,6 @@ class GridEngine:
             time.sleep(0.1)
 
     def log(self) -> str:
-        """What the daemons said last."""
+        """Return what the daemons said last."""
         paths = [self.base / 'qmaster' / 'messages', *self.base.glob('execd/*/messages')]
         return '\n'.join(path.read_text()[-2000:] for path in paths if path.exists())

@@ -20,7 +20,7 @@ REQUIRE = 'DESIPIPE_REQUIRE_GRIDENGINE'
 
 @pytest.fixture(scope='session')
 def cluster() -> Iterator[GridEngine]:
-    """One machine with eight slots."""
+    """Start a machine with eight slots, for all tests."""
     reason = missing()
     if reason:
         if os.environ.get(REQUIRE):
