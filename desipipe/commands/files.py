@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .common import QueueDefault, Verbs, add_json, add_queue, describe, open_one, plural
 from .face import hint, print_json
 from .listing_options import ListingOptions, add_listing, listing_options
+
+if TYPE_CHECKING:
+    from ..file_manager.history import FileSummary
+    from ..queue.queue import Queue
 
 _APPEARANCE = {
     'current': ('✓', '#009e73', 'as its task wrote it, of what is still so'),
@@ -89,7 +93,7 @@ def files(args: argparse.Namespace) -> int | None:
     return None
 
 
-def _unknown(path: str, summaries: list[dict[str, Any]], queue: str) -> Exception:
+def _unknown(path: str, summaries: list[FileSummary], queue: str) -> Exception:
     from ..errors import UnknownNameError, close_names
 
     near = close_names(os.path.realpath(path), [file['path'] for file in summaries])
@@ -99,15 +103,12 @@ def _unknown(path: str, summaries: list[dict[str, Any]], queue: str) -> Exceptio
     )
 
 
-def _maker(file: dict[str, Any]) -> str:
-    return (
-        ''
-        if file['maker'] is None
-        else f'{file["maker"]["name"]}[{file["maker"]["index"]:d}] {file["maker"]["tid"][:12]}'
-    )
+def _maker(file: FileSummary) -> str:
+    maker = file['maker']
+    return '' if maker is None else f'{maker["name"]}[{maker["index"]:d}] {maker["tid"][:12]}'
 
 
-def _table(summaries: list[dict[str, Any]], options: ListingOptions) -> None:
+def _table(summaries: list[FileSummary], options: ListingOptions) -> None:
     from ..utils import format_bytes, format_count
     from .listings import Column, Fit, show_table
 
@@ -143,7 +144,7 @@ def _short(path: str) -> str:
     return path if relative.startswith('..') else relative
 
 
-def _one(queue: Any, file: dict[str, Any]) -> None:
+def _one(queue: Queue, file: FileSummary) -> None:
     from ..queue.location import type_queue
     from ..utils import format_bytes
     from .tables import show_lines

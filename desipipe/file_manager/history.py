@@ -6,9 +6,9 @@ The journal knows it also when the notes beside the files are gone.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple, TypedDict
 
 from ..errors import PayloadError
 from ..provenance import Content
@@ -20,6 +20,63 @@ from .note_lists import Source
 from .origins import Look
 
 _MARK = b'"files":'
+
+FileState = Literal['missing', 'changed', 'stale', 'current', 'input']
+"""State of a file.
+
+``'changed'``: it holds something else than its task wrote; ``'stale'``: something that it was made
+of, however far up, does; ``'input'``: no task of the queue wrote it.
+"""
+
+
+class FileTask(TypedDict):
+    """A task that read or wrote a file."""
+
+    tid: str
+    name: str
+    index: int
+
+
+class FileMaker(FileTask):
+    """The attempt that wrote a file last."""
+
+    attempt: int
+    state: str
+    time: float
+    """Seconds since the epoch at which it ended."""
+    host: str
+    app: str
+    """Identity of its code."""
+    versions: dict[str, str]
+
+
+class FileInput(TypedDict):
+    """A file of which another one was made, as it was then."""
+
+    path: str
+    size: int
+    mtime: int
+    sha256: str
+    same: bool | None
+    """True if it still holds that; None if it is gone."""
+    stale: bool
+    """True if something that it was made of holds something else now."""
+
+
+class FileSummary(TypedDict):
+    """A file that tasks of a queue read or wrote."""
+
+    path: str
+    state: FileState
+    size: int
+    mtime: int
+    """Nanoseconds since the epoch; as size and digest when it was written, else last read."""
+    sha256: str
+    maker: FileMaker | None
+    inputs: list[FileInput]
+    changed: list[str]
+    """Files, however far up, that hold something else now than when something was made of them."""
+    readers: list[FileTask]
 
 
 class Attempt(NamedTuple):
@@ -111,7 +168,7 @@ def sources(attempt: Attempt, path: str) -> list[Source]:
     ]
 
 
-def file_summaries(ledger: Ledger, path: str | None = None) -> list[dict[str, Any]]:
+def file_summaries(ledger: Ledger, path: str | None = None) -> list[FileSummary]:
     """The files that the tasks of a queue read and wrote.
 
     Parameters
@@ -122,17 +179,8 @@ def file_summaries(ledger: Ledger, path: str | None = None) -> list[dict[str, An
 
     Returns
     -------
-    files : list of dict
-        By path: ``path``, ``state``, ``size``, ``sha256`` and ``mtime`` (ns) as it was written,
-        else as it was last read; ``maker``: ``None``, or a dictionary with ``tid``, ``name``,
-        ``index``, ``attempt``, ``state``, ``time``, ``host``, ``app``, ``versions``; ``inputs``:
-        ``path``, ``size``, ``mtime``, ``sha256``, ``same``: whether it still holds that, ``None``
-        if it is gone, and ``stale``: whether what that was made of changed; ``changed``: files,
-        however far up, that hold something else now than when it, or what it was made of, was made
-        of them; ``readers``: ``tid``, ``name``, ``index`` of tasks that read it. ``state`` is
-        ``'missing'``; ``'changed'``: it holds something else than the task wrote; ``'stale'``:
-        there are such files as of ``changed``; ``'current'``; or ``'input'``: no task of the queue
-        wrote it.
+    files : list of FileSummary
+        By path.
     """
     wanted = None if path is None else os.path.realpath(path)
     makers: dict[str, tuple[Attempt, Content]] = {}
@@ -151,36 +199,56 @@ def file_summaries(ledger: Ledger, path: str | None = None) -> list[dict[str, An
         maker, content = (
             makers[name] if name in makers else (None, next(reversed(readers[name].values())))
         )
-        of = [] if maker is None else sources(maker, name)
-        changed = look.changed(name, of)
-        now = look.same(name, content)
-        if now is None:
-            state = 'missing'
-        elif maker is None:
-            state = 'input'
-        else:
-            state = 'changed' if not now else 'stale' if changed else 'current'
-        summaries.append(
-            {
-                'path': name,
-                'state': state,
-                **content._asdict(),
-                'maker': None if maker is None else _maker(ledger, maker),
-                'inputs': [_input(look, other, was) for other, was in of],
-                'changed': changed,
-                'readers': [_label(ledger, row) for row in readers.get(name, ())],
-            }
-        )
+        summaries.append(_summary(ledger, look, name, content, maker, readers.get(name, ())))
     return summaries
 
 
-def _input(look: Look, path: str, was: Content) -> dict[str, Any]:
+def _summary(
+    ledger: Ledger,
+    look: Look,
+    path: str,
+    content: Content,
+    maker: Attempt | None,
+    readers: Iterable[int],
+) -> FileSummary:
+    of = [] if maker is None else sources(maker, path)
+    changed = look.changed(path, of)
+    return {
+        'path': path,
+        'state': _state(look.same(path, content), maker is not None, bool(changed)),
+        'size': content.size,
+        'mtime': content.mtime,
+        'sha256': content.sha256,
+        'maker': None if maker is None else _maker(ledger, maker),
+        'inputs': [_input(look, other, was) for other, was in of],
+        'changed': changed,
+        'readers': [_label(ledger, row) for row in readers],
+    }
+
+
+def _state(same: bool | None, made: bool, stale: bool) -> FileState:
+    if same is None:
+        return 'missing'
+    if not made:
+        return 'input'
+    if not same:
+        return 'changed'
+    return 'stale' if stale else 'current'
+
+
+def _input(look: Look, path: str, was: Content) -> FileInput:
     same = look.same(path, was)
-    stale = same is not False and bool(look.changed(path, look.above((path, was))))
-    return {'path': path, **was._asdict(), 'same': same, 'stale': stale}
+    return {
+        'path': path,
+        'size': was.size,
+        'mtime': was.mtime,
+        'sha256': was.sha256,
+        'same': same,
+        'stale': same is not False and bool(look.changed(path, look.above((path, was)))),
+    }
 
 
-def _label(ledger: Ledger, row: int) -> dict[str, Any]:
+def _label(ledger: Ledger, row: int) -> FileTask:
     state = ledger.state
     return {
         'tid': state.ids[row].hex(),
@@ -189,7 +257,7 @@ def _label(ledger: Ledger, row: int) -> dict[str, Any]:
     }
 
 
-def _maker(ledger: Ledger, attempt: Attempt) -> dict[str, Any]:
+def _maker(ledger: Ledger, attempt: Attempt) -> FileMaker:
     state, end = ledger.state, attempt.end
     app = state.groups[state.group[attempt.row]].app
     worker = state.workers.get(attempt.worker)
