@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..cells.option_types import seconds
 from ..queue.location import type_queue
@@ -15,10 +15,13 @@ from .queue_follower import Follower
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rich.live import Live
+
     from ..queue.queue import Queue
     from ..queue.state import State
     from ..queue.waiting import Waiter
     from ..view.schema import QueueSummary
+    from ..view.text import Line
 
 # s without anybody at work before `watch` gives up; a manager that was just started needs some of
 # them
@@ -126,7 +129,7 @@ class _Lines:
     pause = 0.2
 
     def __init__(self, waiter: Waiter) -> None:
-        self._last: Any = None
+        self._last: tuple[object, ...] | None = None
         self._waiter = waiter  # tells on stderr why nothing goes on
 
     def show(self, summary: QueueSummary) -> None:
@@ -169,12 +172,12 @@ class _Screen:
 
     pause = 0.1
 
-    def __init__(self, live: Any, where: str) -> None:
+    def __init__(self, live: Live, where: str) -> None:
         self.words = ''
         self._live = live
         self._where = where
         self._width = FACE.get().console().width
-        self._last: Any = None
+        self._last: list[Line] | None = None
 
     def show(self, summary: QueueSummary) -> None:
         from .tables import queue_lines

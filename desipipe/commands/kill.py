@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..queue.location import find_tasks, short, type_queue
 from .common import QueueDefault, Verbs, add_conditions, add_queue, add_states, open_all, plural
 from .face import hint
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ..queue.queue import Queue
 
 
@@ -134,7 +136,7 @@ def _killed(queue: Queue, args: argparse.Namespace) -> tuple[dict[str, str], int
 
 
 def _withdrawn(
-    queue: Queue, args: argparse.Namespace, before: dict[str, Any]
+    queue: Queue, args: argparse.Namespace, before: Collection[str]
 ) -> tuple[list[str], list[str]]:
     """Return the jobs of batch systems that were cancelled, and why others were not."""
     ledger = queue.ledger

@@ -18,6 +18,9 @@ _NAME_LEAST = 8  # cells that are left of a name in any case
 _BELOW_LINES = 2  # lines of a text that stands below its row
 _INDENT = '    '
 
+Row = Mapping[str, object]
+"""A row of a table, by the keys of columns: a struct of whoever lists."""
+
 
 class Fit(enum.Enum):
     """The way a column gives way where a table is too wide."""
@@ -42,7 +45,7 @@ class Column(NamedTuple):
 
 def show_table(
     columns: Sequence[Column],
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Row],
     as_json: bool = False,
     options: ListingOptions = WHOLE_TABLE,
 ) -> None:
@@ -51,7 +54,7 @@ def show_table(
     Parameters
     ----------
     columns : sequence of Column
-    rows : sequence of mapping
+    rows : sequence of Row
         JSON has all of their members, the others those of the columns.
     as_json : bool, default=False
     options : ListingOptions, default=WHOLE_TABLE
@@ -80,7 +83,7 @@ def show_table(
 
 
 def sort_order(
-    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], options: ListingOptions
+    columns: Sequence[Column], rows: Sequence[Row], options: ListingOptions
 ) -> list[int]:
     """Return the positions of rows in the order of a column, empty values last."""
     keys = [column.key for column in columns if column.title.replace(' ', '_') == options.sort]
@@ -88,22 +91,28 @@ def sort_order(
     if keys:
         filled = [i for i in order if rows[i].get(keys[0]) not in (None, '')]
         rest = [i for i in order if rows[i].get(keys[0]) in (None, '')]
-        return sorted(filled, key=lambda i: rows[i][keys[0]], reverse=options.reverse) + rest
+        filled.sort(key=lambda i: _value(rows[i], keys[0]), reverse=options.reverse)
+        return filled + rest
     return order[::-1] if options.reverse else order
 
 
-def _raw(value: Any) -> str:
+def _value(row: Row, key: str) -> Any:
+    """Return a member, as the functions of its column take it."""
+    return row.get(key)
+
+
+def _raw(value: object) -> str:
     if isinstance(value, float):
         return f'{value:.6f}'
     return '' if value is None else ' '.join(str(value).split())
 
 
-def _cell(column: Column, row: Mapping[str, Any]) -> str:
-    value = row.get(column.key)
+def _cell(column: Column, row: Row) -> str:
+    value = _value(row, column.key)
     return '' if value is None else visible(one_line(column.form(value), 500), lines=False)
 
 
-def _natural(column: Column, rows: Sequence[Mapping[str, Any]]) -> int:
+def _natural(column: Column, rows: Sequence[Row]) -> int:
     """Return the cells that a column takes if it is whole."""
     from rich.cells import cell_len
 
@@ -114,9 +123,7 @@ def _width(widths: Mapping[Column, int]) -> int:
     return sum(widths.values()) + _GAP * (len(widths) - 1)
 
 
-def _shown(
-    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: int
-) -> list[Column]:
+def _shown(columns: Sequence[Column], rows: Sequence[Row], width: int) -> list[Column]:
     """Return the columns that have a place: optional ones give way to names."""
     shown = [
         column
@@ -139,9 +146,7 @@ def _shown(
     return [column for column in shown if column in least or column.fit is Fit.BELOW]
 
 
-def _lines(
-    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: int
-) -> Iterator[Line]:
+def _lines(columns: Sequence[Column], rows: Sequence[Row], width: int) -> Iterator[Line]:
     """Yield header, rule and rows; text that has no place in a row stands below it."""
     widths = {column: _natural(column, rows) for column in columns}
     below: list[Column] = []
@@ -159,8 +164,8 @@ def _lines(
                 yield [(_INDENT + line, style)]
 
 
-def _styled_cell(column: Column, row: Mapping[str, Any]) -> tuple[str, str]:
-    return _cell(column, row), column.style(row.get(column.key)) if column.style else ''
+def _styled_cell(column: Column, row: Row) -> tuple[str, str]:
+    return _cell(column, row), column.style(_value(row, column.key)) if column.style else ''
 
 
 def _cut_names(widths: dict[Column, int], width: int) -> None:

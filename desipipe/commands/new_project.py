@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..record.documents import Notebook, NotebookCell
 
 __all__ = ['CONFIG', 'FILES', 'notebook']
 
@@ -71,7 +74,7 @@ _CELLS: tuple[tuple[str, str], ...] = (
 )
 
 
-def notebook(name: str) -> dict[str, Any]:
+def notebook(name: str) -> Notebook:
     """Return the notebook of a new project, as JSON has it.
 
     Parameters
@@ -79,16 +82,16 @@ def notebook(name: str) -> dict[str, Any]:
     name : str
         Of the project, and of its queue.
     """
-    cells: list[dict[str, Any]] = []
+    cells: list[NotebookCell] = []
     for i, (kind, text) in enumerate(_CELLS):
-        cell: dict[str, Any] = {
+        cell: NotebookCell = {
             'cell_type': kind,
             'id': f'cell-{i}',
             'metadata': {},
             'source': text.replace('NAME', name),
         }
         if kind == 'code':
-            cell.update(execution_count=None, outputs=[])
+            cell |= {'execution_count': None, 'outputs': []}
         cells.append(cell)
     kernel = {'display_name': 'Python 3', 'language': 'python', 'name': 'python3'}
     return {'cells': cells, 'metadata': {'kernelspec': kernel}, 'nbformat': 4, 'nbformat_minor': 5}

@@ -179,7 +179,7 @@ def plan(args: argparse.Namespace) -> int:
     return 1 if planned.total.cells else 0
 
 
-def _wait(ran: Any) -> int:
+def _wait(ran: Ran) -> int:
     from ..queue.queue import open_queue
     from .following import follow
 

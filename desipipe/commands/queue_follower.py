@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..queue.ledger import Ledger
@@ -30,7 +30,7 @@ class Follower:
         self._queue = queue
         self._pause = pause
         self._observer = Observer(ledger.folder, lease)
-        self._version: tuple[Any, int] | None = None
+        self._version: tuple[object, int] | None = None
 
     def look(self) -> QueueSummary:
         """Return how the queue is."""
@@ -49,5 +49,5 @@ class Follower:
         return changed
 
 
-def _version(ledger: Ledger) -> tuple[Any, int]:
+def _version(ledger: Ledger) -> tuple[object, int]:
     return ledger.journal.header.get('gen'), ledger.journal.offset

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..queue.location import find_folders, short
 from ..utils import is_pattern
@@ -14,6 +15,15 @@ from .show import hint_no_queues, hint_originals
 
 if TYPE_CHECKING:
     from ..config import Config
+    from ..view.schema import QueueLine, UnreadableQueue
+
+    class QueueRow(QueueLine):
+        """A queue of the table, and of its JSON."""
+
+        succeeded: int
+        running: int
+        bad: int
+        """Number of tasks that did not succeed."""
 
 
 def register(verbs: Verbs) -> None:
@@ -54,24 +64,30 @@ def queues(args: argparse.Namespace) -> None:
         hint_no_queues(config)
 
 
-def _queue_row(folder: str, config: Config) -> dict[str, Any]:
+def _queue_row(folder: str, config: Config) -> QueueRow | UnreadableQueue:
     from ..errors import DesipipeError
     from ..queue.read_only import ReadOnlyQueue
     from ..view.appearance import BAD_STATES
     from ..view.queue import queue_brief
 
-    row: dict[str, Any] = {'queue': short(folder, config), 'folder': folder, 'error': ''}
+    name = short(folder, config)
     try:
         brief = queue_brief(ReadOnlyQueue(folder, config))
-        counts = brief['counts']
-        row.update(brief, succeeded=counts['SUCCEEDED'], running=counts['RUNNING'])
-        row['bad'] = sum(counts[state] for state in BAD_STATES)
     except (DesipipeError, OSError) as exc:  # of one queue; the others are there to be listed
-        row.update(condition='unreadable', error=str(exc))
-    return row
+        return {'queue': name, 'folder': folder, 'error': str(exc), 'condition': 'unreadable'}
+    counts = brief['counts']
+    return {
+        'queue': name,
+        'folder': folder,
+        'error': '',
+        **brief,
+        'succeeded': counts['SUCCEEDED'],
+        'running': counts['RUNNING'],
+        'bad': sum(counts[state] for state in BAD_STATES),
+    }
 
 
-def _print_queues(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
+def _print_queues(rows: Sequence[QueueRow | UnreadableQueue], args: argparse.Namespace) -> None:
     from ..utils import format_count
     from ..view.appearance import CONDITION_APPEARANCES, Appearance
     from .listings import Column, Fit, show_table
@@ -97,7 +113,7 @@ def _print_queues(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
     show_table(columns, rows, args.json, listing_options(args))
 
 
-def _listed(names: list[str], config: Any) -> list[str]:
+def _listed(names: list[str], config: Config) -> list[str]:
     """Return the folders of the queues to list."""
     from ..errors import UnknownQueueError
     from ..queue.names import original_files, own_queues

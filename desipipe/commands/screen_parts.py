@@ -16,6 +16,7 @@ from ..errors import DesipipeError
 from ..terminal import visible
 
 if TYPE_CHECKING:
+    from textual.binding import BindingType
     from textual.notifications import SeverityLevel
 
 ORDERS = 'orders'
@@ -59,7 +60,7 @@ class Working(Screen[None]):  # type: ignore[misc]
 class Question(ModalScreen[bool]):  # type: ignore[misc]
     """A question that is answered by y or n."""
 
-    BINDINGS: ClassVar[list[Any]] = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding('y', 'answer(True)', 'Yes'),
         Binding('n,escape', 'answer(False)', 'No'),
     ]

@@ -11,9 +11,8 @@ from .face import FACE, hint, on_terminal, print_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from ..config import Config
+    from ..view.schema import QueueSummary
 
 _ORIGINALS_MAX = 10
 
@@ -47,7 +46,7 @@ def status(args: argparse.Namespace) -> None:
     read = each_of(folders, lambda folder: queue_summary(ReadOnlyQueue(folder, config)))
     if args.json:
         several = not args.queue or len(names) > 1 or is_pattern(names[0])
-        summaries: list[Any] = []
+        summaries: list[QueueSummary] = []
         try:
             summaries.extend(read)
         finally:

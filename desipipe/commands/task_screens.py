@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -22,8 +22,11 @@ from .screen_parts import ORDERS, Question, Working, plain
 from .tables import queue_lines
 
 if TYPE_CHECKING:
+    from textual.binding import BindingType
+
     from ..config import Config
     from ..view.schema import QueueSummary, TaskPage, TaskRow
+    from ..view.text import Line
 
 _FILTERS = ('', 'RUNNING', 'PENDING', 'WAITING', *BAD_STATES, 'SUCCEEDED')
 _LEFT = ('WAITING', 'PENDING', 'RUNNING')
@@ -32,7 +35,7 @@ _LEFT = ('WAITING', 'PENDING', 'RUNNING')
 class TaskScreen(Working):
     """One task, with what it printed."""
 
-    BINDINGS: ClassVar[list[Any]] = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding('r', 'order("retry")', 'Retry'),
         Binding('c', 'order("cancel")', 'Cancel'),
         Binding('escape', 'app.pop_screen', 'Tasks'),
@@ -85,7 +88,7 @@ class TaskScreen(Working):
 class TasksScreen(Working):
     """A queue that is followed: how far it is, and its tasks."""
 
-    BINDINGS: ClassVar[list[Any]] = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding('enter', 'open', 'Open', priority=True),
         Binding('r', 'order("retry")', 'Retry'),
         Binding('c', 'order("cancel")', 'Cancel'),
@@ -104,7 +107,7 @@ class TasksScreen(Working):
         self._where = type_queue(folder, config)
         self._state = ''
         self._tasks: list[TaskRow] = []
-        self._lines: Any = None
+        self._lines: list[Line] | None = None
 
     def compose(self) -> ComposeResult:
         """Show the summary, the tasks and the keys."""

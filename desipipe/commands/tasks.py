@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..cells.option_types import whole
 from ..queue.location import check_names, find_task, find_tasks
@@ -227,7 +227,7 @@ def _words(value: object) -> str:
     return ', '.join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, list) and value and hasattr(value[0], '_asdict'):
         return [item._asdict() for item in value]
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.app import App, ComposeResult
@@ -16,13 +16,15 @@ from .screen_parts import Working, plain
 from .task_screens import TasksScreen
 
 if TYPE_CHECKING:
+    from textual.binding import BindingType
+
     from ..config import Config
 
 
 class QueuesScreen(Working):
     """All queues."""
 
-    BINDINGS: ClassVar[list[Any]] = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding('enter', 'open', 'Open', priority=True),
         Binding('r', 'reread', 'Refresh'),
         Binding('q', 'app.quit', 'Quit'),
