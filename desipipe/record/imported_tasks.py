@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..queue.adding import Batch
 from ..queue.ends import End
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..queue.event_types import JournalEvent
     from ..queue.process_events import WorkerInfo
     from ..queue.task_events import Spec
+    from .original_ends import EndMembers
 
 
 class _Ended(NamedTuple):
@@ -26,7 +27,7 @@ class _Ended(NamedTuple):
     tid: bytes
     row: Row
     state: int
-    end: dict[str, Any]
+    end: EndMembers
 
 
 class ImportedTasks:
@@ -47,7 +48,7 @@ class ImportedTasks:
         self._batches.append(batch)
         self._codes[batch.group.app] = code
 
-    def end(self, tid: bytes, row: Row, state: int, end: dict[str, Any]) -> None:
+    def end(self, tid: bytes, row: Row, state: int, end: EndMembers) -> None:
         """Add the end of a task that was added."""
         self._ended.append(_Ended(tid, row, state, end))
 

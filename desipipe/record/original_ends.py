@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from ..errors import NotSerializableError
 from ..queue.events import FAILED, KILLED, SUCCEEDED, UNKNOWN, CauseKind
@@ -15,7 +15,9 @@ from .original_queue import Row
 from .original_tasks import OriginalTask
 
 if TYPE_CHECKING:
+    from ..queue.events import Ref
     from ..queue.task_events import Cause
+    from ..serialize import Payload
 
 IMPORTED = 'imported'
 """Kind of the cause of what an import ended, and the reason that its worker ended."""
@@ -30,6 +32,17 @@ STATES_OF_ENDED = {
 _ERROR = re.compile(r'([A-Za-z_][\w.]*)(?::\s|$)')
 
 
+class EndMembers(TypedDict):
+    """Members of the :class:`.End` of an attempt that desipipe 1.0 has stored."""
+
+    duration: int
+    """Microseconds."""
+    out: NotRequired[Ref]
+    err: NotRequired[Ref]
+    result: NotRequired[Ref]
+    cause: NotRequired[Cause]
+
+
 class OriginalEnds:
     """Stores what tasks left that have ended."""
 
@@ -39,10 +52,10 @@ class OriginalEnds:
         self.results = 0
         """Number of results that were stored."""
 
-    def store(self, task: OriginalTask) -> dict[str, Any]:
+    def store(self, task: OriginalTask) -> EndMembers:
         """Store what a task left; return the members of its end."""
         stored = task.stored
-        end: dict[str, Any] = {'duration': _microseconds(stored.get('dtime'))}
+        end: EndMembers = {'duration': _microseconds(stored.get('dtime'))}
         for stream in ('out', 'err'):
             text = stored.get(stream)
             if isinstance(text, str) and text:
@@ -54,7 +67,7 @@ class OriginalEnds:
             end['cause'] = _cause(task.row, stored)
         return end
 
-    def _result(self, task: OriginalTask) -> Any:
+    def _result(self, task: OriginalTask) -> Payload:
         value = task.stored.get('result')
         missing = absent_names(value)
         problem = task.content.problem if missing else ''
@@ -69,7 +82,7 @@ class OriginalEnds:
         return dumps(Deferred(task.data, 'result', absent))
 
 
-def _microseconds(seconds: Any) -> int:
+def _microseconds(seconds: object) -> int:
     return round(seconds * 1e6) if isinstance(seconds, int | float) and 0 <= seconds < 1e9 else 0
 
 
