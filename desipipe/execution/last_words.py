@@ -5,17 +5,20 @@ from __future__ import annotations
 import glob
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..environment.shell_lines import FAILED_COMMAND
 from ..store.files import read_file
+
+if TYPE_CHECKING:
+    from ..provider import BaseProvider
 
 _LINES_OF_A_START = 10  # that one start of a worker writes into its log, at most
 _TAIL = 2000  # bytes
 _FIELD = re.compile(r'%(\d*)([%A-Za-z])')
 
 
-def last_words(folder: str, log_name: str, provider: Any, jobid: str) -> str:
+def last_words(folder: str, log_name: str, provider: BaseProvider, jobid: str) -> str:
     """Return the last line that a worker wrote, and commands that failed before it.
 
     Parameters
@@ -49,7 +52,7 @@ def _end(path: str) -> bytes:
         return file.read(_TAIL)
 
 
-def job_log(provider: Any, jobid: str) -> str:
+def job_log(provider: BaseProvider, jobid: str) -> str:
     """Return the file that a job writes to; empty for the queue's own log.
 
     Of the fields of Slurm's names of files, those that only the job knows may be anything: the

@@ -15,7 +15,6 @@ from typing import Any
 
 from ..config import Config
 from ..errors import DesipipeError, LaunchError, QueueGoneError
-from ..provenance import machine
 from ..queue.events import CauseKind, StopLevel
 from ..queue.faults import patiently
 from ..queue.ledger import Ledger, find_mid
@@ -158,11 +157,10 @@ class Worker:
             raise DesipipeError(f'{cause.text}. The tasks are pending, nothing is lost.')
 
     def _begin(self) -> None:
-        ledger, here = self.ledger, machine()
+        ledger = self.ledger
         self._watcher = ledger.watcher()
         self._heartbeat.begin()
-        info: Any = dict(mid=self._settings.mid, slots=self._pool.slots, job=self._settings.jobid)
-        info |= {key: here[key] for key in ('host', 'pid', 'python')}
+        info = self._settings.info(self._pool.slots)
         if ledger.is_group_queue:
             info['user'] = username()
         patiently(lambda: ledger.begin_worker(self.name, **info), START_PATIENCE_S)

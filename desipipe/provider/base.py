@@ -231,7 +231,7 @@ class BaseProvider(BatchJobs, OriginalInterface):
         except ValueError:  # real-time signals have no names
             return f'killed by signal {-job.exitcode:d}'
 
-    def mpi_values(self) -> dict[str, Any]:
+    def mpi_values(self) -> dict[str, int | float]:
         """Return values of the :attr:`placeholders` in ``mpiexec``, except ``cmd``.
 
         Providers with more of them extend it.
@@ -242,7 +242,7 @@ class BaseProvider(BatchJobs, OriginalInterface):
         """
         return {'mpiprocs': self.mpiprocs_per_worker}
 
-    def split_values(self, splits: int) -> dict[str, Any]:
+    def split_values(self, splits: int) -> dict[str, int | float]:
         """Return the values that differ when one launcher serves several slots."""
         return {'mpiprocs': self.mpiprocs_per_worker * splits}
 

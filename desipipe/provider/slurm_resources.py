@@ -113,11 +113,11 @@ class SlurmResources(BatchProvider):
         """Time limit of a job, in seconds."""
         return parse_time(self.time)
 
-    def mpi_values(self) -> dict[str, Any]:
+    def mpi_values(self) -> dict[str, int | float]:
         """Values of the placeholders in ``mpiexec``; see :meth:`.BaseProvider.mpi_values`."""
         return {**super().mpi_values(), 'nodes': self.nodes()}
 
-    def split_values(self, splits: int) -> dict[str, Any]:
+    def split_values(self, splits: int) -> dict[str, int | float]:
         """Return the values for several slots; see :meth:`.BaseProvider.split_values`."""
         return {**super().split_values(splits), 'nodes': self.nodes(splits)}
 

@@ -28,12 +28,12 @@ def job_texts(jobid: str | int | Iterable[str | int]) -> list[str]:
     return [str(job) for job in ([jobid] if isinstance(jobid, str | int) else jobid)]
 
 
-def hex_of(value: Any) -> str:
+def hex_of(value: object) -> str:
     """Return the identity of a task, of a future, or as it was typed."""
     return value.id if isinstance(value, Future | Task) else str(value)
 
 
-def has_task(ledger: Ledger, tid: Any) -> bool:
+def has_task(ledger: Ledger, tid: object) -> bool:
     """Return True if a queue has a task whose identity begins so."""
     try:
         ledger.find(hex_of(tid))

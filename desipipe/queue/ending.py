@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..logs import logger
 from ..store.lease import Observer, gone, read_lease
@@ -17,6 +17,9 @@ from .jobs import Withdrawn, withdraw_jobs
 from .ledger import Ledger
 from .overview import mids_of_provider
 from .state import State
+
+if TYPE_CHECKING:
+    from .overview import GivenProvider
 
 STOP_TIMEOUT_S = 10.0  # for workers and the manager to end before the queue goes
 _CONFIRM_TIMEOUT_S = 10.0  # for workers to read that the queue will be deleted
@@ -63,7 +66,7 @@ class Ending:
         jobid: str | int | Iterable[str | int] | None,
         mid: str | Iterable[str] | None,
         manager: bool | None,
-        provider: Any = None,
+        provider: GivenProvider | None = None,
     ) -> list[str]:
         """End workers at once; see :meth:`.Queue.kill`."""
         if provider is not None:

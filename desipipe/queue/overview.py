@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..utils.lending import from_above
 from .conditions import mids_of_names, several
 from .events import STATES, state_code
 from .ledger import Ledger, find_mid
 from .selection import Counts, Process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..provider import BaseProvider
+
+    GivenProvider = str | Mapping[str, object] | BaseProvider
+    """A provider, its options, or its name."""
 
 
 def count_tasks(ledger: Ledger) -> Counts:
@@ -57,7 +65,7 @@ def task_managers(ledger: Ledger, mid: str | None, property: str | None) -> Any:
     return managers if mid is None else managers[0]
 
 
-def mids_of_provider(ledger: Ledger, provider: Any) -> list[str]:
+def mids_of_provider(ledger: Ledger, provider: GivenProvider) -> list[str]:
     """Return the identities of the task managers whose provider has a name."""
     from ..provider import Provider
 

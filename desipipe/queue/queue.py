@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .app import App
     from .ending import Ending
     from .jobs import Withdrawn
+    from .overview import GivenProvider
     from .task_events import Spec
 
 
@@ -372,7 +373,7 @@ class Queue(BaseClass):
         """
         return task_managers(self.ledger, mid, property)
 
-    def add_process(self, pid: int | str, provider: Any) -> None:
+    def add_process(self, pid: int | str, provider: GivenProvider) -> None:
         """Note a process, or a job, that works for this queue and is no worker of it.
 
         Parameters
@@ -385,7 +386,7 @@ class Queue(BaseClass):
         """
         self.ledger.add_process(str(pid), str(getattr(provider, 'name', provider)))
 
-    def mids_of(self, provider: Any) -> list[str]:
+    def mids_of(self, provider: GivenProvider) -> list[str]:
         """Return the identities of the task managers whose provider has a name."""
         return mids_of_provider(self.ledger, provider)
 
@@ -490,7 +491,7 @@ class Queue(BaseClass):
         jobid: str | int | Iterable[str | int] | None = None,
         mid: str | Iterable[str] | None = None,
         manager: bool | None = None,
-        provider: Any = None,
+        provider: GivenProvider | None = None,
     ) -> list[str]:
         """End workers at once; what they run is KILLED.
 

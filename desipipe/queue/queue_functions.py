@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config import Config
 from ..utils import is_pattern
@@ -11,6 +11,9 @@ from .conditions import job_texts, several
 from .names import find_queues
 from .queue import Queue
 from .task import Task
+
+if TYPE_CHECKING:
+    from .overview import GivenProvider
 
 __all__ = ['get_queue', 'kill', 'retry']
 
@@ -65,7 +68,7 @@ def get_queue(
 
 def kill(
     queue: str | Queue | Iterable[str | Queue] | None = None,
-    provider: Any = None,
+    provider: GivenProvider | None = None,
     jobid: str | int | Iterable[str | int] | None = None,
     state: str | Iterable[str] | None = None,
     **kwargs: Any,
@@ -122,7 +125,7 @@ def kill(
 
 def _cancel(
     queue: Queue,
-    provider: Any,
+    provider: GivenProvider | None,
     jobids: list[str] | None,
     state: str | Iterable[str] | None,
     **conditions: Any,

@@ -10,8 +10,7 @@ from .task_summary import task_label
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from ..queue.processes import Worker
     from .schema import ManagerView, WorkerView
 
 
@@ -61,7 +60,7 @@ def manager_view(ledger: AttemptReader, observer: Observer | None) -> ManagerVie
     }
 
 
-def worker_view(ledger: AttemptReader, worker: Any, observer: Observer | None) -> WorkerView:
+def worker_view(ledger: AttemptReader, worker: Worker, observer: Observer | None) -> WorkerView:
     """Summarise a worker, with the tasks in its slots."""
     rows = worker.rows_in_slots()  # it may hold many short tasks
     record = read_lease(ledger.folder, worker.name) or {}

@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..queue.processes import Worker
     from ..queue.read_only import ReadableQueue
     from .schema import (
         Condition,
@@ -182,7 +183,7 @@ def job_summaries(
     jobs : list of JobView
         In order of submission; each names :data:`JOB_TASKS` tasks at most.
     """
-    workers: dict[str, list[Any]] = {}
+    workers: dict[str, list[Worker]] = {}
     for worker in list(ledger.state.alive.values()):
         workers.setdefault(worker.job, []).append(worker)
     return [
@@ -193,7 +194,7 @@ def job_summaries(
 
 
 def _job(
-    ledger: AttemptReader, jobid: str, workers: Sequence[Any], rows: Container[int] | None
+    ledger: AttemptReader, jobid: str, workers: Sequence[Worker], rows: Container[int] | None
 ) -> JobView:
     job = ledger.state.jobs[jobid]
     running = [

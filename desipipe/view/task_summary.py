@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..queue.event_types import JournalEvent
+    from ..queue.processes import Worker
     from ..queue.task_events import Cause
     from .schema import TaskLabel, TaskState, TaskSummary
 
@@ -104,7 +105,7 @@ def user_of(ledger: AttemptReader, name: str) -> str:
     return '' if worker is None else worker.user
 
 
-def _worked(task: TaskSummary, worker: Any) -> None:
+def _worked(task: TaskSummary, worker: Worker | None) -> None:
     if worker is not None:
         task['worker'], task['host'], task['job'] = worker.name, worker.host, worker.job
         if 'ran_by' in task:

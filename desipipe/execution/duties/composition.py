@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from ...provenance import machine
 from ...provider.base import BaseProvider
 from ...queue.ledger import Ledger
 from ..queue_faults import QueueFaults
@@ -30,6 +31,9 @@ from .stopping import Stopping
 from .task_limits import TaskLimits
 from .time_limit import TimeLimit
 
+if TYPE_CHECKING:
+    from ...queue.process_events import WorkerInfo
+
 
 class WorkerSettings(NamedTuple):
     """Settings that a worker was started with."""
@@ -53,6 +57,18 @@ class WorkerSettings(NamedTuple):
     def follows_output(self) -> bool:
         """True where the output of running tasks can be followed."""
         return self.output_limit > 0 and Mode.NO_STREAM not in self.mode
+
+    def info(self, slots: int) -> WorkerInfo:
+        """Describe the worker as its first event does, with the slots that it has."""
+        here = machine()
+        return {
+            'mid': self.mid,
+            'slots': slots,
+            'job': self.jobid,
+            'host': here['host'],
+            'pid': here['pid'],
+            'python': here['python'],
+        }
 
 
 class Duties:
