@@ -27,7 +27,7 @@ from .outputs.library_displays import (
     WIDGET,
     ImportHooks,
 )
-from .utils import Overlay
+from .utils.lending import Overlay
 
 BACKEND = 'module://desipipe.execution.figures'
 

@@ -54,7 +54,6 @@ __all__ = [
     'UnsafeFileError',
     'UntrustedFileError',
     'UntrustedQueueError',
-    'close_names',
 ]
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self, TextIO
 from .errors import UnknownNameError
 from .terminal import visible
 
-__all__ = ['LoggingContext', 'exception_handler', 'log_to_stderr', 'setup_logging']
+__all__ = ['LoggingContext', 'exception_handler', 'setup_logging']
 
 
 def _make_visible(record: logging.LogRecord) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from .config import Configurable, inherit_options, whole_number
+from .config.checked_numbers import whole_number
+from .config.configurable import Configurable, inherit_options
 from .errors import UnknownOptionError, close_names
 from .utils import BaseClass
 

@@ -23,7 +23,10 @@ import pytest
 import yaml
 
 from desipipe import provenance, utils
-from desipipe.config import Config, Configurable, config_dir, number, whole_number
+from desipipe.config import Config
+from desipipe.config.checked_numbers import number, whole_number
+from desipipe.config.configurable import Configurable
+from desipipe.config.user_config import config_dir
 from desipipe.errors import (
     ConfigError,
     MissingDependencyError,

@@ -8,10 +8,12 @@ import ast
 import json
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib import import_module
 from pathlib import Path
 
 import jinja2
@@ -19,12 +21,41 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
+from test_original_api import NAMES
 
 import desipipe
 
 ROOT = Path(__file__).resolve().parent.parent
 EXTRAS = ('notebook', 'serve', 'ui', 'files', 'record', 'mpi')
 PACKAGE = ROOT / 'desipipe'
+# Beyond the names of desipipe 1.0: what its users may rely on from now on. A name that is not here,
+# and not of 1.0, is internal and does not belong into `__all__`.
+ADDED_NAMES = {
+    'config': 'Configurable yaml_parser',
+    'environment.nersc': 'BaseNERSCEnvironment CosmodesiNERSCEnvironment',
+    'execution.manager': 'Manager',
+    'execution.spawning': 'spawn',
+    'execution.worker': 'MODES Worker work',
+    'file_manager': 'Provenance',
+    'file_manager.template': 'Template template',
+    'io': (
+        'FitsFile HDF5File JSONFile NpyFile NpzFile PickleFile StreamFile YAMLFile atomic_folder '
+        'atomic_write filetypes load save'
+    ),
+    'logs': 'LoggingContext exception_handler setup_logging',
+    'provider': 'BatchJobs Fate GridEngineProvider Job',
+    'provider.nersc': 'NERSCProvider',
+    'provider.slurm': 'SlurmProvider',
+    'queue.arrivals': 'DoneAndNotDone as_completed wait',
+    'queue.call': 'Call',
+    'queue.future': 'Future',
+    'queue.queue': 'Queue',
+    'queue.queue_functions': 'get_queue kill retry',
+    'task_manager': 'TaskApp deserialize_function serialize_function',
+    'task_manager.queued_app': 'QueuedApp',
+    'task_manager.settings': 'TaskSettings',
+    'task_manager.state_names': 'QueueState TaskState VarType queue_states task_states var_types',
+}
 SUBMODULES = {module.name for module in pkgutil.iter_modules([str(PACKAGE)])}
 
 
@@ -118,7 +149,20 @@ def test_exports_of_errors_are_complete() -> None:
         for name, value in ((name, getattr(errors, name)) for name in dir(errors))
         if getattr(value, '__module__', '') == errors.__name__
     }
-    assert defined - {'__dir__', '__getattr__'} == set(errors.__all__)
+    assert defined - {'__dir__', '__getattr__', 'close_names'} == set(errors.__all__)
+
+
+def documented_modules() -> set[str]:
+    """Return the modules that `docs/api` shows whole, without the package's name."""
+    text = '\n'.join(path.read_text() for path in (ROOT / 'docs/api').glob('*.rst'))
+    return set(re.findall(r'^\.\. automodule:: desipipe\.(\S+)', text, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize('name', sorted(documented_modules() - {'errors'}))
+def test_public_modules_list_nothing_internal(name: str) -> None:
+    public = import_module(f'desipipe.{name}').__all__
+    expected = {*NAMES.get(name, '').split(), *ADDED_NAMES.get(name, '').split()}
+    assert set(public) == expected and len(public) == len(expected)
 
 
 def undocumented(tree: ast.Module) -> list[str]:

@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from ..layers import yaml_parser
 from ..utils import BaseDict
-from .checked_numbers import number, whole_number
-from .configurable import Configurable, inherit_options
-from .user_config import Config, config_dir
+from .configurable import Configurable
+from .user_config import Config
 
-__all__ = [
-    'BaseDict',
-    'Config',
-    'Configurable',
-    'config_dir',
-    'inherit_options',
-    'number',
-    'whole_number',
-    'yaml_parser',
-]
+__all__ = ['BaseDict', 'Config', 'Configurable', 'yaml_parser']

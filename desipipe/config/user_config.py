@@ -60,7 +60,8 @@ class Config(Layers):
     user : str, default=None
         User whose queues are meant; by default the one who runs this process.
     filename : str, path-like, default=None
-        YAML file to read; it need not exist. By default ``config.yaml`` in :func:`config_dir`.
+        YAML file to read; it need not exist. By default ``config.yaml`` in the folder
+        of the user's configuration.
 
     Raises
     ------

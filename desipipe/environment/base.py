@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
-from ..config import Configurable
+from ..config.configurable import Configurable
 from ..machine import is_inherited
 from ..security.secrets import KeptSecret
 from ..utils import BaseDict

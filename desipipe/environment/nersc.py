@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 from .base import BaseEnvironment
 
+__all__ = ['BaseNERSCEnvironment', 'CosmodesiNERSCEnvironment']
+
 
 class BaseNERSCEnvironment(BaseEnvironment):
     """NERSC's: ``DESICFS`` is the collaboration's folder."""

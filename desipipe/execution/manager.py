@@ -19,6 +19,7 @@ from ..store.lease import LEASE, Lease, Observer
 from ..store.watch import Watcher
 from ..utils import sentence
 from .cancelling import CANCEL_INTERVAL_S, Cancelling
+from .duties.modes import check_mode
 from .job_follower import JobFollower
 from .manager_end import NOTHING_LEFT, TAKEN_OVER, ManagerEnd, is_work_left
 from .manager_messages import Messages
@@ -27,7 +28,6 @@ from .pools import Pools
 from .queue_faults import QueueFaults, QueueLostError
 from .scaling import Scaling
 from .takeover import Takeover
-from .worker import check_mode
 
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGXCPU)
 IGNORED_SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)  # the terminal may go

@@ -19,15 +19,15 @@ from ..queue.queue_functions import get_queue
 from ..store.files import read_file
 from ..store.lease import gone, read_lease
 from ..utils import sentence
+from .duties.modes import check_mode
 from .manager import TIMESTEP, Manager
 from .takeover import running_error
-from .worker import check_mode
 
 logger = logging.getLogger('desipipe')
 
 BEGIN_TIMEOUT_S = 10.0  # for a manager in the background to say that it is there, or that it ends
 
-__all__ = ['begin', 'spawn']
+__all__ = ['spawn']
 
 
 def spawn(

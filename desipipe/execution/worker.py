@@ -34,7 +34,7 @@ from .mpi_launcher import Division
 from .mpi_together import is_launched_together, work_together
 from .queue_faults import QueueLostError
 
-__all__ = ['MODES', 'Worker', 'check_mode', 'work']
+__all__ = ['MODES', 'Worker', 'work']
 
 logger = logging.getLogger('desipipe')
 

@@ -19,6 +19,8 @@ from ..errors import ConfigError
 from .expression import LONGEST, check, check_spec
 from .placeholders import MEMO, Expression, Item, Option, Part, Variable
 
+__all__ = ['Template', 'template']
+
 
 class Template:
     """A path with placeholders.

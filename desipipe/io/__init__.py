@@ -47,6 +47,7 @@ __all__ = [
     'save',
 ]
 
-# Pickles and the identities of tasks hold a name with its module: that is the documented one.
+# Of all public modules, tasks call the functions of this one; so they are in identities of tasks,
+# and in pickles, with this module as that of each name, wherever it is defined.
 for _name in __all__:
     globals()[_name].__module__ = __name__

@@ -7,7 +7,8 @@ import signal
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
-from ..config import inherit_options, number, whole_number
+from ..config.checked_numbers import number, whole_number
+from ..config.configurable import inherit_options
 from ..environment import BaseEnvironment
 from ..errors import ConfigError
 from ..scheduler import check_complete, whole_part

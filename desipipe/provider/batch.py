@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Protocol
 
-from ..config import whole_number
+from ..config.checked_numbers import whole_number
 from ..errors import LaunchError
 from ..store.shared_files import open_log
 from .base import BaseProvider

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar
 
-from ..config import Configurable
+from ..config.configurable import Configurable
 from ..errors import ConfigError
 from .job import Job
 

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..config import whole_number
+from ..config.checked_numbers import whole_number
 from ..environment import BaseEnvironment, Environment
 from ..errors import ConfigError
 from ..store.shared_files import open_log

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ..config import number
+from ..config.checked_numbers import number
 from ..errors import ConfigError
 from ..utils import is_sequence
 from .slurm_options import check_sbatch_options

@@ -20,6 +20,8 @@ from .ledger import Ledger
 from .lending import lent
 from .waiting import Waiter
 
+__all__ = ['DoneAndNotDone', 'as_completed', 'wait']
+
 DoneAndNotDone = namedtuple('DoneAndNotDone', ('done', 'not_done'))
 
 

@@ -15,6 +15,8 @@ from .ledger import Ledger
 from .stored_app import StoredApp
 from .stored_task import StoredTask
 
+__all__ = ['Call']
+
 
 class Call(BaseClass):
     """A call of an app, in a queue or not yet.

@@ -18,6 +18,8 @@ from .lending import lent
 from .not_a_value import NotAValue
 from .stored_task import StoredTask
 
+__all__ = ['Future']
+
 logger = logging.getLogger('desipipe')
 
 

@@ -805,4 +805,4 @@ def queue_of(ledger: Ledger) -> Queue:
     return queue
 
 
-__all__ = ['Queue', 'open_queue']
+__all__ = ['Queue']

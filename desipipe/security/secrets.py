@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from ..config import config_dir
+from ..config.user_config import config_dir
 from ..errors import ConfigError
 from ..utils import random_hex
 

@@ -19,6 +19,8 @@ from ..serialize import Code
 from ..utils import trim_memory
 from .settings import TaskSettings
 
+__all__ = ['QueuedApp']
+
 _PART = 1 << 14  # calls that are bound and packed at once
 # bytes: what all calls of a sweep share is stored once from this size on
 SHARED_FROM = 1024

@@ -19,6 +19,8 @@ from ..utils import BaseClass
 if TYPE_CHECKING:
     from ..queue.task_events import Spec
 
+__all__ = ['TaskSettings']
+
 _SETTINGS = ('queue', 'environ', 'scheduler', 'provider')
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+__all__ = ['QueueState', 'TaskState', 'VarType', 'queue_states', 'task_states', 'var_types']
+
 
 class TaskState:
     """Names of the states of tasks."""

@@ -9,7 +9,10 @@ import stat
 from collections import UserDict
 from collections.abc import Collection, Mapping
 
-from .quantities import format_bytes, format_count, format_duration, plural
+from .quantities import format_bytes as format_bytes
+from .quantities import format_count as format_count
+from .quantities import format_duration as format_duration
+from .quantities import plural as plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,38 +21,26 @@ if TYPE_CHECKING:
 
     from ..logs import LoggingContext, exception_handler, setup_logging
     from .copying import copytree
-    from .lending import Overlay, faces
 
 __all__ = [
     'BaseClass',
     'BaseDict',
     'BaseMetaClass',
     'DictMetaClass',
-    'Logged',
     'LoggingContext',
-    'Overlay',
     'copytree',
     'dict_to_yaml',
     'exception_handler',
-    'faces',
-    'format_bytes',
-    'format_count',
-    'format_duration',
     'is_path',
-    'is_pattern',
     'is_sequence',
     'mkdir',
-    'plural',
     'setup_logging',
-    'username',
 ]
 _GROUP_FOLDER = stat.S_ISGID | stat.S_IWGRP
 _HOME = {
     'LoggingContext': 'logs',
-    'Overlay': 'utils.lending',
     'copytree': 'utils.copying',
     'exception_handler': 'logs',
-    'faces': 'utils.lending',
     'setup_logging': 'logs',
 }
 
@@ -112,7 +103,7 @@ class BaseMetaClass(type):
     """Metaclass of classes that log under their names, for code written for 1.0."""
 
     def __new__(meta, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> Any:
-        """Make a class, with the methods of :class:`Logged`."""
+        """Make a class, with the methods of ``Logged``."""
         logs = any(issubclass(base, Logged) for base in bases)
         return super().__new__(meta, name, bases if logs else (Logged, *bases), members)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from desipipe.serialize import class_registry, describe, dumps, loads
 from desipipe.serialize.memory import Memory
-from desipipe.utils import Overlay
+from desipipe.utils.lending import Overlay
 
 
 def main() -> None:
