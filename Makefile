@@ -6,7 +6,7 @@
 #   NETFS=auto|1|0                  tests on network filesystems: where they can run, in any case (or fail), never
 #   SLURM=auto|1|0                  tests on a Slurm of their own: the same; GRIDENGINE=auto|1|0: likewise
 #   MINUTES=20  SEED=                how long `make chaos` sends signals; the choices of an earlier run again
-#   MATRIX='--core lowest trixie'    what `make matrix` runs: fewer tests, other Debians, --slurm trixie
+#   MATRIX='--core lowest trixie'    what `make matrix` runs: fewer tests, other Debians, --slurm or --netfs trixie
 #   DRAFT=1                          `make release` of a version that the changelog calls unreleased
 #   LAB=auto|1|0                    tests and checks of the JupyterLab side (Node, Chromium): the same
 

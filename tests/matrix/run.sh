@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run the tests with other versions than today's newest: run.sh [--core | --slurm] [NAME...]
+# Run the tests with other versions than today's newest: run.sh [--core | --slurm | --netfs] [NAME...]
 #
 #   lowest      this Python with the oldest dependencies that pyproject.toml allows (lowest.txt)
 #   no-cgroups  this machine's Slurm, which follows processes by their parents, as many clusters do
@@ -7,18 +7,18 @@
 #               newest dependencies
 #
 # Without names: all three, with trixie. --core runs what depends on versions most, and nothing whose
-# outcome depends on time; --slurm the tests on a Slurm, that of the Debian. What can not be run here
-# is left out and said so; MATRIX_REQUIRE=1 makes that an error.
+# outcome depends on time; --slurm and --netfs the tests on a Slurm and on network filesystems, those of
+# the Debian. What can not be run here is left out and said so; MATRIX_REQUIRE=1 makes that an error.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 here=tests/matrix
 
 marks='not nfs and not slurm and not gridengine and not netfs and not browser'
 tests=(tests)
-what=all
+# What a Debian needs for them.
+packages=
 case "${1:-}" in
 --core)
-    what=core
     # Code objects, pickles, classes, displays, names in cells, records, files, locks.
     tests=(
         tests/test_identity.py tests/test_identity_values.py tests/test_serialize.py
@@ -32,9 +32,16 @@ case "${1:-}" in
     shift
     ;;
 --slurm)
-    what=slurm
     marks='slurm'
     tests=(tests/slurm)
+    packages='slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins slurm-wlm-mysql-plugin
+        munge mariadb-server-core mariadb-client-core'
+    shift
+    ;;
+--netfs)
+    marks='netfs'
+    tests=(tests/netfs)
+    packages='moosefs-master moosefs-chunkserver moosefs-client sshfs openssh-server fuse3'
     shift
     ;;
 esac
@@ -58,7 +65,7 @@ run() {  # NAME COMMAND...: pytest on the chosen tests, in the environment that 
 
 pytest=(-m pytest -q -p no:cacheprovider)
 chosen=(-m "$marks" -n "${JOBS:-3}" --dist loadscope "${tests[@]}")
-[ "$what" != slurm ] || chosen=(-m "$marks" "${tests[@]}")
+[ -z "$packages" ] || chosen=(-m "$marks" "${tests[@]}")
 
 lowest() {
     [ -e .matrix/lowest/bin/python ] || "${PYTHON:-python3}" -m venv .matrix/lowest || return
@@ -88,20 +95,19 @@ no_cgroups() {
 debian() {  # SUITE
     # shellcheck disable=SC2016  # the shell in the Debian replaces these.
     $here/in_debian.sh "$1" bash -euc '
-        what=$1
+        packages=$1
         shift
-        if [ "$what" = slurm ]; then
+        if [ -n "$packages" ]; then
             apt-get update -qq
-            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-                slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins slurm-wlm-mysql-plugin \
-                munge mariadb-server-core mariadb-client-core >/dev/null
-            export DESIPIPE_REQUIRE_SLURM=1
+            # Several packages: not quoted.
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
+            export DESIPIPE_REQUIRE_SLURM=1 DESIPIPE_REQUIRE_NETFS=1
         fi
         [ -e /root/matrix/bin/python ] || python3 -m venv /root/matrix
         export PATH=/root/matrix/bin:$PATH
         pip install -qq -U --upgrade-strategy eager -e ".[test,notebook]"
         exec python "$@"
-    ' debian "$what" "${pytest[@]}" "${chosen[@]}"
+    ' debian "$packages" "${pytest[@]}" "${chosen[@]}"
 }
 
 [ $# != 0 ] || set -- lowest no-cgroups trixie
