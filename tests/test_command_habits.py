@@ -10,7 +10,7 @@ import pytest
 
 from desipipe import Queue
 from desipipe.cli import main
-from desipipe.commands.parser import build_parser, parse
+from desipipe.commands.parser import _OTHER_PROGRAMS, build_parser, parse, summaries
 
 PARSER = build_parser()
 
@@ -49,6 +49,9 @@ def test_words_find_their_place(
     ('line', 'message'),
     [
         ('-q mocks stauts', "There is no verb 'stauts': did you mean status?"),
+        ('-q mocks failed', "There is no verb 'failed': did you mean tasks --state FAILED?"),
+        ('STOP mocks', "There is no verb 'STOP': did you mean pause, cancel, kill?"),
+        ('xyzzy', "There is no verb 'xyzzy': known: accept, "),
         ('status --jsn mocks', 'There is no option --jsn: did you mean --json?'),
         ('serve --port abc', "'abc' is no port: ports are numbers from 0 to 65535. See: "),
         ('-q mocks status more', "Unexpected argument 'more'. Nothing was done."),
@@ -64,6 +67,13 @@ def test_parser_names_unexpected_arguments(
     with pytest.raises(SystemExit):
         parse(line.split(), PARSER)
     assert message in capsys.readouterr().err
+
+
+def test_words_of_other_programs_name_verbs() -> None:
+    verbs = set(summaries())
+    for near, others in _OTHER_PROGRAMS.items():
+        assert {line.split()[0] for line in near.split(', ')} <= verbs
+        assert not set(others.split()) & verbs
 
 
 @pytest.fixture

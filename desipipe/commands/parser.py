@@ -34,6 +34,23 @@ VERBS = {
     'first_steps': 'demo completion',
 }
 """The verbs that each module declares."""
+_OTHER_PROGRAMS = {
+    'queues, tasks': 'list ls',
+    'status, tasks': 'info jobs ps show squeue sacct',
+    'tasks --state FAILED': 'error errors fail failed failures',
+    'status, watch': 'monitor progress top workers',
+    'logs': 'cat out output print tail',
+    'explain': 'describe diff why',
+    'spawn': 'launch manager sbatch start submit',
+    'resize': 'scale',
+    'pause, cancel, kill': 'abort end scancel stop',
+    'retry': 'redo rerun reset restart',
+    'forget, delete': 'clean clear drop purge remove rm',
+    'new': 'create init',
+    'record': 'export save',
+    'doctor': 'check diagnose',
+}
+"""Verbs, each with the words that other programs have for what it does."""
 _EPILOG = """QUEUE is the name of a queue in your queue folder, user/name for that of another
 user, or a path (./folder/name). Some verbs take several names, or a quoted
 pattern ('test*').
@@ -116,9 +133,7 @@ def parse(argv: Sequence[str], parser: Parser) -> argparse.Namespace:
     verbs = Verbs.of(parser)
     argv = put_verb_first(argv, verbs)
     if (word := _unknown_verb(argv, verbs)) is not None:
-        from ..errors import close_names
-
-        parser.error(f'there is no verb {word!r}: {close_names(word, verbs, n=30)}')
+        parser.error(f'there is no verb {word!r}: {_near_verbs(word, verbs)}')
     args, extra = parser.parse_known_args(argv)
     if args.verb:
         extra = take_queue(args, extra, argv[1:], verbs[args.verb])
@@ -144,6 +159,15 @@ def _unknown_verb(argv: Sequence[str], verbs: Collection[str]) -> str | None:
         if not word.startswith('-') and option not in QUEUE_OPTIONS
     ]
     return candidates[0] if candidates else None
+
+
+def _near_verbs(word: str, verbs: Collection[str]) -> str:
+    from ..errors import close_names
+
+    for near, others in _OTHER_PROGRAMS.items():
+        if word.lower() in others.split():
+            return f'did you mean {near}?'
+    return close_names(word, verbs, n=len(verbs))
 
 
 def summaries() -> dict[str, str]:

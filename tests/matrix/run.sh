@@ -17,6 +17,7 @@ marks='not nfs and not slurm and not gridengine and not netfs and not browser'
 tests=(tests)
 # What a Debian needs for them.
 packages=
+netfs='moosefs-master moosefs-chunkserver moosefs-client sshfs openssh-server fuse3'
 case "${1:-}" in
 --core)
     # Code objects, pickles, classes, displays, names in cells, records, files, locks.
@@ -34,14 +35,14 @@ case "${1:-}" in
 --slurm)
     marks='slurm'
     tests=(tests/slurm)
-    packages='slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins slurm-wlm-mysql-plugin
-        munge mariadb-server-core mariadb-client-core'
+    packages="slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins slurm-wlm-mysql-plugin
+        munge mariadb-server-core mariadb-client-core $netfs"  # one test is of jobs on such a filesystem
     shift
     ;;
 --netfs)
     marks='netfs'
     tests=(tests/netfs)
-    packages='moosefs-master moosefs-chunkserver moosefs-client sshfs openssh-server fuse3'
+    packages=$netfs
     shift
     ;;
 esac
