@@ -15,20 +15,18 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / 'desipipe'
 
 # The tables of docs/developer/architecture.md, from the bottom up: whoever imports stands after
-# what it imports. A name with a slash is a package.
+# what it imports. What is beside one another in a layer is apart, but for the base, whose order is
+# that of its row. A name with a slash is a package.
 LAYERS = {
-    'words': 'terminal screen errors logs utils/ layers',
-    'displays': 'outputs/ display settings/',
-    'user': 'machine config/ security/ environment/ provenance/',
-    'bytes': 'store/ serialize/',
-    'resources': 'scheduler provider/',
+    'base': 'terminal screen errors logs utils/',
+    'process': 'settings/ outputs/ machine config/ serialize/',
+    'files': 'display security/ scheduler store/ io/',
+    'user': 'environment/ provenance/',
+    'resources': 'provider/',
     'queue': 'queue/',
-    'files': 'io/ file_manager/',
-    'execution': 'execution/',
-    'script': 'task_manager/',
-    'view': 'view/',
-    'records': 'record/',
-    'cells': 'cells/',
+    'readers': 'file_manager/ view/',
+    'work': 'execution/ record/',
+    'pipelines': 'task_manager/ cells/',
     'server': 'server/',
     'commands': 'commands/',
     'faces': 'cli/ notebook/',
@@ -39,8 +37,8 @@ INSIDE = {
         'cell_traceback library_displays notebook thumbnails safe display_forms cell_output '
         'cell_threads ipython_functions'
     ),
-    'settings': 'option_owners parts carried process',
-    'config': 'keys checked_numbers config_file user_config configurable',
+    'settings': 'parts carried process',
+    'config': 'keys checked_numbers config_file layers user_config option_owners configurable',
     'security': 'secrets trust',
     'environment': ('shell_words checks bash secrecy shell_lines base nersc choice process'),
     'provenance': 'repository software',
@@ -146,6 +144,11 @@ INSIDE = {
 # Not in the tables: the version is a word, `python -m desipipe` is a face, and the package itself
 # only points at what is public.
 ROOMS = ' '.join(LAYERS.values()).replace('/', '').split()
+FLOOR = {
+    name: floor
+    for floor, names in enumerate(LAYERS.values())
+    for name in names.replace('/', '').split()
+}
 RANK = {name: rank for rank, name in enumerate(['_version', *ROOMS, '__main__', ''])}
 RANK_INSIDE = {
     f'{package}.{name}': rank
@@ -274,6 +277,8 @@ def _defect(name: str, target: str, known: dict[str, Path]) -> str:
     if inside not in known:
         return f'there is no module {target}'
     mine, other = name.split('.')[0], inside.split('.')[0]
+    if mine != other and FLOOR.get(mine) and FLOOR[mine] == FLOOR.get(other):
+        return f'{mine!r} must not import {target}, which is beside it in its layer'
     if RANK.get(other, -1) > RANK[mine]:
         return f'{mine!r} must not import {target}, which is of a layer above it'
     if mine == other and name in RANK_INSIDE and RANK_INSIDE.get(inside, -1) > RANK_INSIDE[name]:
@@ -320,7 +325,7 @@ def test_tables_are_the_documented_ones() -> None:
 def test_tables_name_what_exists() -> None:
     known = modules(PACKAGE)
     assert {*RANK, *RANK_INSIDE} <= {*known}
-    assert len(ROOMS) <= 30
+    assert len(ROOMS) <= 30 and len(LAYERS) <= 12
 
 
 @pytest.mark.parametrize(
@@ -359,8 +364,8 @@ def test_tables_name_what_exists() -> None:
             {'terminal.py': 'from .errors import A', 'errors.py': ''},
             'must not import desipipe.errors',
         ),
-        ({'store/lock.py': 'from ..io import load', 'io.py': ''}, 'store/lock.py:1'),
-        ({'store/__init__.py': 'from ..io import load', 'io.py': ''}, 'store/__init__.py:1'),
+        ({'store/lock.py': 'from ..queue import load', 'queue.py': ''}, 'store/lock.py:1'),
+        ({'store/__init__.py': 'from ..queue import A', 'queue.py': ''}, 'store/__init__.py:1'),
         (
             {'store/lock.py': 'from .journal import Journal', 'store/journal.py': ''},
             'stands after it in its package',
@@ -368,6 +373,14 @@ def test_tables_name_what_exists() -> None:
         (
             {'store/lock.py': 'from . import Lock', 'store/__init__.py': 'from .lock import Lock'},
             'cycle: store',
+        ),
+        (
+            {'store/lock.py': 'from ..io import load', 'io.py': ''},
+            'must not import desipipe.io, which is beside it in its layer',
+        ),
+        (
+            {'store/lock.py': 'from .. import scheduler', 'scheduler.py': ''},
+            'must not import desipipe.scheduler, which is beside it in its layer',
         ),
         ({'helpers.py': ''}, "'helpers' is in no layer"),
         ({'store/helpers.py': ''}, "'store.helpers' is in no layer"),

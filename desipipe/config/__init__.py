@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..layers import yaml_parser
 from ..utils import BaseDict
 from .configurable import Configurable
+from .layers import yaml_parser
 from .user_config import Config
 
 __all__ = ['BaseDict', 'Config', 'Configurable', 'yaml_parser']

@@ -81,7 +81,7 @@ class Configurable(BaseClass):
 
     def __init__(self, **options: Any) -> None:
         for option in [name for name in options if name not in self.defaults]:
-            from ..settings.option_owners import owners_text
+            from .option_owners import owners_text
 
             near = valid_names('options', option, self.defaults) + owners_text(type(self), option)
             message = f'The {self.kind} {self.label} has no option {option!r}; {near}'

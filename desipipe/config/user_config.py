@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator
 
 from ..errors import ConfigError
-from ..layers import Layers
 from ..utils import username
 from .config_file import read_config, write_config
 from .keys import KEYS, absolute, checked, expanded
+from .layers import Layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from ..config.option_owners import refuse
 from ..errors import NotSerializableError
 from ..provenance import software
 from ..serialize import (
@@ -30,7 +31,6 @@ from ..serialize import (
 from ..serialize.identity import SMALL
 from ..serialize.plain import ATOMS
 from ..settings.carried import carried_settings
-from ..settings.option_owners import refuse
 from ..terminal import visible
 from ..utils import BaseClass
 from .adding import Batch

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..settings.option_owners import unknown_argument
+from ..config.option_owners import unknown_argument
 
 
 class Binder:

@@ -9,9 +9,9 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Never
 
 from ..config import Config
+from ..config.option_owners import refuse
 from ..errors import QueueGoneError
 from ..serialize import Code
-from ..settings.option_owners import refuse
 from ..terminal import visible
 from ..utils import BaseClass
 from .acceptance import accept_result

@@ -6,9 +6,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from ..config.option_owners import of_object
 from ..queue.ledger import Ledger
 from ..queue.queue import queue_of
-from ..settings.option_owners import of_object
 from .apps import APPS
 from .settings import TaskSettings
 

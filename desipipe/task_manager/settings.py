@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Never, Self
 
 from ..config import Config
+from ..config.option_owners import refuse
 from ..environment import BaseEnvironment, Environment
 from ..provider import Provider
 from ..provider.base import BaseProvider
@@ -13,7 +14,6 @@ from ..queue.author_claims import mid_of
 from ..queue.place import follow_cells
 from ..queue.queue import Queue
 from ..scheduler import BaseScheduler, Scheduler
-from ..settings.option_owners import refuse
 from ..utils import BaseClass
 
 if TYPE_CHECKING:

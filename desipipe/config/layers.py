@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from .utils import BaseDict
-from .utils.lending import from_above
+from ..utils import BaseDict
+from ..utils.lending import from_above
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
