@@ -92,7 +92,7 @@ def test_queue_is_a_deque(data: Any) -> None:
     queue, expected = RowQueue(), deque[int]()
     for _ in range(data.draw(st.integers(1, 20))):
         row = data.draw(st.integers(0, 12))
-        do = data.draw(st.sampled_from(('append', 'appendleft', 'extend', 'drop_while', 'without')))
+        do = data.draw(st.sampled_from(('append', 'appendleft', 'extend', 'drop_until', 'without')))
         if do == 'append':
             queue.append(row)
             expected.append(row)
@@ -102,8 +102,10 @@ def test_queue_is_a_deque(data: Any) -> None:
         elif do == 'extend':
             queue.extend(range(row, row + 3))
             expected.extend(range(row, row + 3))
-        elif do == 'drop_while':
-            queue.drop_while(lambda other, least=row: other < least)
+        elif do == 'drop_until':
+            queue.drop_until(
+                lambda start, stop, least=row: max(start, least) if least < stop else -1
+            )
             while expected and expected[0] < row:
                 expected.popleft()
         else:

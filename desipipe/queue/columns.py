@@ -312,17 +312,23 @@ class RowQueue:
         """Add a row before all others."""
         self._parts.appendleft(row)
 
-    def drop_while(self, is_over: Callable[[int], bool]) -> None:
-        """Remove rows from the beginning, up to the first of which ``is_over`` is False."""
+    def drop_until(self, find: Callable[[int, int], int]) -> None:
+        """Remove rows from the beginning, up to the first to keep.
+
+        Parameters
+        ----------
+        find : callable
+            Returns the first row to keep from one row up to another, excluded; -1 for none.
+        """
         parts = self._parts
         while parts:
             part = parts[0]
             rows = range(part, part + 1) if isinstance(part, int) else part
-            row = next((row for row in rows if not is_over(row)), None)
+            row = find(rows.start, rows.stop)
             if row == rows.start:
                 return
             parts.popleft()
-            if row is not None:
+            if row >= 0:
                 parts.appendleft(range(row, rows.stop))
                 return
 

@@ -248,11 +248,18 @@ class TaskColumns(ProcessFold):
         # stands in its queue twice: it is given once, where it stands first.
         seen: set[int] = set()
         status, superseded = self.status, self.superseded
+
+        def find(start: int, stop: int) -> int:
+            row = status.find(PENDING, start, stop)
+            while row in superseded:
+                row = status.find(PENDING, row + 1, stop)
+            return row
+
         for mid in mids:
             for queue in self.pending.get(mid, {}).values():
                 # What was claimed, cancelled, dropped or superseded meanwhile; what is restored
                 # comes back.
-                queue.drop_while(lambda row: status[row] != PENDING or row in superseded)
+                queue.drop_until(find)
                 for row in queue:
                     if status[row] == PENDING and row not in superseded and row not in seen:
                         seen.add(row)
