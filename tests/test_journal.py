@@ -41,6 +41,7 @@ from desipipe.errors import (
     QueueVersionError,
 )
 from desipipe.queue.state import State
+from desipipe.store import journal as journals
 from desipipe.store import journal_reader
 from desipipe.store.journal import Journal
 from desipipe.store.journal_file import FILE_NAME, create, first_event, replace
@@ -1102,6 +1103,36 @@ def waits_for_flock(pid: int) -> bool:
     """Whether a process waits for a lock; the kernel lists those who wait with an arrow."""
     with open('/proc/locks') as file:
         return any('->' in line and f' {pid:d} ' in line for line in file)
+
+
+@pytest.mark.parametrize('patience', [60.0, 0.0])
+@pytest.mark.parametrize('crowded', [False, True])
+def test_writer_folds_without_the_lock_what_came_while_it_waited(
+    folder: str, patience: float, crowded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each of many writers would fold the lines of all others while they wait."""
+    monkeypatch.setattr(journals, 'CATCH_UP_MAX_S', patience)
+    (holder, expected), (waiter, notes) = journal(folder), journal(folder)
+    waiter._is_crowded = crowded
+    under_lock: list[int] = []
+    apply = notes.apply
+
+    def noting(event: Any, offset: int) -> None:
+        if waiter.lock.is_held:
+            under_lock.append(offset)
+        apply(event, offset)
+
+    notes.apply = noting  # type: ignore[method-assign]
+    many = [f'{i:d}' * 100 for i in range(200)]
+    with holder.lock:
+        writer = threading.Thread(target=append, args=(waiter, 'last'), daemon=True)
+        writer.start()
+        wait_for(lambda: waiter.lock.has_waited, 'the writer waits')
+        append(holder, *many)
+    writer.join(120)
+    holder.follow()
+    assert notes.values == expected.values == [*many, 'last']
+    assert patience == 0.0 or len(under_lock) == 1
 
 
 def test_reader_takes_no_lock(folder: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from ..errors import LockLostError
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from .line_fold import Sink
 
     T = TypeVar('T')
+
+UNREAD_MAX = 1 << 13  # bytes to fold with the lock held, where others wait for it
+CATCH_UP_MAX_S = 1.0  # of folding without the lock, after which a writer stands in line
+CROWDED_POLL_S = 0.004  # between two tries to take the lock, where many writers want it
 
 Decide = Callable[[], Sequence[NewEvent]]
 Rewrite = Callable[[], Iterable[NewEvent]]
@@ -63,6 +68,7 @@ class Journal(FollowedJournal):
         self._syncer = Syncer(self._file, sync_interval, before_sync)
         self._permit = permit
         self._lock: QueueLock | None = None
+        self._is_crowded = False  # True while many others want the lock
         tell_fork(self)
         self.follow()
 
@@ -126,7 +132,7 @@ class Journal(FollowedJournal):
         for _ in range(TRIES):
             lock = self.lock
             try:
-                lock.acquire()
+                self._acquire(lock)
                 try:
                     if self._write_locked(lock, decide):
                         return
@@ -139,6 +145,31 @@ class Journal(FollowedJournal):
                     raise
                 lock.close()
         raise _lock_lost(self.folder)
+
+    def _acquire(self, lock: QueueLock) -> None:
+        """Take the lock when little is left to fold of what others appended.
+
+        If each of many writers folded under the lock what all before it appended, the lock would
+        be held for most of the time, and all would wait.
+        """
+        if self.shared or lock.is_held or lock.kind == 'soft':
+            lock.acquire()
+            return
+        until = time.monotonic() + CATCH_UP_MAX_S
+        is_taken = lock.acquire(patiently=not self._is_crowded)
+        self._is_crowded = False
+        # Not in line: who is called in turn has to wait for a processor first, and all with it.
+        while not is_taken or (lock.has_waited and self.reader.n_unread() > UNREAD_MAX):
+            if is_taken:
+                lock.release()
+            else:
+                time.sleep(CROWDED_POLL_S)
+            self._is_crowded = True
+            self.follow()
+            if time.monotonic() > until:
+                lock.acquire()
+                return
+            is_taken = lock.acquire(patiently=False)
 
     def _write_locked(self, lock: QueueLock, decide: Decide) -> bool:
         reader, appender = self.reader, self._appender

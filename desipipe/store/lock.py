@@ -107,6 +107,8 @@ class QueueLock:
         self._soft = SoftLock(path)
         self.has_news = False
         """True to wake those of this host who wait for changes, once the lock is released."""
+        self.has_waited = False
+        """True if another process had the lock when it was last acquired."""
         tell_fork(self)
 
     def forked(self) -> None:
@@ -163,8 +165,22 @@ class QueueLock:
         opened = self._opened
         return opened is not None and (status.st_dev, status.st_ino) == opened.identity
 
-    def acquire(self) -> None:
+    @property
+    def is_held(self) -> bool:
+        """True while a thread of this process holds the lock."""
+        return self._depth > 0
+
+    def acquire(self, patiently: bool = True) -> bool:
         """Wait for the lock.
+
+        Parameters
+        ----------
+        patiently : bool, default=True
+            False to give up at once where another process has it (not of the kind ``'soft'``).
+
+        Returns
+        -------
+        acquired : bool
 
         Raises
         ------
@@ -176,18 +192,14 @@ class QueueLock:
         self._mutex.acquire()
         if self._depth:
             self._depth += 1
-            return
+            return True
+        self.has_waited = False
         try:
             if self.kind == 'soft':
                 self._acquire_soft()
-            else:
-                while True:
-                    if self._opened is not None and not self._opened.is_own():
-                        self.close()
-                    self._wait(self._open())
-                    if self._is_current():
-                        break
-                    self.close()
+            elif not self._acquire_flock(patiently):
+                self._mutex.release()
+                return False
         except BaseException:
             # interrupted (Ctrl-C) when it had the lock already: what is closed is free
             self.close()
@@ -195,14 +207,27 @@ class QueueLock:
             self._mutex.release()
             raise
         self._depth = 1
+        return True
 
-    def _wait(self, fd: int) -> None:
+    def _acquire_flock(self, patiently: bool) -> bool:
+        while True:
+            if self._opened is not None and not self._opened.is_own():
+                self.close()
+            if not self._wait(self._open(), patiently):
+                return False
+            if self._is_current():
+                return True
+            self.close()
+
+    def _wait(self, fd: int, patiently: bool) -> bool:
         try:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
+                return True
             except BlockingIOError:
-                pass  # somebody has it
+                self.has_waited = True
+            if not patiently:
+                return False
             key = _notices.begin(self)
             try:
                 if self.kind == 'flock':
@@ -213,6 +238,7 @@ class QueueLock:
                     lock_descriptor(fd, poll_interval=POLL_INTERVAL)
             finally:
                 _notices.end(key)
+            return True
         except OSError as exc:
             if exc.errno in (errno.ESTALE, errno.EIO, errno.EBADF):
                 self.close()
