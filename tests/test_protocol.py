@@ -30,7 +30,9 @@ MESSAGES: list[Message] = [
     GroupSettings(
         3, tuple(Group('a', 'm', 'n', 'python')), ('s', 0, 9), None, [], ('s', 9, 1), {}, True
     ),
-    Packet(3, 7, [1, 2], [1, 4], 's', [0, 5], [5, 5], [b'x' * 16] * 2, {1: [(b'y' * 16, None)]}),
+    Packet(
+        3, 7, [1, 2], [1, 4], 's', [0, 5], [5, 5], [b'x' * 16] * 2, {1: [(b'y' * 16, None)]}, 0.5
+    ),
     StoredPacket(('s', 0, 200_000)),
     Ready(0, 4, 1),
     ResultsWritten(),

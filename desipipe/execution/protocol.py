@@ -63,6 +63,8 @@ class Packet(NamedTuple):
     tids: Sequence[bytes]
     requires: Mapping[int, Requires]
     """By row, the tasks that it needs, and where their results are."""
+    wake_after: float
+    """Seconds that a result waits for others before the worker is told."""
 
 
 class StoredPacket(NamedTuple):

@@ -232,7 +232,7 @@ class Worker:
         if any(process.reaped is not None for process in pool.processes):
             until = min(until, now + VERDICT_S / 10)
         if any(len(process.sent) > 1 for process in pool.processes):
-            until = min(until, now + LOOK_S)
+            until = min(until, now + pace.slot_look())
         if is_full:
             return min(until, pace.next_look)
         look_at = pace.next_look if pace.look_spacing() else now

@@ -14,7 +14,7 @@ from ...serialize.plain import ATOMS, is_plain
 from ..failure import INLINE
 from ..protocol import Packet
 from .code import CodeLoader, TaskGroup
-from .link import WAKE_AFTER_S, WorkerLink
+from .link import WorkerLink
 from .payloads import SlotPayloads
 from .restorer import Restorer
 
@@ -119,7 +119,7 @@ class Computing:
                 or not put(number, int((epoch + start) * 1e6), duration, 0, data)
             ):
                 self._end(task_group, packet, i, epoch + start, duration, value, error)
-            if end - link.told_at > WAKE_AFTER_S:
+            if end - link.told_at > link.wake_after:
                 link.wake()
         if self._n_unguarded >= UNGUARDED_MAX:
             self.guard()

@@ -10,7 +10,6 @@ from ..mpi_connection import Connection
 from ..protocol import TOKEN, Message, ResultsWritten, TaskDone, encode
 from ..slot_memory import PACKET, SharedMemory
 
-WAKE_AFTER_S = 0.005  # that a result waits for others before the worker is told
 _WORD = 0xFFFFFFFF
 
 
@@ -35,6 +34,8 @@ class WorkerLink:
         self._n_told = 0  # results of which the worker was told
         self.told_at = 0.0
         """Monotonic time at which the worker was told of results."""
+        self.wake_after = 0.0
+        """Seconds that a result waits for others before the worker is told."""
         self.is_cut = False
         """True once user code has closed the connection to the worker."""
         self.current = (-1, -1)
@@ -72,7 +73,7 @@ class WorkerLink:
 
     def wake_if_due(self) -> None:
         """Tell the worker of results when they waited for long enough."""
-        if time.monotonic() - self.told_at > WAKE_AFTER_S:
+        if time.monotonic() - self.told_at > self.wake_after:
             self.wake()
 
     def send(self, message: Message) -> None:

@@ -120,7 +120,7 @@ class Slot:
     def _run(self, task_group: TaskGroup, packet: Packet) -> None:
         """Run the tasks of a packet, but those that the worker takes back meanwhile."""
         link, computing = self._link, self._computing
-        link.told_at = time.monotonic()
+        link.told_at, link.wake_after = time.monotonic(), packet.wake_after
         computes = computing.suits(task_group)
         self._loader.prepared = None
         at, n = 0, len(packet.rows)

@@ -111,7 +111,7 @@ class Duties:
         )
         retries = Mode.RETRY_AT_TIMEOUT in settings.mode
         self.slot_ends = SlotEnds(parts, retries, packets, messages, job_end)
-        feeding = Feeding(parts, durations, nested, packets)
+        feeding = Feeding(parts, durations, nested, pace, packets)
         claiming = Claiming(parts, choice, durations, pace, nested, time_limit)
         self.exchange = Exchange(parts, faults, choice, notes, pace, claiming, feeding)
         self.orders = Orders(parts, heartbeat, messages)

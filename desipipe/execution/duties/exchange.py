@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger('desipipe')
 
 REPORT = 'writing to the journal'
-PACKET_TIME_S = 0.004  # of work that goes to a slot together
 TASK_COST_S = 1e-5  # of a task that does nothing
 _DAMAGED = (
     'the code or arguments of this task were in a damaged line of the journal: call its app again'
@@ -173,7 +172,7 @@ class Feeding:
     Parameters
     ----------
     parts : WorkerParts
-    durations, nested, packets
+    durations, nested, pace, packets
         Of the worker.
     """
 
@@ -182,6 +181,7 @@ class Feeding:
         parts: WorkerParts,
         durations: Durations,
         nested: NestedTasks,
+        pace: Pace,
         packets: PacketMaker,
     ) -> None:
         self._ledger = parts.ledger
@@ -190,6 +190,7 @@ class Feeding:
         self._report = parts.report
         self._durations = durations
         self._nested = nested
+        self._pace = pace
         self._packets = packets
         self._stopping = parts.stopping
 
@@ -281,7 +282,8 @@ class Feeding:
             )
         )
         packets = self._packets
-        if not process.send(tasks, packets.packet(tasks, call), packets.settings, packets.store):
+        packet = packets.packet(tasks, call, self._pace.wake_after())
+        if not process.send(tasks, packet, packets.settings, packets.store):
             return False
         for _ in tasks:
             backlog.popleft()
@@ -295,11 +297,12 @@ class Feeding:
     def _packet_size(self, process: SlotProcess, task: Sent) -> int:
         """Return how many tasks to hand over at once.
 
-        They are to take a few milliseconds, and all slots are to get some.
+        They are to take a few milliseconds, more where reports are rare, and all slots are to get
+        some.
         """
         mean = self._durations.mean.get(task.group)
         if mean is None:
             return 1
-        fit = int(PACKET_TIME_S / max(mean, TASK_COST_S))
+        fit = int(self._pace.packet_time() / max(mean, TASK_COST_S))
         fair = -(-len(self._held.backlog) // self._pool.slots)
         return max(1, min(fit, fair, process.ahead - len(process.sent)))

@@ -10,6 +10,12 @@ REPORT_AFTER = 0.02  # s that a result waits for others before it is reported, a
 # An exchange, lock wait included, may take at most 1/REPORT_COST of the time between two.
 REPORT_COST = 20.0
 REPORT_AFTER_MAX_S = 5.0
+PACKET_TIME_S = 0.004  # of work that goes to a slot together, at least
+WAKE_AFTER_S = 0.005  # that a slot's result waits for others before the worker is told, at least
+SLOT_LOOK_S = 0.02  # between two looks at what slots have done that say nothing, at least
+SLOT_PAUSE_MAX_S = 0.1  # of all three
+_PAUSES = 8  # from one report to the next, where these are rare
+BUSY_LOOK_MAX_S = 0.5
 # s between two looks at the journal when all slots have work: cancellations and orders can wait so
 # long
 BUSY_LOOK = 0.05
@@ -43,13 +49,30 @@ class Pace:
         """Return the seconds that an exchange takes, lock wait included."""
         return min(self._cost_s, REPORT_AFTER_MAX_S / REPORT_COST)
 
+    def packet_time(self) -> float:
+        """Return the seconds of work that go to a slot together."""
+        return self._slot_pause(PACKET_TIME_S)
+
+    def wake_after(self) -> float:
+        """Return the seconds that a slot's result waits for others to be told with."""
+        return self._slot_pause(WAKE_AFTER_S)
+
+    def slot_look(self) -> float:
+        """Return the seconds between two looks at what slots have done that say nothing."""
+        return self._slot_pause(SLOT_LOOK_S)
+
+    def _slot_pause(self, least: float) -> float:
+        # What is reported rarely need not be known at once: each time, the worker wakes up.
+        return max(least, min(self.report_after() / _PAUSES, SLOT_PAUSE_MAX_S))
+
     def look_spacing(self) -> float:
         """Return the seconds between two looks that many workers on one queue leave."""
         return look_spacing_s(len(self._ledger.state.alive), self._ledger.journal.shared)
 
     def note_look(self, now: float) -> None:
         """Note that the journal is read now."""
-        self.next_look = now + max(BUSY_LOOK, self.look_spacing())
+        pause = max(BUSY_LOOK, min(self.report_after() / _PAUSES, BUSY_LOOK_MAX_S))
+        self.next_look = now + max(pause, self.look_spacing())
 
     def note_exchange(self, began: float, ended: float) -> None:
         """Note an exchange, which also was a look."""

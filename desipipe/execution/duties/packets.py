@@ -26,7 +26,7 @@ class PacketMaker:
         self._name = name
         self._looked: set[str] = set()  # apps of which a slot looks at the versions
 
-    def packet(self, tasks: Sequence[Sent], call: Call | None) -> Packet:
+    def packet(self, tasks: Sequence[Sent], call: Call | None, wake_after: float) -> Packet:
         """Return the packet of tasks of one group whose arguments are in one segment."""
         state = self._ledger.state
         rows = [task.row for task in tasks]
@@ -47,6 +47,7 @@ class PacketMaker:
             lengths=[ref.length for ref in args],
             tids=[state.ids[row] for row in rows],
             requires=requires,
+            wake_after=wake_after,
         )
 
     def settings(self, number: int) -> GroupSettings:
