@@ -168,6 +168,8 @@ def job_text(job: JobView, now: float) -> str:
         )
     if job['node']:
         text += f' on {job["node"]}'
+    if cluster := job.get('cluster'):
+        text += f' in cluster {cluster}'
     more = [
         job['reason'],
         left_text(job['ends'], now)

@@ -73,6 +73,7 @@ function jobText(job: IJobView, now: number, trans: TranslationBundle): string {
     first ? `${first.name}[${first.index}]` : '',
     first && rest > 0 ? trans.__('and %1 more', number(rest)) : '',
     job.node ? trans.__('on %1', job.node) : '',
+    job.cluster ? trans.__('in cluster %1', job.cluster) : '',
     inBrackets(job.reason, left)
   );
 }

@@ -258,6 +258,7 @@ function Job({
           name={jobName(job.job, 0, trans)}
           parts={[
             job.node,
+            job.cluster && trans.__('in cluster %1', job.cluster),
             jobWords(job, trans) || trans.__('starting'),
             trans._n('%2 slot', '%2 slots', job.slots, number(job.slots)),
             timeLeft(job, now, trans)
