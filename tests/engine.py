@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from desipipe.queue.adding import Batch
-from desipipe.queue.ends import End
+from desipipe.queue.ends import End, Successes
 from desipipe.queue.events import FAILED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, Group
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.state import State
@@ -439,6 +439,23 @@ def differences(before: Any, after: Any, where: str = '') -> list[str]:
     if isinstance(before, float) and isinstance(after, float) and abs(before - after) < 1e-5:
         return []  # times are written in microseconds
     return [] if before == after else [f'{where}: {before!r} -> {after!r}']
+
+
+def successes(claimed: Sequence[tuple[int, int]]) -> Successes:
+    """Attempts that succeeded, each with its row and number as its result."""
+    data = [pickle.dumps(each) for each in claimed]
+    ones, lengths = [1] * len(data), list(map(len, data))
+    rows, attempts = [row for row, _ in claimed], [n for _, n in claimed]
+    return Successes(rows, attempts, ones, ones, ones, lengths, b''.join(data))
+
+
+def succeed(
+    ledger: Ledger, worker: str, claimed: Sequence[tuple[int, int]], copy: bool = False
+) -> None:
+    """Let a pretend worker report successes."""
+    batch = successes(claimed)
+    batch.place = ledger.store(batch.data)[:2]
+    ledger.exchange(worker, successes=[batch], copy=copy)
 
 
 def fresh(ledger: Ledger) -> Ledger:

@@ -38,6 +38,7 @@ from engine import (
     send_line,
     start_script,
     states,
+    successes,
     tid,
 )
 from polling import wait_for
@@ -50,11 +51,12 @@ from desipipe.errors import (
     UnknownTaskError,
     UntrustedQueueError,
 )
+from desipipe.execution.duties.report import Report
 from desipipe.queue import Queue
 from desipipe.queue import names as queue_names
 from desipipe.queue.adding import Batch
 from desipipe.queue.compact import compact
-from desipipe.queue.ends import End
+from desipipe.queue.ends import COPY_MAX, End
 from desipipe.queue.events import CHUNK, FAILED, PENDING, SUCCEEDED, Ref
 from desipipe.queue.future import Future
 from desipipe.queue.ledger import Ledger, find_mid
@@ -432,6 +434,25 @@ def test_payload_before_event(tmp_path: Path) -> None:
         assert 'sync segment' not in found and 'sync journal' not in found
         local.journal.sync()
     assert found[-2:] == ['sync segment', 'sync journal']
+
+
+def test_small_report_waits_for_no_sync(tmp_path: Path) -> None:
+    """Its line is on disk with the results; what claims the next task refers to nothing."""
+    ledger = Ledger(make_folder(tmp_path), None)
+    begin(ledger, 'w')
+    add(ledger, ['a', 'b'])
+    report = Report(ledger, 0)
+    report.add_successes(successes(claim(ledger, 'w')), 0.0)
+    with calls() as found:
+        report.write('w', [], 0, [], '', None)
+        claimed, _ = report.write('w', [], 1, [MID], '', None)
+    assert found == ['write segment', 'write journal', 'write journal']
+    large = successes(claimed)
+    large.data, large.lengths = bytes(COPY_MAX + 1), [COPY_MAX + 1]
+    report.add_successes(large, 0.0)
+    with calls() as found:
+        report.write('w', [], 0, [], '', None)
+    assert found == ['write segment', 'sync segment', 'write journal']
 
 
 # Looking

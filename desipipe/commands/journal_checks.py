@@ -221,6 +221,7 @@ def _missing_payloads(
 ) -> tuple[dict[str, int], dict[str, list[int]]]:
     """Return the sizes that segments must have, and rows whose payloads are missing."""
     from ..queue.events import SUCCEEDED
+    from ..store.file_names import is_journal
 
     state = queue.ledger.state
     needed: dict[str, int] = {}
@@ -230,6 +231,8 @@ def _missing_payloads(
         if state.status[row] == SUCCEEDED and (result := state.result(row)) is not None:
             refs.append(result)
         for ref in refs:
+            if is_journal(ref.segment):
+                continue  # its line is there
             end = ref.offset + ref.length
             needed[ref.segment] = max(needed.get(ref.segment, 0), end)
             if end > sizes.get(ref.segment, -1):

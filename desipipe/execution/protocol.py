@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TOKEN = struct.Struct('<I')
 Place = tuple[str, int, int]
 """Segment, offset and length: a reference as a plain tuple, which any process can load."""
-Requires = Sequence[tuple[bytes, Place | None]]
+Requires = Sequence[tuple[bytes, Place | bytes | None]]
 """Tasks that a task needs, and where their results are."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 
 from .columns import ID
+from .ends import located
 from .event_checks import check_event
 from .events import (
     BY_HAND,
@@ -105,6 +106,7 @@ class AttemptFold(RequirementFold):
         return True
 
     def _end(self, event: EndEvent, offset: int) -> None:
+        event = located(event, offset, self.header.get('gen', ''))
         segments = [self.segment_number(name) for name in event['seg']]
         kind = event.get('kind')
         if kind:

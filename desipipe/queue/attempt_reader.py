@@ -9,7 +9,7 @@ from ..errors import (
 )
 from ..utils.named_tuple import NamedTuple
 from .attempt_fold import LOST
-from .ends import detail_of, end_at
+from .ends import detail_of, end_at, located
 from .event_checks import check_file
 from .events import EventKind, Ref
 from .payload_reader import PayloadReader
@@ -52,9 +52,11 @@ class AttemptReader(PayloadReader):
 
     def event_at(self, offset: int) -> JournalEvent:
         """Read one event again, as :meth:`.Journal.event_at`, which checks it."""
-        event: Any = self.journal.event_at(offset)
-        checked: JournalEvent = event
-        return checked
+        read: Any = self.journal.event_at(offset)
+        event: JournalEvent = read
+        if event['e'] == EventKind.END:
+            return located(event, offset, self.journal.header['gen'])
+        return event
 
     def cause(self, row: int) -> Cause:
         """Return why a task did not succeed: ``kind``, ``text`` and others.

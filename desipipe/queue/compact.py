@@ -104,7 +104,7 @@ def _mover(ledger: Ledger, doomed: set[str], writer: SegmentWriter) -> Move:
     moved: dict[Ref, Ref] = {}
 
     def move(ref: Ref) -> Ref:
-        if ref.segment not in doomed:
+        if ref.segment not in doomed and not file_names.is_journal(ref.segment):
             return ref
         if ref not in moved:
             try:

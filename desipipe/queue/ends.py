@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, compress
+from itertools import accumulate, compress, islice
 
+from ..store.file_names import journal_segment
 from .events import FAILED, Ref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .task_events import Cause, EndDetail, EndEvent
+
+
+COPY_MAX = 256  # bytes of results that the line of their report may have copies of
+COPIES_AT = len('{"e":"end","data":["')
+"""Position in a line of the first copy; a quote, a comma and a quote stand before the next."""
 
 
 class End:
@@ -132,8 +138,6 @@ class Successes:
 
     def selected(self, keep: Sequence[bool]) -> Successes:
         """Return those for which ``keep`` is true; they have to be stored again."""
-        ends = list(accumulate(self.lengths))
-        pieces = [self.data[end - size : end] for end, size in zip(ends, self.lengths, strict=True)]
 
         def some(column: list[int]) -> list[int]:
             return list(compress(column, keep))
@@ -147,8 +151,13 @@ class Successes:
                 some(self.memory),
             ),
             lengths=some(self.lengths),
-            data=b''.join(compress(pieces, keep)),
+            data=b''.join(compress(self.pieces(), keep)),
         )
+
+    def pieces(self) -> list[bytes]:
+        """Return the bytes of each result."""
+        ends = accumulate(self.lengths)
+        return [self.data[end - size : end] for end, size in zip(ends, self.lengths, strict=True)]
 
     def results(self) -> list[Ref]:
         """Return where the results are stored."""
@@ -159,6 +168,28 @@ class Successes:
             Ref(segment, offset, length)
             for offset, length in zip(offsets, self.lengths, strict=False)
         ]
+
+
+def located(event: EndEvent, offset: int, generation: str) -> EndEvent:
+    """Return an ``end`` event that refers to the copies in its line, if it has any.
+
+    A copy is on disk as soon as its line is; the segment may be so later.
+
+    Parameters
+    ----------
+    event : dict
+    offset : int
+        Position where its line begins.
+    generation : str
+        That of the journal.
+    """
+    if 'data' not in event:
+        return event
+    sizes = (len(text) + len('","') for text in event['data'])
+    refs = event['ref'].copy()
+    refs[::3] = [0] * len(event['rows'])
+    refs[1::3] = islice(accumulate(sizes, initial=offset + COPIES_AT), len(event['rows']))
+    return {**event, 'seg': [journal_segment(generation)], 'ref': refs}
 
 
 def detail_of(event: EndEvent, row: int) -> tuple[End, str, float] | None:

@@ -180,7 +180,8 @@ _OPTIONAL: dict[str, dict[str, Check]] = {
     },
     'add': {'off': lambda value: _is_size(value) or _is_sizes(value),
         'req': _list_of(_pair_of(_is_count, _is_rows))},
-    'end': {'m': _is_numbers, 'x': _dict_of(_is_detail), 'kind': _one_of('past', 'last', 'final')},
+    'end': {'data': _is_names, 'm': _is_numbers, 'x': _dict_of(_is_detail),
+        'kind': _one_of('past', 'last', 'final')},
     'revive': {'req': _is_rows},
     'drop': {'ids': _is_hex},
     'set': {'cause': _is_cause, 'why': _is_text},
@@ -271,6 +272,7 @@ def _check_columns(kind: str, event: Mapping[str, Any]) -> None:
         valid &= (
             n > 0 and len(refs) == 3 * n and _column_of({int}, -1, len(event['seg']))(refs[::3])
         )
+        valid &= len(event.get('data', columns[0])) == n
         valid &= _is_sizes(refs[1::3]) and _is_sizes(refs[2::3])
         valid &= all(key.isdecimal() and int(key) < n for key in event.get('x', ()))
     elif kind == 'drop':

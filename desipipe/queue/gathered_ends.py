@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from .attempt_fold import LOST
-from .ends import End, end_at
+from .ends import End, end_at, located
 from .events import (
     CHUNK,
     DROPPED,
@@ -106,6 +106,7 @@ def end_reports(state: State, event: JournalEvent, offset: int) -> Iterator[tupl
 
 def _reported_ends(state: State, event: EndEvent, offset: int) -> Iterator[tuple[Pile, End]]:
     """Yield the ends that a worker reported."""
+    event = located(event, offset, state.header['gen'])
     for i, row in enumerate(event['rows']):
         drained = state.draining.get(state.ids[row])
         if (

@@ -187,6 +187,7 @@ class Ledger(SingleAddition):
         identity: str = '',
         choose: Choose | None = None,
         successes: Sequence[Successes] = (),
+        copy: bool = False,
     ) -> list[tuple[int, int]]:
         """Report what ended, give back what did not begin, and claim more, with one lock.
 
@@ -210,6 +211,9 @@ class Ledger(SingleAddition):
             claim. By default as many as are its share.
         successes : sequence of Successes, default=()
             More attempts that ended; their results are stored already.
+        copy : bool, default=False
+            Write copies of the results of ``successes``, which are few and small, into the journal,
+            instead of waiting until they are on disk in their segment.
 
         Returns
         -------
@@ -221,7 +225,8 @@ class Ledger(SingleAddition):
         cleared_at = self.state.header.get('t')
         # What takes long comes before the lock: a report needs its payloads on disk, and reading
         # what the others did meanwhile would keep them waiting.
-        self.writer.flush()
+        if not copy:
+            self.writer.flush()
         if self.is_group_queue:
             self._claim_results(worker, ends, successes)
         self.follow()
@@ -231,11 +236,10 @@ class Ledger(SingleAddition):
             claimed.clear()
             ended = [self._end_event(worker, ends, cleared_at, now)] if ends else []
             given_back = [back_event(worker, back, now)] if back else []
-            events = [*ended, *successes_events(worker, successes, now), *given_back]
+            events = [*ended, *successes_events(worker, successes, now, copy), *given_back]
             if want > 0:
                 n_done = len(ends) + len(back) + sum(len(batch.rows) for batch in successes)
-                rows = self._rows_to_claim(worker, want, n_done, mids, choose)
-                if rows:
+                if rows := self._rows_to_claim(worker, want, n_done, mids, choose):
                     event = claim(self.state, worker, rows, now)
                     claimed.extend(zip(rows, event['n'], strict=True))
                     events.append(event)

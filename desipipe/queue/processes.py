@@ -8,6 +8,7 @@ from .events import Step, StopLevel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..store.header import Header
     from .event_types import ManagerEvent
     from .process_events import (
         JobEvent,
@@ -106,7 +107,8 @@ class Draining:
 class ProcessFold:
     """Workers, managers and jobs, as the events so far tell."""
 
-    def _reset_processes(self) -> None:
+    def _reset_processes(self, header: Header) -> None:
+        self.header = header
         self.paused = False
         self.managers: dict[str, TaskManagerEvent] = {}
         self.workers: dict[str, Worker] = {}

@@ -13,6 +13,7 @@ from ..errors import ConfigError, PermissionDeniedError
 from ..security.trust import is_member, look_at
 from ..store import file_names, folders, shared_files
 from ..utils import file_mode, is_shared, username
+from .compact import compact
 from .ledger import Ledger
 from .repair import share_journal
 
@@ -135,6 +136,8 @@ def share_queue(ledger: Ledger, group: str) -> int:
         )
     ledger.follow()
     again = ledger.is_group_queue
+    if any(map(file_names.is_journal, ledger.state.segments)):
+        compact(ledger)  # its members trust payloads by the files of their authors
     give_folder(ledger.folder, gid)
     share_journal(ledger, group_name(gid))
     if not again:

@@ -49,8 +49,7 @@ class State(TaskFold):
 
     def reset(self, header: Header) -> None:
         """Begin again, with the header of a journal's generation."""
-        self.header = header
-        self._reset_processes()
+        self._reset_processes(header)
         self._reset_columns()
         self._fold: dict[str, Callable[[Any, int], None]] = {
             'end': self._end,

@@ -222,6 +222,8 @@ class EndEvent(TypedDict):
     seg: list[str]
     ref: list[int]
     """Segment (number among ``seg``, or -1), offset and length of each result."""
+    data: NotRequired[Sequence[str]]
+    """Copies of all results (base64), if they are small; stands behind ``e``: see `located`."""
     m: NotRequired[Sequence[int]]
     """Most resident memory, kilobytes."""
     x: NotRequired[Mapping[str, EndDetail]]

@@ -7,7 +7,9 @@ import re
 
 from ..errors import UnsafeFileError
 
+JOURNAL = 'journal.jsonl'
 SUBFOLDERS = ('segments', 'live', 'workers')
+_JOURNAL_SEGMENT = 'journal@'  # and the generation; no writer has such a name
 NAME = re.compile(r'\w[\w.+=@,~-]{0,239}')
 
 
@@ -31,6 +33,24 @@ def check_name(name: str) -> str:
 def segment_file(name: str) -> str:
     """Return the path of segment ``name`` in a queue's folder."""
     return f'segments/{check_name(name)}.bin'
+
+
+def journal_segment(generation: str) -> str:
+    """Return the name, as a segment, of a journal whose lines hold copies of payloads."""
+    return f'{_JOURNAL_SEGMENT}{generation}'
+
+
+def is_journal(name: str) -> bool:
+    """Return True for the name of a segment that is a journal."""
+    return name.startswith(_JOURNAL_SEGMENT)
+
+
+def payload_file(name: str) -> str:
+    """Return the path of the file to read the payloads of segment ``name`` from.
+
+    Those in a journal have no file of their own, which could be written to or removed.
+    """
+    return JOURNAL if is_journal(name) else segment_file(name)
 
 
 def lease_file(name: str) -> str:

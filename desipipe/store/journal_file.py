@@ -13,6 +13,7 @@ from shlex import quote
 
 from ..errors import CorruptJournalError, PermissionDeniedError, QueueGoneError, QueueVersionError
 from ..utils import random_hex
+from .file_names import JOURNAL
 from .files import open_file, remove, replace_file, status
 from .folders import sync_folder
 from .line_format import Event, NewEvent, decode, encode_bounded
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .header import Header, HeaderEvent
 
 VERSION = 1
-FILE_NAME = 'journal.jsonl'
+FILE_NAME = JOURNAL
 _CHUNK = 16 << 20  # bytes
 _HEADER_MAX = 1 << 20  # bytes of the first line
 _STALE_PAUSES_S = (0.01, 0.05, 0.2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import errno
 import mmap
@@ -15,13 +16,14 @@ from ..errors import (
     PayloadError,
     UnsafeFileError,
 )
-from .file_names import segment_file, segment_path
+from .file_names import is_journal, payload_file
 from .files import Owners, open_owned
 from .writing import CALL_MAX
 
 # Bytes; from here on a payload is memory-mapped, and compaction leaves segments where they are.
 MAP_FROM = 1 << 20
 _SIZE_MAX = 1 << 60  # bytes
+_FIRST_LINE = 4096  # bytes of a journal that have the generation
 _BLOCK = 1 << 16  # bytes read at once when small payloads are read one after the other
 _NEAR = 1 << 13  # bytes between two of them at most
 # Pages are copied when they are written to. The kernel is asked to reserve nothing for them: it
@@ -76,18 +78,20 @@ class SegmentReader:
             self._forget(name)
             os.close(fd)
         try:
-            fd, owners = open_owned(self.folder, segment_file(name))
+            fd, owners = open_owned(self.folder, payload_file(name))
         except UnsafeFileError as exc:
             raise PayloadError(
                 f'{exc}\nThe value in it was not read. Check with: desipipe doctor -q '
                 f'{quote(self.folder)}'
             ) from exc
         except OSError as exc:
-            path = segment_path(self.folder, name)
+            path = self._path(name)
             raise PayloadError(
                 f'{path} cannot be opened ({exc.strerror}): the values in it are lost if it was '
                 f'removed. Check with: desipipe doctor -q {quote(self.folder)}'
             ) from exc
+        if is_journal(name):
+            self._check_generation(fd, name)
         fd = self._private(fd)
         self._fds[name] = fd
         self._owners[name] = owners
@@ -96,6 +100,19 @@ class SegmentReader:
             self._forget(oldest)
             os.close(old)
         return fd
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.folder, payload_file(name))
+
+    def _check_generation(self, fd: int, name: str) -> None:
+        """Close the journal and raise, unless it is of the generation that the name says."""
+        generation = name.partition('@')[2]
+        if b'"gen":"%b"' % generation.encode() not in os.pread(fd, _FIRST_LINE, 0):
+            os.close(fd)
+            raise PayloadError(
+                f'{self._path(name)} was rewritten (compacted, cleared or repaired) since it was '
+                'read. The value was not read: follow the queue and read it again.'
+            )
 
     def _forget(self, name: str) -> None:
         # What was read of a file goes with the knowledge whose it was.
@@ -136,6 +153,8 @@ class SegmentReader:
             self._last = offset + length
             return self._block[start : start + length]
         try:
+            if is_journal(name):
+                return self._read_text(name, offset, length)
             return self._read(name, offset, length)
         except OSError:
             # The descriptor may be stale, or closed by user code: the next try opens the file
@@ -172,6 +191,23 @@ class SegmentReader:
             data = os.pread(self._open(name, again=True), length, offset)
         if len(data) != length:
             raise self._short(name, offset, length)
+        return data
+
+    def _read_text(self, name: str, offset: int, length: int) -> bytes:
+        """Return a payload that stands in a line of a journal, as text in quotes."""
+        # Not in blocks: the end of a journal may be cut and written anew.
+        size = 4 * -(-length // 3)
+        text = os.pread(self._open(name), size + 2, offset - 1)
+        try:
+            data = binascii.a2b_base64(text[1:-1], strict_mode=True)
+        except binascii.Error:
+            data = b''
+        if len(data) != length or text[:1] + text[-1:] != b'""':
+            raise PayloadError(
+                f'{self._path(name)} does not hold the {length:d} bytes at {offset:d} that one of '
+                'its lines has: this value is lost, the others are intact. Check with: '
+                f'desipipe doctor -q {quote(self.folder)}'
+            )
         return data
 
     def owner(self, name: str) -> int:
@@ -212,14 +248,14 @@ class SegmentReader:
                 return _read_copy(fd, offset, length)
             if exc.errno != errno.ENOMEM:
                 raise
-            path = segment_path(self.folder, name)
+            path = self._path(name)
             problem = f'{length:,d} bytes of {path} cannot be mapped ({exc.strerror})'
             raise MemoryError(f'{problem}. Nothing is lost: hold fewer values at once') from None
         return memoryview(mapped)[offset - start :]
 
     def _short(self, name: str, offset: int, length: int) -> PayloadError:
         return PayloadError(
-            f'{segment_path(self.folder, name)} ends before the {length:d} bytes at {offset:d} '
+            f'{self._path(name)} ends before the {length:d} bytes at {offset:d} '
             'that the journal refers to: '
             'this value is lost, the others are intact. Check with: desipipe doctor -q '
             f'{quote(self.folder)}'

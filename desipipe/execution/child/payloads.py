@@ -86,7 +86,10 @@ class SlotPayloads:
         def resolve(tid: bytes, item: str = '') -> Any:
             if tid not in values:
                 reference = references[tid]
-                values[tid] = None if reference is None else self.load(Ref(*reference))
+                if isinstance(reference, bytes):
+                    values[tid] = loads(reference)
+                else:
+                    values[tid] = None if reference is None else self.load(Ref(*reference))
             return values[tid][item] if item else values[tid]
 
         return resolve

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...errors import DesipipeError
 from ...queue.authors import Call
 from ...queue.events import Ref
 from ...queue.ledger import Ledger
+from ...store.file_names import is_journal
 from ..protocol import GroupSettings, Packet, Place, as_place
 from ..sent_tasks import Sent
 
@@ -34,7 +36,7 @@ class PacketMaker:
         for row in rows if state.requires else ():
             if row in state.requires:
                 requires[row] = [
-                    (state.ids[other], _plain(state.result(other))) for other in state.requires[row]
+                    (state.ids[other], self._required(other)) for other in state.requires[row]
                 ]
         args = [state.args(row) for row in rows] if call is None else [call.args]
         return Packet(
@@ -49,6 +51,20 @@ class PacketMaker:
             requires=requires,
             wake_after=wake_after,
         )
+
+    def _required(self, row: int) -> Place | bytes | None:
+        """Return where the result of a task is; of one in the journal the bytes.
+
+        The journal may be rewritten before the slot reads it.
+        """
+        ref = self._ledger.state.result(row)
+        if ref is None or not is_journal(ref.segment):
+            return _plain(ref)
+        ledger = self._ledger
+        try:
+            return ledger.again(lambda: bytes(ledger.read_trusted(ledger.state.result(row) or ref)))
+        except (OSError, DesipipeError):
+            return _plain(ref)  # the slot tries again, and says what is wrong
 
     def settings(self, number: int) -> GroupSettings:
         """Return the settings of a group, which a slot gets before its first task."""

@@ -6,7 +6,7 @@ import importlib
 import time
 from collections.abc import Iterator, Sequence
 
-from ...queue.ends import End, Successes
+from ...queue.ends import COPY_MAX, End, Successes
 from ...queue.events import RUNNING, SUCCEEDED, CauseKind, Ref, StopLevel
 from ...queue.ledger import Choose, Ledger
 from ..mpi_slot import MPISlot
@@ -103,7 +103,7 @@ class Report:
             self._drop_written()
         self._is_uncertain = True  # an error may come after the lines arrived
         claimed = self._ledger.exchange(
-            worker, self.ends, back, want, mids, identity, choose, self.successes
+            worker, self.ends, back, want, mids, identity, choose, self.successes, self._is_small()
         )
         self._is_uncertain = False
         succeeded = [end.row for end in self.ends if end.state == SUCCEEDED]
@@ -113,14 +113,15 @@ class Report:
         return claimed, succeeded
 
     def _store(self) -> None:
-        """Write what the ends refer to, and put it on disk.
+        """Write what the ends refer to, and put it on disk unless there are copies.
 
         It is kept here until the ends are reported.
         """
         writer = self._ledger.writer
         try:
             self._store_new()
-            writer.flush()
+            if not self._is_small():
+                writer.flush()
         except OSError:
             # What a disk has refused once may be missing on it for ever: all goes to another
             # segment.
@@ -129,6 +130,18 @@ class Report:
                 batch.place = None
             writer.close()
             raise
+
+    def _is_small(self) -> bool:
+        """Return True if the line of this report can have copies of all results, if any.
+
+        Other hosts see a segment when it is flushed, and in a group's queue results are claimed.
+        """
+        ledger = self._ledger
+        return (
+            not self.ends
+            and not (ledger.journal.shared or ledger.is_group_queue)
+            and sum(len(batch.data) for batch in self.successes) <= COPY_MAX
+        )
 
     def _store_new(self) -> None:
         new = self._payloads[self._n_stored :]

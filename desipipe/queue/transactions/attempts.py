@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING
@@ -105,50 +106,49 @@ def final_events(worker: str, ends: Sequence[End], time: float) -> list[EndEvent
     ]
 
 
-def successes_events(worker: str, batches: Sequence[Successes], time: float) -> list[EndEvent]:
-    """Build the ``end`` events of attempts whose results are stored."""
+def successes_events(
+    worker: str, batches: Sequence[Successes], time: float, copy: bool = False
+) -> list[EndEvent]:
+    """Build the ``end`` events of attempts whose results are stored.
+
+    With ``copy`` their lines have copies of the results.
+    """
     events: list[EndEvent] = []
     some: list[Successes] = []
     n = 0
     for batch in batches:
         if some and n + len(batch.rows) > CHUNK:
-            events.append(_successes_event(worker, some, time))
+            events.append(_successes_event(worker, some, time, copy))
             some, n = [], 0
         some.append(batch)
         n += len(batch.rows)
-    return [*events, _successes_event(worker, some, time)] if some else events
+    return [*events, _successes_event(worker, some, time, copy)] if some else events
 
 
-def _successes_event(worker: str, batches: Sequence[Successes], time: float) -> EndEvent:
+def _successes_event(
+    worker: str, batches: Sequence[Successes], time: float, copy: bool
+) -> EndEvent:
     first = min(min(batch.began) for batch in batches)
     rows: list[int] = []
     attempts: list[int] = []
     delays: list[int] = []
     durations: list[int] = []
     memory: list[int] = []
-    refs: list[int] = []
-    segments: dict[str, int] = {}
     for batch in batches:
-        assert batch.place is not None
-        segment, offset = batch.place
-        n = len(batch.rows)
-        places = [0] * (3 * n)
-        places[::3] = [segments.setdefault(segment, len(segments))] * n
-        places[1::3] = islice(accumulate(batch.lengths, initial=offset), n)
-        places[2::3] = batch.lengths
         rows += batch.rows
         attempts += batch.attempts
         delays += [began - first for began in batch.began]
         durations += batch.durations
         memory += batch.memory
-        refs += places
+    segments, refs = _references(batches)
     event: EndEvent = {
         'e': EventKind.END,
+        'data': [text for batch in batches for text in _texts(batch)] if copy else [],
         'w': worker,
         't': time,
         't0': first * 1e-6,
         's': SUCCEEDED,
-        'seg': list(segments),
+        'seg': segments,
         'rows': rows,
         'n': attempts,
         'b': delays,
@@ -157,7 +157,29 @@ def _successes_event(worker: str, batches: Sequence[Successes], time: float) -> 
     }
     if any(memory):
         event['m'] = memory
+    if not copy:
+        del event['data']
     return event
+
+
+def _references(batches: Sequence[Successes]) -> tuple[list[str], list[int]]:
+    """Return the segments of results, and the column of references to them."""
+    segments: dict[str, int] = {}
+    refs: list[int] = []
+    for batch in batches:
+        assert batch.place is not None
+        segment, offset = batch.place
+        n = len(batch.rows)
+        places = [0] * (3 * n)
+        places[::3] = [segments.setdefault(segment, len(segments))] * n
+        places[1::3] = islice(accumulate(batch.lengths, initial=offset), n)
+        places[2::3] = batch.lengths
+        refs += places
+    return list(segments), refs
+
+
+def _texts(batch: Successes) -> list[str]:
+    return [str(b2a_base64(data, newline=False), 'ascii') for data in batch.pieces()]
 
 
 def mark_lost(state: State, name: str, time: float) -> list[EndEvent | WorkerEndEvent]:
