@@ -154,6 +154,34 @@ def test_gather_loads_each_result_once_and_in_order(
     assert [result.number for result in gather(futures)] == [*range(50)]
 
 
+def test_gather_shows_a_notebook_how_many_results_came(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('desipipe.queue.gathering._in_notebook', lambda: True)
+    futures = TaskManager(queue).python_app(lambda number: number).map(number=range(3))
+    work(queue)
+    shown: list[dict[str, str]] = []
+    interactiveshell = pytest.importorskip('IPython.core.interactiveshell')
+    publisher = interactiveshell.InteractiveShell.instance().display_pub
+    monkeypatch.setattr(type(publisher), 'publish', lambda self, data, **kwargs: shown.append(data))
+
+    results = gather(futures)
+
+    assert results == [0, 1, 2]
+    assert [data['text/plain'].split()[-1] for data in shown] == ['0/3', '3/3']
+    assert 'value="3"' in shown[-1]['text/html'] and 'widget' not in str(shown)
+
+
+def test_refusal_of_a_future_hides_the_frames_of_desipipe(future: Future) -> None:
+    ultratb = pytest.importorskip('IPython.core.ultratb')
+    for use in USES.values():
+        try:
+            use(future)
+        except FutureValueError as exc:
+            frames = ultratb.VerboseTB().structured_traceback(type(exc), exc, exc.__traceback__)
+        assert 'def method(' not in ''.join(frames)
+
+
 @pytest.mark.parametrize('runs', [1, 7, 512])
 def test_gather_reads_what_is_in_many_places(
     queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: int

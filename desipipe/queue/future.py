@@ -280,6 +280,7 @@ class Future(NotAValue, TaskReference, Logged):
         )
 
     def __eq__(self, other: object) -> bool:
+        __tracebackhide__ = True
         if other is not None and not isinstance(other, Future):
             self._refuse()
         return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 from .arrivals import completed_batches
 from .future import Future
 from .result_runs import load_results
+
+_REFRESH_INTERVAL_S = 0.1
+_BAR_WIDTH = 40  # characters
 
 
 def gather(
@@ -66,6 +70,13 @@ def _bar(total: int, wanted: bool | None) -> Iterator[Callable[[int], None]]:
     if not wanted:
         yield lambda number: None
         return
+    if _in_notebook():
+        notebook_bar = _NotebookBar(total)
+        try:
+            yield notebook_bar.advance
+        finally:
+            notebook_bar.refresh()
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -74,6 +85,39 @@ def _bar(total: int, wanted: bool | None) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=console, transient=console.is_terminal) as bar:
         task = bar.add_task('', total=total)
         yield lambda number: bar.advance(task, number)
+
+
+class _NotebookBar:
+    """A bar that a notebook's output shows, and its file as far as it came: no widget."""
+
+    def __init__(self, total: int) -> None:
+        from IPython.display import display
+
+        self._total = total
+        self._come = 0
+        self._handle = display(self, display_id=True)
+        self._refreshed = time.monotonic()
+
+    def advance(self, number: int) -> None:
+        """Count futures that have come."""
+        self._come += number
+        if time.monotonic() - self._refreshed > _REFRESH_INTERVAL_S:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Show how many have come."""
+        self._handle.update(self)
+        self._refreshed = time.monotonic()
+
+    def _repr_mimebundle_(self, **kwargs: object) -> dict[str, str]:
+        come, total = self._come, self._total
+        full = _BAR_WIDTH * come // max(total, 1)
+        return {
+            'text/plain': f'{"━" * full}{"─" * (_BAR_WIDTH - full)} {come:,d}/{total:,d}',
+            'text/html': f'<progress aria-label="Results" style="width:{_BAR_WIDTH:d}ch;'
+            f'vertical-align:middle" max="{max(total, 1):d}" value="{come:d}"></progress> '
+            f'{come:,d}/{total:,d}',
+        }
 
 
 def _in_notebook() -> bool:

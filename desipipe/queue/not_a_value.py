@@ -39,6 +39,7 @@ class NotAValue:
         raise NotImplementedError
 
     def __format__(self, spec: str) -> str:
+        __tracebackhide__ = True  # IPython leaves the frame out
         return str(self) if not spec else self._refuse()
 
     def __getattr__(self, name: str) -> Any:
@@ -51,6 +52,7 @@ class NotAValue:
 
 def _refusing(name: str) -> Callable[..., NoReturn]:
     def method(self: NotAValue, *args: object, **kwargs: object) -> NoReturn:
+        __tracebackhide__ = True
         self._refuse()
 
     method.__name__, method.__qualname__ = name, f'NotAValue.{name}'
