@@ -260,9 +260,10 @@ class State(TaskFold):
         causes: dict[int, int] = {}
         if not self.total(FAILED, KILLED, UNKNOWN) and not len(self.status) > len(self.rows):
             return causes
+        # The last is taken first: what several tasks block counts for the oldest of them.
         stack = [
             (row, row)
-            for row in self.dependants
+            for row in sorted(self.dependants, reverse=True)
             if self.status[row] in UNSUCCESSFUL or self.status[row] == DROPPED
         ]
         while stack:
