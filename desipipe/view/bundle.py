@@ -124,9 +124,8 @@ def as_text(summary: CellView, table: bool = False) -> str:
         )
     if summary['truncated']:
         shown += visible(f'[{summary["truncated"]}]') + '\n'
-    # While they run what is said stands above what they print; then it is one quiet line below.
-    rest = '\n'.join([*texts, shown]).rstrip('\n') if summary['left'] else shown + '\n'.join(texts)
-    return badge + rest
+    # What is said stands above what they print, as in JupyterLab: it never has to be scrolled to.
+    return badge + '\n'.join([*texts, shown]).rstrip('\n')
 
 
 # HTML
@@ -153,8 +152,7 @@ def as_html(summary: CellView, table: bool = False) -> str:
         shown += f'<div style="{_DIM}"><em>{escape(summary["truncated"])}</em></div>'
     shown = f'<div style="margin:.3em 0">{shown}</div>' if shown else ''
     badge = badge_html(summary['badge']) if 'badge' in summary else ''
-    rest = box + shown if summary['left'] else shown + box
-    return f'<div class="desipipe-cell">{badge}{rest}</div>'
+    return f'<div class="desipipe-cell">{badge}{box}{shown}</div>'
 
 
 def badge_html(badge: BadgeView) -> str:

@@ -484,7 +484,7 @@ def test_rich_outputs(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     assert '$a&lt;b$' in html and 'application/x-thing' in html
     assert '<span style="color:#c25500">E</span>: &lt;v&gt;' in html
     assert not Page(html).open
-    assert as_text(found).splitlines()[:5] == [
+    assert as_text(found).splitlines()[1:6] == [
         '<Figure>',
         '<image/svg+xml>',
         '7',
