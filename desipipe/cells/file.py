@@ -36,7 +36,7 @@ class Queues:
         """Return what has become of the tasks of a display."""
         recorded = Recorded.from_json(shown.get('ran'))
         queue = self.open(str(shown.get('folder', '')))
-        return Ran(recorded, problem=queue) if isinstance(queue, str) else _ran(queue, shown)
+        return Ran(recorded, problem=queue) if isinstance(queue, str) else tasks_ran(queue, shown)
 
     def estimate(self, name: str) -> Estimate | None:
         """Estimate what a task of a name takes, by the queue that was opened last."""
@@ -47,17 +47,25 @@ class Queues:
         return None
 
 
-def _ran(queue: Queue, shown: Mapping[str, Any]) -> Ran:
+def tasks_ran(queue: Queue, shown: Mapping[str, Any]) -> Ran:
+    """Return what has become of the tasks of a display, which are of a queue."""
     recorded, state = Recorded.from_json(shown.get('ran')), queue.ledger.state
     try:
-        rows = [row for part in parse_rows(shown['rows']) for row in part]
+        parts = parse_rows(shown['rows'])
     except DesipipeError as exc:
         return Ran(recorded, problem=str(exc))
-    if not rows or rows[-1] >= len(state.status) or state.ids[rows[0]].hex() != shown.get('first'):
+    # The display may be anybody's text: what names more rows than there are is not taken apart.
+    n_rows = len(state.status)
+    fits = sum(map(len, parts)) <= n_rows and all(part[-1] < n_rows for part in parts)
+    if not parts or not fits or state.ids[parts[0][0]].hex() != shown.get('first'):
         return Ran(recorded, problem='its queue was cleared since')
+    rows = [row for part in parts for row in part]
     deleted = sum(state.status[row] >= len(STATES) for row in rows)
     if deleted:
         return Ran(recorded, problem=f'{plural(deleted)} of it were deleted')
+    superseded = sum(row in state.superseded for row in rows)
+    if superseded:
+        return Ran(recorded, len(rows), superseded=superseded)
     blocked = queue.ledger.blocked()
     bad = sum(state.status[row] in (FAILED, KILLED, UNKNOWN) or row in blocked for row in rows)
     good = sum(state.status[row] == SUCCEEDED for row in rows)

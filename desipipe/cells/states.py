@@ -30,6 +30,8 @@ class State(StrEnum):
 
 
 CHANGED = (State.EDITED, State.STALE)
+SUPERSEDED = 'its tasks are superseded: other code ran in its place since'
+"""The reason of a cell whose text is that of its tasks, while another version ran later."""
 SETTLED = (State.CURRENT, State.RUNNING)
 """States in which nothing has to run again."""
 
@@ -44,6 +46,8 @@ class Ran:
     left: int = 0
     bad: int = 0
     """Tasks that did not succeed, or wait for one that did not."""
+    superseded: int = 0
+    """Tasks of code that was edited and run again elsewhere."""
     problem: str = ''
     """Reason that nothing is known of them; empty if something is."""
 
@@ -216,6 +220,8 @@ class Notebook:
 
 
 def _of_tasks(ran: Ran) -> tuple[State, str]:
+    if ran.superseded:
+        return State.STALE, SUPERSEDED
     if ran.left:
         return State.RUNNING, f'{ran.left:,d} of {ran.total:,d} tasks left'
     if ran.bad:

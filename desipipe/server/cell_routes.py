@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from ..cells.estimate import Estimate, estimate
-from ..cells.file import display_of, read_cells
+from ..cells.file import display_of, read_cells, tasks_ran
 from ..cells.modules import Modules
 from ..cells.plan import make_plan, state_json, to_json
-from ..cells.states import Notebook
+from ..cells.states import Notebook, Ran
 from ..errors import DesipipeError
 from ..queue.queue import Queue
 from ..view.schema import CellStatesView, PlanView
@@ -34,6 +37,9 @@ async def _plan(hub: Hub, asked: NotebookRequest) -> PlanView:
     for folder in _folders(asked):
         try:
             queue = await hub.queue(folder)
+            shown = _displays(asked, folder)
+            for number, ran in (await queue.do(partial(_tasks_ran, shown))).items():
+                cells[number] = replace(cells[number], ran=ran)
             for title in titles - estimates.keys():
                 estimate = await queue.do(partial(_estimate, title))
                 if estimate is not None:
@@ -52,6 +58,17 @@ def _modules(hub: Hub, asked: NotebookRequest) -> Modules | None:
     path = os.path.normpath(os.path.join(hub.folders.root, asked['path'].lstrip('/')))
     folder = os.path.dirname(path)
     return None if hub.folders.shown(folder) is None else Modules(folder)
+
+
+def _displays(asked: NotebookRequest, folder: str) -> dict[int, Mapping[str, Any]]:
+    """Return what cells of a notebook display of the tasks of a queue, by number."""
+    shown = enumerate(map(display_of, asked['cells']))
+    return {number: one for number, one in shown if one and one.get('folder') == folder}
+
+
+def _tasks_ran(shown: Mapping[int, Mapping[str, Any]], queue: Queue) -> dict[int, Ran]:
+    queue.ledger.follow()
+    return {number: tasks_ran(queue, one) for number, one in shown.items()}
 
 
 def _estimate(title: str, queue: Queue) -> Estimate | None:

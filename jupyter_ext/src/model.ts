@@ -63,13 +63,22 @@ export class Follower {
 
   /** The newest that is known of the tasks of a summary, among those that are shown. */
   newest(summary: ICellView): ICellView {
-    const known = this._newest.get(tasksOf(summary));
+    const known = this._newest.get(tasksOf(summary))?.summary;
     return known && known.time >= summary.time ? known : summary;
+  }
+
+  /** How long ago something was noted of the tasks of a summary (ms). */
+  age(summary: ICellView): number {
+    const noted = this._newest.get(tasksOf(summary))?.at ?? -Infinity;
+    return performance.now() - noted;
   }
 
   /** Keep what is known of the tasks of a cell. */
   note(summary: ICellView): void {
-    this._newest.set(tasksOf(summary), { ...summary, outputs: [] });
+    this._newest.set(tasksOf(summary), {
+      summary: { ...summary, outputs: [] },
+      at: performance.now()
+    });
     this._noted.emit();
   }
 
@@ -191,7 +200,7 @@ export class Follower {
   }
 
   private _changed = new Signal<this, void>(this);
-  private _newest = new Map<string, ICellView>();
+  private _newest = new Map<string, { summary: ICellView; at: number }>();
   private _noted = new Signal<this, void>(this);
   private _isAway = false;
   private _lingering: ReturnType<typeof setTimeout> | undefined;

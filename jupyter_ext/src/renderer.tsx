@@ -135,6 +135,8 @@ export class CellDisplay extends Panel implements IRenderMime.IRenderer {
     if (!summary) {
       return;
     }
+    const isSuperseded = summary.superseded > 0 && !summary.total;
+    this.toggleClass('jp-mod-superseded', isSuperseded);
     if (summary.outputs.length || this._outputs) {
       if (!this._outputs) {
         this._outputs = new Outputs(this.rendermime, this.trans);
@@ -142,7 +144,8 @@ export class CellDisplay extends Panel implements IRenderMime.IRenderer {
       }
       this._outputs.render(
         summary.outputs as nbformat.IOutput[],
-        this._trusted
+        this._trusted,
+        isSuperseded
       );
     }
     // The line stays on top, also when all is done: it never has to be scrolled to.

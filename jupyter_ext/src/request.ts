@@ -105,12 +105,17 @@ export class Api {
   }
 
   /** What the server knows of a cell's tasks now; of a whole queue's without what they printed. */
-  async cell(summary: ICellView): Promise<ICellView> {
+  async cell(
+    summary: ICellView,
+    outputs = summary.kind !== 'queue'
+  ): Promise<ICellView> {
     const { folder, rows, first, title, kind } = summary;
     const query = { queue: folder, rows, first, title };
-    return kind === 'queue'
-      ? { ...(await this.look('cell', { ...query, outputs: 'false' })), kind }
-      : this.look('cell', query);
+    const answer = await this.look<ICellView>(
+      'cell',
+      outputs ? query : { ...query, outputs: 'false' }
+    );
+    return kind === 'queue' ? { ...answer, kind } : answer;
   }
 
   /** Do something with those of a cell's tasks that it is for. */

@@ -142,6 +142,48 @@ describe('states of cells', () => {
     states.dispose();
   });
 
+  it('ask about tasks that no display on the screen asks about', async () => {
+    const shown = example({ ran: { text: 'ab', reads: { x: 'cd' } } });
+    const over = { ...shown, left: 0, counts: { SUCCEEDED: 20 } };
+    const asked: string[] = [];
+    let answer: object = { ...shown, time: shown.time + 1 };
+    const settings = ServerConnection.makeSettings({
+      baseUrl: 'http://localhost/',
+      fetch: async request => {
+        const { pathname, searchParams } = new URL((request as Request).url);
+        if (pathname.endsWith('/events')) {
+          return new Promise<Response>(() => undefined);
+        }
+        if (pathname.endsWith('/cell')) {
+          asked.push(
+            `${searchParams.get('rows')} ${searchParams.get('outputs')}`
+          );
+          return new Response(JSON.stringify(answer));
+        }
+        return new Response(JSON.stringify({ cells: [state({ cell: 1 })] }));
+      }
+    });
+    const follower = new Follower(new Api(settings));
+    const model = notebook('%%desipipe --out frac\nfrac = 1');
+    const cell = model.cells.get(0) as CodeCellModel;
+    const data = { [MIME_TYPE]: shown as never };
+    cell.outputs.add({ output_type: 'display_data', data, metadata: {} });
+    const states = new CellStates(model, follower, 5);
+    await until(() => asked.length === 1);
+    expect(asked).toEqual([`${shown.rows} false`]);
+    expect(states.get(cell)?.state).toBe('running');
+    expect(follower.folders).toEqual([shown.folder]);
+    // Another question, as the text has changed.
+    answer = { ...over, time: shown.time + 2 };
+    cell.sharedModel.setSource('%%desipipe --out frac\nfrac = 2');
+    await until(() => states.get(cell)?.state === 'current');
+    expect(states.nodes[0].done).toBe(20);
+    await until(() => follower.folders.length === 0);
+    follower.note({ ...over, time: shown.time + 3, total: 0, superseded: 20 });
+    expect(states.get(cell)?.state).toBe('stale');
+    states.dispose();
+  });
+
   it('follow tasks that another window runs', async () => {
     const { follower, asked } = server(() => [
       state({ state: asked.length > 1 ? 'current' : 'never run' })

@@ -45,6 +45,23 @@ describe('Status', () => {
   const texts = (selector: string) =>
     [...host.querySelectorAll(selector)].map(node => node.textContent);
 
+  it('says which tasks of other cells block those of this one', () => {
+    const blocked = {
+      condition: 'failed',
+      total: 1,
+      counts: { WAITING: 1 },
+      blocked: 1,
+      left: 0,
+      failure: null
+    } as const;
+    const { tid, name, state, cause } = example().failure!;
+    const causes = [{ tid, name, index: 3, state, cause, count: 1 }];
+    show({ ...example(), ...blocked, causes });
+    expect(texts('.jp-desipipe-blocked')).toEqual([
+      '‖ 1 task blocked by fraction[3] (failed): ValueError: size must be positive'
+    ]);
+  });
+
   it('counts what is superseded apart', () => {
     show({ ...example(), superseded: 3 });
     expect(texts('.jp-desipipe-count')).toContain('↷ 3 superseded');

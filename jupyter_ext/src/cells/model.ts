@@ -12,6 +12,7 @@ import { RequestError } from '../request';
 import { count, ICellView, isOver, TARGETS } from '../tokens';
 import type { OtherWindows } from './otherwindows';
 import { displayOf, notebookText } from './text';
+import { UnseenTasks } from './unseen';
 import { ICellNode, ICellStateView, ICellText, IPlanView } from './tokens';
 
 /** How long (ms) the text has to rest before anything is asked. */
@@ -21,6 +22,10 @@ const PATIENCE = 5000;
 
 /** Progress of tasks is told once in so long (ms). */
 const TELL = 100;
+
+/** Why a cell is stale whose tasks are superseded, as `desipipe.cells.states.SUPERSEDED`. */
+const SUPERSEDED =
+  'its tasks are superseded: other code ran in its place since';
 
 /** What the model needs of a notebook. */
 export interface INotebookText {
@@ -44,6 +49,7 @@ export class CellStates implements IDisposable {
     readonly path: () => string | undefined = () => undefined,
     readonly others: OtherWindows | null = null
   ) {
+    this._unseen = new UnseenTasks(follower);
     this._debouncer = new Debouncer(() => this._ask(), rest);
     notebook.contentChanged.connect(this._onContentChanged, this);
     follower.noted.connect(this._onNoted, this);
@@ -75,8 +81,9 @@ export class CellStates implements IDisposable {
       const state = this.get(cell);
       const shown = state && this._shown(cell);
       const summary = shown && this.follower.newest(shown);
-      const done = summary ? count(summary, ['SUCCEEDED']) : null;
-      const { total = 0, elapsed = null } = summary ?? {};
+      const total = summary?.total ?? 0;
+      const done = summary && total ? count(summary, ['SUCCEEDED']) : null;
+      const elapsed = summary?.began ? summary.elapsed : null;
       return state ? [{ state, done, total, elapsed }] : [];
     });
   }
@@ -98,6 +105,7 @@ export class CellStates implements IDisposable {
       this._isDisposed = true;
       this._debouncer.dispose();
       this.others?.dispose();
+      this._unseen.dispose();
       clearTimeout(this._timer);
       clearTimeout(this._telling);
       Signal.clearData(this);
@@ -133,6 +141,8 @@ export class CellStates implements IDisposable {
     }
     if (states) {
       this._states = new Map(states.map(one => [ids[one.cell - 1], one]));
+      const shown = Array.from(this.notebook.cells, one => this._shown(one));
+      this._unseen.watch(shown.filter(one => one !== null));
     } else {
       if (!this._isRefused) {
         this._asked = undefined;
@@ -187,6 +197,9 @@ export class CellStates implements IDisposable {
     if (summary.gone) {
       return { ...state, state: 'unknown', reason: summary.gone };
     }
+    if (summary.superseded) {
+      return { ...state, state: 'stale', reason: SUPERSEDED };
+    }
     if (!isOver(summary)) {
       return { ...state, state: 'running' };
     }
@@ -201,5 +214,6 @@ export class CellStates implements IDisposable {
   private _isRefused = false;
   private _states = new Map<string, ICellStateView>();
   private _telling: ReturnType<typeof setTimeout> | undefined;
+  private _unseen: UnseenTasks;
   private _timer: ReturnType<typeof setTimeout> | undefined;
 }

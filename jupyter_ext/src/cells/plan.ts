@@ -20,7 +20,9 @@ export function planLines(plan: IPlanView, trans: TranslationBundle): string[] {
       : trans.__('cell %1', cell.cell);
     const words = badgeWords(cell.state, trans);
     const why = cell.reason ? `${words}: ${cell.reason}` : words;
-    return `${BADGE_SYMBOLS[cell.state]} ${name}  ${why} (${cost(cell, trans)})`;
+    const line = `${BADGE_SYMBOLS[cell.state]} ${name}  ${why}`;
+    // What failed adds no task.
+    return cell.state === 'failed' ? line : `${line} (${cost(cell, trans)})`;
   });
 }
 

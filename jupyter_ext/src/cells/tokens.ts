@@ -15,7 +15,7 @@ export type {
 /** A task cell with what is known of its tasks. */
 export interface ICellNode {
   state: ICellStateView;
-  /** How many of its tasks succeeded; `null` where it has none. */
+  /** How many of its tasks succeeded; `null` where none counts. */
   done: number | null;
   total: number;
   /** Seconds that they took; `null` where that is not known. */

@@ -27,11 +27,16 @@ export class Outputs extends Panel {
    *
    * @param outputs - of all tasks, with a label before those of each
    * @param trusted - whether the notebook that they are in is trusted
+   * @param superseded - whether other code ran in the place of theirs: a row each is enough
    */
-  render(outputs: nbformat.IOutput[], trusted: boolean): void {
+  render(
+    outputs: nbformat.IOutput[],
+    trusted: boolean,
+    superseded = false
+  ): void {
     const groups = grouped(outputs);
     this._removeBut(new Set(groups.map(group => group.key)));
-    const folded = groups.length > UNFOLDED_MAX;
+    const folded = superseded || groups.length > UNFOLDED_MAX;
     const causes = folded ? byCause(groups) : new Map<string, IGroup[]>();
     const order: Widget[] = [];
     const isIn = new Set<IGroup>();

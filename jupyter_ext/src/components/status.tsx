@@ -15,6 +15,7 @@ import {
   Action,
   CONDITION_SYMBOLS,
   count,
+  ICauseView,
   ICellView,
   isOver,
   Shown,
@@ -25,6 +26,9 @@ import {
 } from '../tokens';
 import { TrustNote, untrustedWriter } from './trust';
 import { Jobs } from './jobs';
+
+/** Tasks that block others which are named at most, as in saved HTML. */
+const CAUSES = 3;
 
 /** Properties of {@link Status}. */
 export interface IStatusProps {
@@ -89,6 +93,7 @@ export function Status(props: IStatusProps): JSX.Element {
       </div>
       <Announcement {...props} />
       {summary.failure && <Failure {...props} />}
+      <Blocked {...props} />
       <Jobs summary={summary} trans={trans} />
       {writer && props.onTrust && (
         <TrustNote user={writer} onTrust={props.onTrust} trans={trans} />
@@ -322,16 +327,46 @@ function Failure({ summary, trans }: IStatusProps): JSX.Element {
   const counts = TARGETS.retry
     .filter(state => summary.counts[state])
     .map(state => `${number(summary.counts[state] ?? 0)} ${words[state]}`);
-  const name =
-    failure.index === null ? failure.name : `${failure.name}[${failure.index}]`;
   return (
-    <div className="jp-desipipe-failure" title={name}>
+    <div className="jp-desipipe-failure" title={taskName(failure)}>
       <Symbol text="⚠" /> {counts.join(', ')}: <code>{failure.cause}</code>
       {failure.line !== null && (
         <span> {trans.__('(cell line %1)', failure.line)}</span>
       )}
     </div>
   );
+}
+
+/** Tasks of other cells that keep those of this one from running. */
+function Blocked({ summary, trans }: IStatusProps): JSX.Element {
+  const words = stateWords(trans);
+  const causes = summary.causes.filter(
+    ({ tid }) => tid !== summary.failure?.tid
+  );
+  return (
+    <>
+      {causes.slice(0, CAUSES).map(cause => (
+        <div key={cause.tid} className="jp-desipipe-blocked">
+          <span className="jp-desipipe-count" data-state="BLOCKED">
+            <Symbol text={SYMBOLS.BLOCKED} />
+          </span>{' '}
+          {trans._n(
+            '%2 task blocked by %3 (%4):',
+            '%2 tasks blocked by %3 (%4):',
+            cause.count,
+            number(cause.count),
+            taskName(cause),
+            words[cause.state]
+          )}{' '}
+          <code>{cause.cause}</code>
+        </div>
+      ))}
+    </>
+  );
+}
+
+function taskName({ name, index }: Pick<ICauseView, 'name' | 'index'>): string {
+  return index === null ? name : `${name}[${index}]`;
 }
 
 function Buttons(props: IStatusProps): JSX.Element {
@@ -468,10 +503,8 @@ function Details({ summary, trans }: IStatusProps): JSX.Element {
           <dd>
             {summary.causes.map(cause => (
               <div key={cause.tid}>
-                {cause.index === null
-                  ? cause.name
-                  : `${cause.name}[${cause.index}]`}
-                : <code>{cause.cause}</code> ({number(cause.count)})
+                {taskName(cause)}: <code>{cause.cause}</code> (
+                {number(cause.count)})
               </div>
             ))}
           </dd>

@@ -27,19 +27,12 @@ const ITEMS = [
 export class QueueMenu {
   constructor(private readonly _commands: CommandRegistry) {
     this._menu = new Menu({ commands: _commands });
-    // Closed without a choice, the menu gives the focus back; a command may put it elsewhere.
+    // Before the command runs: a dialog gives the focus back to where it was when it opened.
     this._menu.aboutToClose.connect(() => {
-      const opener = this._opener;
+      if (this._opener?.isConnected) {
+        this._opener.focus();
+      }
       this._opener = null;
-      requestAnimationFrame(() => {
-        const { activeElement } = document;
-        if (
-          opener?.isConnected &&
-          (!activeElement || isNowhere(activeElement))
-        ) {
-          opener.focus();
-        }
-      });
     });
   }
 
@@ -60,8 +53,4 @@ export class QueueMenu {
 
   private readonly _menu: Menu;
   private _opener: HTMLElement | null = null;
-}
-
-function isNowhere(node: Element): boolean {
-  return node === document.body || node.closest('.lm-Menu') !== null;
 }

@@ -77,13 +77,14 @@ export function AppTable({
 }: Pick<IAppsProps, 'onApp' | 'trans'> & {
   apps: readonly IAppView[];
 }): JSX.Element {
+  const hasFailures = apps.some(({ failed }) => failed > 0);
   return (
     <table>
       <thead>
         <tr>
           <th scope="col">{trans.__('App')}</th>
           <th scope="col">{trans.__('Succeeded')}</th>
-          <th scope="col">{trans.__('Failed')}</th>
+          {hasFailures && <th scope="col">{trans.__('Failed')}</th>}
           <th scope="col">{trans.__('Median')}</th>
         </tr>
       </thead>
@@ -101,13 +102,15 @@ export function AppTable({
             <td className="jp-desipipe-right">
               {number(app.counts.SUCCEEDED ?? 0)} / {number(app.total)}
             </td>
-            <td className="jp-desipipe-right" data-state="FAILED">
-              {app.failed > 0 && (
-                <>
-                  <Symbol text="✕" /> {number(app.failed)}
-                </>
-              )}
-            </td>
+            {hasFailures && (
+              <td className="jp-desipipe-right" data-state="FAILED">
+                {app.failed > 0 && (
+                  <>
+                    <Symbol text="✕" /> {number(app.failed)}
+                  </>
+                )}
+              </td>
+            )}
             <td className="jp-desipipe-right">
               {app.median === null ? '' : duration(app.median, trans)}
             </td>

@@ -225,7 +225,12 @@ export const TaskLine = React.memo(
                 {task.arguments_text}
               </span>
             )}
-            <span className="jp-desipipe-more">{more}</span>
+            <span className="jp-desipipe-more">{task.cause || task.host}</span>
+            {!task.cause && task.duration !== null && (
+              <span className="jp-desipipe-took">
+                {duration(task.duration, trans)}
+              </span>
+            )}
           </>
         )}
       </div>
