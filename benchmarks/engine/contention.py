@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..harness import Figure, Outcome, at_least, at_most, column, processor_time, ratios
 from . import manager, warm, working
@@ -23,24 +23,42 @@ def nap(i: int) -> int:
     return i
 
 
+class Taking(NamedTuple):
+    """One time that a worker took the queue's lock to write to the journal."""
+
+    began: float
+    waited: float
+    """Seconds until it had it, without the processor time of folding meanwhile."""
+    held: float
+    """Processor time for which it held it, seconds."""
+
+
 def work(path: str, **options: Any) -> None:
-    """Run a worker; note when it waited for the queue's lock, and for how many seconds."""
+    """Run a worker; note how long it waited for the queue's lock each time, and held it."""
     import desipipe
-    from desipipe.store.lock import QueueLock
+    from desipipe.store.journal import Journal
 
-    waits: list[tuple[float, float]] = []
-    acquire = QueueLock.acquire
+    takings: list[Taking] = []
+    acquire, write = Journal._acquire, Journal._write_locked
+    pending = [(0.0, 0.0)]
 
-    def timed(lock: QueueLock) -> None:
-        began = time.monotonic()
-        acquire(lock)
-        waits.append((began, time.monotonic() - began))
+    def timed(journal: Journal, *args: Any) -> None:
+        began, processor = time.monotonic(), time.thread_time()
+        acquire(journal, *args)
+        pending[0] = began, time.monotonic() - began - (time.thread_time() - processor)
 
-    QueueLock.acquire = timed  # type: ignore[method-assign]
+    def timed_write(journal: Journal, *args: Any) -> bool:
+        processor = time.thread_time()
+        try:
+            return write(journal, *args)
+        finally:
+            takings.append(Taking(*pending[0], time.thread_time() - processor))
+
+    Journal._acquire, Journal._write_locked = timed, timed_write  # type: ignore[method-assign]
     try:
         desipipe.work(path, **options)
     finally:
-        Path(METERS.format(path), f'{os.getpid():d}.json').write_text(json.dumps(waits))
+        Path(METERS.format(path), f'{os.getpid():d}.json').write_text(json.dumps(takings))
 
 
 def _bag(folder: Path, key: str, tasks: int, workers: int, slots: int) -> dict[str, float]:
@@ -55,24 +73,27 @@ def _bag(folder: Path, key: str, tasks: int, workers: int, slots: int) -> dict[s
         seconds, processor = time.monotonic() - start, processor_time() - before
     if results != list(range(tasks)):
         raise AssertionError('wrong results')
-    notes = [wait for file in meters.iterdir() for wait in json.loads(file.read_text())]
-    waited = sum(wait for began, wait in notes if start <= began <= start + seconds)
+    notes = [
+        Taking(*taking) for file in meters.iterdir() for taking in json.loads(file.read_text())
+    ]
+    notes = [taking for taking in notes if start <= taking.began <= start + seconds]
     return {
         key: tasks / seconds,
         f'{key}_processor': processor / tasks,
-        f'{key}_waits': waited / (seconds * workers),
-        f'{key}_locks': sum(start <= began <= start + seconds for began, _ in notes),
+        f'{key}_waits': sum(taking.waited for taking in notes) / (seconds * workers),
+        f'{key}_held': sum(taking.held for taking in notes) / max(1, len(notes)),
+        f'{key}_locks': len(notes),
     }
 
 
 def measure(folder: Path, tasks: int, workers: int, turn: int) -> dict[str, float]:
-    """Return rates, processor time and lock waits of ``many`` workers and of ``one``; which one
-    comes first changes with ``turn``.
+    """Return rates, processor time and lock waits of ``many`` workers, of a quarter of them, and of
+    ``one``; which one comes first changes with ``turn``.
     """
+    sizes = {'many': (workers, 1), 'one': (1, workers), 'quarter': (workers // 4, 1)}
     values: dict[str, float] = {}
-    for key in ('many', 'one') if turn % 2 else ('one', 'many'):
-        sizes = (workers, 1) if key == 'many' else (1, workers)
-        values |= _bag(folder, key, tasks, *sizes)
+    for key in ('many', 'one', 'quarter') if turn % 2 else ('one', 'many', 'quarter'):
+        values |= _bag(folder, key, tasks, *sizes[key])
     return values
 
 
@@ -96,6 +117,13 @@ def figures(rounds: Sequence[Outcome]) -> list[Figure]:
             f'{many}: processor time a task, beside {one}',
             ratios(rounds, 'many_processor', 'one_processor'),
             'x',
+        ),
+        Figure(
+            'contention.held',
+            f'{many}: processor time for which one holds the lock, beside 16 workers',
+            ratios(rounds, 'many_held', 'quarter_held'),
+            'x',
+            at_most(2),
         ),
         Figure(
             'contention.locks',
