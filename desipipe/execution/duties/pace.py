@@ -19,6 +19,7 @@ BUSY_LOOK_MAX_S = 0.5
 # s between two looks at the journal when all slots have work: cancellations and orders can wait so
 # long
 BUSY_LOOK = 0.05
+SHARED_LOOK_S = 0.25  # the same where each look is a request to a server that others need too
 
 
 class Pace:
@@ -71,8 +72,13 @@ class Pace:
 
     def note_look(self, now: float) -> None:
         """Note that the journal is read now."""
-        pause = max(BUSY_LOOK, min(self.report_after() / _PAUSES, BUSY_LOOK_MAX_S))
-        self.next_look = now + max(pause, self.look_spacing())
+        self.next_look = now + self.look_pause()
+
+    def look_pause(self) -> float:
+        """Return the seconds between two looks at the journal when all slots have work."""
+        least = SHARED_LOOK_S if self._ledger.journal.shared else BUSY_LOOK
+        pause = max(least, min(self.report_after() / _PAUSES, BUSY_LOOK_MAX_S))
+        return max(pause, self.look_spacing())
 
     def note_exchange(self, began: float, ended: float) -> None:
         """Note an exchange, which also was a look."""
