@@ -16,6 +16,7 @@ from typing import Any
 import hypothesis
 import pytest
 from fake_slurm import FakeSlurm
+from managers import Managers
 from workers import WORK
 
 from desipipe import Queue, TaskManager
@@ -185,6 +186,13 @@ def start(queue: Queue) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     for process in processes:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def spawn() -> Iterator[Managers]:
+    """Start managers as ``spawn(queue, *options, **kwargs of Popen)``; all end with the test."""
+    with Managers() as managers:
+        yield managers
 
 
 @pytest.fixture

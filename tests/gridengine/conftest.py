@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from managers import Managers
 
 from desipipe import Queue
 
@@ -43,13 +42,6 @@ def engine(cluster: GridEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gri
         monkeypatch.setenv(name, value)
     yield cluster
     cluster.clear()
-
-
-@pytest.fixture
-def spawn() -> Iterator[Managers]:
-    """Starts managers."""
-    with Managers() as managers:
-        yield managers
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from managers import Managers
 from polling import wait_for
 
 from desipipe import Queue
@@ -57,13 +56,6 @@ def slurm(cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
         lambda: not cluster.jobs('PENDING,RUNNING,COMPLETING,SUSPENDED'),
         'the cluster is empty',
     )
-
-
-@pytest.fixture
-def spawn() -> Iterator[Managers]:
-    """Starts managers."""
-    with Managers() as managers:
-        yield managers
 
 
 @pytest.fixture
