@@ -49,7 +49,8 @@ COMPLETE = bool(os.environ.get('DESIPIPE_TESTS_COMPLETE'))
 
 # Where several tests run at once, those of one group run one after the other: there is one browser,
 # one Slurm, one set of hosts. What the kernel kills for want of memory it counts for the whole
-# machine: who looks at that count shares a group with who makes it grow.
+# machine: who looks at that count shares a group with who makes it grow. The groups that take
+# longest come first, as they begin in this order.
 GROUPS = {
     'lab': 'browser',
     'netfs': 'netfs',
@@ -85,7 +86,28 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             return group_of(Path(nodeid.partition('::')[0])) or nodeid
 
+    config.option.loadscopereorder = False  # `place_in_run` says what begins first
     return Scheduling(config, log)
+
+
+def place_in_run(item: pytest.Item) -> int:
+    """Return where a test begins in a run on several processes: what takes long comes first.
+
+    What is left for the end are single short tests, so that all processes are busy until then.
+    """
+    group = group_of(item.path.relative_to(ROOT)) if item.path.is_relative_to(ROOT) else None
+    order = list(dict.fromkeys(GROUPS.values()))
+    if group in order:
+        return order.index(group)
+    is_slow = item.get_closest_marker('slow') is not None
+    return len(order) + (0 if is_slow else 1 if group else 2)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order tests for a run on several processes; others keep the order of their files."""
+    if hasattr(config, 'workerinput'):
+        items.sort(key=place_in_run)
 
 
 @pytest.hookimpl(wrapper=True)
