@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     T = TypeVar('T')
 
 UNREAD_MAX = 1 << 13  # bytes to fold with the lock held, where others wait for it
-CATCH_UP_MAX_S = 1.0  # of folding without the lock, after which a writer stands in line
+CATCH_UP_MAX_S = 5.0  # of folding without the lock, after which a writer stands in line
 CROWDED_POLL_S = 0.004  # between two tries to take the lock, where many writers want it
 
 Decide = Callable[[], Sequence[NewEvent]]
