@@ -183,7 +183,9 @@ def test_code_of_another_python_is_carried_but_not_run() -> None:
 
 def test_code_with_unusual_constants() -> None:
     marker = fractions.Fraction(1, 2)
-    func = types.FunctionType((lambda: 'x').__code__.replace(co_consts=(None, marker)), {})
+    code = (lambda: 'x').__code__
+    constants = tuple(marker if item == 'x' else item for item in code.co_consts)
+    func = types.FunctionType(code.replace(co_consts=constants), {})
     other = loads(payload_of(func))
     assert other() == marker
     assert other.__code__.co_filename == __file__

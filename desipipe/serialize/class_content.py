@@ -25,6 +25,7 @@ WORDS = frozenset(
             '__dict__',
             '__weakref__',
             '__classcell__',
+            '__classdictcell__',
             '__signature__',
         ),
         *('__annotations__', '__annotate__', '__annotate_func__', '__annotations_cache__'),
@@ -130,8 +131,11 @@ def tables(cls: type) -> Iterator[Table]:
     if '__dataclass_fields__' in own:
         yield from _dataclass(own)
     if '__attrs_attrs__' in own:
-        functions = [name for name, value in own.items() if type(value) is FunctionType]
-        made = sorted(name for name in functions if is_made(cls, name, own[name]))
+        made = sorted(
+            name
+            for name, value in own.items()
+            if type(value) is FunctionType and name not in WORDS and is_made(cls, name, value)
+        )
         yield Table("attribute '__attrs_attrs__'", (*own['__attrs_attrs__'], repr(made)))
     for name in (*_PYDANTIC, '_field_defaults', '_fields'):
         if name in own:

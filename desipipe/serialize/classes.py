@@ -26,6 +26,7 @@ _MADE_AGAIN = frozenset(
         '__weakref__',
         '_abc_impl',
         '__slotnames__',
+        '__classdictcell__',
         '__annotate_func__',
         '__annotate__',
         '__annotations_cache__',
