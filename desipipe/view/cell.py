@@ -64,8 +64,8 @@ def _where(queue: Queue) -> str:
     return typed[1]
 
 
-class Cell:
-    """The tasks of one cell, and what was read of them so far.
+class CellReader:
+    """Reader of the tasks of one cell, which keeps what it has read of them.
 
     Parameters
     ----------
@@ -321,12 +321,14 @@ def cell_summary(
     # What was read of the cells that were asked about lately is kept with the view of the queue:
     # who asks again, as a server does, pays for what is new.
     with _guard:
-        cells: OrderedDict[str, Cell] = queue.ledger.__dict__.setdefault('_cells', OrderedDict())
+        cells: OrderedDict[str, CellReader] = queue.ledger.__dict__.setdefault(
+            '_cells', OrderedDict()
+        )
         cell = cells.get(key)
         if cell is not None:
             cells.move_to_end(key)
     if cell is None:
-        cell = Cell(queue, parts)
+        cell = CellReader(queue, parts)
         with _guard:
             cells[key] = cell
             while len(cells) > _KEPT:

@@ -18,7 +18,7 @@ from ...queue.queue import Queue
 from ...queue.waiting import Waiter
 from ...utils import plural
 from ...view.bundle import bundle
-from ...view.cell import Cell
+from ...view.cell import CellReader
 from ...view.cell_lines import lines
 from ...view.folded_outputs import is_folded
 from ...view.output_forms import outputs_text
@@ -63,7 +63,7 @@ class Handle(Display):
         cached: bool = False,
         recorded: Recorded | None = None,
     ) -> None:
-        self.cell = Cell(queue, rows)
+        self.cell = CellReader(queue, rows)
         """View of the tasks in the notebook's own thread; the follower has its own."""
         super().__init__(queue, (queue.folder, title, self.cell.text))
         self.title = title
@@ -75,7 +75,7 @@ class Handle(Display):
         """Summary that is displayed; None before any is."""
         self.published = False
         """True once the outputs stand under the cell as its own."""
-        self._followed: tuple[View, Cell] | None = None
+        self._followed: tuple[View, CellReader] | None = None
         if queue.spawn:
             self.cell.grace = self.again = time.monotonic() + _STARTS
 
@@ -113,10 +113,10 @@ class Handle(Display):
             'condition'
         ] != 'failed'  # else someone may let them run again
 
-    def _seen(self, view: View) -> Cell:
+    def _seen(self, view: View) -> CellReader:
         """The cell in the follower's eyes."""
         if self._followed is None or self._followed[0] is not view:
-            cell = Cell(view.queue, self.cell.rows)
+            cell = CellReader(view.queue, self.cell.rows)
             if cell.first != self.cell.first:
                 raise QueueGoneError(
                     f'The queue in {self.queue.folder} was cleared: these tasks are gone. Run the '
