@@ -15,7 +15,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from desipipe.queue.adding import Batch
+from desipipe.queue.adding import Batch, NewTasks
 from desipipe.queue.ends import End, Successes
 from desipipe.queue.events import FAILED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, Group
 from desipipe.queue.ledger import Ledger
@@ -158,7 +158,7 @@ def add(
             Payload([data], len(data), False),
             [tid(other) for other in (requires or {}).get(name, ())],
         )
-    ledger.add([batch], {batch.group.app: code(app)}, MANAGERS, sync, uses)
+    ledger.add(NewTasks([batch], {batch.group.app: code(app)}, MANAGERS, uses), sync)
     return [ledger.state.rows[tid(name)] for name in names]
 
 

@@ -43,7 +43,7 @@ from engine import (
 )
 
 from desipipe.errors import DiskFullError
-from desipipe.queue.adding import Batch
+from desipipe.queue.adding import Batch, NewTasks
 from desipipe.queue.compact import compact, sizes
 from desipipe.queue.ends import End
 from desipipe.queue.events import CHUNK, FAILED, SUCCEEDED, Ref
@@ -276,7 +276,7 @@ def test_arrays_stay_aligned_and_large_ones_where_they_are(tmp_path: Path) -> No
     for i, (name, array) in enumerate(arrays.items()):
         payload, requires = dumps_arguments({'x': array})
         batch.append(tid(name), b'{"x":"%b"}' % (b'x' * i), payload, requires)
-    ledger.add([batch], {batch.group.app: code()}, MANAGERS)
+    ledger.add(NewTasks([batch], {batch.group.app: code()}, MANAGERS))
     ends = []
     for row, number in claim(ledger, 'w', 2):
         ledger.store(b'x' * (7 + row))

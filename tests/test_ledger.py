@@ -54,7 +54,7 @@ from desipipe.errors import (
 from desipipe.execution.duties.report import Report
 from desipipe.queue import Queue
 from desipipe.queue import names as queue_names
-from desipipe.queue.adding import Batch
+from desipipe.queue.adding import Batch, NewTasks
 from desipipe.queue.compact import compact
 from desipipe.queue.ends import COPY_MAX, End
 from desipipe.queue.events import CHUNK, FAILED, PENDING, SUCCEEDED, Ref
@@ -252,7 +252,7 @@ def test_large_batches_are_cut_into_lines(ledger: Ledger) -> None:
             Payload([data], len(data), False),
             [tid(name - 1)] if name % 1000 == 1 else [],
         )
-    assert ledger.add([batch], {batch.group.app: code()}, MANAGERS) == n
+    assert ledger.add(NewTasks([batch], {batch.group.app: code()}, MANAGERS)) == n
     events = [
         event
         for offset, line in journal_lines(ledger.journal)
@@ -344,7 +344,7 @@ def test_arrays_as_arguments(ledger: Ledger) -> None:
         batch.append(tid(i), b'{"x":"%b"}' % (b'x' * 7 * i), payload, requires)
     small, _ = dumps_arguments({'i': 5})
     batch.append(tid(5), b'{}', small, [])
-    ledger.add([batch], {batch.group.app: code()}, MANAGERS)
+    ledger.add(NewTasks([batch], {batch.group.app: code()}, MANAGERS))
     other = fresh(ledger)
     for i, array in enumerate(arrays):
         ref = other.arguments_payload(i)
@@ -654,7 +654,9 @@ def evil(folder: str, tmp_path: Path) -> tuple[Ledger, Path]:
     for app, requires in (('power', []), ('mean', [tid('power')])):
         batch = Batch(group(app))
         batch.append(tid(app), b'{"x": "1"}', payload, requires)
-        ledger.add([batch], {batch.group.app: code(app)._replace(payload=payload)}, MANAGERS)
+        ledger.add(
+            NewTasks([batch], {batch.group.app: code(app)._replace(payload=payload)}, MANAGERS)
+        )
     claimed = claim(ledger, 'w', 2)
     ref = ledger.store(data)
     ledger.exchange(

@@ -44,5 +44,5 @@ def accept_result(ledger: Ledger, source: Task, target: Task) -> Future:
     new = Collected()
     if target.tid not in ledger.state.rows:
         new.add_task(ledger.folder, target, None)
-    ledger.add(new.batches, new.codes, new.managers, True, uses=new.uses, then=decide)
+    ledger.add(new.tasks(), True, decide)
     return Future(ledger, target.tid)

@@ -30,8 +30,10 @@ from .transactions.tasks import (
 )
 
 if TYPE_CHECKING:
+    from ..serialize import Code
     from .event_types import JournalEvent
     from .task_events import AddEvent, AppEvent, SharedEvent, Spec
+    from .uses import Use
 
 Written = tuple[str, Sequence[int], Sequence[int]]  # segment; offsets and lengths of arguments
 
@@ -109,6 +111,20 @@ class Batch:
             last = Records()
             self.arguments.append(last)
         return last
+
+
+class NewTasks(NamedTuple):
+    """Tasks that are added to a queue in one go, and what they refer to."""
+
+    batches: Sequence[Batch]
+    codes: dict[str, Code]
+    """App versions by identity (hexadecimal), at least those of the batches' groups."""
+    managers: dict[str, Spec]
+    """Specifications of task managers by identity."""
+    uses: Sequence[Use] = ()
+    """Uses of the app versions: other code that was used in those places is superseded."""
+    reused: Sequence[bytes] = ()
+    """Identities of tasks that are used as they are."""
 
 
 class _Revived(NamedTuple):

@@ -16,7 +16,7 @@ from ..errors import UnknownTaskError, close_names
 from ..serialize import Code
 from ..store.file_names import segment_path
 from ..store.pacing import WORKERS_FREE
-from .adding import Addition, Batch, Written, assigned_rows, severed_rows
+from .adding import Addition, Batch, NewTasks, Written, assigned_rows, severed_rows
 from .author_claims import result_claim
 from .ends import End, Successes, forgive_failures
 from .events import PENDING, RUNNING, Ref
@@ -48,29 +48,17 @@ class Ledger(SingleAddition):
 
     def add(
         self,
-        batches: Sequence[Batch],
-        codes: dict[str, Code],
-        managers: dict[str, Spec],
+        new: NewTasks,
         sync: bool = False,
-        uses: Sequence[Use] = (),
-        reused: Sequence[bytes] = (),
         then: Callable[[Sequence[JournalEvent]], Sequence[JournalEvent]] | None = None,
     ) -> int:
         """Add tasks to the queue; known ones that did not succeed get the options of now.
 
         Parameters
         ----------
-        batches : sequence of Batch
-        codes : dict
-            App versions by identity (hexadecimal), at least those of the batches' groups.
-        managers : dict
-            Task managers by identity.
+        new : NewTasks
         sync : bool, default=False
             True if it is on disk when this returns.
-        uses : sequence of Use, default=()
-            Uses of the app versions: other code that was used in those places is superseded.
-        reused : sequence of bytes, default=()
-            Identities of tasks that are used as they are.
         then : callable, default=None
             Given the events, under the lock, returns others to write with them.
 
@@ -79,6 +67,7 @@ class Ledger(SingleAddition):
         added : int
             Number of new ones.
         """
+        batches, codes, managers, uses, reused = new
         with self._mutex:
             is_single = len(batches) == 1 and then is None and not reused
             if is_single and self._add_single(batches[0], sync, uses):

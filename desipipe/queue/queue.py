@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Never
 
 from ..config import Config
@@ -15,7 +15,7 @@ from ..serialize import Code
 from ..terminal import visible
 from ..utils import BaseClass
 from .acceptance import accept_result
-from .adding import Batch
+from .adding import NewTasks
 from .conditions import (
     has_task,
     hex_of,
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from .ending import Ending
     from .jobs import Withdrawn
     from .overview import GivenProvider
-    from .task_events import Spec
 
 
 class Queue(BaseClass):
@@ -155,7 +154,7 @@ class Queue(BaseClass):
             addition.append(task)
         new = addition.new
         if new.batches:
-            self.add_batches(new.batches, new.codes, new.managers, uses=new.uses)
+            self.add_batches(new.tasks())
         addition.finish()
         return addition.futures[0] if isinstance(tasks, Task) else addition.futures
 
@@ -163,23 +162,15 @@ class Queue(BaseClass):
         """Describe where this process uses the app version of a group."""
         return use_here(self.folder, group, code)
 
-    def add_batches(
-        self,
-        batches: Sequence[Batch],
-        codes: dict[str, Code],
-        managers: dict[str, Spec],
-        sync: bool = False,
-        uses: Sequence[Use] = (),
-        reused: Sequence[bytes] = (),
-    ) -> None:
+    def add_batches(self, new: NewTasks, sync: bool = False) -> None:
         """Add prepared batches; within :meth:`batch`, later.
 
         Parameters as for :meth:`.Ledger.add`.
         """
         if self._collected is not None:
-            self._collected.extend(batches, codes, managers, uses, reused)
+            self._collected.extend(new)
             return
-        self.ledger.add(batches, codes, managers, sync, uses, reused)
+        self.ledger.add(new, sync)
         if self.spawn:
             self.keep_spawned()
 
@@ -198,14 +189,7 @@ class Queue(BaseClass):
         finally:
             self._collected = None
         if collected.batches or collected.uses:
-            self.add_batches(
-                collected.batches,
-                collected.codes,
-                collected.managers,
-                True,
-                collected.distinct_uses(),
-                collected.reused,
-            )
+            self.add_batches(collected.tasks(), True)
 
     def keep_spawned(self) -> None:
         """Start a detached manager if something is pending and none is there."""

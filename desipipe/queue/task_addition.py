@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import provenance
 from ..environment import Environment
-from .adding import Batch
+from .adding import Batch, NewTasks
 from .author_claims import mid_of
 from .conditions import has_task
 from .future import Future
@@ -58,24 +57,18 @@ class Collected:
         self.uses: list[Use] = []
         self.reused: list[bytes] = []
 
-    def extend(
-        self,
-        batches: Sequence[Batch],
-        codes: dict[str, Code],
-        managers: dict[str, Spec],
-        uses: Sequence[Use],
-        reused: Sequence[bytes],
-    ) -> None:
+    def extend(self, new: NewTasks) -> None:
         """Collect more."""
-        self.batches.extend(batches)
-        self.codes.update(codes)
-        self.managers.update(managers)
-        self.uses.extend(uses)
-        self.reused.extend(reused)
+        self.batches.extend(new.batches)
+        self.codes.update(new.codes)
+        self.managers.update(new.managers)
+        self.uses.extend(new.uses)
+        self.reused.extend(new.reused)
 
-    def distinct_uses(self) -> list[Use]:
-        """Return the last use of each app version at each place."""
-        return list({(use.key, use.app): use for use in self.uses}.values())
+    def tasks(self) -> NewTasks:
+        """Return what was collected, with the last use of each app version at each place."""
+        uses = list({(use.key, use.app): use for use in self.uses}.values())
+        return NewTasks(self.batches, self.codes, self.managers, uses, self.reused)
 
     def add_task(self, folder: str, task: Task, task_manager: Any) -> bytes:
         """Collect one task for the queue in ``folder``; return its identity."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..queue.adding import Batch
+from ..queue.adding import Batch, NewTasks
 from ..queue.ends import End
 from ..queue.queue import Queue
 from ..queue.transactions.attempts import final_events
@@ -61,7 +61,7 @@ class ImportedTasks:
         if not self._batches:
             return
         ledger, now = self._queue.ledger, time.time()
-        self._queue.add_batches(self._batches, self._codes, specs)
+        self._queue.add_batches(NewTasks(self._batches, self._codes, specs))
         ledger.follow()
         ends: dict[str, list[End]] = {}
         for item in self._ended:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from ..errors import MissingDependencyError, SweepError
 from ..provenance import SAVED, SAVED_NOTHING
 from ..provenance.software import versions
+from ..queue.adding import NewTasks
 from ..queue.binding import caller
 from ..queue.future import Future
 from ..queue.original_names import AppAttributes
@@ -138,7 +139,7 @@ class TaskApp(AppAttributes, QueuedApp):
             return None
         if self.reuse and (row := self._reusable().get(self.index + 1)) is not None:
             self.index += 1  # by its order alone: the signature may have changed since
-            self.queue.add_batches([], {}, {}, uses=self._uses_of([row]), reused=[row])
+            self.queue.add_batches(NewTasks((), {}, {}, self._uses_of([row]), [row]))
             return Future(self.queue.ledger, row)
         return self._add_one(self.bind(args, kwargs))
 

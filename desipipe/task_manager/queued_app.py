@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any
 
 from ..errors import UnknownOptionError
-from ..queue.adding import Batch
+from ..queue.adding import Batch, NewTasks
 from ..queue.app import App, Shared
 from ..queue.conditions import several
 from ..queue.events import STATES, state_code
@@ -108,7 +108,7 @@ class QueuedApp(App):
         tid = self.pack(batch, arguments, code.digest)
         use = queue.use(group, code)
         uses = () if use is None else (use,)
-        queue.add_batches([batch], {group.app: code}, {group.mid: spec}, uses=uses)
+        queue.add_batches(NewTasks([batch], {group.app: code}, {group.mid: spec}, uses))
         return Future(queue.ledger, tid)
 
     def _add_parts(
@@ -122,12 +122,10 @@ class QueuedApp(App):
         group = self.group(manager._mid)
         code = self.last_description  # that of the group: looked at once for all calls
         calls = next(parts)
-        shared = self.share(common) if common and len(calls) > 1 else None
-        if shared is not None and shared.payload.nbytes < SHARED_FROM:
-            shared = None
-        if shared is not None and common is not None:
-            group = group._replace(shared=shared.digest)
+        shared = self._share_large(common) if common and len(calls) > 1 else None
         fixed = common if shared is not None and common is not None else {}
+        if shared is not None:
+            group = group._replace(shared=shared.digest)
         parts = (
             [_without(arguments, fixed) for arguments in part] if fixed else part
             for part in itertools.chain((calls,), parts)
@@ -146,11 +144,17 @@ class QueuedApp(App):
         if batches and (use := queue.use(group, code)) is not None:
             uses.append(use)
         if batches or reused:
-            queue.add_batches(batches, {group.app: code}, {group.mid: spec}, sync, uses, reused)
+            codes = {group.app: code}
+            queue.add_batches(NewTasks(batches, codes, {group.mid: spec}, uses, reused), sync)
         if len(futures) > _PART:
             del new, batches
             trim_memory()
         return futures
+
+    def _share_large(self, common: Mapping[str, Any]) -> Shared | None:
+        """Store arguments that all calls have apart from them, if they are large."""
+        shared = self.share(common)
+        return None if shared is None or shared.payload.nbytes < SHARED_FROM else shared
 
     def _add_unknown(
         self,

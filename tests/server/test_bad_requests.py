@@ -19,7 +19,7 @@ from pages import Ask, wait_for
 from tornado.httpclient import HTTPClientError
 
 from desipipe import Queue
-from desipipe.queue.adding import Batch
+from desipipe.queue.adding import Batch, NewTasks
 from desipipe.serialize import Code, Payload
 from desipipe.server import followed as following
 from desipipe.server import looks
@@ -447,7 +447,7 @@ async def test_nothing_is_unpickled(ask: Ask, follow: Follow, queue: Queue, tmp_
         payload=poison,
         packages=(),
     )
-    ledger.add([batch], {group.app: code}, engine.MANAGERS)
+    ledger.add(NewTasks([batch], {group.app: code}, engine.MANAGERS))
     engine.begin(ledger, 'w1', 4)
     claimed = engine.claim(ledger, 'w1', 3)
     from desipipe.queue.ends import End
@@ -535,7 +535,7 @@ async def test_large_texts_are_cut(ask: Ask, queue: Queue) -> None:
     batch.append(
         engine.tid(0), json.dumps({'x': 'y' * 5_000_000}).encode(), Payload([b''], 0, False), []
     )
-    ledger.add([batch], {group.app: engine.code()}, engine.MANAGERS)
+    ledger.add(NewTasks([batch], {group.app: engine.code()}, engine.MANAGERS))
     _, task = await ask('task', queue='demo', tid='fraction[0]')
     assert (
         len(task['arguments']['x']) < 210_000
