@@ -68,7 +68,7 @@ export const recordPlugin: JupyterFrontEndPlugin<void> = {
     const { commands, serviceManager } = app;
     commands.addCommand(RECORD, {
       label: args =>
-        args.toolbar ? '' : trans.__('Write the Record of the Notebook'),
+        args.toolbar ? '' : trans.__('desipipe: Write Record of Notebook'),
       caption: trans.__(
         'Write the record of this notebook and its tasks beside it, and open it'
       ),

@@ -536,10 +536,13 @@ def test_notebook_7_with_a_prefix_in_two_windows(
         task(one, 'gated[0]').click()
         detail = pages[0].locator('.jp-desipipe-TaskPage:visible')
         expect(detail.get_by_role('log', name='Output')).to_have_text('0 waits\n')
+        assert detail.evaluate('node => node.parentElement.clientHeight') >= 300
         end_gated(gates, 0, 'zero')
         for shown in (one, two):
             expect(shown.locator('.jp-desipipe-numbers')).to_have_text('1 / 2')
         expect(detail.get_by_role('status')).to_have_text('succeeded')
+        one.get_by_role('button', name='Graph').click()
+        expect(pages[0].locator('.jp-desipipe-PicturePage')).to_be_visible()
         end_gated(gates, 1, 'one')  # What the panel started ends when nothing is left.
 
 

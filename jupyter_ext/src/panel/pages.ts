@@ -9,6 +9,7 @@ import {
 } from '@jupyterlab/apputils';
 import type { IEditorLanguageRegistry } from '@jupyterlab/codemirror';
 import type { TranslationBundle } from '@jupyterlab/translation';
+import { TabPanel } from '@lumino/widgets';
 
 import type { Follower } from '../model';
 import type { Actions } from './actions';
@@ -188,6 +189,10 @@ export class Pages {
       shell.add(page, this._options.area);
     }
     shell.activateById(id);
+    const tabs = page.parent?.parent;
+    if (tabs instanceof TabPanel) {
+      tabs.currentWidget = page; // Notebook 7 leaves another page in front
+    }
     return page;
   }
 
