@@ -40,7 +40,10 @@ PARAMETER = re.compile(
 )
 LOGGED = ('info', 'warning', 'error', 'exception')
 NO_SENTENCES = ('AttributeError', 'ArgumentTypeError')
-TESTS = re.compile('test_(what|it|an?|the|one|there|who|whose|which|where|how|whether|why)(_|$)')
+TESTS = re.compile(
+    'test_(what|it|an?|the|one|there|who|whose|which|where|how|whether|why|no|nothing|nobody|never|'
+    'only|without|every|each|another|same|few|two|several|both|all|any|also)(_|$)'
+)
 MODULES = {*('live', 'shows', 'reach', 'made', 'find', 'look', 'words', 'printed', 'bits', 'tour')}
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

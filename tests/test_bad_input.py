@@ -460,7 +460,7 @@ def test_full_disk(queue: Queue, name: str, number: int, monkeypatch: pytest.Mon
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to become someone else')
-def test_no_permission(queue: Queue, queue_dir: Path, tmp_path: Path) -> None:
+def test_queue_without_permission(queue: Queue, queue_dir: Path, tmp_path: Path) -> None:
     app = square_app(queue)
     for path in (tmp_path, *tmp_path.parents):
         if path.is_relative_to('/tmp') and path != Path('/tmp'):

@@ -194,7 +194,7 @@ def test_clearing_twice_keeps_what_runs(ledger: Ledger) -> None:
     ]
 
 
-def test_without_workers_numbers_begin_again_in_another_queue(ledger: Ledger) -> None:
+def test_row_numbers_begin_again_without_workers(ledger: Ledger) -> None:
     ledger.end_worker('w', 'for a test')
     identity = ledger.journal.header['id']
     clear(ledger, carry=True)

@@ -213,7 +213,7 @@ def tid(queue: Queue, name: str, index: int = 0) -> str:
 # Help
 
 
-def test_each_verb_is_declared_by_the_module_that_is_loaded_for_it() -> None:
+def test_verbs_are_declared_by_the_module_that_is_loaded() -> None:
     assert sorted(' '.join(VERBS_BY_MODULE.values()).split()) == sorted(VERBS)
     for verb in VERBS:
         assert verb in Verbs.of(parser_for([verb.upper()]))
@@ -296,9 +296,7 @@ def test_status_imports_only_what_looking_needs(ran: Shell, more: tuple[str, ...
 
 
 @pytest.mark.parametrize(('verb', 'collects'), [('status', False), ('tasks', True)])
-def test_only_verbs_that_end_at_once_collect_no_garbage(
-    ran: Shell, verb: str, collects: bool
-) -> None:
+def test_verbs_that_end_at_once_collect_no_garbage(ran: Shell, verb: str, collects: bool) -> None:
     code = (
         'import gc, sys\nfrom desipipe.cli import main\n'
         f'sys.argv[1:] = {[verb, "-q", "ran"]}\nmain()\n'
@@ -420,7 +418,7 @@ def test_status(ran: Shell) -> None:
     assert '\x1b' not in said and '█' not in said
 
 
-def test_several_queues(shell: Shell) -> None:
+def test_verbs_take_several_queues(shell: Shell) -> None:
     assert shell('status', '--json').json == [] == shell('queues', '--json').json
     assert (
         'desipipe demo' in shell.here('queues').err and 'desipipe demo' in shell.here('status').err
@@ -1159,7 +1157,7 @@ def handlers(parser: argparse.ArgumentParser) -> Sequence[Any]:
     return [verb.get_default('handler') for verb in Verbs.of(parser).values()]
 
 
-def test_every_verb_does_something_of_its_own() -> None:
+def test_verbs_do_something_of_their_own() -> None:
     found = handlers(build_parser())
     assert len(set(found)) == len(found) == len(VERBS)
     assert all(handler.__doc__ for handler in found)

@@ -123,7 +123,7 @@ def test_misspelled_queue_is_asked_for(
     assert 'did you mean early? List queues with: desipipe queues' in capsys.readouterr().err
 
 
-def test_no_queue_names_what_makes_one(
+def test_command_without_queues_names_what_makes_one(
     two: list[Queue], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for queue in two:

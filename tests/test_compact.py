@@ -606,7 +606,7 @@ def test_killed_anywhere(ledger: Ledger, tmp_path: Path, alive: bool) -> None:
     assert over and count > 8 and len(generations) > 2
 
 
-def test_no_space(ledger: Ledger) -> None:
+def test_compaction_without_space(ledger: Ledger) -> None:
     """The old journal stays, and the space that was taken for the new one is given back."""
     ledger.end_worker('w1')
     before, files, data = (

@@ -62,7 +62,7 @@ def message(kind: type[Exception], call: Any, *args: Any, **kwargs: Any) -> str:
 # --- the file
 
 
-def test_no_file(folder: Path) -> None:
+def test_config_without_file(folder: Path) -> None:
     config = Config()
     assert dict(config) == {'base_queue_dir': str(folder.parent / '.desipipe' / 'queues')}
     defaults = {
@@ -883,7 +883,7 @@ def test_stopped_process_is_alive() -> None:
 
 
 @pytest.mark.parametrize('pid', [0, -1, 2**22 + 1, 2**40])
-def test_no_such_process(pid: int) -> None:
+def test_process_that_is_absent(pid: int) -> None:
     assert not provenance.process_alive(pid)
 
 

@@ -221,7 +221,7 @@ def test_queue_that_does_not_fit_is_not_made(disk: Path, queue_dir: Path) -> Non
 
 
 @pytest.mark.parametrize('disk', [pytest.param('tmpfs', marks=mounts)], indirect=True)
-def test_no_more_files(disk: Path) -> None:
+def test_segment_without_inodes(disk: Path) -> None:
     """Quota of inodes: the writer's file can't be made."""
     ledger = Ledger(make_folder(disk), None)
     add(ledger, ['a'])

@@ -63,7 +63,7 @@ def images(future: Future) -> list[bytes]:
     return [base64.b64decode(data['image/png']) for data in displays if 'image/png' in data]
 
 
-def test_as_if_it_had_run_here(queue: Queue, tm: TaskManager) -> None:
+def test_displays_are_those_of_a_run_here(queue: Queue, tm: TaskManager) -> None:
     def work() -> Any:
         import ctypes
         import subprocess
@@ -180,7 +180,7 @@ def test_cell_that_fails(queue: Queue, tm: TaskManager) -> None:
     assert (shown, kind, name) == ("'so far'", 'error', 'KILLED') and 'exit status 3' in words
 
 
-def test_only_what_is_needed_is_imported(queue: Queue, tm: TaskManager) -> None:
+def test_display_imports_what_it_needs(queue: Queue, tm: TaskManager) -> None:
     def work() -> list[str]:
         import sys
 
@@ -202,7 +202,7 @@ def test_only_what_is_needed_is_imported(queue: Queue, tm: TaskManager) -> None:
     ]
 
 
-def test_nothing_stays_after_a_cell(queue: Queue, tm: TaskManager) -> None:
+def test_cell_leaves_nothing_behind(queue: Queue, tm: TaskManager) -> None:
     """A slot runs one task after the other; only the first of these is a cell."""
 
     def work() -> None:
@@ -407,7 +407,7 @@ def saved_by_command(queue: Queue, future: Future, folder: Path) -> dict[str, by
     return {path: Path(path).read_bytes() for path in done.stdout.splitlines()}
 
 
-def test_no_more_displays_are_saved_than_a_folder_should_hold(
+def test_displays_saved_are_bounded(
     queue: Queue, tm: TaskManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def work() -> None:
@@ -651,7 +651,7 @@ class Itself:
     'options',
     [{}, {'include': ['text/html', 'application/x-own']}, {'exclude': ['text/html', 'image/png']}],
 )
-def test_same_without_ipython(
+def test_displays_are_the_same_without_ipython(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = {'include': None, 'exclude': None, **options}

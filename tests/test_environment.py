@@ -549,7 +549,7 @@ def test_here_document_does_not_swallow_the_rest() -> None:
     )
 
 
-def test_no_bash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_environment_without_bash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv('PATH', str(tmp_path))
     said = message(ConfigError, Environment(command='true').to_dict, all=True)
     assert said == f"The environment 'base' needs bash, but PATH has none: {tmp_path}"

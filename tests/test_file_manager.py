@@ -228,7 +228,7 @@ def test_data_bases_in_other_words(tmp_path: Path) -> None:
     assert FileEntryCollection(string='path: a', environ={'X': '1'}).filepaths == ['a']
 
 
-def test_several_databases(tmp_path: Path) -> None:
+def test_manager_reads_several_databases(tmp_path: Path) -> None:
     (tmp_path / 'a.yaml').write_text('path: a_{i}.txt\noptions: {i: "range(1, 10, 4)"}')
     fm = FileManager(
         [
@@ -465,7 +465,7 @@ def test_expressions(path: str, options: dict[str, object], expected: str) -> No
         '{i}' + "'" * 3 + '{i}' + '"' * 3,
     ],
 )
-def test_nothing_else_is_evaluated(
+def test_templates_evaluate_nothing_else(
     placeholder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -474,7 +474,7 @@ def test_nothing_else_is_evaluated(
     assert os.listdir() == []
 
 
-def test_no_source_evaluates() -> None:
+def test_sources_evaluate_nothing() -> None:
     """No `eval`, no `exec`, no loader of YAML that makes objects, where files are looked up,
     read and written.
     """
@@ -799,7 +799,7 @@ def test_selecting_as_in_the_original(lognormal: FileManager) -> None:
         ),
     ],
 )
-def test_nothing_selected_says_why(
+def test_selection_of_nothing_says_why(
     lognormal: FileManager, asked: dict[str, object], error: type[DesipipeError], words: str
 ) -> None:
     assert len(lognormal.select(**asked)) == 0  # type: ignore[arg-type]

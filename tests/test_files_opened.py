@@ -129,7 +129,7 @@ verb('delete', *QUEUE, '--force')
 """
 
 
-def test_nothing_else_opens_files_of_a_queue(tmp_path: Path) -> None:
+def test_files_of_a_queue_are_opened_in_one_place(tmp_path: Path) -> None:
     hooks, queues, data = tmp_path / 'hooks', tmp_path / 'queues', tmp_path / 'data'
     for folder in (hooks, queues, data):
         folder.mkdir()

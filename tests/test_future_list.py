@@ -50,7 +50,7 @@ def test_future_list_is_a_sequence(futures: Any) -> None:
         futures[LAZY_FROM]
 
 
-def test_as_an_argument_it_is_the_list(futures: Any) -> None:
+def test_future_list_as_an_argument_is_the_list(futures: Any) -> None:
     listed = list(futures)
     tids = [future.tid for future in listed]
     for wrap in (lambda value: value, lambda value: {'a': [value]}, lambda value: Box((value,))):

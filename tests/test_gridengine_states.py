@@ -111,7 +111,7 @@ def test_accounts_tell_how_jobs_ended(
     assert accounts['sge:4.2'].exitcode in (0, 3, -9)
 
 
-def test_without_accounts_only_a_deletion_is_known() -> None:
+def test_deletion_is_known_without_accounts() -> None:
     assert fate(None, False, False, 60.0)[0] == 'cancelled'  # gone before it began
     assert fate(None, True, True, 60.0)[0] == 'cancelled'
     assert fate(None, True, False, 60.0)[0] == ''

@@ -231,7 +231,7 @@ def test_waiting_names_member_whose_task_waits(group: Group) -> None:
     assert TRUST_ALICE in group.as_user(BOB, reason)
 
 
-def test_same_call_of_another_member_is_run_with_ones_own_payloads(group: Group) -> None:
+def test_call_of_another_member_has_ones_own_payloads(group: Group) -> None:
     (of_alice,) = group.as_user(ALICE, lambda queue: add(queue, 1))
     (of_bob,) = group.as_user(BOB, lambda queue: add(queue, 1))
     assert of_alice == of_bob

@@ -120,7 +120,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Terminal, Termin
         yield streams
 
 
-def test_all_verbs_are_tried() -> None:
+def test_verbs_are_all_tried() -> None:
     assert VERBS.keys() | OTHERS >= Verbs.of(build_parser()).keys()
 
 

@@ -396,7 +396,7 @@ EDITED = [
         'import helpers as k\ndef f(x): return (lambda: k.g)()(x)',
     ],
 )
-def test_only_what_is_used_of_a_module_counts(
+def test_modules_count_by_what_is_used(
     load: Load, user: str, old: str, new: str, same: bool
 ) -> None:
     assert (

@@ -256,7 +256,7 @@ def test_save_removes_old_leftovers_of_other_machines(
     assert sorted(os.listdir(tmp_path)) == ['.desipipe-1-notes.tmp', *names[1:], 'b.txt']
 
 
-def test_only_files_are_replaced(tmp_path: Path) -> None:
+def test_save_replaces_files_alone(tmp_path: Path) -> None:
     """Not pipes, devices, folders, in whose place a file would be."""
     os.mkfifo(tmp_path / 'pipe.txt')
     (tmp_path / 'folder.txt').mkdir()
@@ -271,7 +271,7 @@ def test_only_files_are_replaced(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ['folder.txt', 'pipe.txt']
 
 
-def test_without_nameless_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_save_without_nameless_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on network filesystems."""
     monkeypatch.delattr(os, 'O_TMPFILE')
     io.save(tmp_path / 'a.txt', 'one')

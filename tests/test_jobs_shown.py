@@ -51,7 +51,7 @@ def text(*jobs: dict[str, Any]) -> str:
     return jobs_text(jobs, job_groups(jobs), NOW)
 
 
-def test_few_jobs_are_named() -> None:
+def test_jobs_are_named_if_few() -> None:
     assert text() == ''
     running = job(
         '48_0',
@@ -270,7 +270,7 @@ def test_hundreds_of_jobs(cluster: Cluster) -> None:
     assert not queue_summary(cluster.queue)['jobs']
 
 
-def test_nothing_of_jobs_is_kept_when_all_is_over(cluster: Cluster) -> None:
+def test_jobs_are_forgotten_when_all_is_over(cluster: Cluster) -> None:
     cluster.note(('48', 20, 'running', '', 'n1', None))
     claimed = cluster.work('48', 'n1', 20, 20)
     assert cell_summary(cluster.queue, '0-19')['n_jobs'] == 1

@@ -107,7 +107,7 @@ def test_line_gives_its_event_back(x: object, at: int) -> None:
 
 
 @given(JSON, st.data())
-def test_no_changed_byte_passes(x: object, data: st.DataObject) -> None:
+def test_journal_finds_each_changed_byte(x: object, data: st.DataObject) -> None:
     line = bytearray(encode(note(x), 7))
     where = data.draw(st.integers(0, len(line) - 1))
     line[where] ^= data.draw(st.integers(1, 255))
@@ -157,7 +157,7 @@ def folds(found: Iterable[tuple[int, bytes]]) -> Iterator[dict[str, Any]]:
         yield facts(state)
 
 
-def test_every_prefix_opens(recorded: Any, tmp_path: Path) -> None:
+def test_journal_opens_at_each_prefix(recorded: Any, tmp_path: Path) -> None:
     data, found, after = recorded
     folder = make_folder(tmp_path)
     path = os.path.join(folder, FILE_NAME)
@@ -226,7 +226,7 @@ def test_journal_without_a_whole_first_line_is_refused(
     assert (info.value.path, info.value.offset) == (path, 0)
 
 
-def test_every_byte_bent(recorded: Any, tmp_path: Path) -> None:
+def test_journal_with_each_byte_bent(recorded: Any, tmp_path: Path) -> None:
     """The line with a changed byte is reported, with file and offset; what the others say is
     what it was without that line.
     """
@@ -405,7 +405,7 @@ def test_event_at(folder: str) -> None:
         writer.event_at(writer.offset)
 
 
-def test_another_generation_is_read_from_the_start(folder: str) -> None:
+def test_generation_is_read_from_the_start(folder: str) -> None:
     writer, _ = journal(folder)
     append(writer, 1, 2)
     reader, notes = journal(folder)
@@ -421,7 +421,7 @@ def test_another_generation_is_read_from_the_start(folder: str) -> None:
     assert writer.offset == reader.offset == os.path.getsize(writer.path)
 
 
-def test_another_generation_with_the_same_inode_and_size_is_noticed(folder: str) -> None:
+def test_generation_with_the_same_inode_and_size_is_noticed(folder: str) -> None:
     """A number that was given to the journal's file may come again; here as badly as it can be:
     everything but the bytes is the same.
     """

@@ -88,7 +88,7 @@ def test_lease_says_who(folder: str) -> None:
     assert os.listdir(os.path.join(folder, 'workers')) == []
 
 
-def test_no_reader_sees_half_a_beat(folder: str) -> None:
+def test_lease_is_never_read_by_half(folder: str) -> None:
     """All beats have one length, from the first to the last of a long life."""
     lease = Lease(folder, 'w', True)
     size = os.path.getsize(lease.path)

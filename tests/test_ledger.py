@@ -481,7 +481,7 @@ def test_tasks_by_the_beginning_of_their_identity(ledger: Ledger) -> None:
         ledger.row(b'\0' * 16)
 
 
-def test_two_tasks_that_begin_alike(ledger: Ledger) -> None:
+def test_tasks_that_begin_alike(ledger: Ledger) -> None:
     add(ledger, ['a'])
     ledger.state.rows[tid('a')[:15] + b'?'] = 1
     with pytest.raises(UnknownTaskError, match='2 tasks begin with'):

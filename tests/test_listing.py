@@ -129,7 +129,7 @@ def test_unknown_state(ledger: Ledger) -> None:
         task_page(ledger, ['RUNING'])
 
 
-def test_only_what_is_shown_is_read(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_listing_reads_what_it_shows(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Any] = []
     from desipipe.view import journal_events
 

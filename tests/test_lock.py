@@ -323,7 +323,7 @@ def test_interrupt_leaves_it_free(path: str, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to become someone else')
 @pytest.mark.parametrize('kind', KINDS)
-def test_no_permission(path: str, kind: str, tmp_path: Path) -> None:
+def test_lock_without_permission(path: str, kind: str, tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents):
         if folder.is_relative_to('/tmp') and folder != Path('/tmp'):
             folder.chmod(0o755)

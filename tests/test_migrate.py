@@ -88,7 +88,7 @@ def test_differences_are_named(tmp_path: Path, key: str, text: str) -> None:
     assert notes[0].text == (HEAD + text).split('\n')[int(line) - 1].strip()
 
 
-def test_every_difference_is_looked_for() -> None:
+def test_migrate_looks_for_each_difference() -> None:
     assert {key for key, _ in DIFFERENT} == {
         *(known.key for known in DIFFERENCES),
         'names',

@@ -275,7 +275,7 @@ def test_conda_recipe_says_what_pyproject_says() -> None:
     assert recipe['about']['license'] == project['license']
 
 
-def test_no_committed_file_names_this_checkout() -> None:
+def test_files_committed_do_not_name_this_checkout() -> None:
     if not (ROOT / '.git').exists() or len(ROOT.parts) < 3:
         pytest.skip('not a checkout, or one whose path is too short to be told from other words')
     # `-c safe.directory`: the checkout may belong to another user than the one who runs the tests

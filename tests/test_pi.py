@@ -53,7 +53,7 @@ def attempts(queue: Queue, name: str) -> int:
     return sum(len(task.attempts) for task in queue if task.name == name)  # superseded ones too
 
 
-def test_is_the_original_verbatim() -> None:
+def test_pi_is_the_original_verbatim() -> None:
     page = (Path(__file__).parents[1] / 'docs' / 'tutorial' / 'pi.md').read_text()
     lines = [line for line in page.partition('```python\n')[2].splitlines() if line]
     script = [line for line in ORIGINAL.read_text().splitlines() if line]

@@ -242,7 +242,7 @@ def attacked_queue(place: Path, stem: str, attack: Attack) -> Path:
 
 
 @pytest.mark.parametrize('trusts', [True, False], ids=['trusted', 'untrusted'])
-def test_nothing_of_the_victim_is_touched(place: Path, trusts: bool) -> None:
+def test_planted_files_touch_nothing_of_the_victim(place: Path, trusts: bool) -> None:
     queues = [
         (name, str(attacked_queue(place, f'evil{i:d}', attack)), attack.verbs)
         for i, (name, attack) in enumerate(ATTACKS.items())

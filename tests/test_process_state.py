@@ -105,7 +105,7 @@ def run_code(code: str) -> Any:
     return repr(eval(expression, names))  # noqa: S307
 
 
-def test_no_task_finds_what_another_has_set(queue: Queue, tm: TaskManager) -> None:
+def test_tasks_do_not_find_what_another_has_set(queue: Queue, tm: TaskManager) -> None:
     run = tm.python_app(run_code)
     look = tm.python_app(_look)
     first = {name: look(code, 0) for name, (_, code) in SPOIL.items()}

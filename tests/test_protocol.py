@@ -46,7 +46,7 @@ MESSAGES: list[Message] = [
 ]
 
 
-def test_every_kind_is_listed() -> None:
+def test_kinds_are_all_listed() -> None:
     assert {type(message) for message in MESSAGES} == {*protocol._KINDS}
 
 

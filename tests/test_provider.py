@@ -136,7 +136,7 @@ def test_life(tmp_path: Path, gate: Gate, launch: Any) -> None:
     assert sorted((tmp_path / 'log').read_text().split()) == ['err', 'out']
 
 
-def test_several_jobs(tmp_path: Path) -> None:
+def test_local_provider_runs_several_jobs(tmp_path: Path) -> None:
     provider = LocalProvider()
     jobs = [
         provider.launch(['sh', '-c', f'exit {n}'], 1, PLAIN, str(tmp_path / 'log'), '/')[0]
@@ -395,7 +395,7 @@ def test_command_that_fails_is_passed_over(tmp_path: Path, launch: Any) -> None:
     assert (tmp_path / 'started').exists()
 
 
-def test_nothing_can_be_started(tmp_path: Path) -> None:
+def test_launch_from_a_missing_folder(tmp_path: Path) -> None:
     provider = LocalProvider()
     with pytest.raises(ConfigError) as info:
         provider.launch(['true'], 1, PLAIN, str(tmp_path / 'log'), str(tmp_path / 'gone'))

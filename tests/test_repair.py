@@ -194,7 +194,7 @@ def test_whole_lines_survive_an_edit(
         ledger.close()
 
 
-def test_nothing_false_appears_after_several_edits(folder: str, tmp_path: Path) -> None:
+def test_repair_invents_nothing_after_several_edits(folder: str, tmp_path: Path) -> None:
     whole = Ledger(folder, None)
     for seed in range(ROUNDS):
         rng = random.Random(seed)

@@ -18,7 +18,7 @@ from desipipe.store import pacing
 from desipipe.store.lease import Lease, Observer
 
 
-def test_few_workers_and_local_disks_are_not_slowed() -> None:
+def test_pacing_slows_no_few_workers_or_local_disks() -> None:
     for n in (1, pacing.WORKERS_FREE):
         assert pacing.exchange_spacing_s(n, True) == pacing.look_spacing_s(n, True) == 0
     assert pacing.exchange_spacing_s(1000, False) == pacing.look_spacing_s(1000, False) == 0
@@ -40,12 +40,12 @@ def test_many_workers_stay_within_the_budget(tmp_path: Path, filesystem: str) ->
     assert found['waits'] < 0.05 and found['efficiency'] > 0.6
 
 
-def test_few_workers_keep_their_slots_busy(tmp_path: Path) -> None:
+def test_pacing_keeps_slots_of_few_workers_busy(tmp_path: Path) -> None:
     found = measure(tmp_path, 4, 8, 1.0, 640)
     assert found['efficiency'] > 0.8 and found['waits'] < 0.05
 
 
-def test_no_worker_claims_more_than_its_slots_can_begin(tmp_path: Path) -> None:
+def test_workers_claim_what_their_slots_can_begin(tmp_path: Path) -> None:
     # Of long tasks none waits behind another one while slots elsewhere are free.
     found = measure(tmp_path, 20, 16, 600.0, 1280)
     assert found['efficiency'] > 0.95

@@ -120,7 +120,7 @@ def test_specification_holds_no_secret(environ: BaseEnvironment) -> None:
     assert environ.to_spec() == spec == Environment(spec).to_spec()
 
 
-def test_another_process_has_the_values(
+def test_secrets_are_read_by_another_process(
     environ: BaseEnvironment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = environ.to_spec()

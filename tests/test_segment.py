@@ -198,7 +198,7 @@ def test_owner(folder: str) -> None:
         assert SegmentReader(folder).owner('w') == 12345
 
 
-def test_few_files_are_kept_open(folder: str) -> None:
+def test_segments_keep_few_files_open(folder: str) -> None:
     for i in range(20):
         SegmentWriter(folder, f'w{i:d}').append([bytes([i])])
     reader = SegmentReader(folder, keep=3)
@@ -215,7 +215,7 @@ def test_few_files_are_kept_open(folder: str) -> None:
     assert n_open() == before
 
 
-def test_no_file_before_the_first_payload(folder: str) -> None:
+def test_segment_has_no_file_before_the_first_payload(folder: str) -> None:
     writer = SegmentWriter(folder, 'w')
     writer.flush()
     writer.close()

@@ -970,7 +970,7 @@ def test_code_that_keeps_nothing_is_loaded_once(namespace: str) -> None:
 
 
 @pytest.mark.parametrize('version', VERSIONS)
-def test_also_by_other_versions_of_python(tmp_path: Path, version: str) -> None:
+def test_payloads_are_read_by_other_versions_of_python(tmp_path: Path, version: str) -> None:
     namespaces = [namespace for namespace in KEEPS_NOTHING if 'numpy' not in namespace]
     script = [
         'from __future__ import annotations',

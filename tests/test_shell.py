@@ -101,7 +101,7 @@ def printed(command: str, folder: Path | None = None) -> str:
 @example('')
 @example('2')
 @example('-7')
-def test_any_text_in_any_quotes(value: str) -> None:
+def test_fill_keeps_any_text_in_any_quotes(value: str) -> None:
     lines = printed('\n'.join(fill(f'{template}\n', {'p': value}) for template in CONTEXTS)).split(
         '\0'
     )

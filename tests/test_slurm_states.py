@@ -53,7 +53,7 @@ def test_output_that_is_cut_says_nothing_wrong(size: int) -> None:
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_read_without_an_error(text: str) -> None:
+def test_answers_of_any_text_are_read(text: str) -> None:
     for parse in (parse_squeue, parse_sacct, parse_listing, parse_submitted, refusal):
         parse(text)
 

@@ -324,7 +324,7 @@ def test_squeue_without_titles(queue: Queue, slurm: FakeSlurm, manage: Any) -> N
     assert '--array' not in ' '.join(slurm.calls('sbatch')[0][1])
 
 
-def test_no_more_than_allowed_where_nothing_is_ever_said(
+def test_jobs_are_bounded_where_slurm_says_nothing(
     queue: Queue, slurm: FakeSlurm, manage: Any
 ) -> None:
     """All that may have been submitted counts, for ever."""
@@ -584,7 +584,7 @@ def test_slots_that_die_before_their_worker(
 # --- faults of the machine
 
 
-def test_no_temporary_folder(
+def test_submission_without_a_temporary_folder(
     queue: Queue, slurm: FakeSlurm, manage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv('TMPDIR', str(tmp_path / 'gone'))
@@ -653,7 +653,7 @@ assert calls[0] > 2, calls
 
 
 @pytest.mark.parametrize('seed', range(2))
-def test_never_too_many_jobs(queue: Queue, slurm: FakeSlurm, manage: Any, seed: int) -> None:
+def test_jobs_are_never_too_many(queue: Queue, slurm: FakeSlurm, manage: Any, seed: int) -> None:
     """Slurm answers at random for a while, and managers die: there are never more slots than
     allowed, all runs, nothing is left.
     """

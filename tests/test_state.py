@@ -612,7 +612,7 @@ def test_lost_line_leaves_a_hole(run: Ledger, kind: str, number: int, expected: 
     assert states(without(run, kind, number)) == [words[word] for word in expected.split()]
 
 
-def test_any_two_lines_may_be_lost(tmp_path: Path) -> None:
+def test_state_survives_the_loss_of_two_lines(tmp_path: Path) -> None:
     events = events_of(record(make_folder(tmp_path)))
     for i in range(1, len(events)):
         for j in range(i, len(events)):

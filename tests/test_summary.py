@@ -238,7 +238,7 @@ def test_detail(ran: tuple[Queue, dict[str, Any]]) -> None:
     assert blocked['added'] <= time.time()
 
 
-def test_nothing_is_unpickled(
+def test_summaries_unpickle_nothing(
     ran: tuple[Queue, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = Queue(ran[0])
@@ -268,7 +268,7 @@ def test_durations(ran: tuple[Queue, dict[str, Any]]) -> None:
     assert [app['name'] for app in durations(queue.ledger, ['after'])] == ['after']
 
 
-def test_same_after_compaction(tmp_path: Path) -> None:
+def test_summaries_are_the_same_after_compaction(tmp_path: Path) -> None:
     queue = Queue('q', base_dir=tmp_path)
     futures = fill(queue)
     work(queue)

@@ -144,7 +144,7 @@ def test_corrected_failure_is_forgiven_and_comes_back_at_no_cost(scripts: Script
     assert scripts.queue.counts['SUCCEEDED'] == 3 and scripts.queue.counts['PENDING'] == 0
 
 
-def test_same_code_again_writes_nothing(scripts: Scripts) -> None:
+def test_code_run_again_writes_nothing(scripts: Scripts) -> None:
     scripts.run(FUNCTION.format(value='x'))
     size = os.path.getsize(scripts.queue.filename)
     scripts.run('# a comment\n' + FUNCTION.format(value='(x)'))

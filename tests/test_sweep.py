@@ -129,7 +129,7 @@ def test_unclear_value_is_refused_with_both_ways_to_write_it(value: Any) -> None
 
 
 @pytest.mark.parametrize('value', [3, None, 'abc', b'a', {1: 2}, {1}, Table(), np.array(3), FUTURE])
-def test_only_ranges_are_given_by_position_or_to_a_cell(value: Any) -> None:
+def test_ranges_alone_are_given_by_position(value: Any) -> None:
     with pytest.raises(SweepError, match='f.map: argument 2: .*nothing was added'):
         values([1], value)
     with pytest.raises(SweepError, match='--for x: .*nothing was added'):

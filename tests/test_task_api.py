@@ -252,7 +252,7 @@ def test_get_queue_takes_names_patterns_and_lists(queue: Queue) -> None:
         get_queue('none', create=False)
 
 
-def test_several_queues_are_served_at_once(queue: Queue, double: Any) -> None:
+def test_manager_serves_several_queues_at_once(queue: Queue, double: Any) -> None:
     double(1)
     other = Queue('other')
     again = TaskManager(other).python_app(lambda i: i + 1)

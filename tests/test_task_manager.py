@@ -26,7 +26,7 @@ from desipipe.errors import (
 )
 
 
-def test_same_call_is_the_same_task(queue: Queue, tm: TaskManager) -> None:
+def test_call_made_again_is_the_same_task(queue: Queue, tm: TaskManager) -> None:
     @tm.python_app
     def fraction(seed: int = 42, size: int = 10000) -> int:
         return seed * size
@@ -48,7 +48,7 @@ def test_same_call_is_the_same_task(queue: Queue, tm: TaskManager) -> None:
     assert len(queue) == 2
 
 
-def test_all_kinds_of_parameters(queue: Queue, tm: TaskManager) -> None:
+def test_parameters_of_all_kinds(queue: Queue, tm: TaskManager) -> None:
     @tm.python_app
     def mixed(a: int, /, b: int, *rest: int, c: int = 3, **more: int) -> tuple[Any, ...]:
         return a, b, rest, c, more

@@ -44,7 +44,7 @@ def _is_kind(key: ast.expr | None, value: ast.expr) -> bool:
     return isinstance(value, ast.Attribute) and getattr(value.value, 'id', '') == 'EventKind'
 
 
-def test_only_transactions_make_events() -> None:
+def test_events_are_made_by_transactions_alone() -> None:
     wrong = [
         f'{path.relative_to(PACKAGE)}:{line}'
         for path in sorted(PACKAGE.rglob('*.py'))
@@ -54,7 +54,7 @@ def test_only_transactions_make_events() -> None:
     assert wrong == []
 
 
-def test_every_kind_is_made() -> None:
+def test_events_of_each_kind_are_made() -> None:
     text = '\n'.join(path.read_text() for path in (PACKAGE / 'queue/transactions').glob('*.py'))
     assert [kind for kind in EventKind if f'EventKind.{kind.name}' not in text] == [EventKind.QUEUE]
 

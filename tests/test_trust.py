@@ -252,12 +252,12 @@ def caught(do: Callable[[], Any]) -> str:
     return f'nothing was refused: {value!r}'
 
 
-def test_every_verb_is_looking_or_using() -> None:
+def test_verbs_are_looking_or_using() -> None:
     verbs = Verbs.of(build_parser())
     assert set(verbs) <= LOOKING_VERBS.keys() | USING_VERBS.keys() | OTHER_VERBS
 
 
-def test_every_member_of_a_queue_is_looking_or_using() -> None:
+def test_members_of_a_queue_are_looking_or_using() -> None:
     members = {
         name
         for name, value in vars(Queue).items()
@@ -324,7 +324,7 @@ def test_using_verbs_are_refused(theirs: str) -> None:
             assert 'no-such' not in text and '--force' not in text, (words, text)
 
 
-def test_no_queue_of_several_is_used_if_one_is_not_trusted(theirs: str) -> None:
+def test_queues_are_not_used_if_one_is_not_trusted(theirs: str) -> None:
     verbs = {verb: lines[0] for verb, lines in USING_VERBS.items() if verb in SEVERAL}
 
     def use() -> dict[str, tuple[int, str]]:

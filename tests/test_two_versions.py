@@ -106,7 +106,7 @@ def done(process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(('maker', 'other'), [('0.1.0', 'now'), ('now', '0.1.0')])
-def test_both_add_and_run_and_read(
+def test_versions_add_and_run_and_read_alike(
     versions: dict[str, Call], tmp_path: Path, maker: str, other: str
 ) -> None:
     (tmp_path / 'script.py').write_text(SCRIPT)

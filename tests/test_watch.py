@@ -63,7 +63,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @linux
 @pytest.mark.parametrize('shared', [False, True])
-def test_another_process_wakes(folder: str, patient: None, shared: bool) -> None:
+def test_watcher_is_woken_by_another_process(folder: str, patient: None, shared: bool) -> None:
     watcher = Watcher(folder, shared)
     with start_script(APPENDER, folder) as process:
         assert read_line(process) == 'ready'
@@ -86,7 +86,7 @@ def test_watcher_wakes_for_events_before_wait(folder: str, patient: None) -> Non
 
 
 @linux
-def test_nobody_is_woken_while_the_lock_is_held(folder: str, patient: None) -> None:
+def test_watcher_sleeps_while_the_lock_is_held(folder: str, patient: None) -> None:
     """They would take the processor from its holder, for whom others wait."""
     journal = Journal(folder, Notes(), None)
     watcher = Watcher(folder, False)
@@ -98,7 +98,7 @@ def test_nobody_is_woken_while_the_lock_is_held(folder: str, patient: None) -> N
 
 @linux
 @pytest.mark.parametrize('look', [0, 1, 2])
-def test_nothing_is_missed_by_who_waits_for_a_state(folder: str, patient: None, look: int) -> None:
+def test_waiter_for_a_state_misses_nothing(folder: str, patient: None, look: int) -> None:
     """Whatever the moment at which another one writes: before the first look, or just after one
     of them.
     """
@@ -195,7 +195,7 @@ def test_watcher_can_be_polled(folder: str) -> None:
 
 
 @linux
-def test_nothing_stays_open(folder: str) -> None:
+def test_watcher_leaves_nothing_open(folder: str) -> None:
     gc.collect()  # what earlier tests left open is not to be closed meanwhile
     before = len(os.listdir('/proc/self/fd'))
     for _ in range(20):
@@ -204,7 +204,7 @@ def test_nothing_stays_open(folder: str) -> None:
 
 
 @pytest.mark.parametrize('shared', [False, True])
-def test_without_inotify_it_looks_more_and_more_seldom(
+def test_watcher_without_inotify_looks_more_and_more_seldom(
     folder: str, monkeypatch: pytest.MonkeyPatch, shared: bool
 ) -> None:
     monkeypatch.setattr(watch, '_inotify', lambda *args: -1)
@@ -223,7 +223,9 @@ def test_without_inotify_it_looks_more_and_more_seldom(
     assert slept[-3:] == [shortest, shortest / 10, 0.0]
 
 
-def test_without_inotify_nothing_is_missed(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watcher_without_inotify_misses_nothing(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(watch, '_inotify', lambda *args: -1)
     ledger = Ledger(folder, None)
     with start_script(

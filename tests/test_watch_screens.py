@@ -178,7 +178,7 @@ def test_watch_runs_on_terminal(queue: Queue) -> None:
     assert child.exitstatus == 0
 
 
-def test_without_a_terminal_it_is_refused(queue: Queue) -> None:
+def test_watch_screens_refuse_to_start_without_a_terminal(queue: Queue) -> None:
     done = subprocess.run(COMMAND, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 2
     assert done.stderr == (
@@ -186,7 +186,7 @@ def test_without_a_terminal_it_is_refused(queue: Queue) -> None:
     )
 
 
-def test_without_textual_the_command_is_named(queue: Queue) -> None:
+def test_watch_screens_name_the_command_without_textual(queue: Queue) -> None:
     code = (
         'import sys\nsys.modules["textual"] = None\nfrom desipipe.cli import main\n'
         'sys.exit(main(["watch", "--ui", "-q", "squares"]))'

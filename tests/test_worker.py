@@ -977,7 +977,7 @@ KEEPS = """
 
 
 @pytest.mark.parametrize('slots', ['1', '2'])
-def test_no_task_sees_what_another_left_in_its_code(
+def test_worker_gives_each_task_its_own_code(
     queue: Queue, tm: TaskManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slots: str
 ) -> None:
     (tmp_path / 'helper_that_counts.py').write_text('calls = 0\n')

@@ -154,7 +154,7 @@ def undocumented(page: str, names: set[str]) -> set[str]:
     return {name for name in names if not re.search(rf'(?<![\w-]){name}(?![\w-])', spans)}
 
 
-def test_each_verb_has_an_example_that_is_run() -> None:
+def test_verbs_have_an_example_that_is_run() -> None:
     """Look for each verb in blocks that are run, but for those that need a group, ten seconds, Ctrl-C."""
     text = executed_text()
     missing = {verb for verb in VERBS if not re.search(rf'%?desipipe {verb}\b', text)}

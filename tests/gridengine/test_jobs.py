@@ -209,7 +209,7 @@ def test_next_manager_takes_jobs_over(
     wait_for(lambda: not engine.jobs(), 'qmaster knows that it ended')
 
 
-def test_without_qmaster_nothing_is_decided(
+def test_manager_decides_nothing_without_qmaster(
     queue: Queue, engine: GridEngine, spawn: Any, tmp_path: Path
 ) -> None:
     future = waiter(manager(queue))(1, str(tmp_path / 'go'))

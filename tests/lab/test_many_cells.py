@@ -57,7 +57,7 @@ def test_thousand_cells_know(lab: Any, page: Any) -> None:
     assert not page.errors, page.errors
 
 
-def test_two_windows_on_one_notebook_follow_its_tasks(lab: Any, page: Any) -> None:
+def test_windows_on_one_notebook_follow_its_tasks(lab: Any, page: Any) -> None:
     pytest.importorskip(
         'axe_playwright_python', reason='axe-playwright-python is not installed; try: make test'
     )

@@ -183,7 +183,7 @@ def test_pipeline_from_its_first_cell_to_its_end(lab: Any, page: Any, tmp_path: 
     assert not [error for error in page.errors if 'desipipe' in error.lower()]
 
 
-def test_nothing_is_asked_while_the_panel_is_hidden(lab: Any, page: Any, tmp_path: Path) -> None:
+def test_panel_asks_nothing_while_hidden(lab: Any, page: Any, tmp_path: Path) -> None:
     queue = new_queue(lab, 'hidden')
     add_gated(queue, tmp_path / 'gates', 2)
     open_lab(page)

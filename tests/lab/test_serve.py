@@ -115,7 +115,7 @@ def test_results_are_replaced_only_when_one_agrees(page: Any, address: str, queu
     assert page.troubles == []
 
 
-def test_without_a_server_the_page_says_so(page: Any, address: str, queue: Queue) -> None:
+def test_page_says_that_the_server_is_gone(page: Any, address: str, queue: Queue) -> None:
     open_queue(page, address)
     page.route('**/desipipe/api/**', lambda route: route.abort())
     page.get_by_role('button', name='Refresh').click()

@@ -74,7 +74,7 @@ def start(host: Host, code: str, *args: object) -> subprocess.Popen[str]:
     return host.talk([sys.executable, '-c', code, *map(str, args)])
 
 
-def test_two_machines(two_hosts: Cluster) -> None:
+def test_hosts_differ_as_two_machines_do(two_hosts: Cluster) -> None:
     """Nothing that programs compare to know whether they are on the same machine is equal."""
     code = """
 import os, socket

@@ -196,7 +196,7 @@ def test_holder_of_the_lock_is_cut_off(team: Team, lock: str) -> None:
         )
 
 
-def test_two_hosts_create_one_queue(team: Team) -> None:
+def test_queue_is_created_once_by_two_hosts(team: Team) -> None:
     """Two hosts that create the same queue at the same moment have the same queue."""
     rounds = 4
     for creators in team.together('queue_create', rounds):
@@ -207,7 +207,7 @@ def test_two_hosts_create_one_queue(team: Team) -> None:
     ]
 
 
-def test_two_hosts_open_one_log(team: Team) -> None:
+def test_log_is_opened_by_two_hosts(team: Team) -> None:
     """A log that is not there yet is opened by both, though there are filesystems that then say
     to one of them that it exists.
     """
@@ -215,7 +215,7 @@ def test_two_hosts_open_one_log(team: Team) -> None:
     assert len(team.b.run(['ls', '-A', team.folder], check=True).stdout.split()) == rounds
 
 
-def test_two_hosts_work_on_one_queue(team: Team) -> None:
+def test_queue_is_worked_on_by_two_hosts(team: Team) -> None:
     """Tasks of two submitters, some of them of both, run by two workers: each once, none lost,
     all right.
     """

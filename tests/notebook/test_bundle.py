@@ -427,7 +427,7 @@ def test_forms_say_the_same(ran: tuple[Queue, dict[str, list[int]]]) -> None:
 
 
 @pytest.mark.parametrize('condition', CONDITION_APPEARANCES)
-def test_every_condition_has_words(condition: str) -> None:
+def test_conditions_have_texts(condition: str) -> None:
     counts = {state: 0 for state in APPEARANCES if state not in ('BLOCKED', 'DELETED')}
     counts['PENDING'] = 4
     found = dict.fromkeys(KEYS) | {
@@ -546,7 +546,7 @@ def test_colours_of_terminals_can_be_read() -> None:
 
 
 @given(st.text(st.sampled_from('\x1b[]m;0138\r\n\\\x07<a"'), max_size=30))
-def test_no_text_of_a_task_breaks_the_page(text: str) -> None:
+def test_page_is_not_broken_by_texts_of_tasks(text: str) -> None:
     page = Page(f'<pre>{ansi_html(text)}</pre>')
     assert not page.open
     assert set(page.tags) <= {'pre', 'span'}

@@ -351,7 +351,7 @@ def test_updates_are_few(ready: Kernel) -> None:
     assert 1 <= len(times) <= 3 + (times[-1] - times[0]) / INTERVAL
 
 
-def test_only_what_changed_is_said(ready: Kernel) -> None:
+def test_display_sends_changes_alone(ready: Kernel) -> None:
     cell = ready.execute('show([step(1, "/nowhere")])')
     other = ready.execute('show([step(x) for x in range(2, 5)], "other")')
     queue = Queue(place(ready), create=False)
@@ -438,7 +438,7 @@ def test_fork_of_the_kernel_displays_nothing(ready: Kernel) -> None:
     ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
 
 
-def test_two_notebooks_on_one_queue(kernels: Callable[..., Kernel]) -> None:
+def test_queue_is_followed_by_two_notebooks(kernels: Callable[..., Kernel]) -> None:
     cells: list[tuple[Kernel, Cell]] = []
     for _ in range(2):
         kernel = kernels()

@@ -75,7 +75,7 @@ def output_text(notebook: Any) -> str:
     return re.sub(r'\x1b\[[0-9;]*m', '', '\n'.join(found))
 
 
-def test_all_are_tested() -> None:
+def test_notebooks_are_all_tested() -> None:
     assert RESULTS.keys() == {path.stem for path in NB.glob('*.ipynb')}
 
 

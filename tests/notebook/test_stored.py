@@ -24,7 +24,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize('body', BODIES)
-def test_same_function(body: str) -> None:
+def test_stored_functions_are_the_same(body: str) -> None:
     func = make_cell('%%desipipe --timeout 3', body, {'a': 2}).func
     made = source.find(func.__code__, {})
     assert made is not None

@@ -157,7 +157,7 @@ def test_deleted_queue_says_so(front: Front) -> None:
     )
 
 
-def test_same_cell_run_again_replaces_its_display(front: Front) -> None:
+def test_cell_run_again_replaces_its_display(front: Front) -> None:
     first, second = front.execute('queue', cell='one'), front.execute('queue', cell='one')
     other = front.execute('queue', cell='two')
     work(folder(front))
@@ -167,7 +167,7 @@ def test_same_cell_run_again_replaces_its_display(front: Front) -> None:
     assert '0 / 5' in first.bundles[0]['text/plain']  # which no notebook shows any more
 
 
-def test_all_displays_of_a_queue_are_followed_at_once(front: Front) -> None:
+def test_follower_serves_all_displays_of_a_queue(front: Front) -> None:
     cell = front('%%desipipe\nmore = 40 + 2').cell
     ran, one = front('queue'), front('more')
     threads = front.get(
@@ -209,7 +209,7 @@ def test_result_is_shown_as_it_would_be(front: Front) -> None:
     assert 'its result has 2,0' in front('many').shown and '.result()' in front('many').shown
 
 
-def test_without_anybody_looking(front: Front) -> None:
+def test_displays_without_a_viewer_follow_nothing(front: Front) -> None:
     front('import os; os.environ["DESIPIPE_NONINTERACTIVE"] = "1"')
     ran = front('queue')
     assert MIME not in ran.displays[0] and '0 / 5' in ran.shown
@@ -430,7 +430,7 @@ def test_form_takes_futures(front: Front) -> None:
     assert front.get('len(form.futures[0].task.require_ids)') == '3'
 
 
-def test_without_ipywidgets(front: Front) -> None:
+def test_form_without_ipywidgets(front: Front) -> None:
     front('import sys; sys.modules["ipywidgets"] = None')
     ran = front('%desipipe monitor', ok=False)
     assert 'pip install "desipipe[notebook]"' in ran.error[1]

@@ -533,7 +533,7 @@ def test_needs_are_read_without_running_anything(tmp_path: Path) -> None:
     assert not (tmp_path / 'ran').exists()
 
 
-def test_only_own_files_are_read(here: Path) -> None:
+def test_original_queue_refuses_files_of_others(here: Path) -> None:
     path = write(here / 'old.sqlite', pipeline())
     with pytest.raises(UntrustedFileError, match='whom you do not trust. Nothing was imported'):
         OriginalQueue(str(path), lambda uid: False)

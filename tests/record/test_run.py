@@ -230,7 +230,7 @@ def test_queue_that_was_cleared(executed: Cli) -> None:
     assert 'no longer in the queue' in str(words)
 
 
-def test_nothing_slow_is_imported_for_notebooks() -> None:
+def test_run_imports_nothing_slow_for_notebooks() -> None:
     # Two seconds of each command; and nothing is left behind that others would stumble over.
     code = (
         'import sys; from desipipe.record.notebook_format import import_nbformat; found = import_nbformat(); assert '
@@ -373,7 +373,7 @@ def test_failed_tasks_are_named(cli: Cli) -> None:
     assert 'ZeroDivisionError' in marks[0]
 
 
-def test_without_waiting(cli: Cli) -> None:
+def test_run_without_waiting(cli: Cli) -> None:
     cells = [
         (
             (

@@ -108,7 +108,7 @@ def test_exit_status_of_what_cannot_be_checked(script: Cli) -> None:
     assert script.verify('whole.ipynb', '--strict', '--queue', './pi')['ok']
 
 
-def test_nothing_is_not_fine(script: Cli) -> None:
+def test_verify_finds_an_empty_record_not_fine(script: Cli) -> None:
     Queue(str(script.folder / 'empty'), create=True)
     script('record', '-q', './empty', '-o', 'empty.ipynb')
     done = script('verify', 'empty.ipynb', status=3)
@@ -214,7 +214,7 @@ def test_payloads_are_held_against_their_digests(script: Cli, change: Change) ->
     assert 'are damaged' in differing(script.verify(path.name, status=1))['payloads']
 
 
-def test_same_bytes(script: Cli) -> None:
+def test_record_has_the_same_bytes_again(script: Cli) -> None:
     for seed in ('1', '2'):
         script(
             'record',
@@ -235,7 +235,7 @@ def test_same_bytes(script: Cli) -> None:
         ).read_bytes()
 
 
-def test_same_after_compaction(script: Cli) -> None:
+def test_record_is_the_same_after_compaction(script: Cli) -> None:
     queue = Queue(str(script.folder / 'pi'), create=False)
     queue.retry(name='broken')
     worked(script.folder / 'pi.queue')
@@ -268,7 +268,7 @@ def is_refused_by_verify(path: Path) -> bool:
         return True
 
 
-def test_every_flip_is_found(script: Cli) -> None:
+def test_verify_finds_each_flipped_byte(script: Cli) -> None:
     script('record', '-q', './pi', '-o', 'small.ipynb', '--crate', 'crate', '--crate', 'crate.zip')
     draw = random.Random(7)
     for name in ('small.ipynb', 'crate.zip'):
@@ -284,7 +284,7 @@ def test_every_flip_is_found(script: Cli) -> None:
         path.write_bytes(data)
 
 
-def test_every_file_of_a_crate_is_covered(script: Cli) -> None:
+def test_verify_covers_the_files_of_a_crate(script: Cli) -> None:
     script('record', '-q', './pi', '-o', 'small.ipynb', '--crate', 'crate')
     crate = script.folder / 'crate'
     assert not is_refused_by_verify(crate)
@@ -482,7 +482,7 @@ def test_results_by_hand_are_named(script: Cli) -> None:
     )
 
 
-def test_another_queue(script: Cli) -> None:
+def test_verify_finds_a_cleared_queue(script: Cli) -> None:
     queue = Queue(str(script.folder / 'pi'), create=False)
     queue.clear()
     found = differing(script.verify('pi.record.ipynb', '--queue', './pi', status=1))
@@ -652,7 +652,7 @@ def star(record: dict[str, Any]) -> None:
     app.update(kind='cell', cell='%%desipipe average\nfrom evil import *\nx = f()')
 
 
-def test_nothing_of_a_record_is_imported(script: Cli, change: Change) -> None:
+def test_verify_imports_nothing_of_a_record(script: Cli, change: Change) -> None:
     (script.folder / 'evil.py').write_text("open('ran.txt', 'w').close()\n")
     path = script.folder / 'pi.record.ipynb'
     change(path, star)

@@ -44,7 +44,7 @@ async def code_of(request: Any) -> int:
 # Who may ask
 
 
-async def test_nothing_without_a_token(
+async def test_routes_refuse_who_has_no_token(
     http_server_client: Any, jp_serverapp: Any, jp_base_url: str, queue: Queue
 ) -> None:
     for path in GETS:
@@ -85,7 +85,7 @@ async def logged_in(http_server_client: Any, jp_serverapp: Any, jp_base_url: str
     return cookie
 
 
-async def test_no_order_by_a_cookie_without_xsrf(
+async def test_orders_by_a_cookie_need_xsrf(
     http_server_client: Any, jp_serverapp: Any, jp_base_url: str, queue: Queue
 ) -> None:
     # A browser that is logged in, sent here by another site's form: its cookie alone is not enough.
@@ -106,7 +106,7 @@ async def test_no_order_by_a_cookie_without_xsrf(
     assert not queue.paused and Path(queue.folder).exists() and not queue.processes()
 
 
-async def test_no_look_from_another_origin(
+async def test_routes_refuse_another_origin(
     http_server_client: Any, jp_serverapp: Any, jp_base_url: str, queue: Queue
 ) -> None:
     cookie = await logged_in(http_server_client, jp_serverapp, jp_base_url)
@@ -208,7 +208,7 @@ REQUIRED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     'path', [route.path for route in QUERIES if 'queue' in route.required] + POSTS
 )
-async def test_no_queue_outside(ask: Ask, queue: Queue, path: str) -> None:
+async def test_queues_outside_are_refused(ask: Ask, queue: Queue, path: str) -> None:
     for name in OUTSIDE:
         if path in POSTS:
             status, found = await ask(path, body={'queue': name, **REQUIRED.get(path, {})})
@@ -381,7 +381,9 @@ async def test_rows_far_beyond_the_end(ask: Ask, queue: Queue) -> None:
     assert (status, page['total'], page['tasks']) == (200, 3, [])
 
 
-async def test_another_users_queue(ask: Ask, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_queue_of_another_user_is_refused(
+    ask: Ask, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path(queue.folder, 'journal.jsonl').chmod(0)
     if os.geteuid() == 0:
         real = os.open
@@ -426,7 +428,9 @@ class Poison:
         return os.mkdir, (os.fspath(self.path),)
 
 
-async def test_nothing_is_unpickled(ask: Ask, follow: Follow, queue: Queue, tmp_path: Path) -> None:
+async def test_routes_unpickle_nothing(
+    ask: Ask, follow: Follow, queue: Queue, tmp_path: Path
+) -> None:
     ledger = queue.ledger
     harm = tmp_path / 'harm'
     data = pickle.dumps(Poison(harm))

@@ -69,7 +69,7 @@ async def test_quiet_when_nothing_happens(follow: Follow, queue: Queue, hub: Any
         assert stream.told == told
 
 
-async def test_two_pages_share_a_follower(follow: Follow, hub: Any, queue: Queue) -> None:
+async def test_follower_is_shared_by_two_pages(follow: Follow, hub: Any, queue: Queue) -> None:
     async with follow('demo') as one, follow(queue.folder) as two:
         await one.next()
         assert (await two.next())[1]['queue'] == queue.folder

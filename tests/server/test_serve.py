@@ -60,7 +60,7 @@ def test_token_is_exchanged_for_a_cookie(server: Serving) -> None:
 
 
 @pytest.mark.parametrize('path', ['', 'page.js', 'desipipe/api/queues', 'desipipe/api/socket'])
-def test_nothing_is_told_without_the_token(server: Serving, path: str) -> None:
+def test_page_tells_nothing_without_the_token(server: Serving, path: str) -> None:
     other = ('A' if server.token[0] != 'A' else 'B') + server.token[1:]
     for headers in (
         {},
@@ -202,7 +202,7 @@ def test_serve_names_missing_packages_and_folders(queue_dir: Path, tmp_path: Pat
     assert done.returncode == 2 and "'70000' is no port" in done.stderr
 
 
-def test_without_the_built_page_it_is_said(tmp_path: Path) -> None:
+def test_serve_names_the_missing_page(tmp_path: Path) -> None:
     from desipipe.server.page_files import PageFiles
 
     with pytest.raises(MissingDependencyError, match='make labextension'):

@@ -246,7 +246,7 @@ def test_script_that_fails(queue: Queue, slurm: Slurm, spawn: Any) -> None:
     assert future.state == 'PENDING' and future.task.attempts == []
 
 
-def test_without_slurmdbd(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+def test_jobs_without_slurmdbd(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
     """Accounting dies while jobs run: they go on, new ones begin, and how one ended is told as
     far as the controller knows it.
     """

@@ -368,7 +368,7 @@ def bare() -> Iterator[Slurm]:
         yield slurm
 
 
-def test_without_accounting(
+def test_manager_without_accounting(
     bare: Slurm, queue_dir: Path, spawn: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name, value in bare.environ.items():
@@ -417,7 +417,7 @@ def spawn_for_a_while(queue: Queue, spawn: Any) -> None:
 @pytest.mark.parametrize(
     'how', ['timeout', 'SIGTERM', 'kill', 'queue.kill', 'cancel', 'clear', 'delete', 'killed']
 )
-def test_nothing_queued_is_left_behind(queue: Queue, slurm: Slurm, spawn: Any, how: str) -> None:
+def test_manager_leaves_no_job_behind(queue: Queue, slurm: Slurm, spawn: Any, how: str) -> None:
     """Whatever ends a manager whose jobs wait: they do not stay in Slurm."""
     short(manager(queue, 2, nodes_per_worker=1, kwargs={'begin': 'now+1hour'}), 0)(4)
     if how == 'timeout':

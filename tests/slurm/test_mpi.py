@@ -73,7 +73,7 @@ def test_over_two_nodes(queue: Queue, spawn: Any) -> None:
 @pytest.mark.parametrize(
     'mpiexec', [SRUN, 'mpiexec -n {mpiprocs:d} {cmd}'], ids=['srun', 'mpiexec']
 )
-def test_several_tasks_in_one_launcher(
+def test_launcher_runs_several_tasks(
     queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path, mpiexec: str
 ) -> None:
     """Four tasks of two processes each at once.
