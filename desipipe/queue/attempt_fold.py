@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from itertools import pairwise
 
 from .columns import ID
 from .ends import located
@@ -87,12 +88,13 @@ class AttemptFold(RequirementFold):
     def _run_all(self, rows: list[int], attempts: list[int], worker: Worker, time: float) -> bool:
         """Fold first attempts that begin, if nothing is special about any of them."""
         ranges = self._ranges(rows, PENDING)
-        if ranges is None or len(set(rows)) != len(rows):
+        if ranges is None or not are_distinct(ranges):
             return False
         if not attempts.count(1) == len(attempts) == len(rows):
             return False
-        if any(sum(self.attempt[first:last]) for first, last in ranges):
-            return False
+        for first, last in ranges:
+            if any(self.attempt[first:last]):
+                return False
         for first, last in ranges:
             n = last - first
             self.status[first:last] = bytes((RUNNING,)) * n
@@ -180,25 +182,31 @@ class AttemptFold(RequirementFold):
     def _end_all(self, event: EndEvent, segments: list[int], me: Worker, offset: int) -> bool:
         """Fold attempts that succeeded, if nothing is special about any of them."""
         rows, refs, durations = event['rows'], event['ref'], event['d']
+        running, started, own = self.running, self.started, me.rows
         ranges = self._ranges(rows, RUNNING)
-        if ranges is None or len(set(rows)) != len(rows) or not me.rows.keys() >= set(rows):
+        if ranges is None or not are_distinct(ranges) or not all(map(own.__contains__, rows)):
             return False
         if self.dependants and not self.dependants.keys().isdisjoint(rows):
             return False
         if len(refs) != 3 * len(rows) or len(durations) != len(rows):
             return False  # what is damaged is found when each is folded
-        if any(refs[::3]) or list(map(self.attempt.__getitem__, rows)) != event['n']:
+        if any(refs[::3]):
             return False  # of several segments, or of none
-        if any(any(self.ended_at[first:last]) for first, last in ranges):
-            return False  # some are repeated
         i = 0
+        for first, last in ranges:
+            if any(self.ended_at[first:last]):
+                return False  # some are repeated
+            if self.attempt[first:last].tolist() != event['n'][i : i + last - first]:
+                return False
+            i += last - first
+        i, offsets, lengths = 0, array('Q', refs[1::3]), array('Q', refs[2::3])
         for first, last in ranges:
             n = last - first
             self.status[first:last] = bytes((SUCCEEDED,)) * n
             self.ended_at[first:last] = array('Q', (offset,)) * n
             self.result_segment[first:last] = array('I', (segments[0],)) * n
-            self.result_offset[first:last] = array('Q', refs[3 * i + 1 : 3 * (i + n) : 3])
-            self.result_length[first:last] = array('Q', refs[3 * i + 2 : 3 * (i + n) : 3])
+            self.result_offset[first:last] = offsets[i : i + n]
+            self.result_length[first:last] = lengths[i : i + n]
             number = self.group[first]
             self.group_done[number] += n
             self.group_time[number] += sum(durations[i : i + n])
@@ -207,7 +215,7 @@ class AttemptFold(RequirementFold):
             counts[SUCCEEDED] += n
             i += n
         for row in rows:
-            del self.running[row], self.started[row], me.rows[row]
+            del running[row], started[row], own[row]
         return True
 
     def _lose(self, row: int, offset: int) -> None:
@@ -312,6 +320,12 @@ class AttemptFold(RequirementFold):
             return False
         self.burned[row] = burned + 1
         return True
+
+
+def are_distinct(ranges: list[tuple[int, int]]) -> bool:
+    """Return True if no row is in two of the ranges."""
+    ranges = sorted(ranges) if len(ranges) > 1 else ranges
+    return all(last <= first for (_, last), (first, _) in pairwise(ranges))
 
 
 def _cause(event: EndEvent, i: int) -> Cause:

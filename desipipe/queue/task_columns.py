@@ -289,8 +289,11 @@ class TaskColumns(ProcessFold):
         if self.superseded and not self.superseded.isdisjoint(rows):
             return None
         # In C: a journal of a million tasks has two million rows to compare.
-        is_gap = map(ne, map(sub, rows[1:], rows), repeat(1))
-        bounds = [0, *compress(count(1), is_gap), len(rows)]
+        if rows == list(range(rows[0], rows[0] + len(rows))):
+            bounds = [0, len(rows)]
+        else:
+            is_gap = map(ne, map(sub, rows[1:], rows), repeat(1))
+            bounds = [0, *compress(count(1), is_gap), len(rows)]
         if 4 * len(bounds) > len(rows) + 8:
             return None  # they are scattered: one by one takes less
         ranges = []
