@@ -17,7 +17,7 @@ from .followed_journal import FollowedJournal
 from .forks import tell_fork
 from .journal_file import replace
 from .journal_reader import TRIES
-from .line_format import NewEvent, encode_batch
+from .line_format import NewEvent, Placed, encode_batch
 from .lock import QueueLock
 from .syncing import SYNC_INTERVAL, Syncer
 
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 UNREAD_MAX = 1 << 13  # bytes to fold with the lock held, where others wait for it
 CATCH_UP_MAX_S = 5.0  # of folding without the lock, after which a writer stands in line
-CROWDED_POLL_S = 0.004  # between two tries to take the lock, where many writers want it
+# s between two tries to take the lock, where many writers want it: the more these are, the longer
+CROWDED_POLL_S, CROWDED_POLL_MAX_S = 0.004, 0.02
 
 Decide = Callable[[], Sequence[NewEvent]]
 Rewrite = Callable[[], Iterable[NewEvent]]
@@ -134,10 +135,12 @@ class Journal(FollowedJournal):
             try:
                 self._acquire(lock)
                 try:
-                    if self._write_locked(lock, decide):
-                        return
+                    written = self._write_locked(lock, decide)
                 finally:
                     lock.release()
+                if written is not None:
+                    self._take(*written)
+                    return
             except OSError as exc:
                 # What an NFSv4 client answers through a descriptor whose lock its server gave to
                 # another one: decide again, with a new one.
@@ -155,7 +158,7 @@ class Journal(FollowedJournal):
         if self.shared or lock.is_held or lock.kind == 'soft':
             lock.acquire()
             return
-        until = time.monotonic() + CATCH_UP_MAX_S
+        until, pause = time.monotonic() + CATCH_UP_MAX_S, CROWDED_POLL_S
         is_taken = lock.acquire(patiently=not self._is_crowded)
         self._is_crowded = False
         # Not in line: who is called in turn has to wait for a processor first, and all with it.
@@ -163,7 +166,8 @@ class Journal(FollowedJournal):
             if is_taken:
                 lock.release()
             else:
-                time.sleep(CROWDED_POLL_S)
+                time.sleep(pause)
+                pause = min(1.5 * pause, CROWDED_POLL_MAX_S)
             self._is_crowded = True
             self.follow()
             if time.monotonic() > until:
@@ -171,7 +175,15 @@ class Journal(FollowedJournal):
                 return
             is_taken = lock.acquire(patiently=False)
 
-    def _write_locked(self, lock: QueueLock, decide: Decide) -> bool:
+    def _take(self, placed: Sequence[Placed], data: bytes) -> None:
+        """Fold what was appended, unless the handler of a signal has read it already."""
+        if placed and placed[0][1] == self.reader.offset:
+            self.reader.take(placed, data)
+
+    def _write_locked(
+        self, lock: QueueLock, decide: Decide
+    ) -> tuple[Sequence[Placed], bytes] | None:
+        """Decide and append; return the events with their lines, or None to try again."""
         reader, appender = self.reader, self._appender
         shared = reader.shared
         fd, size = appender.open(reader.identity, shared)
@@ -179,10 +191,10 @@ class Journal(FollowedJournal):
             if shared:
                 self._hold(fd)
             if not reader.has_all(fd, size) and not self._catch_up(fd := appender.checked(fd)):
-                return False
+                return None
             events = decide()
             if not events:
-                return True
+                return (), b''
             shared = reader.shared
             placed, data = encode_batch(events, reader.offset)
             if not shared:
@@ -192,9 +204,8 @@ class Journal(FollowedJournal):
             # A network filesystem may take a lock away that is held. If someone else replaced the
             # file then, or appended first, what we wrote does not count; decide again.
             if shared and not self._stands(fd, data):
-                return False
-            reader.take(placed, data)
-            return True
+                return None
+            return placed, data
         finally:
             appender.close_held()
 
