@@ -193,11 +193,12 @@ def install_front_end(data: Path, config: Path) -> None:
     # Whatever the environment has of the front end: that of this checkout is tested.
     (data / 'labextensions').mkdir(parents=True)
     (data / 'labextensions' / 'desipipe-lab').symlink_to(FRONT_END)
-    # Without the question whether one wants news, which lies over a corner of the page.
+    # Without the question whether one wants news, which lies over a corner of the page, and without
+    # asking on each page whether JupyterLab's own sources were built, which runs yarn.
+    announcements = '@jupyterlab/apputils-extension:announcements'
+    page = {'disabledExtensions': {announcements: True}, 'buildCheck': False}
     (config / 'labconfig').mkdir(parents=True)
-    (config / 'labconfig' / 'page_config.json').write_text(
-        json.dumps({'disabledExtensions': {'@jupyterlab/apputils-extension:announcements': True}})
-    )
+    (config / 'labconfig' / 'page_config.json').write_text(json.dumps(page))
 
 
 def clean_environment() -> dict[str, str]:
