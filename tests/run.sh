@@ -17,7 +17,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PYTHON=${PYTHON:-.venv/bin/python}
 JLPM=${JLPM:-.venv/bin/jlpm}
-LAB_PACKAGES=(chromium fonts-dejavu-core)
+LAB_PACKAGES=(chromium-headless-shell fonts-dejavu-core)
 NETFS_PACKAGES=(moosefs-master moosefs-chunkserver moosefs-client iproute2 sshfs openssh-server fuse3)
 SLURM_PACKAGES=(slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins munge
     mariadb-server-core mariadb-client-core)
@@ -63,7 +63,7 @@ prepare_jupyter_side() {
     make --no-print-directory jupyter_ext/labextension/package.json
     if [ -z "${CHROMIUM:-}" ]; then
         missing=$(tests/install_packages.sh "${LAB_PACKAGES[@]}")
-        [ -z "$missing" ] || command -v chromium >/dev/null ||
+        [ -z "$missing" ] || command -v chromium-headless-shell chromium >/dev/null ||
             leave_out browser "$setting" 'the tests in a browser' "Debian packages are missing: $missing"
     fi
 }

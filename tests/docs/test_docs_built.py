@@ -118,7 +118,8 @@ def test_old_addresses_lead_to_pages(html: Path) -> None:
 
 @pytest.mark.slow
 def test_cheat_sheet_prints_on_one_page(html: Path, tmp_path: Path) -> None:
-    browser = shutil.which('chromium') or shutil.which('google-chrome')
+    names = ('chromium-headless-shell', 'chromium', 'google-chrome')
+    browser = next(filter(None, map(shutil.which, names)), None)
     if browser is None:
         pytest.skip('needs Chromium, which prints the page')
     options = [

@@ -52,10 +52,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def chromium() -> str | None:
-    """The browser: the one that `CHROMIUM` names, or Debian's."""
-    return (
-        os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.which('chromium-browser')
-    )
+    """The browser: the one that `CHROMIUM` names, or Debian's, without windows where it is.
+
+    The headless shell has the same engine without the menus and pages of the browser's own, which
+    take a quarter of the processor time of each page that is opened.
+    """
+    names = ('chromium-headless-shell', 'chromium', 'chromium-browser')
+    return os.environ.get('CHROMIUM') or next(filter(None, map(shutil.which, names)), None)
 
 
 @dataclass
