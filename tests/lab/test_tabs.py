@@ -18,7 +18,7 @@ from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
-TABS = 8  # more than the connections to one host that browsers allow
+TABS = 7  # one more than the connections to one host that browsers allow
 SOCKET = '/desipipe/api/socket'
 HIDE = """hidden => {
     Object.defineProperty(document, 'hidden', {configurable: true, get: () => hidden});
