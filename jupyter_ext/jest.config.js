@@ -40,7 +40,7 @@ module.exports = {
     '^.+\\.mjs$': 'babel-jest',
     '^.+\\.tsx?$': [
       'ts-jest/legacy',
-      { tsconfig: '<rootDir>/tsconfig.test.json' }
+      { isolatedModules: true, tsconfig: '<rootDir>/tsconfig.test.json' }
     ]
   },
   transformIgnorePatterns: [`/node_modules/(?!${esModules}).+`]
