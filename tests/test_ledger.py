@@ -6,6 +6,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ from desipipe.queue import names as queue_names
 from desipipe.queue.adding import Batch, NewTasks
 from desipipe.queue.compact import compact
 from desipipe.queue.ends import COPY_MAX, End
-from desipipe.queue.events import CHUNK, FAILED, PENDING, SUCCEEDED, Ref
+from desipipe.queue.events import CHUNK, FAILED, PENDING, RUNNING, SUCCEEDED, Ref
 from desipipe.queue.future import Future
 from desipipe.queue.ledger import Ledger, find_mid
 from desipipe.queue.task import Task
@@ -453,6 +454,23 @@ def test_small_report_waits_for_no_sync(tmp_path: Path) -> None:
     with calls() as found:
         report.write('w', [], 0, [], '', None)
     assert found == ['write segment', 'sync segment', 'write journal']
+
+
+def test_claim_wakes_others_with_the_report_or_when_it_is_announced(tmp_path: Path) -> None:
+    ledger = Ledger(make_folder(tmp_path), None)
+    begin(ledger, 'w')
+    add(ledger, ['a', 'b'])
+    watcher = fresh(ledger).watcher()
+    journal = ledger.journal
+    claimed = claim(ledger, 'w')
+    assert not watcher.drain() and fresh(ledger).state.status[0] == RUNNING
+    assert not journal.announce(journal.quiet_since - 1e-3)
+    finish(ledger, 'w', claimed)
+    assert watcher.drain() and not journal.announce(time.monotonic())
+    claim(ledger, 'w')
+    assert not watcher.drain()
+    assert journal.announce(journal.quiet_since) and watcher.drain()
+    assert not journal.announce(time.monotonic())
 
 
 # Looking

@@ -39,6 +39,7 @@ __all__ = ['MODES', 'Worker', 'work']
 logger = logging.getLogger('desipipe')
 
 LOOK_S = 0.02  # between two looks at what slots have done that say nothing
+QUIET_S = 0.02  # for which others are not woken for tasks that begin
 LAST_PATIENCE_S = 5.0  # for the queue's files, at the end
 _FOLLOW_EVERY = 0.2  # s between two copies of live output
 _FOLLOW, _SYNC = 'reading the journal', 'putting the journal on disk'
@@ -188,7 +189,8 @@ class Worker:
             return False
         self._pool.listen(self._watcher.fileno(), self._watcher.drain, not is_full)
         until = self._wake_at(now, is_full)
-        if ledger.journal.offset != offset and not (is_full or ledger.journal.shared):
+        is_heard = ledger.journal.announce(now - QUIET_S) or ledger.journal.offset != offset
+        if is_heard and not (is_full or ledger.journal.shared):
             self._watcher.drain()  # what this worker wrote would wake it
             until = until if ledger.journal.reader.is_up_to_date() else now
         self._wait(until)
@@ -226,6 +228,7 @@ class Worker:
             self._heartbeat.next_beat(),
             self._exchange.next_report(),
             max(self.ledger.journal.dirty_since + self._sync_interval, now + LOOK_S),
+            self.ledger.journal.quiet_since + QUIET_S,
         )
         if pace.next_exchange > time.monotonic():  # not an exchange of this turn, without spacing
             until = min(until, pace.next_exchange)

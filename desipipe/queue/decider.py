@@ -48,7 +48,11 @@ class Decider(PayloadWriter):
     """Writes what people and managers decide, with one lock each."""
 
     def _write(
-        self, decide: Callable[[], Sequence[JournalEvent]], sync: bool = False, identity: str = ''
+        self,
+        decide: Callable[[], Sequence[JournalEvent]],
+        sync: bool = False,
+        identity: str = '',
+        quiet: bool = False,
     ) -> None:
         """Write a decision about rows, unless the queue was cleared in the meantime.
 
@@ -67,7 +71,7 @@ class Decider(PayloadWriter):
                 )
             return decide()
 
-        self.journal.write(checked, sync)
+        self.journal.write(checked, sync, quiet)
 
     def change(
         self,

@@ -229,12 +229,12 @@ class Ledger(SingleAddition):
             if want > 0:
                 n_done = len(ends) + len(back) + sum(len(batch.rows) for batch in successes)
                 if rows := self._rows_to_claim(worker, want, n_done, mids, choose):
-                    event = claim(self.state, worker, rows, now)
+                    events.append(event := claim(self.state, worker, rows, now))
                     claimed.extend(zip(rows, event['n'], strict=True))
-                    events.append(event)
             return events
 
-        self._write(decide, identity=identity)
+        # Who waits, waits for ends: a short task ends before its beginning is of interest.
+        self._write(decide, identity=identity, quiet=not (ends or back or successes))
         return claimed
 
     def _rows_to_claim(

@@ -34,6 +34,7 @@ CATCH_UP_MAX_S = 5.0  # of folding without the lock, after which a writer stands
 # s between two tries to take the lock, where many writers want it: the more these are, the longer
 CROWDED_POLL_S, CROWDED_POLL_MAX_S = 0.004, 0.02
 
+_NEVER = float('inf')
 Decide = Callable[[], Sequence[NewEvent]]
 Rewrite = Callable[[], Iterable[NewEvent]]
 
@@ -70,6 +71,8 @@ class Journal(FollowedJournal):
         self._permit = permit
         self._lock: QueueLock | None = None
         self._is_crowded = False  # True while many others want the lock
+        self.quiet_since = _NEVER
+        """Monotonic time of the first write for which no one was woken; infinity if none."""
         tell_fork(self)
         self.follow()
 
@@ -77,6 +80,7 @@ class Journal(FollowedJournal):
         """In a forked child: whatever the parent's threads were about, they are not here."""
         super().forked()
         self._syncer.forked()
+        self.quiet_since = _NEVER
 
     def _opened(self) -> int:
         return self._appender.kept(self.reader.identity)
@@ -101,7 +105,7 @@ class Journal(FollowedJournal):
 
     # Writing
 
-    def write(self, decide: Decide, sync: bool = False) -> None:
+    def write(self, decide: Decide, sync: bool = False, quiet: bool = False) -> None:
         """Take the lock, read to the end, decide what to append, and append it.
 
         Parameters
@@ -112,6 +116,8 @@ class Journal(FollowedJournal):
             itself.
         sync : bool, default=False
             True if it is on disk when this returns, instead of within the sync interval.
+        quiet : bool, default=False
+            Leave it to the next write, or to :meth:`announce`, to wake those who wait for changes.
 
         Raises
         ------
@@ -123,19 +129,19 @@ class Journal(FollowedJournal):
             The lock was lost each time it was taken; nothing was appended.
         """
         self._permit()
-        self._guard.run(lambda: self._write(decide), self._clean_up)
+        self._guard.run(lambda: self._write(decide, quiet), self._clean_up)
         if sync:
             self.sync()
         else:
             self._syncer.sync_later()
 
-    def _write(self, decide: Decide) -> None:
+    def _write(self, decide: Decide, quiet: bool) -> None:
         for _ in range(TRIES):
             lock = self.lock
             try:
                 self._acquire(lock)
                 try:
-                    written = self._write_locked(lock, decide)
+                    written = self._write_locked(lock, decide, quiet)
                 finally:
                     lock.release()
                 if written is not None:
@@ -181,7 +187,7 @@ class Journal(FollowedJournal):
             self.reader.take(placed, data)
 
     def _write_locked(
-        self, lock: QueueLock, decide: Decide
+        self, lock: QueueLock, decide: Decide, quiet: bool
     ) -> tuple[Sequence[Placed], bytes] | None:
         """Decide and append; return the events with their lines, or None to try again."""
         reader, appender = self.reader, self._appender
@@ -199,7 +205,8 @@ class Journal(FollowedJournal):
             placed, data = encode_batch(events, reader.offset)
             if not shared:
                 self._syncer.note_write(reader.offset + len(data))
-                lock.has_news = True
+                lock.has_news = not quiet
+                self.quiet_since = min(self.quiet_since, time.monotonic()) if quiet else _NEVER
             appender.append(fd, data, reader.offset, shared)
             # A network filesystem may take a lock away that is held. If someone else replaced the
             # file then, or appended first, what we wrote does not count; decide again.
@@ -208,6 +215,24 @@ class Journal(FollowedJournal):
             return placed, data
         finally:
             appender.close_held()
+
+    def announce(self, until: float) -> bool:
+        """Wake those of this host who wait for what was written quietly up to a time.
+
+        Parameters
+        ----------
+        until : float
+            Monotonic time.
+
+        Returns
+        -------
+        announced : bool
+        """
+        if self.quiet_since > until:
+            return False
+        self.quiet_since = _NEVER
+        self._guard.run(lambda: self.lock.announce(), self._clean_up)
+        return True
 
     def _hold(self, fd: int) -> None:
         if self.header.get('lock') != 'soft':

@@ -295,6 +295,12 @@ class QueueLock:
         finally:
             self._mutex.release()
 
+    def announce(self) -> None:
+        """Wake those of this host who wait for changes; the lock need not be held."""
+        if self._opened is not None and not self._opened.is_own():
+            self.close()
+        self._announce()
+
     def _announce(self) -> None:
         self.has_news = False
         try:
