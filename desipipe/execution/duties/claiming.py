@@ -161,10 +161,12 @@ class Claiming:
 
         No task counts for more than the horizon.
         """
-        horizon, mean, processes = self._pace.horizon(), self._durations.mean, self._pool.processes
+        processes = self._pool.processes
         at_hand = [task.group for process in processes for task in process.sent]
         at_hand += [task.group for task in self._held.backlog]
-        counts = Counter(at_hand)
+        if not at_hand:
+            return 0.0
+        horizon, mean, counts = self._pace.horizon(), self._durations.mean, Counter(at_hand)
         load = sum(n * min(horizon, mean.get(group, horizon)) for group, n in counts.items())
         for process in processes:
             if process.sent:  # the first counts for as long as it runs already

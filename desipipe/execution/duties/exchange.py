@@ -147,8 +147,9 @@ class Exchange:
         state = self._ledger.state
         saving = {
             number
-            for number, group in enumerate(state.groups)
-            if group.save_dir and not SAVED_WITH_FILES.issuperset(group.save_attrs)
+            for number in set(map(state.group.__getitem__, rows))
+            if (group := state.groups[number]).save_dir
+            and not SAVED_WITH_FILES.issuperset(group.save_attrs)
         }
         for row in rows if saving else ():
             if state.group[row] in saving and state.status[row] == SUCCEEDED:
