@@ -76,7 +76,7 @@ class _CellTasks:
         self._first: list[TaskEntry] = []
         self._bad: list[TaskEntry] = []
         self._began, self._ended, self._busy = float('inf'), 0.0, 0.0
-        self._workers: set[int] = set()
+        self._has_run = False
         self.apps: dict[int, None] = {}
         """Numbers of their apps, in order."""
         for index in places:
@@ -91,7 +91,7 @@ class _CellTasks:
                 self._began = min(self._began, attempt['began'])
                 self._ended = max(self._ended, attempt['began'] + attempt['seconds'])
                 self._busy += attempt['seconds']
-                self._workers.add(attempt['worker'])
+                self._has_run = True
         if len(self._first) < ROWS_MAX:
             self._first.append(task)
         elif state != 'SUCCEEDED' and len(self._bad) < BAD_MAX:
@@ -106,13 +106,11 @@ class _CellTasks:
         """Return how many there are in which states, and what they took."""
         states = ', '.join(counted(state, n) for state, n in self._counts.items())
         line = f'**{plain(title)}** · {plural(self._total)}: {states}'
-        if not self._workers:
+        if not self._has_run:
             return line
         within = span(max(0.0, self._ended - self._began))
-        return (
-            f'{line} · {span(self._busy)} of task time within {within}, on '
-            f'{plural(len(self._workers), "worker")} · {moment(self._began)}'
-        )
+        # The line above it says on how many workers.
+        return f'{line} · {span(self._busy)} of task time within {within} · {moment(self._began)}'
 
 
 def _tasks_table(model: QueueModel, tasks: Sequence[TaskEntry]) -> str:

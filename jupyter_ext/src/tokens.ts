@@ -28,6 +28,9 @@ export type Shown = Exclude<ShownState, 'CLAIMED'>;
 /** MIME type of the display of a `%%desipipe` cell. */
 export const MIME_TYPE = 'application/vnd.desipipe.v1+json';
 
+/** Key of the metadata by which a record is told from its notebook; also in desipipe/record/digests.py. */
+export const RECORD_KEY = 'desipipe_record';
+
 /** Version of the JSON that this renderer understands. */
 export const VERSION = 1;
 

@@ -42,6 +42,7 @@ def test_from_the_toolbar(lab: Any, page: Any) -> None:
     expect(
         page.locator('.jp-NotebookPanel:visible').get_by_role('heading', name='Record')
     ).to_be_visible()
+    expect(page.locator('.jp-NotebookPanel:visible .jp-desipipe-Badge')).to_have_count(0)
     verify = [sys.executable, '-m', 'desipipe', 'verify', str(written), '-q', 'recorded']
     done = subprocess.run(verify, capture_output=True, text=True, env=lab.env, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -13,6 +13,7 @@ import type { Cell } from '@jupyterlab/cells';
 
 import { Follower, IFollower } from '../model';
 import { pipeIcon, runStaleIcon } from '../panel/icon';
+import { RECORD_KEY } from '../tokens';
 import { showBadges } from './badges';
 // The sidebar is restored with the page.
 // eslint-disable-next-line jupyter/prefer-lazy-imports
@@ -57,7 +58,9 @@ export const cellsPlugin: JupyterFrontEndPlugin<void> = {
         const { CellStates } = await import('./model');
         const { OtherWindows } = await import('./otherwindows');
         const { model } = panel.content;
-        if (model && !panel.isDisposed) {
+        // What a record says of its tasks holds, whatever ran since.
+        const isRecord = !!model?.getMetadata(RECORD_KEY);
+        if (model && !isRecord && !panel.isDisposed) {
           const states = new CellStates(
             model,
             follower,

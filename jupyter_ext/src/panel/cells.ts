@@ -12,7 +12,7 @@ import type {
 } from '@jupyterlab/notebook';
 import type { Contents } from '@jupyterlab/services';
 
-import { ICellView, MIME_TYPE } from '../tokens';
+import { ICellView, MIME_TYPE, RECORD_KEY } from '../tokens';
 import type { ITaskView } from './tokens';
 
 /** Notebooks that are looked through on the server, and how large they may be. */
@@ -93,9 +93,6 @@ function squeezed(code: string): string {
 /** A notebook, and the place of a cell in it. */
 type Found = [NotebookPanel, number];
 
-/** Key of the metadata by which a record is told from its notebook; also in desipipe/record/digests.py. */
-const RECORD = 'desipipe_record';
-
 /** Finds cells in notebooks. */
 export class Cells {
   constructor(
@@ -167,7 +164,7 @@ export class Cells {
   ): Found | null {
     let found: Found | null = null;
     this._tracker.forEach(panel => {
-      if (!!panel.model?.getMetadata(RECORD) !== records) {
+      if (!!panel.model?.getMetadata(RECORD_KEY) !== records) {
         return;
       }
       const cells = panel.content.widgets.map(cell => ({
@@ -216,7 +213,7 @@ export class Cells {
       if (placeOf(cells, folder, task) < 0) {
         continue;
       }
-      if (!(content as nbformat.INotebookContent).metadata[RECORD]) {
+      if (!(content as nbformat.INotebookContent).metadata[RECORD_KEY]) {
         return [path, null];
       }
       record ??= path;
