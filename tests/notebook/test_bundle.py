@@ -23,7 +23,7 @@ from desipipe.queue.ledger import Ledger
 from desipipe.view.ansi import COLOURS, ansi_html, plain
 from desipipe.view.appearance import APPEARANCES, CONDITION_APPEARANCES
 from desipipe.view.bundle import MIME, as_html, as_text, bundle
-from desipipe.view.cell import Cell, cell_summary
+from desipipe.view.cell import CellReader, cell_summary
 from desipipe.view.cell_outputs import OUTPUTS_SIZE
 from desipipe.view.rows import format_rows, parse_rows
 
@@ -236,7 +236,7 @@ def test_running_waiting_stopped(ledger: tuple[Queue, Ledger]) -> None:
     # The pretend worker has no lease: it vanished.
     assert (found['condition'], found['left'], found['workers']) == ('stopped', 6, 0)
     assert found['rate'] > 0 and found['eta'] == pytest.approx(6 / found['rate'])
-    cell = Cell(queue, rows)
+    cell = CellReader(queue, rows)
     cell.judge = lambda name: True
     found = cell.summary()
     assert (found['condition'], found['workers']) == ('running', 4)
@@ -262,7 +262,7 @@ def test_elapsed_leaves_out_long_pauses(ledger: tuple[Queue, Ledger]) -> None:
 def test_deleted_and_gone(ledger: tuple[Queue, Ledger], tmp_path: Path) -> None:
     queue, bare = ledger
     rows = engine.add(bare, range(5))
-    cell = Cell(queue, rows)
+    cell = CellReader(queue, rows)
     bare.drop(lambda state: [3, 4])
     assert (cell.summary()['total'], cell.summary()['condition']) == (3, 'stopped')
     queue.compact()
@@ -558,7 +558,7 @@ def test_exported_notebook_shows_the_truth(
 ) -> None:
     pytest.importorskip('nbconvert')
     queue, rows = ran
-    cell = Cell(queue, [*rows['good'], *rows['bad'], *rows['quiet']])
+    cell = CellReader(queue, [*rows['good'], *rows['bad'], *rows['quiet']])
     found = cell.summary('power')
     running = {**found, 'left': 1, 'condition': 'running', 'outputs': []}
     book = nbformat.v4.new_notebook(
