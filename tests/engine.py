@@ -224,7 +224,7 @@ def states(state: State) -> list[str]:
 
 def facts(state: State) -> dict[str, Any]:
     """All that a fold knows, as plain data that can be compared."""
-    found: dict[str, Any] = {}
+    facts_by_name: dict[str, Any] = {}
     for key, value in vars(state).items():
         if key == 'code_versions':
             value = (value.places, value.superseded)
@@ -257,8 +257,8 @@ def facts(state: State) -> dict[str, Any]:
                 }
                 for mid, queues in value.items()
             }
-        found[key] = value
-    return found
+        facts_by_name[key] = value
+    return facts_by_name
 
 
 def consistent(state: State) -> None:
@@ -508,9 +508,9 @@ def done(process: subprocess.Popen[str]) -> str:
     """What else a process says until it ends, which must be well."""
     assert process.stdin is not None and process.stdout is not None
     process.stdin.close()
-    said = process.stdout.read()
-    assert process.wait(TIMEOUT) == 0, said
-    return said
+    output = process.stdout.read()
+    assert process.wait(TIMEOUT) == 0, output
+    return output
 
 
 def process_state(pid: int) -> str:

@@ -117,7 +117,9 @@ class FakeSlurm:
         lines = (
             [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         )
-        return [(when, words) for when, words in lines if not names or words[0] in names]
+        return [
+            (when, arguments) for when, arguments in lines if not names or arguments[0] in names
+        ]
 
     def most(self) -> int:
         """The most slots of jobs that there were at once."""
@@ -221,15 +223,15 @@ class FakeSlurm:
 
     # Commands
 
-    def run(self, name: str, words: list[str]) -> int:
+    def run(self, name: str, argv: list[str]) -> int:
         """Do what a command does; its exit status."""
         with open(self.folder / 'calls', 'a') as calls:
-            calls.write(json.dumps([time.time(), [name, *words]]) + '\n')
+            calls.write(json.dumps([time.time(), [name, *argv]]) + '\n')
         command = getattr(self, f'_{name}', None)
-        return 0 if command is None else int(command(words))
+        return 0 if command is None else int(command(argv))
 
-    def _sbatch(self, words: list[str]) -> int:
-        if '--test-only' in words:
+    def _sbatch(self, arguments: list[str]) -> int:
+        if '--test-only' in arguments:
             return 0
         answer, _, rest = self._knob('sbatch').partition(' ')
         if answer == 'hang':
@@ -241,7 +243,7 @@ class FakeSlurm:
                 else 'Batch job submission failed: Socket timed out on send/recv operation'
             )
             return say(f'sbatch: error: {text}')
-        options = read_options(words)
+        options = read_options(arguments)
         with self as state:
             number = int(self._knob('next') or state['next'])
             state['next'] = number + 1
@@ -258,7 +260,7 @@ class FakeSlurm:
                     'slots': int(options['job-name'].split('.')[1])
                     if options.get('job-name', '').count('.') > 1
                     else 1,
-                    'script': os.path.abspath(words[-1]),
+                    'script': os.path.abspath(arguments[-1]),
                     'output': options.get('output', os.devnull),
                     'error': options.get('error', ''),
                     'cwd': options.get('chdir', '/'),
@@ -274,31 +276,33 @@ class FakeSlurm:
         print('welcome to the cluster!' if answer == 'garble' else f'{number}{cluster}')
         return 1 if answer == 'fail' else 0
 
-    def _shown(self, words: list[str]) -> dict[str, Job]:
-        cluster = words[words.index('-M') + 1] if '-M' in words else ''
+    def _shown(self, arguments: list[str]) -> dict[str, Job]:
+        cluster = arguments[arguments.index('-M') + 1] if '-M' in arguments else ''
         with self as state:
             return {jobid: job for jobid, job in state['jobs'].items() if job['cluster'] == cluster}
 
-    def _squeue(self, words: list[str]) -> int:
+    def _squeue(self, arguments: list[str]) -> int:
         reason = self._knob('reason') or 'Priority'
         lines = []
-        for jobid, job in self._shown(words).items():
+        for jobid, job in self._shown(arguments).items():
             why, node = (reason, '') if job['state'] == 'PENDING' else ('None', 'n1')
             lines.append(f'{jobid}|{job["state"]}|{why}|{node}|N/A|{job["name"]}')
-        titles = ([f'CLUSTER: {words[words.index("-M") + 1]}'] if '-M' in words else []) + [TITLES]
+        titles = (
+            [f'CLUSTER: {arguments[arguments.index("-M") + 1]}'] if '-M' in arguments else []
+        ) + [TITLES]
         return self._answer('squeue', titles, lines)
 
-    def _sacct(self, words: list[str]) -> int:
-        jobs = self._shown(words)
+    def _sacct(self, arguments: list[str]) -> int:
+        jobs = self._shown(arguments)
         names = [
             name
-            for word in words
+            for word in arguments
             if word.startswith('--name=')
             for name in word.removeprefix('--name=').split(',')
         ]
         asked = (
-            words[words.index('-j') + 1].split(',')
-            if '-j' in words
+            arguments[arguments.index('-j') + 1].split(',')
+            if '-j' in arguments
             else [jobid for jobid, job in jobs.items() if job['name'] in names]
         )
         lines = [
@@ -360,18 +364,18 @@ class FakeSlurm:
         sys.stdout.flush()
         return say(rest or 'one of the clusters does not answer') if answer == 'fail_right' else 0
 
-    def _scancel(self, words: list[str]) -> int:
+    def _scancel(self, arguments: list[str]) -> int:
         answer, _, rest = self._knob('scancel').partition(' ')
         if answer == 'fail':
             return say(rest or 'scancel: error: Socket timed out on send/recv operation')
-        names = {word.removeprefix('--name=') for word in words if word.startswith('--name=')}
-        cluster = words[words.index('-M') + 1] if '-M' in words else ''
+        names = {word.removeprefix('--name=') for word in arguments if word.startswith('--name=')}
+        cluster = arguments[arguments.index('-M') + 1] if '-M' in arguments else ''
         with self as state:
             for jobid, job in state['jobs'].items():
                 named = (
                     job['name'] in names
                     if names
-                    else jobid in words or jobid.partition('_')[0] in words
+                    else jobid in arguments or jobid.partition('_')[0] in arguments
                 )
                 if (
                     answer != 'ignore'
@@ -382,13 +386,13 @@ class FakeSlurm:
                     self._kill(jobid, job, signal.SIGTERM)
         return 0
 
-    def _scontrol(self, words: list[str]) -> int:
+    def _scontrol(self, arguments: list[str]) -> int:
         with self as state:
-            job = state['jobs'].get(words[-1])
+            job = state['jobs'].get(arguments[-1])
         if job is None:
             return say('slurm_load_jobs error: Invalid job id specified')
         print(
-            f'JobId={words[-1]} JobState={job["state"]} Reason=None EndTime=Unknown ExitCode=0:0 '
+            f'JobId={arguments[-1]} JobState={job["state"]} Reason=None EndTime=Unknown ExitCode=0:0 '
             'Restarts=0'
         )
         return 0
@@ -421,26 +425,26 @@ def elements(lines: list[str], base: str) -> str:
     )
 
 
-def read_options(words: list[str]) -> dict[str, str]:
+def read_options(arguments: list[str]) -> dict[str, str]:
     """Read the options of sbatch: those of the script, then those of the environment, then those
     of the command line.
     """
     lines = [
         line.removeprefix('#SBATCH ')
-        for line in Path(words[-1]).read_text().splitlines()
+        for line in Path(arguments[-1]).read_text().splitlines()
         if line.startswith('#SBATCH ')
     ]
-    found = {}
+    options = {}
     for word in [word for line in lines for word in shlex.split(line)]:
         name, _, value = word.lstrip('-').partition('=')
-        found[name] = value
-    found.update(
+        options[name] = value
+    options.update(
         {option: os.environ[name] for name, option in OPTIONS.items() if name in os.environ}
     )
-    for word in words[:-1]:
+    for word in arguments[:-1]:
         name, _, value = word.lstrip('-').partition('=')
-        found[name] = value
-    return found
+        options[name] = value
+    return options
 
 
 if __name__ == '__main__':

@@ -74,7 +74,18 @@ def modules(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 def names(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
     """Yield how many names of the module say nothing of what they hold."""
-    count = path.stem in MODULES
+    count = int(path.stem in MODULES) + len(list(_vague_variables(tree)))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            count += bool(CONSTANTS.fullmatch(node.id))
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            count += bool(FUNCTIONS.fullmatch(node.name))
+    if count:
+        yield '', count
+
+
+def _vague_variables(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield line and name of each variable that does not say what it holds."""
     members = {  # attributes are read beside the name of their object
         statement.target
         for node in ast.walk(tree)
@@ -84,13 +95,10 @@ def names(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in members:
-            count += node.id in VARIABLES or bool(CONSTANTS.fullmatch(node.id))
-        elif isinstance(node, ast.arg):
-            count += node.arg in VARIABLES
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            count += bool(FUNCTIONS.fullmatch(node.name))
-    if count:
-        yield '', count
+            if node.id in VARIABLES:
+                yield node.lineno, node.id
+        elif isinstance(node, ast.arg) and node.arg in VARIABLES:
+            yield node.lineno, node.arg
 
 
 def docstrings(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
@@ -245,6 +253,15 @@ def prose_tests(folder: Path = ROOT / 'tests') -> list[str]:
     ]
 
 
+def vague_variables(folder: Path = ROOT / 'tests') -> list[str]:
+    """Return the variables of tests whose names do not say what they hold."""
+    return [
+        f'tests: {path.relative_to(folder).as_posix()}:{line}: {name!r} does not say what it holds'
+        for path in sorted(folder.rglob('*.py'))
+        for line, name in _vague_variables(ast.parse(path.read_text()))
+    ]
+
+
 def read_lists() -> Lists:
     """Return the exceptions and the debts."""
     lists: Lists = tomllib.loads(LIST.read_text())
@@ -271,7 +288,7 @@ def main() -> int:
     for name, offenders in figures.items():
         amount = sum(offenders.values()) if name in COUNTED else len(offenders)
         print(f'{name:12} {amount}')
-    wrong = [*defects(figures, lists), *prose_tests()]
+    wrong = [*defects(figures, lists), *prose_tests(), *vague_variables()]
     for line in wrong:
         print(line, file=sys.stderr)
     return bool(wrong)

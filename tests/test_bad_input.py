@@ -77,15 +77,15 @@ def files(folder: Path | str) -> dict[str, str]:
 
 @contextmanager
 def refused(
-    kind: type[BaseException], *words: str, near: Path | str | None = None
+    kind: type[BaseException], *arguments: str, near: Path | str | None = None
 ) -> Iterator[None]:
     """Something that is refused with these words; ``near`` stays what it is."""
     before = files(near) if near is not None else {}
     with pytest.raises(kind) as info:
         yield
-    said = str(info.value)
-    for word in words:
-        assert word in said, said
+    message = str(info.value)
+    for word in arguments:
+        assert word in message, message
     if near is not None:
         assert files(near) == before
 
@@ -288,7 +288,7 @@ def test_future_of_another_queue(queue: Queue, queue_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('kwargs', 'words'),
+    ('kwargs', 'message'),
     [
         (
             {'provider': {'provider': 'local', 'mpiproc_per_worker': 2}},
@@ -299,25 +299,25 @@ def test_future_of_another_queue(queue: Queue, queue_dir: Path) -> None:
         ({'scheduler': {'scheduler': 'simple', 'nonsense': 4}}, ('nonsense', 'max_workers')),
     ],
 )
-def test_unknown_options(queue: Queue, kwargs: dict[str, Any], words: tuple[str, ...]) -> None:
-    with refused(UnknownOptionError, *words, near=queue.folder):
+def test_unknown_options(queue: Queue, kwargs: dict[str, Any], message: tuple[str, ...]) -> None:
+    with refused(UnknownOptionError, *message, near=queue.folder):
         TaskManager(queue, **kwargs)
-    with refused(UnknownOptionError, *words, near=queue.folder):
+    with refused(UnknownOptionError, *message, near=queue.folder):
         TaskManager(queue).clone(**kwargs)
 
 
 @pytest.mark.parametrize(
-    ('kwargs', 'words'),
+    ('kwargs', 'message'),
     [
         ({'provider': 'pbs'}, ('pbs', 'local')),
         ({'scheduler': 'smart'}, ('smart', 'simple')),
         ({'environ': 'nerc'}, ('nerc', 'base')),
     ],
 )
-def test_unknown_names(queue: Queue, kwargs: dict[str, Any], words: tuple[str, ...]) -> None:
-    with refused(UnknownNameError, *words, near=queue.folder):
+def test_unknown_names(queue: Queue, kwargs: dict[str, Any], message: tuple[str, ...]) -> None:
+    with refused(UnknownNameError, *message, near=queue.folder):
         TaskManager(queue, **kwargs)
-    with refused(ValueError, *words, near=queue.folder):
+    with refused(ValueError, *message, near=queue.folder):
         TaskManager(queue).clone(**kwargs)
 
 
@@ -376,17 +376,17 @@ def test_unknown_modes(queue: Queue, mode: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ('text', 'words'),
+    ('text', 'message'),
     [
         ('lease: soon\n', ('lease', 'a number of seconds')),
         ('provider: [1\n', ('config.yaml',)),
         ('- 1\n', ('config.yaml',)),
     ],
 )
-def test_bad_configuration(queue_dir: Path, text: str, words: tuple[str, ...]) -> None:
+def test_bad_configuration(queue_dir: Path, text: str, message: tuple[str, ...]) -> None:
     path = Path(os.environ['DESIPIPE_CONFIG_DIR']) / 'config.yaml'
     path.write_text(text)
-    with refused(ConfigError, str(path), *words, near=queue_dir):
+    with refused(ConfigError, str(path), *message, near=queue_dir):
         Queue('test', config=Config())
 
 
@@ -591,12 +591,12 @@ def test_unknown_tasks(queue: Queue) -> None:
             UnknownTaskError, "No task 'abcdef'", queue.folder, 'desipipe tasks', near=queue.folder
         ):
             how()
-    for told in (
+    for printed in (
         lambda: queue.set_task_state('abcdef', 'FAILED'),
         lambda: queue.__delitem__('abcdef'),
     ):
         with pytest.warns(UserWarning, match="No task 'abcdef' is in the queue test. Nothing was"):
-            told()
+            printed()
     assert 'abcdef' not in queue and task.id in queue
     assert queue.tasks(tid='abcdef') is None and queue.tasks(tid='abcdef', one=False) == []
     assert queue.tasks(one=True).id == task.id

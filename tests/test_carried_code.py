@@ -77,15 +77,15 @@ def everything():
 
 def names(data: bytes) -> set[str]:
     """Return the modules whose names a pickle looks up."""
-    found, texts = set(), []
+    collected, texts = set(), []
     for opcode, argument, _ in pickletools.genops(data):
         if opcode.name == 'STACK_GLOBAL':
-            found.add(texts[-2])
+            collected.add(texts[-2])
         elif opcode.name == 'GLOBAL':
-            found.add(argument.split()[0])
+            collected.add(argument.split()[0])
         if isinstance(argument, str):
             texts.append(argument)
-    return found
+    return collected
 
 
 def defined(text: str, file: str = '<definitions>') -> dict[str, Any]:

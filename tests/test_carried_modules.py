@@ -162,11 +162,11 @@ def test_modules_by_value_are_found_by_name(queue: Queue, folder: Path) -> None:
         import sys
         import typing
 
-        found = 'by_value' in sys.modules, hasattr(sys.modules.get('by_value'), 'double')
+        imported = 'by_value' in sys.modules, hasattr(sys.modules.get('by_value'), 'double')
         return (
             sorted(typing.get_type_hints(type(conf))),
             pickle.loads(pickle.dumps(conf)) == conf,
-            found,
+            imported,
         )
 
     @tm.python_app

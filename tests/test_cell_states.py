@@ -34,15 +34,15 @@ def run(
 ) -> list[Ran | None]:
     """Run cells in some order, each with a task that succeeds; return what their outputs record."""
     definitions = Definitions(modules)
-    found: list[Ran | None] = [None] * len(texts)
+    ran_cells: list[Ran | None] = [None] * len(texts)
     for number in range(len(texts)) if order is None else order:
         cell = read_cell(texts[number])
         stamp = ''
         if cell.task is not None:
-            found[number] = Ran(record(cell.task, definitions, number), 1)
+            ran_cells[number] = Ran(record(cell.task, definitions, number), 1)
             stamp = version(cell.task, describe_reads(cell.task, definitions, number))
         definitions.add(number, cell, stamp)
-    return found
+    return ran_cells
 
 
 def states(texts: Sequence[str], ran: Sequence[Ran | None]) -> dict[int, CellState]:
@@ -55,8 +55,10 @@ def edit(number: int, before: str, after: str) -> dict[int, str]:
     texts = list(NOTEBOOK)
     assert before in texts[number]
     texts[number] = texts[number].replace(before, after)
-    found = states(texts, run(NOTEBOOK))
-    return {n: f'{one.state}: {one.reason}' for n, one in found.items() if one.state != 'current'}
+    states_now = states(texts, run(NOTEBOOK))
+    return {
+        n: f'{one.state}: {one.reason}' for n, one in states_now.items() if one.state != 'current'
+    }
 
 
 FRAC_EDITED = {
@@ -116,10 +118,10 @@ def stale(reason: str) -> dict[int, str]:
 def test_states_of_edited_notebooks(
     number: int, before: str, after: str, expected: dict[int, str]
 ) -> None:
-    found = edit(number, before, after)
-    assert found.keys() == expected.keys()
-    for key, words in expected.items():
-        assert found[key].startswith(words)
+    states_now = edit(number, before, after)
+    assert states_now.keys() == expected.keys()
+    for key, text in expected.items():
+        assert states_now[key].startswith(text)
 
 
 def test_cells_that_never_ran_or_run_or_failed_or_are_unknown() -> None:
@@ -129,8 +131,8 @@ def test_cells_that_never_ran_or_run_or_failed_or_are_unknown() -> None:
     ran[5] = Ran(ran[5].recorded, 1, left=0, bad=1)
     ran[7] = None
     ran[8] = Ran(None, 1)
-    found = states(NOTEBOOK, ran)
-    assert [(one.state, one.reason) for one in found.values()] == [
+    states_now = states(NOTEBOOK, ran)
+    assert [(one.state, one.reason) for one in states_now.values()] == [
         (State.RUNNING, '5 of 20 tasks left'),
         (State.FAILED, '1 of 1 tasks did not succeed'),
         (State.NEVER_RUN, ''),
@@ -145,10 +147,13 @@ def test_cell_is_stale_until_it_ran_with_the_new_results_of_another() -> None:
     texts[4] = FRACTION.replace('-1', '-2')
     ran = run(NOTEBOOK)
     ran[4] = run(texts)[4]
-    found = states(texts, ran)
-    assert found[4].state is State.CURRENT
-    assert found[5].reason == '`frac` comes from cell 5, which ran with other code or inputs since'
-    assert found[7].reason == '`pi` comes from cell 6, which is stale'
+    states_now = states(texts, ran)
+    assert states_now[4].state is State.CURRENT
+    assert (
+        states_now[5].reason
+        == '`frac` comes from cell 5, which ran with other code or inputs since'
+    )
+    assert states_now[7].reason == '`pi` comes from cell 6, which is stale'
     ran[5] = run(texts)[5]
     assert states(texts, ran)[7].state is State.STALE
     ran[7] = run(texts)[7]
@@ -164,8 +169,8 @@ def test_cell_is_stale_until_it_ran_with_the_new_results_of_another() -> None:
     ],
 )
 def test_orders_in_which_cells_may_run(order: list[int], is_current: bool) -> None:
-    found = states(NOTEBOOK, run(NOTEBOOK, order))
-    assert all(one.state is State.CURRENT for one in found.values()) is is_current
+    states_now = states(NOTEBOOK, run(NOTEBOOK, order))
+    assert all(one.state is State.CURRENT for one in states_now.values()) is is_current
 
 
 @pytest.mark.parametrize(
@@ -234,8 +239,8 @@ def test_state_changes_with_input_of_cell(
     texts = [*texts, '%%desipipe --out out\nout = x']
     edited = list(texts)
     edited[number] = edited[number].replace(before, after)
-    found = states(edited, run(texts))
-    assert found[len(texts) - 1].reason.partition(';')[0] == expected
+    states_now = states(edited, run(texts))
+    assert states_now[len(texts) - 1].reason.partition(';')[0] == expected
 
 
 def test_names_of_a_function_are_not_those_of_the_notebook() -> None:
@@ -277,8 +282,8 @@ def test_kernel_knows_better() -> None:
     texts = [SETUP, 'x = 1', ALONE, '%%desipipe --out a\na = x', '%%desipipe --out b\nb = a']
     edited = [SETUP, 'x = 2 - 1', *texts[2:]]
     cells = [NotebookCell(text, one) for text, one in zip(edited, run(texts), strict=True)]
-    found = Notebook(cells).states(lambda number, task, reads: '')
-    assert {one.state for one in found} == {State.CURRENT}
+    opened = Notebook(cells).states(lambda number, task, reads: '')
+    assert {one.state for one in opened} == {State.CURRENT}
     same = Notebook(cells).states(lambda number, task, reads: None)
     assert [one.state for one in same] == [State.CURRENT, State.STALE, State.STALE]
     other = Notebook(cells).states(
@@ -332,14 +337,14 @@ def test_modules_beside_the_notebook(
     ran = run(texts, modules=Modules(str(tmp_path)))
     cells = [NotebookCell(text, one) for text, one in zip(texts, ran, strict=True)]
     (tmp_path / file).write_text(files[file].replace(before, after) if before else after)
-    (found,) = Notebook(cells, Modules(str(tmp_path))).states()
-    assert found.reason == expected
-    (found,) = Notebook(cells).states()
-    assert found.state is State.CURRENT  # nothing is known of modules without the folder
+    (opened,) = Notebook(cells, Modules(str(tmp_path))).states()
+    assert opened.reason == expected
+    (opened,) = Notebook(cells).states()
+    assert opened.state is State.CURRENT  # nothing is known of modules without the folder
     for name in files:
         (tmp_path / name).unlink()
-    (found,) = Notebook(cells, Modules(str(tmp_path))).states()
-    assert found.reason.startswith('module `helpers` is no longer there')
+    (opened,) = Notebook(cells, Modules(str(tmp_path))).states()
+    assert opened.reason.startswith('module `helpers` is no longer there')
 
 
 def test_lines_for_ipython_in_texts_count() -> None:

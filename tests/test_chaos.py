@@ -26,8 +26,8 @@ IDS = {'a': 'a' * 32, 'b': 'b' * 32}
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # more than all that the run itself waits for
 def test_chaos_run_finds_nothing_wrong(tmp_path: Path) -> None:
-    words = ['--minutes', str(MINUTES), '--seed', str(SEED), '--folder', str(tmp_path)]
-    command = [sys.executable, '-m', 'tests.chaos', *words]
+    arguments = ['--minutes', str(MINUTES), '--seed', str(SEED), '--folder', str(tmp_path)]
+    command = [sys.executable, '-m', 'tests.chaos', *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f'seed {SEED}' in done.stdout.splitlines()[0]

@@ -56,9 +56,9 @@ def queue(tmp_path: Path, queue_dir: Path) -> Iterator[Queue]:
     lease.close()
 
 
-def answer(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """Return what a command prints."""
-    assert main(list(words)) == 0
+    assert main(list(arguments)) == 0
     return capsys.readouterr().out
 
 
@@ -94,8 +94,8 @@ def test_counts_and_states(queue: Queue) -> None:
 def test_summaries_and_pictures(queue: Queue) -> None:
     ledger, rows = queue.ledger, range(TASKS)
     summary, cell = queue_summary(queue), cell_summary(queue, '0-7')
-    for found in (summary, cell):
-        assert (found['counts']['RUNNING'], found['counts']['PENDING'], found['claimed']) == (
+    for shown in (summary, cell):
+        assert (shown['counts']['RUNNING'], shown['counts']['PENDING'], shown['claimed']) == (
             2,
             6,
             3,

@@ -1050,7 +1050,7 @@ def _text(body: str) -> str:
 
 
 @pytest.fixture(scope='module')
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     folder = tmp_path_factory.mktemp('constructs')
     (folder / 'table.json').write_text(
         json.dumps({name: _text(body) for name, body in CONSTRUCTS.items()})
@@ -1069,8 +1069,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize('name', CONSTRUCTS)
-def test_class_is_the_same_in_a_worker(found: dict[str, Any], name: str) -> None:
-    lines = found[name]
+def test_class_is_the_same_in_a_worker(programs: dict[str, Any], name: str) -> None:
+    lines = programs[name]
     for module in ('attrs', 'traitlets', 'pydantic'):
         if name == module and any(f"No module named '{module}'" in line for line in lines):
             pytest.skip(f'{module} is not installed')

@@ -161,8 +161,8 @@ def test_equal_classes_of_one_payload_stay_apart() -> None:
     a, b = make(), make()
     keys = class_registry._classes
     data = payload_of({a: 1, b: 2, 'objects': [a(), b()]})
-    found = loads(data)
-    assert found[a] == 1 and found[b] == 2 and type(found['objects'][1]) is b
+    loaded = loads(data)
+    assert loaded[a] == 1 and loaded[b] == 2 and type(loaded['objects'][1]) is b
     assert loads(payload_of(a)) is a and loads(payload_of(b)) is b
     assert len({key for key, cls in keys.items() if cls in (a, b)}) == 2
 

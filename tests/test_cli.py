@@ -100,9 +100,9 @@ class Shell:
             patch.chdir(self.folder)
             for name in ('DESIPIPE_QUEUE_DIR', 'DESIPIPE_CONFIG_DIR'):
                 patch.setenv(name, self.env[name])
-            found = main(argv)
+            exit_status = main(argv)
         out.seek(0)
-        done = Done(subprocess.CompletedProcess(argv, found, out.read(), err.getvalue()))
+        done = Done(subprocess.CompletedProcess(argv, exit_status, out.read(), err.getvalue()))
         assert done.status == status, f'{argv} gave {done.status}\n{done.out}\n{done.err}'
         return done
 
@@ -234,9 +234,11 @@ def test_help(name: str) -> None:
         # What the examples show can be typed.
         line = re.split(' {2,}', line.strip())[0]
         inner = re.fullmatch(r'eval "\$\((.*)\)"', line)
-        words = shlex.shlex(inner[1] if inner else line, posix=True, punctuation_chars=True)
-        words.whitespace_split = True
-        program, *argv = itertools.takewhile(lambda word: word not in ('|', '>', '&&'), words)
+        expected_text = shlex.shlex(inner[1] if inner else line, posix=True, punctuation_chars=True)
+        expected_text.whitespace_split = True
+        program, *argv = itertools.takewhile(
+            lambda word: word not in ('|', '>', '&&'), expected_text
+        )
         assert program == 'desipipe'
         assert build_parser().parse_args(argv).handler
 
@@ -249,11 +251,11 @@ def test_help_fits_80_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_help_lists_all_verbs(shell: Shell) -> None:
-    said = shell('--help').out
-    assert said == shell().out
+    output = shell('--help').out
+    assert output == shell().out
     for name in VERBS:
-        assert re.search(rf'^ +{name}\s+\w', said, flags=re.M), name
-    assert '__complete' not in said and 'Example:' in said
+        assert re.search(rf'^ +{name}\s+\w', output, flags=re.M), name
+    assert '__complete' not in output and 'Example:' in output
     assert shell('--version').out.startswith('desipipe ')
     assert 'usage: desipipe watch' in shell('watch', '--help').out
     assert '--detached' not in shell('spawn', '--help').out
@@ -328,7 +330,7 @@ def test_cheap(shell: Shell, argv: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ('argv', 'words'),
+    ('argv', 'message'),
     [
         (['stats'], "There is no verb 'stats': did you mean status"),
         (['status', '-q', 'rann'], "no queue 'rann' .* did you mean ran?"),
@@ -355,12 +357,12 @@ def test_cheap(shell: Shell, argv: list[str]) -> None:
         (['completion', 'tcsh'], "there is no 'tcsh': known: bash, fish, zsh"),
     ],
 )
-def test_errors_are_one_message(ran: Shell, argv: list[str], words: str) -> None:
+def test_errors_are_one_message(ran: Shell, argv: list[str], message: str) -> None:
     journal = ran.queue('ran').filename
     before = Path(journal).read_bytes()
-    said = ran.here(*argv, status=2)
-    assert re.search(words, said.err), said.err
-    assert said.err.startswith('desipipe') and said.out == ''
+    output = ran.here(*argv, status=2)
+    assert re.search(message, output.err), output.err
+    assert output.err.startswith('desipipe') and output.out == ''
     assert Path(journal).read_bytes() == before
 
 
@@ -394,8 +396,8 @@ def test_poor_terminal_gets_no_traceback(ran: Shell) -> None:
 
 
 def test_status(ran: Shell) -> None:
-    found = ran('status', '-q', 'ran', '--json').json
-    assert found['counts'] == {
+    listed = ran('status', '-q', 'ran', '--json').json
+    assert listed['counts'] == {
         'WAITING': 1,
         'PENDING': 0,
         'RUNNING': 0,
@@ -404,18 +406,25 @@ def test_status(ran: Shell) -> None:
         'KILLED': 0,
         'UNKNOWN': 0,
     }
-    assert (found['name'], found['condition'], found['blocked'], found['causes'][0]['cause']) == (
+    assert (
+        listed['name'],
+        listed['condition'],
+        listed['blocked'],
+        listed['causes'][0]['cause'],
+    ) == (
         'ran',
         'failed',
         1,
         'ValueError: no 1',
     )
-    said = ran.here('status', '-q', 'ran').out
+    output = ran.here('status', '-q', 'ran').out
     bad = tid(ran.queue('ran'), 'bad')[:12]
-    assert '✓ 4 succeeded, ◌ 1 waiting (1 blocked), ✕ 1 failed' in said
-    assert f'1 task blocked by bad[0] {bad} (FAILED): ValueError: no 1' in said
-    assert f'desipipe logs -q ran {bad}' in said and 'retry -q ran --state FAILED KILLED' in said
-    assert '\x1b' not in said and '█' not in said
+    assert '✓ 4 succeeded, ◌ 1 waiting (1 blocked), ✕ 1 failed' in output
+    assert f'1 task blocked by bad[0] {bad} (FAILED): ValueError: no 1' in output
+    assert (
+        f'desipipe logs -q ran {bad}' in output and 'retry -q ran --state FAILED KILLED' in output
+    )
+    assert '\x1b' not in output and '█' not in output
 
 
 def test_verbs_take_several_queues(shell: Shell) -> None:
@@ -428,9 +437,9 @@ def test_verbs_take_several_queues(shell: Shell) -> None:
     Queue('three', base_dir=shell.folder / 'here')
     for argv in (['one', 'two'], ['*'], ['?[nw]*', 'one']):
         assert sorted(
-            found['name'] for found in shell.here('status', '--json', '-q', *argv).json
+            listed['name'] for listed in shell.here('status', '--json', '-q', *argv).json
         ) == ['one', 'two']
-    assert [found['name'] for found in shell.here('status', '--json').json] == ['one', 'two']
+    assert [listed['name'] for listed in shell.here('status', '--json').json] == ['one', 'two']
     assert [row['queue'] for row in shell.here('queues').table] == ['one', 'two']
     assert [row['queue'] for row in shell.here('queues', './*/*').table] == ['./here/three']
     user = os.path.basename(os.path.dirname(shell.queue('one').folder))
@@ -464,8 +473,8 @@ def test_queues(ran: Shell) -> None:
         'workers': '0',
         'why': '',
     }
-    (found,) = ran.here('queues', 'r*', '--json').json
-    assert (found['queue'], found['total'], found['counts']['SUCCEEDED']) == ('ran', 6, 4)
+    (listed,) = ran.here('queues', 'r*', '--json').json
+    assert (listed['queue'], listed['total'], listed['counts']['SUCCEEDED']) == ('ran', 6, 4)
 
 
 def test_unreadable_queue_hides_no_other(shell: Shell) -> None:
@@ -495,10 +504,10 @@ def test_tasks(ran: Shell) -> None:
         f'blocked by {bad[:12]}',
     )
     assert float(rows[0]['time']) > 0
-    found = ran.here('tasks', '-q', 'ran', '--json').json
-    assert [task['tid'] for task in found] == [row['task'] for row in rows]
+    listed = ran.here('tasks', '-q', 'ran', '--json').json
+    assert [task['tid'] for task in listed] == [row['task'] for row in rows]
     members = 'tid name index state claimed blocked superseded mid attempt worker host job'
-    assert set(found[0]) == set(f'{members} began duration memory cause'.split())
+    assert set(listed[0]) == set(f'{members} began duration memory cause'.split())
 
 
 @pytest.mark.parametrize(
@@ -516,9 +525,9 @@ def test_tasks(ran: Shell) -> None:
 )
 def test_conditions(ran: Shell, options: list[str], names: list[str]) -> None:
     queue = ran.queue('ran')
-    known = {'JOB': queue.tasks(name='bad', one=True).jobid, 'MID': queue.managers()[0].id[:6]}
+    expected = {'JOB': queue.tasks(name='bad', one=True).jobid, 'MID': queue.managers()[0].id[:6]}
     rows = ran.here(
-        'tasks', '-q', 'ran', '--json', *(known.get(option, option) for option in options)
+        'tasks', '-q', 'ran', '--json', *(expected.get(option, option) for option in options)
     ).json
     assert [f'{task["name"]}[{task["index"]}]' for task in rows] == names
 
@@ -534,7 +543,7 @@ def test_properties(ran: Shell) -> None:
     )
     (row, *_) = ran.here('tasks', '-q', 'ran', '--property', 'name', 'arguments', 'state').table
     assert row == {'name': 'square', 'arguments': 'x=0', 'state': 'SUCCEEDED'}
-    (found,) = ran.here(
+    (listed,) = ran.here(
         'tasks',
         '-q',
         'ran',
@@ -547,9 +556,9 @@ def test_properties(ran: Shell) -> None:
         '--json',
     ).json
     assert (
-        found['errno'] == 42
-        and found['code'].startswith('def bad(x)')
-        and found['attempts'][0]['cause']['text'] == 'ValueError: no 1'
+        listed['errno'] == 42
+        and listed['code'].startswith('def bad(x)')
+        and listed['attempts'][0]['cause']['text'] == 'ValueError: no 1'
     )
 
 
@@ -577,13 +586,13 @@ def test_logs(ran: Shell) -> None:
 
 
 def test_explain(ran: Shell) -> None:
-    said = ran('explain', '-q', 'ran', 'total[1]').out
-    assert 'bad[0]' in said and 'desipipe retry' in said
-    found = ran.here('explain', '-q', 'ran', 'total[1]', '--json').json
+    output = ran('explain', '-q', 'ran', 'total[1]').out
+    assert 'bad[0]' in output and 'desipipe retry' in output
+    listed = ran.here('explain', '-q', 'ran', 'total[1]', '--json').json
     assert (
-        found['words'] + '\n' == said
-        and found['name'] == 'total'
-        and found['requires'][-1]['state'] == 'FAILED'
+        listed['words'] + '\n' == output
+        and listed['name'] == 'total'
+        and listed['requires'][-1]['state'] == 'FAILED'
     )
 
 
@@ -599,9 +608,9 @@ def test_commands_in_messages_can_be_typed(tmp_path: Path) -> None:
 
     future = bad()
     shell('work', '-q', 'q')
-    said = shell('explain', '-q', 'q', 'bad').out
-    assert ': ValueError: It is so. Correct the code, and run its cell' in said
-    command = said.splitlines()[0].partition('run the task again: ')[2]
+    output = shell('explain', '-q', 'q', 'bad').out
+    assert ': ValueError: It is so. Correct the code, and run its cell' in output
+    command = output.splitlines()[0].partition('run the task again: ')[2]
     assert shlex.split(command)[:4] == ['desipipe', 'retry', '-q', queue.folder]
     shell(*shlex.split(command)[1:])
     assert future.state == 'PENDING'
@@ -618,17 +627,17 @@ def test_running(gate: tuple[Shell, Path, subprocess.Popen[str]]) -> None:
     with shell.start('logs', '-q', 'gate', 'slow[0]', '-f') as process:
         assert process.stdout is not None
         assert process.stdout.readline() == 'one\n'  # while it runs: nobody has opened the gate
-        found = shell('status', '-q', 'gate', '--json').json
-        assert found['condition'] == 'running' and found['counts']['RUNNING'] == 1
-        (known,) = found['workers']
-        assert (known['pid'], known['alive'], known['tasks'][0]['name']) == (
+        listed = shell('status', '-q', 'gate', '--json').json
+        assert listed['condition'] == 'running' and listed['counts']['RUNNING'] == 1
+        (expected,) = listed['workers']
+        assert (expected['pid'], expected['alive'], expected['tasks'][0]['name']) == (
             worker.pid,
             True,
             'slow',
         )
         assert 'runs slow[0]' in shell.here('status', '-q', 'gate').out
         (row,) = shell('tasks', '-q', 'gate', '--state', 'RUNNING').table
-        assert (row['name'], row['job']) == ('slow', known['job'])
+        assert (row['name'], row['job']) == ('slow', expected['job'])
         now = shell('logs', '-q', 'gate', 'slow')
         assert now.out == 'one\n' and 'It runs' in now.err
         with shell.start('watch', '-q', 'gate', '--json') as watch:
@@ -661,8 +670,8 @@ def test_watch_stops_before_the_end(gate: tuple[Shell, Path, subprocess.Popen[st
         'not done after 0.1 s, 2 tasks left'
         in shell('watch', '-q', 'gate', '--timeout', '0.1', status=2).out
     )
-    said = shell('pause', '-q', 'gate').out
-    assert said == 'gate: paused, 1 task still running\n'
+    output = shell('pause', '-q', 'gate').out
+    assert output == 'gate: paused, 1 task still running\n'
     with shell.start('watch', '-q', 'gate') as process:
         assert process.stdout is not None
         assert '1 running' in process.stdout.readline()  # goes on as long as something runs
@@ -695,8 +704,8 @@ def test_vanished_worker(gate: tuple[Shell, Path, subprocess.Popen[str]]) -> Non
     worker.kill()
     worker.wait()
     assert 'vanished' in shell('status', '-q', 'gate').out
-    said = shell('doctor', '-q', 'gate', status=1).out
-    assert f'(process {worker.pid:d} on' in said and 'desipipe spawn -q gate --spawn' in said
+    output = shell('doctor', '-q', 'gate', status=1).out
+    assert f'(process {worker.pid:d} on' in output and 'desipipe spawn -q gate --spawn' in output
     assert (
         shell('kill', '-q', 'gate').out
         == 'gate: 1 worker had vanished before\ngate: no worker or manager is running\n'
@@ -710,11 +719,11 @@ def test_vanished_worker(gate: tuple[Shell, Path, subprocess.Popen[str]]) -> Non
 
 def test_add(shell: Shell) -> None:
     assert 'no queue' in shell('add', '-q', 'q', '--', 'true', status=2).err
-    said = shell.here(
+    output = shell.here(
         'add', '-q', 'q', '--create', '--', 'sh', '-c', 'echo "$0 $1"; pwd', 'a b', '--json'
     )
-    assert said.out.startswith('sh[0] ') and 'PENDING' in said.out
-    assert 'desipipe spawn -q q --spawn' in said.err
+    assert output.out.startswith('sh[0] ') and 'PENDING' in output.out
+    assert 'desipipe spawn -q q --spawn' in output.err
     first = shell.here('add', '-q', 'q', '--json', '--name', 'first', '--', 'echo one; exit 3').json
     assert (first['name'], first['index'], first['state'], first['new']) == (
         'first',
@@ -813,26 +822,27 @@ def test_accept(shell: Shell) -> None:
 def test_delete(shell: Shell) -> None:
     for name in ('one', 'two', 'three'):
         shell.queue(name)
-    said = shell('delete', '-q', 't*')  # nobody can be asked
+    output = shell('delete', '-q', 't*')  # nobody can be asked
     assert (
-        'three (0 tasks), two (0 tasks). Nothing was deleted' in said.out and '--force' in said.out
+        'three (0 tasks), two (0 tasks). Nothing was deleted' in output.out
+        and '--force' in output.out
     )
     assert [row['queue'] for row in shell('queues').table] == ['one', 'three', 'two']
-    for answer, there in (('n', True), ('', True), ('y', False)):
+    for answer, remote in (('n', True), ('', True), ('y', False)):
         terminal = shell.terminal('delete', '-q', 'two')
         terminal.expect_exact('[y/N] ')
         terminal.sendline(answer)
         terminal.expect(pexpect.EOF)
         terminal.close()
         assert terminal.exitstatus == 0
-        assert any(row['queue'] == 'two' for row in shell.here('queues').table) is there
+        assert any(row['queue'] == 'two' for row in shell.here('queues').table) is remote
     assert (
         shell.here('delete', '-q', 'o*', 'three', '--force').out == 'one: deleted\nthree: deleted\n'
     )
     assert shell.here('queues', '--json').json == []
     for verb in (('delete', '--force'), ('queues',)):
-        said = shell.here(*verb, '-q', 'none*')
-        assert 'No queues match none*.' in said.out + said.err
+        output = shell.here(*verb, '-q', 'none*')
+        assert 'No queues match none*.' in output.out + output.err
 
 
 def test_compact(shell: Shell) -> None:
@@ -840,10 +850,10 @@ def test_compact(shell: Shell) -> None:
         shell('add', '-q', 'q', '--create', '--', command)
     shell('work', '-q', 'q')
     before = shell('tasks', '-q', 'q').out
-    (found,) = shell('compact', '-q', 'q', '--json').json
+    (listed,) = shell('compact', '-q', 'q', '--json').json
     assert (
-        found['after']['files'] < found['before']['files']
-        and found['after']['bytes'] < found['before']['bytes']
+        listed['after']['files'] < listed['before']['files']
+        and listed['after']['bytes'] < listed['before']['bytes']
     )
     assert shell.here('tasks', '-q', 'q').out == before
     assert re.match(r'q: [\d.]+ k?B in \d+ files → ', shell.here('compact', '-q', 'q').out)
@@ -856,17 +866,17 @@ def test_spawn_in_the_background(shell: Shell) -> None:
     for command in ('true', 'echo a'):
         shell('add', '-q', 'q', '--create', '--', command)
     queue = shell.queue('q')
-    said = shell('spawn', '-q', 'q', '--spawn', '--linger', '60')
+    output = shell('spawn', '-q', 'q', '--spawn', '--linger', '60')
     try:
-        found = re.match(r'The manager is process (\d+); its log is (.*)\n', said.out)
-        assert found and 'desipipe watch -q q' in said.err
+        match = re.match(r'The manager is process (\d+); its log is (.*)\n', output.out)
+        assert match and 'desipipe watch -q q' in output.err
         assert shell('watch', '-q', 'q').out.endswith('all 2 tasks succeeded\n')
         status = shell('status', '-q', 'q', '--json').json
-        assert (status['manager']['pid'], status['manager']['alive']) == (int(found[1]), True)
-        assert f'process {found[1]}' in shell('spawn', '-q', 'q').err  # nothing is left to wait for
-        assert f'process {found[1]}' in shell('spawn', '-q', 'q', '--spawn').out
+        assert (status['manager']['pid'], status['manager']['alive']) == (int(match[1]), True)
+        assert f'process {match[1]}' in shell('spawn', '-q', 'q').err  # nothing is left to wait for
+        assert f'process {match[1]}' in shell('spawn', '-q', 'q', '--spawn').out
         assert re.search(
-            r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d', Path(found[2]).read_text()
+            r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d', Path(match[2]).read_text()
         )  # its log tells when
         assert shell.here('add', '-q', 'q', '--spawn', '--', 'echo more').err == ''
         assert shell('watch', '-q', 'q').out.endswith('all 3 tasks succeeded\n')
@@ -880,8 +890,8 @@ def test_spawn_in_the_background(shell: Shell) -> None:
 
 def test_spawn_in_the_foreground(shell: Shell) -> None:
     shell('add', '-q', 'q', '--create', '--', 'true')
-    said = shell('spawn', '-q', 'q', '--max-workers', '1', '--mode', 'no_stream')
-    assert said.out == '' and 'Managing' in said.err and 'nothing left to do' in said.err
+    output = shell('spawn', '-q', 'q', '--max-workers', '1', '--mode', 'no_stream')
+    assert output.out == '' and 'Managing' in output.err and 'nothing left to do' in output.err
     assert shell('status', '-q', 'q', '--json').json['condition'] == 'done'
 
 
@@ -927,20 +937,20 @@ def test_work_options(shell: Shell) -> None:
 # Doctor
 
 
-def findings(said: Done) -> dict[str, list[dict[str, Any]]]:
+def findings(expected: Done) -> dict[str, list[dict[str, Any]]]:
     """Of ``doctor --json``, by what was looked at."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for finding in said.json:
-        found.setdefault(finding['check'].removeprefix('q: '), []).append(finding)
-    return found
+    by_check: dict[str, list[dict[str, Any]]] = {}
+    for finding in expected.json:
+        by_check.setdefault(finding['check'].removeprefix('q: '), []).append(finding)
+    return by_check
 
 
 def test_doctor(shell: Shell) -> None:
-    said = shell('doctor')
-    assert said.out.endswith('All is well\n') and 'locks: Kind' in said.out
+    output = shell('doctor')
+    assert output.out.endswith('All is well\n') and 'locks: Kind' in output.out
     shell('add', '-q', 'q', '--create', '--', 'echo a')
     shell('work', '-q', 'q')
-    found = findings(shell.here('doctor', '-q', 'q', '--json'))
+    by_check = findings(shell.here('doctor', '-q', 'q', '--json'))
     assert {
         'python',
         'configuration',
@@ -951,8 +961,10 @@ def test_doctor(shell: Shell) -> None:
         'journal',
         'payloads',
         'processes',
-    } <= set(found)
-    assert not [finding for check in found.values() for finding in check if finding['ok'] is False]
+    } <= set(by_check)
+    assert not [
+        finding for check in by_check.values() for finding in check if finding['ok'] is False
+    ]
     os.chmod(shell.queue('q').folder, 0o707)
     (wrong,) = findings(shell.here('doctor', '-q', 'q', '--json', status=1))['permissions']
     assert wrong['fix'].startswith('chmod -R o-w ')
@@ -967,8 +979,8 @@ def test_doctor_damage(shell: Shell) -> None:
     offset = [offset for offset, line in lines(bytes(data), 0) if b'"e":"worker"' in line][0]
     data[offset + 20] ^= 1
     journal.write_bytes(data)
-    said = shell('doctor', '-q', 'q', '--json', status=1)
-    (wrong,) = findings(said)['journal']
+    output = shell('doctor', '-q', 'q', '--json', status=1)
+    (wrong,) = findings(output)['journal']
     assert (
         f'offset {offset:d} ' in wrong['words']
         and str(journal) in wrong['words']
@@ -1010,8 +1022,8 @@ def test_doctor_names_who_sits_on_the_lock(shell: Shell) -> None:
 def test_doctor_configuration(shell: Shell) -> None:
     (shell.folder / 'config').mkdir()
     (shell.folder / 'config' / 'config.yaml').write_text('lease: never\n')
-    found = findings(shell('doctor', '--json', status=1))
-    assert 'lease' in found['configuration'][0]['words']
+    by_check = findings(shell('doctor', '--json', status=1))
+    assert 'lease' in by_check['configuration'][0]['words']
     assert 'lease' in shell('queues', status=2).err
 
 
@@ -1019,8 +1031,8 @@ def test_doctor_configuration(shell: Shell) -> None:
 
 
 def test_completion(ran: Shell) -> None:
-    def completed(*words: str) -> list[str]:
-        return ran.here('__complete', *words).out.split()
+    def completed(*arguments: str) -> list[str]:
+        return ran.here('__complete', *arguments).out.split()
 
     assert completed('st') == ['status']
     assert set(VERBS) <= set(completed(''))
@@ -1115,10 +1127,10 @@ def test_watch_live(gate: tuple[Shell, Path, subprocess.Popen[str]]) -> None:
 
 
 def test_demo(shell: Shell) -> None:
-    said = shell('demo', '--keep', 'there').out
-    assert 'def fraction(seed' in said and 'all 22 tasks succeeded' in said
-    assert re.search(r'^pi is ~ 3\.1[34]\d\d ', said, flags=re.M)
-    commands = re.findall(r'^  (desipipe .*?)   ?\S', said, flags=re.M)
+    output = shell('demo', '--keep', 'there').out
+    assert 'def fraction(seed' in output and 'all 22 tasks succeeded' in output
+    assert re.search(r'^pi is ~ 3\.1[34]\d\d ', output, flags=re.M)
+    commands = re.findall(r'^  (desipipe .*?)   ?\S', output, flags=re.M)
     assert len(commands) > 4
     for command in commands:
         if ' delete ' not in command:
@@ -1158,9 +1170,9 @@ def handlers(parser: argparse.ArgumentParser) -> Sequence[Any]:
 
 
 def test_verbs_do_something_of_their_own() -> None:
-    found = handlers(build_parser())
-    assert len(set(found)) == len(found) == len(VERBS)
-    assert all(handler.__doc__ for handler in found)
+    by_verb = handlers(build_parser())
+    assert len(set(by_verb)) == len(by_verb) == len(VERBS)
+    assert all(handler.__doc__ for handler in by_verb)
 
 
 def test_verbs_are_in_any_case(ran: Shell) -> None:

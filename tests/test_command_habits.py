@@ -90,9 +90,9 @@ def test_looking_takes_the_queue_that_changed_last(
     two: list[Queue], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(['tasks', '--json']) == 0
-    said = capsys.readouterr()
-    assert json.loads(said.out) == []
-    assert said.err == 'Queue late, which changed last (others: 1).\n'
+    output = capsys.readouterr()
+    assert json.loads(output.out) == []
+    assert output.err == 'Queue late, which changed last (others: 1).\n'
 
 
 @pytest.mark.parametrize('verb', ['retry', 'pause', 'spawn', 'compact'])

@@ -97,8 +97,8 @@ def test_compact_keeps_state(ledger: Ledger, alive: bool) -> None:
         len(journal_lines(ledger.journal)),
     )
     for _ in range(3):
-        said = compact(ledger)
-        assert said['after'] == sizes(ledger.folder)
+        output = compact(ledger)
+        assert output['after'] == sizes(ledger.folder)
         for view in (ledger, follower, fresh(ledger)):
             view.follow()
             assert differences(before, knowledge(view)) == []
@@ -349,8 +349,8 @@ def test_readers_of_the_old_journal(ledger: Ledger) -> None:
         for name, row in rows.items():
             view = fresh(ledger)
             compact(ledger)
-            found = what(view, row)
-            assert found == what(ledger, row), name
+            values_read = what(view, row)
+            assert values_read == what(ledger, row), name
     assert differences(before, knowledge(ledger)) == []
 
 
@@ -715,8 +715,8 @@ def test_sound_journal_is_not_touched(ledger: Ledger) -> None:
 def test_empty_queue(tmp_path: Path) -> None:
     ledger = Ledger(make_folder(tmp_path), None)
     ident = ledger.journal.header['id']
-    said = compact(ledger)
-    assert said['before']['files'] == said['after']['files'] == 2
+    output = compact(ledger)
+    assert output['before']['files'] == output['after']['files'] == 2
     assert ledger.journal.header['id'] == ident
     add(ledger, ['a'])
     assert states(fresh(ledger).state) == ['PENDING']

@@ -133,7 +133,7 @@ def test_filename(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('text', 'words'),
+    ('text', 'expected_text'),
     [
         ('lock: posix', "lock is 'posix', but must be one of flock, poll, soft"),
         ('lock: [flock]', "lock is ['flock'], but must be one of flock, poll, soft"),
@@ -178,10 +178,10 @@ def test_filename(folder: Path, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_bad_file(folder: Path, text: str, words: str) -> None:
+def test_bad_file(folder: Path, text: str, expected_text: str) -> None:
     path = write(folder, text)
-    said = message(ConfigError, Config)
-    assert said.startswith(f'{path}: {words}')
+    error_text = message(ConfigError, Config)
+    assert error_text.startswith(f'{path}: {expected_text}')
     assert path.read_text() == text
 
 
@@ -190,13 +190,13 @@ def test_unknown_keys_are_told_and_kept(folder: Path, text: str) -> None:
     write(folder, f'{text}\nlease: 60')
     with pytest.warns(
         UserWarning, match=r"config.yaml: the key '(lok|1)' means nothing to desipipe"
-    ) as told:
+    ) as printed:
         config = Config()
 
     ((key, value),) = yaml.safe_load(text).items()
     assert (config[str(key)], config['lease']) == (value, 60)
     assert (
-        'did you mean lock? Valid keys: base_queue_dir, environ, file, ' in str(told[0].message)
+        'did you mean lock? Valid keys: base_queue_dir, environ, file, ' in str(printed[0].message)
     ) == (key == 'lok')
 
 
@@ -302,8 +302,8 @@ def test_unset_variable_in_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert (
         config['lock'] == 'poll'
     )  # on a node where it is not set, only who needs the folder gets the error
-    said = message(ConfigError, config.__getitem__, 'base_queue_dir')
-    assert said == (
+    error_text = message(ConfigError, config.__getitem__, 'base_queue_dir')
+    assert error_text == (
         f"{path}: base_queue_dir is '${{SCRATCH}}/queues', but $SCRATCH is not set in this "
         'process: set it, or write the path in full'
     )
@@ -396,10 +396,10 @@ def test_user_can_not_leave_the_folder(folder: Path, user: str) -> None:
 
 
 def test_queue_dir_of_nobody() -> None:
-    said = message(ConfigError, Config().queue_dir_of, 'nobody-here')
+    error_text = message(ConfigError, Config().queue_dir_of, 'nobody-here')
     assert (
-        said.startswith("There is no user 'nobody-here' on this machine")
-        and '$DESIPIPE_QUEUE_DIR' in said
+        error_text.startswith("There is no user 'nobody-here' on this machine")
+        and '$DESIPIPE_QUEUE_DIR' in error_text
     )
 
 
@@ -562,18 +562,20 @@ def test_found_as_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_unknown_name() -> None:
-    said = message(UnknownNameError, Thing.make, 'plane')
-    assert said.startswith("There is no thing 'plane'; did you mean plain? Valid names: broken, ")
-    assert "'desipipe.things'" in said and "'module:Class'" in said
+    error_text = message(UnknownNameError, Thing.make, 'plane')
+    assert error_text.startswith(
+        "There is no thing 'plane'; did you mean plain? Valid names: broken, "
+    )
+    assert "'desipipe.things'" in error_text and "'module:Class'" in error_text
     assert '; valid names: broken, ' in message(UnknownNameError, Thing.make, 'xyz')
     assert 'ModuleNotFoundError' in message(UnknownNameError, Thing.make, 'broken')
-    said = message(UnknownNameError, Thing.make, 'desipipe_has_no_such_module:Thing')
+    error_text = message(UnknownNameError, Thing.make, 'desipipe_has_no_such_module:Thing')
     assert (
-        said.startswith(
+        error_text.startswith(
             f"The thing 'desipipe_has_no_such_module:Thing' cannot be imported in {os.getcwd()}: "
             'ModuleNotFoundError'
         )
-        and 'PYTHONPATH' in said
+        and 'PYTHONPATH' in error_text
     )
     assert (
         message(ConfigError, Thing.make, {'name': 3}) == 'The name of a thing must be text, not 3'
@@ -585,8 +587,8 @@ def test_unknown_name() -> None:
 
 
 def test_unknown_option() -> None:
-    said = message(UnknownOptionError, Thing.make, 'plain', nummer=2)
-    assert said == (
+    error_text = message(UnknownOptionError, Thing.make, 'plain', nummer=2)
+    assert error_text == (
         "The thing 'plain' has no option 'nummer'; did you mean number? Valid options: any, "
         'flag, length, number, text'
     )
@@ -601,7 +603,7 @@ def test_unknown_option() -> None:
 
 
 @pytest.mark.parametrize(
-    ('option', 'value', 'words'),
+    ('option', 'value', 'expected_text'),
     [
         (
             'number',
@@ -617,8 +619,8 @@ def test_unknown_option() -> None:
         ('flag', 1, "flag of the thing 'plain' must be True or False, not 1"),
     ],
 )
-def test_bad_option(option: str, value: object, words: str) -> None:
-    assert words in message(ConfigError, Plain, **{option: value})
+def test_bad_option(option: str, value: object, expected_text: str) -> None:
+    assert expected_text in message(ConfigError, Plain, **{option: value})
 
 
 def test_good_options() -> None:
@@ -643,7 +645,7 @@ def test_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ('seconds', 'words'),
+    ('seconds', 'expected_text'),
     [
         (0, '0:00'),
         (0.4, '0:00'),
@@ -661,12 +663,12 @@ def test_numbers() -> None:
         (float('nan'), '?'),
     ],
 )
-def test_format_duration(seconds: float, words: str) -> None:
-    assert utils.format_duration(seconds) == words
+def test_format_duration(seconds: float, expected_text: str) -> None:
+    assert utils.format_duration(seconds) == expected_text
 
 
 @pytest.mark.parametrize(
-    ('n', 'words'),
+    ('n', 'expected_text'),
     [
         (0, '0 B'),
         (999, '999 B'),
@@ -678,8 +680,8 @@ def test_format_duration(seconds: float, words: str) -> None:
         (3e18, '3,000.0 PB'),
     ],
 )
-def test_format_bytes(n: float, words: str) -> None:
-    assert utils.format_bytes(n) == words
+def test_format_bytes(n: float, expected_text: str) -> None:
+    assert utils.format_bytes(n) == expected_text
 
 
 @hypothesis.given(st.floats(0, 1e18))
@@ -851,8 +853,8 @@ def test_process_of_any_name(tmp_path: Path) -> None:
     name = tmp_path / 'a ) R 1 (\n2'
     name.symlink_to('/bin/cat')
     with subprocess.Popen([name], stdin=subprocess.PIPE) as process:
-        start, mine = provenance.process_start(process.pid), provenance.process_start(os.getpid())
-        assert start is not None and mine is not None and start >= mine
+        start, own = provenance.process_start(process.pid), provenance.process_start(os.getpid())
+        assert start is not None and own is not None and start >= own
         assert provenance.process_alive(process.pid, start) and provenance.process_alive(
             process.pid
         )
@@ -906,7 +908,7 @@ def test_process_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib import metadata
 
-    found = software.versions(
+    versions_read = software.versions(
         [
             'yaml',
             'numpy.linalg',
@@ -918,10 +920,10 @@ def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
             'numpy',
         ]
     )
-    assert found == {'numpy': metadata.version('numpy'), 'yaml': metadata.version('PyYAML')}
-    assert list(found) == ['numpy', 'yaml']
+    assert versions_read == {'numpy': metadata.version('numpy'), 'yaml': metadata.version('PyYAML')}
+    assert list(versions_read) == ['numpy', 'yaml']
     monkeypatch.setattr(metadata, 'version', lambda name: pytest.fail(f'looked up {name} again'))
-    assert software.versions(['numpy']) == {'numpy': found['numpy']}
+    assert software.versions(['numpy']) == {'numpy': versions_read['numpy']}
 
 
 def test_versions_of_a_shared_name_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,8 +130,8 @@ def test_worker_ends_when_an_older_journal_is_put_back(queue_dir: Path, tmp_path
     ) as process:
         wait_for(lambda: (tmp_path / 'go-0').exists())
         shutil.copyfile(tmp_path / 'backup', queue.filename)
-        _, said = process.communicate(timeout=120)
-    assert b'older copy' in said and process.returncode != 0
+        _, output = process.communicate(timeout=120)
+    assert b'older copy' in output and process.returncode != 0
     assert queue.counts['PENDING'] == 3
     go.touch()
     assert (

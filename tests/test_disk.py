@@ -97,11 +97,11 @@ def free(path: Path) -> None:
     os.sync()
 
 
-def check_all(ledger: Ledger, known: dict[str, Any]) -> None:
+def check_all(ledger: Ledger, before: dict[str, Any]) -> None:
     """That a queue is what it was, for whoever looks, and that all of it can be read."""
     for view in (ledger, fresh(ledger)):
         view.follow()
-        assert differences(known, knowledge(view)) == []
+        assert differences(before, knowledge(view)) == []
     assert facts(fresh(ledger).state) == facts(ledger.state)
 
 
@@ -115,7 +115,7 @@ def test_adding_until_it_is_full(disk: Path, size: int) -> None:
     name = 0
     with pytest.raises(DiskFullError) as info:
         while name < 100_000:
-            known = knowledge(ledger) if size > 100 else {}
+            before = knowledge(ledger) if size > 100 else {}
             count = len(ledger.state)
             add(ledger, [('x' * size, name), *(('small', name, i) for i in range(20))])
             name += 1
@@ -125,8 +125,8 @@ def test_adding_until_it_is_full(disk: Path, size: int) -> None:
         and ledger.folder in str(info.value)
     )
     assert len(ledger.state) == count == 21 * name > 0
-    if known:
-        check_all(ledger, known)
+    if before:
+        check_all(ledger, before)
     reader = fresh(ledger)
     assert reader.state.damage == [] and len(reader.state) == count
     with pytest.raises(DiskFullError):
@@ -181,10 +181,10 @@ def test_reports_are_repeated_when_there_is_space(disk: Path) -> None:
     lease.beat()
     assert (read_lease(ledger.folder, 'w') or {})['beat'] > beat
     reader.follow()
-    said = states(reader.state).count('SUCCEEDED')
-    assert said < 299 and states(reader.state).count('RUNNING') == 300 - said
+    output = states(reader.state).count('SUCCEEDED')
+    assert output < 299 and states(reader.state).count('RUNNING') == 300 - output
     free(disk / 'ballast')
-    finish(ledger, 'w', claimed[said:])
+    finish(ledger, 'w', claimed[output:])
     reader.follow()
     assert (
         set(states(reader.state)) == {'SUCCEEDED'}
@@ -200,14 +200,14 @@ def test_reports_are_repeated_when_there_is_space(disk: Path) -> None:
 def test_compaction_of_a_full_disk(disk: Path) -> None:
     ledger = record(make_folder(disk))
     ledger.end_worker('w1')
-    known = knowledge(ledger)
+    before = knowledge(ledger)
     fill(disk / 'ballast')
     with pytest.raises(DiskFullError):
         compact(ledger)
-    check_all(ledger, known)
+    check_all(ledger, before)
     free(disk / 'ballast')
     compact(ledger)
-    check_all(ledger, known)
+    check_all(ledger, before)
 
 
 def test_queue_that_does_not_fit_is_not_made(disk: Path, queue_dir: Path) -> None:
@@ -225,18 +225,18 @@ def test_segment_without_inodes(disk: Path) -> None:
     """Quota of inodes: the writer's file can't be made."""
     ledger = Ledger(make_folder(disk), None)
     add(ledger, ['a'])
-    known = knowledge(ledger)
+    before = knowledge(ledger)
     mount('-o', 'remount,nr_inodes=9', disk)
     other = fresh(ledger)
     with pytest.raises(DiskFullError):
         for i in range(20):
             (disk / f'file{i:d}').touch()
             add(other, ['b'])
-            known = knowledge(other)
+            before = knowledge(other)
             other = fresh(ledger)
             other.drop(lambda state: [state.rows[tid('b')]])
-            known = knowledge(other)
-    check_all(ledger, known)
+            before = knowledge(other)
+    check_all(ledger, before)
     mount('-o', 'remount,nr_inodes=1000', disk)
     add(other, ['c'])
 
@@ -366,7 +366,7 @@ def test_files_that_may_not_grow(tmp_path: Path) -> None:
 def test_folder_that_goes_away(tmp_path: Path) -> None:
     """With a view that has everything open."""
     ledger = record(make_folder(tmp_path))
-    known = len(ledger.state)
+    before = len(ledger.state)
     shutil.rmtree(ledger.folder)
     for what in (
         lambda: add(ledger, ['new']),
@@ -378,4 +378,4 @@ def test_folder_that_goes_away(tmp_path: Path) -> None:
         with pytest.raises(Exception, match='gone'):
             what()
     ledger.close()
-    assert len(ledger.state) == known and not os.path.exists(ledger.folder)
+    assert len(ledger.state) == before and not os.path.exists(ledger.folder)

@@ -42,18 +42,18 @@ def cell(tm: TaskManager, function: Callable[..., Any], *args: Any) -> Future:
 
 def seen(future: Future) -> list[Any]:
     """What is seen, in short: text with its stream, of displays their types and text."""
-    found: list[Any] = []
+    collected: list[Any] = []
     for output in future.task.outputs:
         if output['output_type'] == 'stream':
-            found.append((output['name'], output['text']))
+            collected.append((output['name'], output['text']))
         elif output['output_type'] == 'error':
-            found.append(('error', output['ename'], output['evalue']))
+            collected.append(('error', output['ename'], output['evalue']))
         else:
             assert set(output) == {'output_type', 'data', 'metadata'}
-            found.append(
+            collected.append(
                 ({*output['data']} - {'text/plain'} or {'text/plain'}, output['data']['text/plain'])
             )
-    return found
+    return collected
 
 
 def images(future: Future) -> list[bytes]:
@@ -176,8 +176,8 @@ def test_cell_that_fails(queue: Queue, tm: TaskManager) -> None:
     )
     assert not any(str(Path(desipipe.__file__).parent / '') + os.sep in line for line in trace)
     assert seen(empty) == [('error', 'KeyError', '')]
-    (_, shown), (kind, name, words) = seen(killed)
-    assert (shown, kind, name) == ("'so far'", 'error', 'KILLED') and 'exit status 3' in words
+    (_, shown), (kind, name, message) = seen(killed)
+    assert (shown, kind, name) == ("'so far'", 'error', 'KILLED') and 'exit status 3' in message
 
 
 def test_display_imports_what_it_needs(queue: Queue, tm: TaskManager) -> None:
@@ -436,10 +436,10 @@ def test_figures_beyond_the_size_of_a_cell_are_shown_small(queue: Queue, tm: Tas
     futures = [cell(tm, work, k) for k in range(4)]
     run(queue)
     rows = [queue.ledger.row(future.tid) for future in futures]
-    found = cell_summary(queue, rows, limit=60_000)
+    summary = cell_summary(queue, rows, limit=60_000)
     shown = [
         output['data']
-        for output in found['outputs']
+        for output in summary['outputs']
         if 'label' not in output['metadata'].get('desipipe', {})
     ]
     assert len(shown) == 4 and all({'image/png', 'image/jpeg'} & set(data) for data in shown)
@@ -447,7 +447,7 @@ def test_figures_beyond_the_size_of_a_cell_are_shown_small(queue: Queue, tm: Tas
     assert re.search(
         r'displays of (\d tasks|\S+) are shown small; to open .*: desipipe logs -q \S+ '
         r'[0-9a-f]{12} --save displays',
-        found['truncated'],
+        summary['truncated'],
     )
 
 
@@ -479,14 +479,14 @@ def test_children_and_threads_of_a_cell(queue: Queue, tm: TaskManager) -> None:
 
     future = cell(tm, work)
     run(queue)
-    said = sorted(f'{number} {i}' for number in range(3) for i in range(200))
+    printed = sorted(f'{number} {i}' for number in range(3) for i in range(200))
     assert (
         sorted(line[4:] for line in future.out(timeout=0).splitlines() if line[:4] == 'out ')
-        == said
+        == printed
     )
     assert (
         sorted(line[4:] for line in future.err(timeout=0).splitlines() if line[:4] == 'err ')
-        == said
+        == printed
     )
     assert future.out().count('a child\n') == future.err().count('a child\n') == 3
     assert sorted(
@@ -504,8 +504,8 @@ def test_figure_that_cannot_be_drawn_costs_the_figure(queue: Queue, tm: TaskMana
     future = cell(tm, work)
     run(queue)
     assert future.result(timeout=0) == 3
-    (stream, said), figure = seen(future)
-    assert stream == 'stderr' and 'nosuchsymbol' in said
+    (stream, output), figure = seen(future)
+    assert stream == 'stderr' and 'nosuchsymbol' in output
     assert figure == ({'text/plain'}, '<Figure size 640x480 with 1 Axes>')
 
 
@@ -571,22 +571,24 @@ def test_too_much_to_follow(queue: Queue, tm: TaskManager, tmp_path: Path) -> No
     process = subprocess.Popen([*WORK, queue.folder])
     try:
         wait_for(
-            lambda: bool(found := seen(future)) and found[-1][1].startswith('999 '),
+            lambda: bool(shown_forms := seen(future)) and shown_forms[-1][1].startswith('999 '),
             'its output',
         )
-        found = seen(future)
+        shown_forms = seen(future)
         assert (
-            found[0][0] == 'stdout' and 'bytes cut here' in found[0][1] and 'x' not in found[0][1]
+            shown_forms[0][0] == 'stdout'
+            and 'bytes cut here' in shown_forms[0][1]
+            and 'x' not in shown_forms[0][1]
         )
-        assert all(item[0] == {'text/plain'} for item in found[1:])
+        assert all(item[0] == {'text/plain'} for item in shown_forms[1:])
         go.touch()
         assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()
-    found = seen(future)
-    assert found[0][1].startswith('0 ') and found[-1][1].startswith('999 ')
-    assert [item[0] for item in found if item[0] != {'text/plain'}] == ['stdout']
+    shown_forms = seen(future)
+    assert shown_forms[0][1].startswith('0 ') and shown_forms[-1][1].startswith('999 ')
+    assert [item[0] for item in shown_forms if item[0] != {'text/plain'}] == ['stdout']
 
 
 # Outside of a worker
@@ -658,7 +660,7 @@ def test_displays_are_the_same_without_ipython(
     for thing in (Rich(), Rich, [1], Itself()):
         monkeypatch.setattr(display_forms, '_formatter', None)
         with_ipython = display_forms.formatted(thing, **options)
-        said = capsys.readouterr()
+        output = capsys.readouterr()
         with monkeypatch.context() as patch:
             patch.setattr(display_forms, '_formatter', None)
             patch.setitem(sys.modules, 'IPython.core.formatters', None)
@@ -674,7 +676,7 @@ def test_displays_are_the_same_without_ipython(
         }
         assert without == (data, with_ipython[1])
         again = capsys.readouterr()
-        assert ('no picture' in said.err, said.out) == ('no picture' in again.err, again.out)
+        assert ('no picture' in output.err, output.out) == ('no picture' in again.err, again.out)
 
 
 def test_display_is_a_builtin_of_cells(queue: Queue, tm: TaskManager) -> None:

@@ -190,21 +190,21 @@ def test_class_of_a_script_travels_as_base() -> None:
         name = 'mine-of-this-test'
         commands = ('export M=1',)
 
-    mine = Mine(data={'N': 2}, command='true')
-    spec = mine.to_spec()
+    own = Mine(data={'N': 2}, command='true')
+    spec = own.to_spec()
     assert (spec['name'], spec['command'], spec['data']['DESICFS'], spec['data']['N']) == (
         'base',
         ['export M=1', 'true'],
         '/global/cfs/cdirs/desi',
         '2',
     )
-    assert Environment(spec) == mine
-    assert Environment(spec).to_script() == mine.to_script()
+    assert Environment(spec) == own
+    assert Environment(spec).to_script() == own.to_script()
     assert type(Environment('mine-of-this-test')) is Mine
 
 
 @pytest.mark.parametrize(
-    ('kind', 'given', 'words'),
+    ('kind', 'given', 'expected_text'),
     [
         (
             UnknownNameError,
@@ -286,8 +286,8 @@ def test_class_of_a_script_travels_as_base() -> None:
         (ConfigError, {'command': 'a\0b'}, 'must be shell commands'),
     ],
 )
-def test_bad_ones(kind: type[Exception], given: Any, words: str) -> None:
-    assert words in message(kind, Environment, given)
+def test_bad_ones(kind: type[Exception], given: Any, expected_text: str) -> None:
+    assert expected_text in message(kind, Environment, given)
 
 
 def test_bad_data_on_top() -> None:
@@ -438,7 +438,7 @@ def test_to_dict_with_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         {'A': '$SOURCED:$OUTSIDE', 'GONE': '[$GONE]'},
         command=[f'source "{script}" argument', 'export LAST=$OUTSIDE'],
     )
-    found = environ.to_dict(all=True)
+    variables = environ.to_dict(all=True)
     expected = {
         'SOURCED': 'argument\n=two lines=',
         'OUTSIDE': 'changed',
@@ -446,22 +446,22 @@ def test_to_dict_with_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         'A': 'argument\n=two lines=:changed',
         'GONE': '[]',
     }
-    assert {name: found[name] for name in expected} == expected
-    assert 'NOT_EXPORTED' not in found
+    assert {name: variables[name] for name in expected} == expected
+    assert 'NOT_EXPORTED' not in variables
     # The rest is as it was, what no shell that is not interactive keeps apart.
     others = {
         name: value
         for name, value in os.environ.items()
         if name not in {*expected, 'PS1', 'PWD', 'OLDPWD'}
     }
-    assert {name: value for name, value in found.items() if name in others} == others
-    assert {name for name in found if name not in {*others, *expected, 'PWD', 'OLDPWD'}} == {
+    assert {name: value for name, value in variables.items() if name in others} == others
+    assert {name for name in variables if name not in {*others, *expected, 'PWD', 'OLDPWD'}} == {
         'BASH_FUNC_f%%'
     }
     # Without `all` the commands are not run.
     assert environ.to_dict() == {'A': '$SOURCED:$OUTSIDE', 'GONE': '[$GONE]'}
     # The function that the file exports gets to the processes.
-    run = subprocess.run(['bash', '-c', 'f'], env=found, capture_output=True, check=True)
+    run = subprocess.run(['bash', '-c', 'f'], env=variables, capture_output=True, check=True)
     assert run.stdout == b'\n'
 
 
@@ -469,13 +469,13 @@ def test_commands_that_leave_something_running(tmp_path: Path) -> None:
     """It must not keep us waiting: it inherits the standard output."""
     os.mkfifo(tmp_path / 'fifo')
     environ = Environment(command=[f"cat '{tmp_path}/fifo' & export BACKGROUND=$!"])
-    found = environ.to_dict(all=True)
-    os.kill(int(found['BACKGROUND']), 0)  # it is still there
+    variables = environ.to_dict(all=True)
+    os.kill(int(variables['BACKGROUND']), 0)  # it is still there
     (tmp_path / 'fifo').write_text('')  # and ends now
 
 
 @pytest.mark.parametrize(
-    ('command', 'status', 'words'),
+    ('command', 'status', 'expected_text'),
     [
         ('source /there/is/no/such/file', 1, '/there/is/no/such/file: No such file or directory'),
         ('echo to output; echo to error >&2; false', 1, 'to output\nto error'),
@@ -488,17 +488,22 @@ def test_commands_that_leave_something_running(tmp_path: Path) -> None:
         ('kill -9 $$', -9, ''),
     ],
 )
-def test_commands_that_fail(tmp_path: Path, command: str, status: int, words: str) -> None:
+def test_commands_that_fail(tmp_path: Path, command: str, status: int, expected_text: str) -> None:
     environ = Environment(
         {'A': '1'}, command=['true', command, f"touch '{tmp_path}/went-on'"], strict=True
     )
-    said = message(ConfigError, environ.to_dict, all=True)
+    error_text = message(ConfigError, environ.to_dict, all=True)
     if status not in (1, 2):
-        assert f"The commands of the environment 'base' failed, with exit status {status}:" in said
-    assert words in said
-    assert "' || true'" in said
+        assert (
+            f"The commands of the environment 'base' failed, with exit status {status}:"
+            in error_text
+        )
+    assert expected_text in error_text
+    assert "' || true'" in error_text
     if 'exit' not in command[:4] and 'kill' not in command:
-        assert f"this command of the environment 'base' failed: {command}; exit status " in said
+        assert (
+            f"this command of the environment 'base' failed: {command}; exit status " in error_text
+        )
     assert not (tmp_path / 'went-on').exists()
     with pytest.raises(ConfigError), change_environ(environ):
         pytest.fail('the block ran')
@@ -523,9 +528,9 @@ def test_commands_that_fail_are_told_and_passed_over(command: str) -> None:
             f'{re.escape(command)}; exit status'
         ),
     ):
-        found = environ.to_dict(all=True)
+        variables = environ.to_dict(all=True)
 
-    assert [found.get(name) for name in 'ABC'] == ['1', '2', '3']
+    assert [variables.get(name) for name in 'ABC'] == ['1', '2', '3']
 
 
 @pytest.mark.parametrize('command', ['exit 0', 'exit 9', 'kill -9 $$'])
@@ -551,8 +556,8 @@ def test_here_document_does_not_swallow_the_rest() -> None:
 
 def test_environment_without_bash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv('PATH', str(tmp_path))
-    said = message(ConfigError, Environment(command='true').to_dict, all=True)
-    assert said == f"The environment 'base' needs bash, but PATH has none: {tmp_path}"
+    error_text = message(ConfigError, Environment(command='true').to_dict, all=True)
+    assert error_text == f"The environment 'base' needs bash, but PATH has none: {tmp_path}"
     assert Environment({'A': '1'}).to_dict(all=True)['A'] == '1'
 
 
@@ -566,12 +571,12 @@ def test_values_mean_to_the_shell_what_they_mean(tmp_path: Path, strict: bool) -
         command=['export BEFORE="it\'s"'],
         strict=strict,
     )
-    found = by_bash(environ, tmp_path, outside={'HERE': 'here'})
+    variables = by_bash(environ, tmp_path, outside={'HERE': 'here'})
 
-    assert {name: found[name] for name in SHELL_VALUES} == {
+    assert {name: variables[name] for name in SHELL_VALUES} == {
         name: meant for name, (_, meant) in SHELL_VALUES.items()
     }
-    assert found['BEFORE'] == "it's"
+    assert variables['BEFORE'] == "it's"
     assert list(tmp_path.iterdir()) == []  # nothing ran
 
 
@@ -591,9 +596,13 @@ def test_script_is_the_same_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setenv('PATH', '/other')
     assert environ.to_script() == script
     monkeypatch.undo()
-    found = by_bash(environ, tmp_path, outside={'GONE': '1'})
-    assert found['PATH'] == f'/new dir:/commanded:{os.environ["PATH"]}'
-    assert (found['MISSING'], found['DOLLAR'], 'GONE' in found) == ('[]', '$PATH', False)
+    variables = by_bash(environ, tmp_path, outside={'GONE': '1'})
+    assert variables['PATH'] == f'/new dir:/commanded:{os.environ["PATH"]}'
+    assert (variables['MISSING'], variables['DOLLAR'], 'GONE' in variables) == (
+        '[]',
+        '$PATH',
+        False,
+    )
 
 
 PIECES = st.sampled_from(
@@ -645,10 +654,10 @@ def test_value_never_leaves_its_line(values: list[str]) -> None:
     environ = Environment(
         {f'V{number}': value for number, value in enumerate(values)} | {'END': 'end'}
     )
-    found = by_bash(environ, Path('/'), outside={'A': 'a'})
+    variables = by_bash(environ, Path('/'), outside={'A': 'a'})
 
-    assert found['END'] == 'end'
-    assert {name for name in found if name[0] == 'V'} == {
+    assert variables['END'] == 'end'
+    assert {name for name in variables if name[0] == 'V'} == {
         f'V{number}' for number in range(len(values))
     }
     plain = {
@@ -656,7 +665,7 @@ def test_value_never_leaves_its_line(values: list[str]) -> None:
         for number, value in enumerate(values)
         if not re.search(r'[$"\'\\~]', value)
     }
-    assert {name: found[name] for name in plain} == plain
+    assert {name: variables[name] for name in plain} == plain
     assert Environment(json.loads(json.dumps(environ.to_spec()))) == environ
 
 

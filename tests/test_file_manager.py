@@ -107,7 +107,7 @@ def test_get(fm: FileManager, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('asked', 'error', 'words'),
+    ('asked', 'error', 'message'),
     [
         ({'id': 'powr'}, UnknownNameError, "No file entry has the id 'powr': did you mean power?"),
         (
@@ -146,11 +146,11 @@ def test_get(fm: FileManager, tmp_path: Path) -> None:
     ],
 )
 def test_get_says_what_to_change(
-    fm: FileManager, asked: dict[str, object], error: type[DesipipeError], words: str
+    fm: FileManager, asked: dict[str, object], error: type[DesipipeError], message: str
 ) -> None:
     with pytest.raises(error) as caught:
         fm.get(**asked)  # type: ignore[arg-type]
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_files_are_paths(fm: FileManager) -> None:
@@ -221,10 +221,10 @@ def test_data_bases_in_other_words(tmp_path: Path) -> None:
         return [{'id': line, 'path': f'{line}{suffix}'} for line in text.split()]
 
     (tmp_path / 'db.txt').write_text('a b')
-    found = FileEntryCollection(tmp_path / 'db.txt', string='c', parser=parser, suffix='.npy')
-    assert found.filepaths == ['a.npy', 'b.npy', 'c.npy']
-    assert FileManager(found).get('b').filepath == 'b.npy'
-    assert pickle.loads(pickle.dumps(found)) == found
+    made = FileEntryCollection(tmp_path / 'db.txt', string='c', parser=parser, suffix='.npy')
+    assert made.filepaths == ['a.npy', 'b.npy', 'c.npy']
+    assert FileManager(made).get('b').filepath == 'b.npy'
+    assert pickle.loads(pickle.dumps(made)) == made
     assert FileEntryCollection(string='path: a', environ={'X': '1'}).filepaths == ['a']
 
 
@@ -257,7 +257,7 @@ def test_large_entries_are_not_laid_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ('text', 'error', 'words'),
+    ('text', 'error', 'message'),
     [
         ('path: [a\nid: b', ConfigError, 'db.yaml, line 2, column 3: '),
         (
@@ -341,13 +341,13 @@ def test_bad_databases(
     monkeypatch: pytest.MonkeyPatch,
     text: str,
     error: type[DesipipeError],
-    words: str,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path('db.yaml').write_text(text)
     with pytest.raises(error) as caught:
         FileManager('db.yaml')
-    assert words in str(caught.value)
+    assert message in str(caught.value)
     assert os.listdir() == ['db.yaml']
 
 
@@ -756,7 +756,7 @@ def test_selecting_as_in_the_original(lognormal: FileManager) -> None:
 
 
 @pytest.mark.parametrize(
-    ('asked', 'error', 'words'),
+    ('asked', 'error', 'message'),
     [
         (
             {'id': 'catlog'},
@@ -800,7 +800,7 @@ def test_selecting_as_in_the_original(lognormal: FileManager) -> None:
     ],
 )
 def test_selection_of_nothing_says_why(
-    lognormal: FileManager, asked: dict[str, object], error: type[DesipipeError], words: str
+    lognormal: FileManager, asked: dict[str, object], error: type[DesipipeError], message: str
 ) -> None:
     assert len(lognormal.select(**asked)) == 0  # type: ignore[arg-type]
     for choose in (
@@ -809,7 +809,7 @@ def test_selection_of_nothing_says_why(
     ):  # type: ignore[arg-type]
         with pytest.raises(error) as caught:
             choose()
-        assert words in str(caught.value)
+        assert message in str(caught.value)
     with pytest.raises(UnknownNameError, match='There are no file entries'):
         FileManager().get('a')
 
@@ -990,8 +990,8 @@ def test_saved_and_loaded_are_equal(lognormal: FileManager, tmp_path: Path) -> N
         environ={'DIR': '/data', 'OTHER': '/mirror'},
     )
     mirrored.save(tmp_path / 'replaced.yaml', replace_environ=True)
-    (found,) = FileManager(tmp_path / 'replaced.yaml')
-    assert (found.filepath, found.filepathro, found.sympath) == (
+    (made,) = FileManager(tmp_path / 'replaced.yaml')
+    assert (made.filepath, made.filepathro, made.sympath) == (
         '/data/a.txt',
         '/mirror/a.txt',
         '/data/b',
@@ -1105,8 +1105,8 @@ def test_database_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_existence_is_printed_as_a_dictionary(tmp_path: Path) -> None:
-    found = FileManager({'path': str(tmp_path / 'a')}).exists()
-    assert str(found) == repr(dict(found)) and not found
+    made = FileManager({'path': str(tmp_path / 'a')}).exists()
+    assert str(made) == repr(dict(made)) and not made
 
 
 def test_other_folders(lognormal: FileManager) -> None:

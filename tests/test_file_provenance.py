@@ -36,15 +36,15 @@ from desipipe.view.task_detail import task_detail
 def fm(tmp_path: Path) -> FileManager:
     """Three files that are there, and three to be made of them."""
     data = tmp_path / 'data'
-    found = FileManager(
+    made = FileManager(
         [
             {'id': 'raw', 'path': f'{data}/raw_{{i}}.txt', 'options': {'i': range(3)}},
             {'id': 'out', 'path': f'{data}/out_{{i}}.json', 'options': {'i': range(3)}},
         ]
     )
-    for file in found['raw']:
+    for file in made['raw']:
         file.save(f'raw {file.options["i"]}')
-    return found
+    return made
 
 
 @pytest.fixture
@@ -156,14 +156,14 @@ class Chain:
         self.fm.get(x='raw').save('raw')
 
         @tm.python_app
-        def make(of: list[BaseFile], out: BaseFile, words: str) -> None:
-            out.save(' '.join([file.load() for file in of] + [words]))
+        def make(of: list[BaseFile], out: BaseFile, message: str) -> None:
+            out.save(' '.join([file.load() for file in of] + [message]))
 
         self._make = make
 
-    def make(self, out: str, *of: str, words: str = '') -> None:
+    def make(self, out: str, *of: str, message: str = '') -> None:
         """Have a file made by a task."""
-        future = self._make([self.fm.get(x=x) for x in of], self.fm.get(x=out), words)
+        future = self._make([self.fm.get(x=x) for x in of], self.fm.get(x=out), message)
         work(self.tm.queue)
         future.result(timeout=0)
 
@@ -192,10 +192,10 @@ class Chain:
 
 @pytest.fixture
 def chain(tmp_path: Path, tm: TaskManager) -> Chain:
-    found = Chain(tmp_path, tm)
-    found.make('middle', 'raw')
-    found.make('end', 'middle')
-    return found
+    made = Chain(tmp_path, tm)
+    made.make('middle', 'raw')
+    made.make('end', 'middle')
+    return made
 
 
 def test_file_made_of_stale_file_is_stale(chain: Chain) -> None:
@@ -223,9 +223,9 @@ def test_file_made_of_stale_file_is_stale(chain: Chain) -> None:
     os.unlink(chain.fm.get(x='middle'))
     assert chain.states() == {'raw': 'current', 'end': 'stale'}
     # Made again, one after the other.
-    chain.make('middle', 'raw', words='again')
+    chain.make('middle', 'raw', message='again')
     assert chain.states() == {'raw': 'current', 'middle': 'current', 'end': 'stale'}
-    chain.make('end', 'middle', words='again')
+    chain.make('end', 'middle', message='again')
     assert set(chain.states().values()) == {'current'}
 
 
@@ -234,7 +234,7 @@ def test_made_again_with_the_same_in_it(chain: Chain) -> None:
     chain.make('weights', 'middle')
     chain.fm.get(x='raw').save('raw ')  # of which `middle` will be the same but for what follows
     chain.fm.get(x='middle').save('')
-    chain.make('middle', 'raw', words='x')
+    chain.make('middle', 'raw', message='x')
     assert chain.states() == {
         'raw': 'current',
         'middle': 'current',
@@ -264,7 +264,7 @@ def test_file_changed_by_way_of_another(chain: Chain) -> None:
         'end': 'stale',
         'weights': 'stale',
     }
-    chain.make('end', 'middle', words='again')
+    chain.make('end', 'middle', message='again')
     assert chain.states() == {
         'raw': 'current',
         'middle': 'current',
@@ -278,25 +278,27 @@ def test_file_changed_by_way_of_another(chain: Chain) -> None:
 
 def test_long_chains_and_many_files_are_looked_at_once(tmp_path: Path) -> None:
     """Each file once, however many were made of it, and of those."""
-    known = {}
+    expected = {}
     for i in range(2001):
         (tmp_path / f'{i}').write_text(f'{i}')
-        known[i] = file_content.content(f'{tmp_path}/{i}')
+        expected[i] = file_content.content(f'{tmp_path}/{i}')
     asked: list[str] = []
 
     class Counting(origins.Look):
         def made_of(self, path: str, content: provenance.Content) -> list[note_lists.Source]:
             asked.append(path)
             i = int(os.path.basename(path))
-            return [(f'{tmp_path}/{j}', known[j]) for j in (i - 1, i - 2) if j >= 0 and known[j]]  # type: ignore[misc]
+            return [
+                (f'{tmp_path}/{j}', expected[j]) for j in (i - 1, i - 2) if j >= 0 and expected[j]
+            ]  # type: ignore[misc]
 
     look = Counting()
     for i in range(2000, 1900, -1):
-        assert look.changed(f'{tmp_path}/{i}', look.made_of(f'{tmp_path}/{i}', known[i])) == []  # type: ignore[arg-type]
+        assert look.changed(f'{tmp_path}/{i}', look.made_of(f'{tmp_path}/{i}', expected[i])) == []  # type: ignore[arg-type]
     assert len(asked) <= 2001 + 100
     (tmp_path / '0').write_text('other')
     look = Counting()
-    assert look.changed(f'{tmp_path}/2000', look.made_of(f'{tmp_path}/2000', known[2000])) == [
+    assert look.changed(f'{tmp_path}/2000', look.made_of(f'{tmp_path}/2000', expected[2000])) == [
         f'{tmp_path}/0'
     ]  # type: ignore[arg-type]
 
@@ -307,8 +309,8 @@ def test_journal_knows_too(fm: FileManager, tm: TaskManager) -> None:
         path.unlink()
     fm.get('raw', i=1).save('changed')
     fm.get('out', i=2).save({})
-    found = {os.path.basename(file['path']): file for file in file_summaries(tm.queue.ledger)}
-    states = {name: file['state'] for name, file in found.items()}
+    by_path = {os.path.basename(file['path']): file for file in file_summaries(tm.queue.ledger)}
+    states = {name: file['state'] for name, file in by_path.items()}
     assert states == {
         'out_0.json': 'current',
         'out_1.json': 'stale',
@@ -317,22 +319,22 @@ def test_journal_knows_too(fm: FileManager, tm: TaskManager) -> None:
         'raw_1.txt': 'input',
         'raw_2.txt': 'input',
     }
-    assert found['out_0.json']['maker']['tid'] == futures[0].id
-    assert found['out_0.json']['maker']['versions']['python']
-    assert [reader['tid'] for reader in found['raw_0.txt']['readers']] == [futures[0].id]
+    assert by_path['out_0.json']['maker']['tid'] == futures[0].id
+    assert by_path['out_0.json']['maker']['versions']['python']
+    assert [reader['tid'] for reader in by_path['raw_0.txt']['readers']] == [futures[0].id]
     tm.queue.compact()
     again = {os.path.basename(file['path']): file for file in file_summaries(Queue('q').ledger)}
-    for file in (*found.values(), *again.values()):
+    for file in (*by_path.values(), *again.values()):
         if file['maker']:
             file['maker']['time'] = round(file['maker']['time'], 3)
-    assert again == found
+    assert again == by_path
     assert len(file_summaries(tm.queue.ledger, fm.get('out', i=0).filepath)) == 1
     assert len(file_summaries(tm.queue.ledger, os.path.dirname(fm.get('out', i=0).filepath))) == 6
 
 
-def command(*words: str) -> subprocess.CompletedProcess[str]:
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, '-m', 'desipipe', 'files', '-q', 'q', *words],
+        [sys.executable, '-m', 'desipipe', 'files', '-q', 'q', *arguments],
         capture_output=True,
         text=True,
         timeout=60,
@@ -369,8 +371,8 @@ def test_content_of_inputs_counts_if_asked_for(fm: FileManager, tm: TaskManager)
     ]
     assert again[1].result().load() == {'text': 'OTHER'}
     assert fm['out'].status() == {'missing': 0, 'stale': 0, 'current': 3}
-    words = tm.queue.explain(again[1].id)
-    assert 'argument raw: ' in words and 'holding #' in words
+    shown_text = tm.queue.explain(again[1].id)
+    assert 'argument raw: ' in shown_text and 'holding #' in shown_text
     # Written by hand into what it made: it is made again.
     fm.get('out', i=0).save({'text': 'mine'})
     assert [
@@ -442,9 +444,9 @@ def test_many_files_of_one_task(tmp_path: Path, tm: TaskManager) -> None:
     work(tm.queue)
     assert len(fm.provenance(fm.get('out', i=0)).inputs) == 1
     assert len(fm.provenance(fm.get('out', i=99)).inputs) == 100
-    found = {os.path.basename(file['path']): file for file in file_summaries(tm.queue.ledger)}
-    assert len(found) == 300
-    assert [len(found[f'out_{i:04d}.txt']['inputs']) for i in (0, 99)] == [1, 100]
+    by_path = {os.path.basename(file['path']): file for file in file_summaries(tm.queue.ledger)}
+    assert len(by_path) == 300
+    assert [len(by_path[f'out_{i:04d}.txt']['inputs']) for i in (0, 99)] == [1, 100]
     fm.get('in', i=120).save('changed')
     assert fm.status() == {'missing': 0, 'stale': 30, 'current': 270}
     assert sum(file['state'] == 'stale' for file in file_summaries(tm.queue.ledger)) == 30
@@ -641,8 +643,8 @@ def test_versions_are_looked_at_once_a_worker(
     repository.mkdir()
     (repository / 'script.py').write_text('x = 1\n')
     git = ['git', '-C', str(repository), '-c', 'user.name=a', '-c', 'user.email=a@b.c']
-    for words in (['init', '-q', '-b', 'trunk'], ['add', '.'], ['commit', '-q', '-m', 'first']):
-        subprocess.run([*git, *words], check=True)
+    for arguments in (['init', '-q', '-b', 'trunk'], ['add', '.'], ['commit', '-q', '-m', 'first']):
+        subprocess.run([*git, *arguments], check=True)
     (repository / 'script.py').write_text('x = 2\n')
     code = (
         'import sys\nfrom desipipe import *\n'
@@ -664,14 +666,14 @@ def test_versions_are_looked_at_once_a_worker(
     tm.queue.ledger.follow()
     snapshots = [versions for (_, app), versions in state.versions.items() if app == '']
     assert len(snapshots) == 1
-    (found,) = snapshots
-    assert found['git branch'] == 'trunk'
-    assert len(found['git commit']) == 40
-    assert len(found['git diff']) == 64
-    assert found['numpy'] and found['python'] and found['platform']
-    assert found['environment modules'] == 'PrgEnv-gnu/8.5:cray-mpich/8.1'
-    assert found['conda environment'] == 'desi'
-    assert json.loads(found['declared environment'])['data'] == {'MARKER': 'x'}
+    (snapshot_read,) = snapshots
+    assert snapshot_read['git branch'] == 'trunk'
+    assert len(snapshot_read['git commit']) == 40
+    assert len(snapshot_read['git diff']) == 64
+    assert snapshot_read['numpy'] and snapshot_read['python'] and snapshot_read['platform']
+    assert snapshot_read['environment modules'] == 'PrgEnv-gnu/8.5:cray-mpich/8.1'
+    assert snapshot_read['conda environment'] == 'desi'
+    assert json.loads(snapshot_read['declared environment'])['data'] == {'MARKER': 'x'}
     with open(tm.queue.ledger.journal.path) as journal:
         assert sum('"app":""' in line for line in journal) <= 2  # one an app
 
@@ -705,9 +707,9 @@ def test_snapshot_of_modules_without_a_distribution(
     (tmp_path / 'module_of_ours.py').write_text("__version__ = '7.1'\n")
     monkeypatch.syspath_prepend(tmp_path)
     __import__('module_of_ours')
-    found = software.snapshot()
-    assert found['module_of_ours'] == '7.1'
-    assert found['yaml'] == yaml.__version__  # of a distribution with another name
+    versions_read = software.snapshot()
+    assert versions_read['module_of_ours'] == '7.1'
+    assert versions_read['yaml'] == yaml.__version__  # of a distribution with another name
     assert not any(name.startswith('git') for name in software.snapshot(str(tmp_path)))
     monkeypatch.setenv('PATH', '/nowhere')
     (tmp_path / '.git').mkdir()
@@ -726,9 +728,11 @@ def test_writers_of_one_host_do_not_mix_lines(tmp_path: Path) -> None:
     ]
     assert [writer.wait(60) for writer in writers] == [0] * 4
     (lines,) = (tmp_path / '.desipipe').glob('*.jsonl')
-    found = [json.loads(line) for line in lines.read_text().splitlines() if line]
-    assert len(found) == 200
-    assert {line['file'] for line in found} == {f'{n}_{i}.txt' for n in range(4) for i in range(50)}
+    document = [json.loads(line) for line in lines.read_text().splitlines() if line]
+    assert len(document) == 200
+    assert {line['file'] for line in document} == {
+        f'{n}_{i}.txt' for n in range(4) for i in range(50)
+    }
 
 
 def test_pickles_of_the_former_module_load() -> None:

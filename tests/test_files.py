@@ -63,11 +63,11 @@ def plant(path: Path, kind: str) -> None:
 
 def open_below(folder: str) -> list[str]:
     """Return what this process has open in a folder; others may be closed at any time."""
-    found = []
+    open_files = []
     for name in os.listdir('/proc/self/fd'):
         with contextlib.suppress(FileNotFoundError):  # that of the listing
-            found.append(os.readlink(f'/proc/self/fd/{name}'))
-    return [path for path in found if path.startswith(folder)]
+            open_files.append(os.readlink(f'/proc/self/fd/{name}'))
+    return [path for path in open_files if path.startswith(folder)]
 
 
 @pytest.mark.parametrize('way', WAYS)

@@ -146,9 +146,9 @@ def test_files_of_a_queue_are_opened_in_one_place(tmp_path: Path) -> None:
         'OPENED_LOG': str(log),
         'OPENED_ROOT': f'{queues / username()}/',
     }
-    for words in (('pipeline.py', str(data)), ('session.py',)):
+    for arguments in (('pipeline.py', str(data)), ('session.py',)):
         ran = subprocess.run(
-            [sys.executable, *words],
+            [sys.executable, *arguments],
             cwd=tmp_path,
             env=env,
             capture_output=True,

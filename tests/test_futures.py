@@ -110,12 +110,12 @@ def test_callback_that_raises_harms_nobody(
 
 def test_await(app: Any, worker: None) -> None:
     async def main() -> tuple[list[int], str]:
-        found = await asyncio.wait_for(asyncio.gather(*(_result(app(i)) for i in range(5))), 60)
+        results = await asyncio.wait_for(asyncio.gather(*(_result(app(i)) for i in range(5))), 60)
         try:
             await app(5, fail=True)
         except ValueError as exc:
-            return found, str(exc)
-        return found, 'nothing'
+            return results, str(exc)
+        return results, 'nothing'
 
     async def _result(future: Future) -> int:
         value: int = await future
@@ -248,9 +248,9 @@ def test_deleted_task_is_an_exception_of_its_own(app: Any, queue: Queue) -> None
     deleted.add_done_callback(called.append)
     deleted.add_done_callback(lambda _: sys.exit(3))
     thread = run_when_followed(queue, lambda: other.drop(deleted.id))
-    found = collect(deleted, kept)
+    results = collect(deleted, kept)
     thread.join(60)
-    assert isinstance(found[0], UnknownTaskError) and found[1] == 4
+    assert isinstance(results[0], UnknownTaskError) and results[1] == 4
     assert called == [deleted]
     assert set(as_completed([deleted, kept], timeout=60)) == {deleted, kept}
     for when in (concurrent.futures.ALL_COMPLETED, concurrent.futures.FIRST_EXCEPTION):
@@ -266,9 +266,9 @@ def test_deleted_queue_ends_what_waits_for_it(app: Any, queue: Queue, queue_dir:
     stays = Queue('stays', create=True)
     first, kept = app(1), TaskManager(stays).python_app(app.func)(5)
     thread = run_when_followed(stays, queue.delete)
-    found = collect(first, kept)
+    results = collect(first, kept)
     thread.join(60)
-    assert isinstance(found[0], QueueGoneError) and found[1] == 25
+    assert isinstance(results[0], QueueGoneError) and results[1] == 25
     assert set(as_completed([first, kept], timeout=60)) == {first, kept}
 
 

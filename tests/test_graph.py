@@ -25,10 +25,10 @@ def test_small_graph_has_every_task(ledger: Ledger) -> None:
     engine.add(ledger, ['sum', 'mean'], {'sum': [0, 1], 'mean': ['sum', 2]}, app='average')
     engine.begin(ledger, 'w1')
     engine.fail(ledger, 'w1', engine.claim(ledger, 'w1'))
-    found = graph(ledger)
-    assert not found['grouped'] and found['total'] == 5
+    view = graph(ledger)
+    assert not view['grouped'] and view['total'] == 5
     assert [
-        (node['name'], node['index'], node['state'], node['blocked']) for node in found['nodes']
+        (node['name'], node['index'], node['state'], node['blocked']) for node in view['nodes']
     ] == [
         ('fraction', 0, 'FAILED', False),
         ('fraction', 1, 'PENDING', False),
@@ -36,9 +36,9 @@ def test_small_graph_has_every_task(ledger: Ledger) -> None:
         ('average', 0, 'WAITING', True),
         ('average', 1, 'WAITING', True),
     ]
-    number = {node['id']: row for row, node in enumerate(found['nodes'])}
+    number = {node['id']: row for row, node in enumerate(view['nodes'])}
     assert {
-        (number[edge['source']], number[edge['target']], edge['count']) for edge in found['edges']
+        (number[edge['source']], number[edge['target']], edge['count']) for edge in view['edges']
     } == {(0, 3, 1), (1, 3, 1), (3, 4, 1), (2, 4, 1)}
     ledger.drop(lambda state: [4])
     assert len(graph(ledger)['nodes']) == 4 and len(graph(ledger)['edges']) == 2
@@ -54,29 +54,29 @@ def test_large_graph_is_grouped_and_unfolds(ledger: Ledger) -> None:
     )
     engine.begin(ledger, 'w1')
     engine.fail(ledger, 'w1', engine.claim(ledger, 'w1'))
-    found = graph(ledger)
-    assert found['grouped'] and found['total'] == 505
-    apps = {node['name']: node for node in found['nodes']}
+    view = graph(ledger)
+    assert view['grouped'] and view['total'] == 505
+    apps = {node['name']: node for node in view['nodes']}
     assert (
         apps['fraction']['total'] == 500
         and apps['fraction']['counts']['FAILED'] == 1
         and apps['fraction']['counts']['PENDING'] == 499
     )
     assert apps['average']['counts']['WAITING'] == 5 and apps['average']['blocked'] == 1
-    assert found['edges'] == [{'source': 'fraction', 'target': 'average', 'count': 500}]
-    found = graph(ledger, names=['average'])
-    single = [node for node in found['nodes'] if 'tid' in node]
+    assert view['edges'] == [{'source': 'fraction', 'target': 'average', 'count': 500}]
+    view = graph(ledger, names=['average'])
+    single = [node for node in view['nodes'] if 'tid' in node]
     assert [node['index'] for node in single] == [0, 1, 2, 3, 4] and [
         node['blocked'] for node in single
     ] == [True, False, False, False, False]
-    assert [node['name'] for node in found['nodes'] if 'tid' not in node] == ['fraction']
-    assert sorted(edge['count'] for edge in found['edges']) == [100] * 5
-    found = graph(
+    assert [node['name'] for node in view['nodes'] if 'tid' not in node] == ['fraction']
+    assert sorted(edge['count'] for edge in view['edges']) == [100] * 5
+    view = graph(
         ledger, names=['fraction'], limit=50
     )  # as many as there may be; the rest stays together
-    assert sum('tid' in node for node in found['nodes']) == 50
-    assert next(node for node in found['nodes'] if node['id'] == 'fraction')['total'] == 450
-    assert sum(edge['count'] for edge in found['edges']) == 500
+    assert sum('tid' in node for node in view['nodes']) == 50
+    assert next(node for node in view['nodes'] if node['id'] == 'fraction')['total'] == 450
+    assert sum(edge['count'] for edge in view['edges']) == 500
 
 
 def test_empty(ledger: Ledger) -> None:
@@ -117,14 +117,14 @@ def test_timeline_of_two_workers(ledger: Ledger) -> None:
     run(ledger, 'w1', [(104.0, 5.0)], FAILED)
     run(ledger, 'w2', [(101.0, 2.0), (103.0, 2.0)])
     timeline = Timeline(ledger)
-    found = timeline.view()
-    assert (found['began'], found['ended'], found['total'], found['aggregated']) == (
+    view = timeline.view()
+    assert (view['began'], view['ended'], view['total'], view['aggregated']) == (
         100.0,
         110.0,
         5,
         False,
     )
-    one, two = found['lanes']
+    one, two = view['lanes']
     assert (one['worker'], one['job'], one['slots'], one['height'], two['height']) == (
         'w1',
         'job-w1',
@@ -144,13 +144,13 @@ def test_timeline_of_two_workers(ledger: Ledger) -> None:
     run(ledger, 'w2', [(105.0, 1.0)])
     claimed = engine.claim(ledger, 'w2', 1)
     ledger.cancel(lambda state: [7])
-    found = timeline.view()
-    assert found['total'] == 7
-    assert [(item['state'], item['end']) for item in found['lanes'][1]['intervals']][-2:] == [
+    view = timeline.view()
+    assert view['total'] == 7
+    assert [(item['state'], item['end']) for item in view['lanes'][1]['intervals']][-2:] == [
         ('SUCCEEDED', 106.0),
         ('RUNNING', None),
     ]
-    assert found == {**Timeline(ledger).view(), 'ended': found['ended']}
+    assert view == {**Timeline(ledger).view(), 'ended': view['ended']}
     engine.finish(ledger, 'w2', claimed, KILLED)
     assert timeline.view()['total'] == 7
     assert [
@@ -189,17 +189,17 @@ def test_large_timeline_is_counted(ledger: Ledger) -> None:
             [(100.0 + i + j, 1.0) for j in range(1000)],
             FAILED if i == 2000 else SUCCEEDED,
         )
-    found = Timeline(ledger).view()
-    assert found['aggregated'] and found['total'] == n and len(found['lanes']) == 2
-    intervals = [item for lane in found['lanes'] for item in lane['intervals']]
+    view = Timeline(ledger).view()
+    assert view['aggregated'] and view['total'] == n and len(view['lanes']) == 2
+    intervals = [item for lane in view['lanes'] for item in lane['intervals']]
     assert len(intervals) <= 2 * BINS
     assert sum(item['count'] for item in intervals) == n
     assert sum(item['counts']['FAILED'] for item in intervals) == 1000
     assert sum(item['busy'] * (item['end'] - item['start']) for item in intervals) == pytest.approx(
         n, rel=1e-3
     )
-    found = Timeline(ledger).view(begin=150.5, end=160.5)  # closer, each is seen
-    assert not found['aggregated'] and found['total'] == 11
+    view = Timeline(ledger).view(begin=150.5, end=160.5)  # closer, each is seen
+    assert not view['aggregated'] and view['total'] == 11
 
 
 def test_many_workers(ledger: Ledger) -> None:
@@ -208,8 +208,8 @@ def test_many_workers(ledger: Ledger) -> None:
     for i in range(n):
         engine.begin(ledger, f'w{i}')
         run(ledger, f'w{i}', [(100.0, 1.0)])
-    found = Timeline(ledger).view()
-    assert len(found['lanes']) == LANES and found['hidden'] == 10
+    view = Timeline(ledger).view()
+    assert len(view['lanes']) == LANES and view['hidden'] == 10
 
 
 def test_damaged_line_costs_its_own_attempts(ledger: Ledger) -> None:
@@ -217,16 +217,16 @@ def test_damaged_line_costs_its_own_attempts(ledger: Ledger) -> None:
     engine.begin(ledger, 'w1')
     for i in range(3):
         run(ledger, 'w1', [(100.0 + i, 1.0)])
-    place = next(
+    position = next(
         offset
         for offset, line in engine.journal_lines(ledger.journal)
         if line.startswith(b'{"e":"end"')
     )
     with open(ledger.journal.path, 'r+b') as file:
-        file.seek(place + 20)
+        file.seek(position + 20)
         file.write(b'X')
-    found = Timeline(engine.fresh(ledger)).view()
+    view = Timeline(engine.fresh(ledger)).view()
     assert (
-        sum(item['state'] == 'SUCCEEDED' for lane in found['lanes'] for item in lane['intervals'])
+        sum(item['state'] == 'SUCCEEDED' for lane in view['lanes'] for item in lane['intervals'])
         == 2
     )

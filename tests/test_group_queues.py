@@ -23,7 +23,7 @@ TRUST_ALICE = f'desipipe trust {ALICE.uid}'
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
+def shared_folder() -> Iterator[Path]:
     """A folder in which everyone may make folders."""
     with open_place() as parent:
         top = parent / 'top'
@@ -40,9 +40,9 @@ class Group:
     place : path
     """
 
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        self.folder = str(place / 'q.queue')
+    def __init__(self, shared_folder: Path) -> None:
+        self.place = shared_folder
+        self.folder = str(shared_folder / 'q.queue')
 
     def as_user(self, user: User, do: Callable[[Queue], Any], umask: int = 0o077) -> Any:
         """Do something to the queue as a user."""
@@ -73,11 +73,11 @@ class Group:
 
 
 @pytest.fixture
-def group(place: Path) -> Group:
+def group(shared_folder: Path) -> Group:
     """A queue that is shared."""
-    found = Group(place)
-    found.make()
-    return found
+    made = Group(shared_folder)
+    made.make()
+    return made
 
 
 def running_user(x: int) -> tuple[int, int]:
@@ -159,15 +159,15 @@ def test_files_of_running_members_are_the_groups(group: Group) -> None:
         assert queue.ledger.wait(
             lambda: any(path.stat().st_size for path in live.iterdir()), 120, 0.05
         )
-        found = modes(group.folder)
+        modes_seen = modes(group.folder)
         check_modes(group.folder)
         release.touch()
         os.waitpid(pid, 0)
-        return found
+        return modes_seen
 
-    found = group.as_user(BOB, look_while_it_runs)
-    assert any(path.startswith('live/') for path in found) and any(
-        path.startswith('workers/') for path in found
+    modes_seen = group.as_user(BOB, look_while_it_runs)
+    assert any(path.startswith('live/') for path in modes_seen) and any(
+        path.startswith('workers/') for path in modes_seen
     )
 
 
@@ -402,9 +402,9 @@ def test_members_change_the_queue(group: Group) -> None:
     assert not os.path.exists(group.folder)
 
 
-def test_queue_with_tasks_is_shared_and_taken_back(place: Path) -> None:
-    group = Group(place)
-    home = place.parent / str(ALICE.uid)
+def test_queue_with_tasks_is_shared_and_taken_back(shared_folder: Path) -> None:
+    group = Group(shared_folder)
+    home = shared_folder.parent / str(ALICE.uid)
     run_as(ALICE, home, lambda: Queue(group.folder, create=True) and None)
 
     def fill(queue: Queue) -> list[str]:
@@ -439,19 +439,19 @@ def test_queue_with_tasks_is_shared_and_taken_back(place: Path) -> None:
     assert group.as_user(ALICE, lambda queue: queue.group) == ''
 
 
-def test_sharing_says_what_is_wrong(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    group = Group(place)
-    home = place.parent / str(ALICE.uid)
+def test_sharing_says_what_is_wrong(shared_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = Group(shared_folder)
+    home = shared_folder.parent / str(ALICE.uid)
     run_as(ALICE, home, lambda: Queue(group.folder, create=True) and None)
     with pytest.raises(ConfigError, match='There is no group'):
         group.as_user(ALICE, lambda queue: queue.share('no-such-group'))
     with pytest.raises(ConfigError, match='not a member'):
         group.as_user(ALICE, lambda queue: queue.share('0'))
     with pytest.raises(ConfigError, match='not a member'):
-        run_as(ALICE, home, lambda: Queue(str(place / 'new.queue'), group='0'))
-    assert not (place / 'new.queue').exists() and [path.name for path in place.iterdir()] == [
-        'q.queue'
-    ]
+        run_as(ALICE, home, lambda: Queue(str(shared_folder / 'new.queue'), group='0'))
+    assert not (shared_folder / 'new.queue').exists() and [
+        path.name for path in shared_folder.iterdir()
+    ] == ['q.queue']
     with pytest.raises(QueueError, match='is not shared'):
         run_as(ALICE, home, lambda: Queue(group.folder, group=str(GROUP)))
     before = modes(group.folder)
@@ -476,9 +476,11 @@ def test_sharing_says_what_is_wrong(place: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(PermissionDeniedError, match='does not keep groups'):
         group.as_user(ALICE, share_where_setgid_is_lost)
     assert modes(group.folder) == before
-    (place / 'locked').mkdir()
-    (place / 'locked').chmod(0o700)
-    assert unreachable(str(place / 'locked' / 'q.queue'), GROUP) == str(place / 'locked')
+    (shared_folder / 'locked').mkdir()
+    (shared_folder / 'locked').chmod(0o700)
+    assert unreachable(str(shared_folder / 'locked' / 'q.queue'), GROUP) == str(
+        shared_folder / 'locked'
+    )
     assert find_group('root') == 0
 
 
@@ -492,8 +494,8 @@ def test_tasks_show_who_added_and_ran_them(group: Group) -> None:
 
         return task_summaries(queue.ledger, [queue.ledger.find(of_alice)])[0]
 
-    found = group.as_user(ALICE, look)
-    assert (found['user'], found['ran_by']) == (str(ALICE.uid), str(BOB.uid))
+    answered = group.as_user(ALICE, look)
+    assert (answered['user'], answered['ran_by']) == (str(ALICE.uid), str(BOB.uid))
 
     def time_tasks(queue: Queue) -> list[tuple[str, str, int]]:
         from desipipe.view.durations import durations

@@ -182,7 +182,7 @@ def test_lists_of_files_that_are_none_are_told(tmp_path: Path, line: bytes) -> N
     end = End(rows[0], 1, SUCCEEDED, 1.0, 1, ledger.store(b'x'), files=ref)
     ledger.journal.write(lambda: [end_event('w', [end], 1.0)])
     assert 'are damaged' in task_detail(ledger, rows[0])['problems'][0]
-    assert [(len(found.read), len(found.written)) for found in attempts(ledger)] == [(0, 0)]
+    assert [(len(attempt.read), len(attempt.written)) for attempt in attempts(ledger)] == [(0, 0)]
 
 
 @pytest.mark.parametrize('data', [b'', b'\2\0\0\0{', b'\2\0\0\0[]', b'\x07\0\0\0{"x":1}'])

@@ -131,16 +131,16 @@ def look(folder: str) -> tuple[dict[str, str], dict[str, list[Any]]]:
 @needs_root
 @pytest.mark.parametrize('kind', OUTPUTS)
 def test_outputs_of_others_are_text_of_bounded_cost(kind: str) -> None:
-    with open_place() as place:
+    with open_place() as shared_folder:
         data = OUTPUTS[kind]()
-        queue = make_hostile_queue('theirs', 'x', (data, data[: SIZE // 8]), str(place))
+        queue = make_hostile_queue('theirs', 'x', (data, data[: SIZE // 8]), str(shared_folder))
         queue.ledger.close()
         give(queue.folder, ATTACKER)
         os.chmod(queue.folder, 0o755)
-        printed, pages = run_as(VICTIM, place / 'home', lambda: look(queue.folder))
-    for words, text in printed.items():
-        assert visible(text) == text, (words, unsafe(text))
-        assert 'Traceback (most' not in text and 'should not happen' not in text, words
+        printed, pages = run_as(VICTIM, shared_folder / 'home', lambda: look(queue.folder))
+    for expected_text, text in printed.items():
+        assert visible(text) == text, (expected_text, unsafe(text))
+        assert 'Traceback (most' not in text and 'should not happen' not in text, expected_text
     assert pages == {'cell': [], 'record': []}
 
 

@@ -86,8 +86,8 @@ def run_by(page: str) -> list[object]:
     ]
 
 
-def kinds(found: list[dict[str, Any]]) -> set[str]:
-    return {mime for output in found for mime in output.get('data', ())}
+def kinds(collected: list[dict[str, Any]]) -> set[str]:
+    return {mime for output in collected for mime in output.get('data', ())}
 
 
 @pytest.mark.parametrize(

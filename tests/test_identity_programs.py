@@ -393,14 +393,14 @@ class Spy(Pickler):
 
 def reachable(module: types.ModuleType) -> dict[int, Any]:
     """Return what a program made, by its id: what a pickler makes on its way is not among it."""
-    found: dict[int, Any] = {}
+    collected: dict[int, Any] = {}
     skipped: list[Any] = []
     todo = [module.task]
     while todo:
         value = todo.pop()
         if (
             any(value is item for item in skipped)
-            or id(value) in found
+            or id(value) in collected
             or isinstance(value, types.ModuleType)
         ):
             continue
@@ -411,12 +411,12 @@ def reachable(module: types.ModuleType) -> dict[int, Any]:
             skipped += [
                 item for key, item in vars(value).items() if re.fullmatch('_[^_].*[^_]_', key)
             ]
-        found[id(value)] = value
+        collected[id(value)] = value
         others = gc.get_referents(value)
         if isinstance(value, types.FunctionType) and not _is_written(value):
             others = [other for other in others if other is not value.__globals__]
         todo += others
-    return found
+    return collected
 
 
 def _code(func: types.FunctionType) -> None:
@@ -530,10 +530,10 @@ def test_carried_functions_return_the_same(chosen: list[int]) -> None:
         describe(load(compose('N = [1]\ndef f(): return N', chosen)).task).payload.parts
     )
     try:
-        found = loads(payload)()
+        loaded = loads(payload)()
     except Exception as exc:
-        found = type(exc)
-    assert repr(found).partition(' at 0x')[0] == repr(expected).partition(' at 0x')[0]
+        loaded = type(exc)
+    assert repr(loaded).partition(' at 0x')[0] == repr(expected).partition(' at 0x')[0]
 
 
 def test_order_of_arrays_is_carried() -> None:

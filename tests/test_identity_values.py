@@ -254,8 +254,8 @@ class lazy:  # as recipes write it
         self.name = name
 
     def __get__(self, instance: Any, owner: type) -> Any:
-        found = instance.__dict__[self.name] = self.func(instance)
-        return found
+        value = instance.__dict__[self.name] = self.func(instance)
+        return value
 
 
 class Validated:

@@ -84,12 +84,12 @@ def test_words_for_what_can_not_be_read_or_written(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as missing:
         io.load(tmp_path / 'none.npy')
     assert not hasattr(missing.value, '__notes__')  # it says so itself
-    for name, data, words in (
+    for name, data, text in (
         ('b.txt', 3, 'text'),
         ('b.txt', b'x', 'text'),
         ('b.npz', [1], 'a dictionary of arrays, not list'),
     ):
-        with pytest.raises(TypeError, match=words):
+        with pytest.raises(TypeError, match=text):
             io.save(tmp_path / name, data)
     io.save(tmp_path / 'a.json', {'a': np.array([np.nan, 1]), 'b': np.float32(2), 'c': None})
     np.testing.assert_equal(io.load(tmp_path / 'a.json'), {'a': [np.nan, 1.0], 'b': 2.0, 'c': None})
@@ -385,9 +385,9 @@ def test_hdf5(tmp_path: Path) -> None:
         'words': np.array(['a', 'bc']),
     }
     io.save(path, data, compression='gzip')
-    found = io.load(path)
-    np.testing.assert_equal(found['k'], data['k'])
-    assert (found['deep']['name'], found['deep']['n'], list(found['words'])) == (
+    loaded = io.load(path)
+    np.testing.assert_equal(loaded['k'], data['k'])
+    assert (loaded['deep']['name'], loaded['deep']['n'], list(loaded['words'])) == (
         'π',
         3,
         ['a', 'bc'],
@@ -399,11 +399,11 @@ def test_missing_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, 'h5py', None)
     monkeypatch.setitem(sys.modules, 'astropy.io.fits', None)
     for name, package in (('a.h5', 'h5py'), ('a.fits', 'astropy')):
-        words = (
+        text = (
             f'need {package}, which is not installed here; nothing was read or written. Type: pip '
             f'install {package}'
         )
-        with pytest.raises(MissingDependencyError, match=words):
+        with pytest.raises(MissingDependencyError, match=text):
             io.save(tmp_path / name, {})
     assert os.listdir(tmp_path) == []
 

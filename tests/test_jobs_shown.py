@@ -86,20 +86,20 @@ def test_many_jobs_are_counted() -> None:
         job('6', 'withdrawn'),
         job('5', 'withdrawn', reason='Dependency'),
     ]
-    words = text(*jobs)
-    assert words.startswith(
+    shown_text = text(*jobs)
+    assert shown_text.startswith(
         '336 jobs: 33 running 264 tasks on 15 nodes (9 min to 41 min left), 1 running on 1 node '
         '(suspended), 200 pending (Priority), 100 pending (QOS'
     )
-    assert words.endswith(', 2 others') and len(words) < 250
+    assert shown_text.endswith(', 2 others') and len(shown_text) < 250
     assert waiting_text(job_groups(jobs)) == '300 jobs pending (Priority, QOSMaxJobsPerUserLimit)'
     # Where only the first of them are known, all are counted.
-    assert jobs_text(jobs[:2], job_groups(jobs), NOW) == words
+    assert jobs_text(jobs[:2], job_groups(jobs), NOW) == shown_text
     assert waiting_text(job_groups(jobs[300:])) == ''
 
 
 @pytest.mark.parametrize(
-    ('seconds', 'words'),
+    ('seconds', 'message'),
     [
         (-3, 'time is up'),
         (45, '45 s left'),
@@ -109,12 +109,12 @@ def test_many_jobs_are_counted() -> None:
         (86400 * 2 + 3600 * 3, '2 d 3 h left'),
     ],
 )
-def test_time_left(seconds: float, words: str) -> None:
-    assert left_text(NOW + seconds, NOW) == words
-    assert job_text(job('1', 'running', ends=NOW + seconds), NOW) == f'1 running ({words})'
+def test_time_left(seconds: float, message: str) -> None:
+    assert left_text(NOW + seconds, NOW) == message
+    assert job_text(job('1', 'running', ends=NOW + seconds), NOW) == f'1 running ({message})'
     assert (
         group_text({**job_groups([job('1', 'running', ends=NOW + seconds)])[0]}, NOW)
-        == f'1 running ({words})'
+        == f'1 running ({message})'
     )
 
 
@@ -186,32 +186,32 @@ def test_status_and_cells(cluster: Cluster) -> None:
     ) == ('Resources', 0, [], [], 'suspended')
     assert queue_summary(cluster.queue)['jobs'] == [first, second, third]
 
-    said = status(cluster.queue)
+    output = status(cluster.queue)
     assert re.search(
         r'^  3 jobs: 1 running 6 tasks on 1 node \([89] min left\), 1 running on 1 node '
         r'\(suspended, [89] min left\), 1 pending \(Resources\)$',
-        said,
+        output,
         re.M,
     )
-    assert '\n  job 48_1 pending (Resources), 2 slots\n' in said
-    assert re.search(r'^  job 49 running on n2 \(suspended, [89] min left\), 1 slot$', said, re.M)
+    assert '\n  job 48_1 pending (Resources), 2 slots\n' in output
+    assert re.search(r'^  job 49 running on n2 \(suspended, [89] min left\), 1 slot$', output, re.M)
     assert re.search(
         r'^  worker 48_0 on n1, 6 slots, [89] min left: runs fraction\[0\], .*fraction\[3\] and 2 '
         r'more$',
-        said,
+        output,
         re.M,
     )
 
     where = type_queue(cluster.queue.folder, cluster.queue.config)
-    mine, other = cell_summary(cluster.queue, '4-9'), cell_summary(cluster.queue, '10-19')
+    own, other = cell_summary(cluster.queue, '4-9'), cell_summary(cluster.queue, '10-19')
     line = (
         r'3 jobs: 48_0 running {}on n1 \([89] min left\), 48_1 pending \(Resources\), 49 running '
         r'on n2 \(suspended, [89] min left\)'
     )
-    for found, runs in ((mine, r'fraction\[4\] and 1 more '), (other, '')):
-        for words in (as_text(found), re.sub('<.*?>', '\n', as_html(found))):
-            assert re.search(rf'^{line.format(runs)}$', words, re.M), words
-    assert mine['advice'] == [] and other['advice'] == [
+    for summary, runs in ((own, r'fraction\[4\] and 1 more '), (other, '')):
+        for shown_text in (as_text(summary), re.sub('<.*?>', '\n', as_html(summary))):
+            assert re.search(rf'^{line.format(runs)}$', shown_text, re.M), shown_text
+    assert own['advice'] == [] and other['advice'] == [
         ['1 job pending (Resources)', f'desipipe status {where}']
     ]
     # What the advice says is told once where there is a line for it.
@@ -254,15 +254,15 @@ def test_jobs_of_workers_are_not_pending(cluster: Cluster) -> None:
 def test_hundreds_of_jobs(cluster: Cluster) -> None:
     """What is shown, and what a notebook keeps, does not grow with them."""
     cluster.note(*((f'50_{i:d}', 8, 'pending', 'Priority<b>', '', None) for i in range(400)))
-    found = cell_summary(cluster.queue, '0-19')
-    assert (len(found['jobs']), found['n_jobs'], len(found['job_groups'])) == (JOBS, 400, 1)
-    assert '400 jobs pending (Priority<b>)' in as_text(found)
-    assert '400 jobs pending (Priority&lt;b&gt;)' in as_html(found)
-    said = status(cluster.queue)
+    summary = cell_summary(cluster.queue, '0-19')
+    assert (len(summary['jobs']), summary['n_jobs'], len(summary['job_groups'])) == (JOBS, 400, 1)
+    assert '400 jobs pending (Priority<b>)' in as_text(summary)
+    assert '400 jobs pending (Priority&lt;b&gt;)' in as_html(summary)
+    output = status(cluster.queue)
     assert (
-        '  400 jobs pending (Priority<b>)\n' in said
-        and said.count('job 50_') < 20
-        and '  and 392 more jobs\n' in said
+        '  400 jobs pending (Priority<b>)\n' in output
+        and output.count('job 50_') < 20
+        and '  and 392 more jobs\n' in output
     )
     rows = cluster.queue.ledger.state.jobs
     cluster.note(*((jobid, 0, 'ended', '', '', None) for jobid in list(rows)))
@@ -275,8 +275,13 @@ def test_jobs_are_forgotten_when_all_is_over(cluster: Cluster) -> None:
     claimed = cluster.work('48', 'n1', 20, 20)
     assert cell_summary(cluster.queue, '0-19')['n_jobs'] == 1
     engine.finish(cluster.queue.ledger, 'w48', claimed)
-    found = cell_summary(cluster.queue, '0-19')
-    assert (found['left'], found['jobs'], found['n_jobs'], found['job_groups']) == (0, [], 0, [])
+    summary = cell_summary(cluster.queue, '0-19')
+    assert (summary['left'], summary['jobs'], summary['n_jobs'], summary['job_groups']) == (
+        0,
+        [],
+        0,
+        [],
+    )
 
 
 def test_many_workers(cluster: Cluster) -> None:

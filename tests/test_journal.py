@@ -138,16 +138,16 @@ def recorded(
     """The bytes of a real journal, its lines, and what is known after each of them."""
     ledger = record(make_folder(tmp_path_factory.mktemp('recorded')))
     ledger.close()
-    found = journal_lines(ledger.journal)
+    journal_events = journal_lines(ledger.journal)
     with open(ledger.journal.path, 'rb') as file:
         data = file.read()
-    return data, found, [copy.deepcopy(after) for after in folds(found)]
+    return data, journal_events, [copy.deepcopy(after) for after in folds(journal_events)]
 
 
-def folds(found: Iterable[tuple[int, bytes]]) -> Iterator[dict[str, Any]]:
+def folds(report: Iterable[tuple[int, bytes]]) -> Iterator[dict[str, Any]]:
     """What a plain fold knows after each line; it is for the moment."""
     state = State()
-    for offset, line in found:
+    for offset, line in report:
         event = decode(line, offset)
         assert event is not None
         if offset:
@@ -158,10 +158,10 @@ def folds(found: Iterable[tuple[int, bytes]]) -> Iterator[dict[str, Any]]:
 
 
 def test_journal_opens_at_each_prefix(recorded: Any, tmp_path: Path) -> None:
-    data, found, after = recorded
+    data, lines_before, after = recorded
     folder = make_folder(tmp_path)
     path = os.path.join(folder, FILE_NAME)
-    ends = [offset + len(line) for offset, line in found]
+    ends = [offset + len(line) for offset, line in lines_before]
     with open(path, 'wb') as file:
         file.write(data[: ends[0]])
     follower = State()
@@ -183,10 +183,10 @@ def test_journal_opens_at_each_prefix(recorded: Any, tmp_path: Path) -> None:
 
 
 def test_next_writer_cuts_a_torn_tail(recorded: Any, tmp_path: Path) -> None:
-    data, found, after = recorded
+    data, lines_before, after = recorded
     folder = make_folder(tmp_path)
     path = os.path.join(folder, FILE_NAME)
-    ends = [offset + len(line) for offset, line in found]
+    ends = [offset + len(line) for offset, line in lines_before]
     for cut in sorted(
         {
             *range(ends[0], len(data), 23),
@@ -216,11 +216,11 @@ def test_next_writer_cuts_a_torn_tail(recorded: Any, tmp_path: Path) -> None:
 def test_journal_without_a_whole_first_line_is_refused(
     recorded: Any, tmp_path: Path, cut: int
 ) -> None:
-    _, found, _ = recorded
+    _, lines_before, _ = recorded
     folder = make_folder(tmp_path)
     path = os.path.join(folder, FILE_NAME)
     with open(path, 'wb') as file:
-        file.write(found[0][1][:cut] if cut else b'')
+        file.write(lines_before[0][1][:cut] if cut else b'')
     with pytest.raises(CorruptJournalError, match='no whole first line') as info:
         journal(folder)
     assert (info.value.path, info.value.offset) == (path, 0)
@@ -230,9 +230,9 @@ def test_journal_with_each_byte_bent(recorded: Any, tmp_path: Path) -> None:
     """The line with a changed byte is reported, with file and offset; what the others say is
     what it was without that line.
     """
-    data, found, _ = recorded
+    data, lines_before, _ = recorded
     folder = make_folder(tmp_path)
-    starts = [offset for offset, _ in found]
+    starts = [offset for offset, _ in lines_before]
     without: dict[tuple[int, ...], dict[str, Any]] = {}
     file = os.open(os.path.join(folder, FILE_NAME), os.O_RDWR)
     os.pwrite(file, data, 0)
@@ -242,30 +242,30 @@ def test_journal_with_each_byte_bent(recorded: Any, tmp_path: Path) -> None:
         bent[where] ^= 1 << where // 3 % 8
         hit = sum(start <= where for start in starts) - 1
         lost: tuple[int, ...] = (hit,)
-        spans = [(starts[hit], len(found[hit][1]))]
+        spans = [(starts[hit], len(lines_before[hit][1]))]
         if where in newlines:  # two lines have become one, and each is whole
             lost = ()
             spans = [(where, 1)]
         elif bent[where] == 10:  # one has become two
             cut = where + 1 - starts[hit]
-            spans = [(starts[hit], cut), (where + 1, len(found[hit][1]) - cut)]
+            spans = [(starts[hit], cut), (where + 1, len(lines_before[hit][1]) - cut)]
         os.pwrite(file, bent[where : where + 1], where)
         state = State()
         assert Journal(folder, state, None).offset == len(data)
         os.pwrite(file, data[where : where + 1], where)
         assert state.damage == spans
         if lost not in without:
-            *_, without[lost] = folds(line for i, line in enumerate(found) if i not in lost)
+            *_, without[lost] = folds(line for i, line in enumerate(lines_before) if i not in lost)
         assert facts(state) == {**without[lost], 'damage': spans}
     os.close(file)
-    assert len(without) == len(found)
+    assert len(without) == len(lines_before)
 
 
 def test_damaged_first_line_is_refused(recorded: Any, tmp_path: Path) -> None:
-    data, found, _ = recorded
+    data, lines_before, _ = recorded
     folder = make_folder(tmp_path)
     path = os.path.join(folder, FILE_NAME)
-    for where in range(len(found[0][1]) - 1):
+    for where in range(len(lines_before[0][1]) - 1):
         bent = bytearray(data)
         bent[where] ^= 1
         with open(path, 'wb') as file:
@@ -310,17 +310,17 @@ def test_late_line_changes_nothing(folder: str) -> None:
 
 
 def test_follow_reads_each_event_once(folder: str) -> None:
-    writer, mine = journal(folder)
+    writer, own = journal(folder)
     reader, notes = journal(folder)
     assert not reader.follow()
     append(writer, 1, 2)
     append(writer, 3)
     assert reader.follow()
     assert not reader.follow()
-    assert notes.values == mine.values == [1, 2, 3]
+    assert notes.values == own.values == [1, 2, 3]
     assert (
         [offset for offset, _ in notes.seen]
-        == [offset for offset, _ in mine.seen]
+        == [offset for offset, _ in own.seen]
         == [offset for offset, _ in journal_lines(folder)][1:]
     )
     assert not writer.follow()  # what one wrote oneself is no news
@@ -429,16 +429,16 @@ def test_generation_with_the_same_inode_and_size_is_noticed(folder: str) -> None
     append(writer, 1)
     reader, notes = journal(folder)
     other = make_folder(os.path.dirname(folder), 'other', name='q')
-    there, _ = journal(other)
-    append(there, 2)
-    with open(there.path, 'rb') as file:
+    remote, _ = journal(other)
+    append(remote, 2)
+    with open(remote.path, 'rb') as file:
         data = file.read()
     with open(writer.path, 'r+b') as file:
         assert os.fstat(file.fileno()).st_size == len(data)
         file.write(data)
     append(reader, 3)
     assert notes.values == [2, 3]
-    assert reader.header['id'] == there.header['id']
+    assert reader.header['id'] == remote.header['id']
 
 
 @pytest.mark.parametrize('shared', [False, True])
@@ -534,7 +534,7 @@ def test_journal_names_missing_permissions(tmp_path: Path, shared: bool) -> None
 
 
 def test_decision_sees_everything_and_may_be_to_write_nothing(folder: str) -> None:
-    one, mine = journal(folder)
+    one, own = journal(folder)
     two, theirs = journal(folder)
     append(one, 1)
     seen: list[list[Any]] = []
@@ -554,7 +554,7 @@ def test_decision_sees_everything_and_may_be_to_write_nothing(folder: str) -> No
         two.write(refuse)
     append(two, 2)  # the lock is free again
     one.follow()
-    assert mine.values == [1, 2]
+    assert own.values == [1, 2]
 
 
 def test_write_appends_nothing_without_json(folder: str) -> None:
@@ -1060,8 +1060,8 @@ def test_writers_that_are_killed(folder: str) -> None:
     reader.follow()
     assert notes.values == seen.values and seen.damage == [] and reader.late == 0
     for turn in range(12):
-        mine = [x[1] for x in seen.values if x[0] == str(turn) and x[2] == 0]
-        assert mine == list(range(len(mine)))
+        own = [x[1] for x in seen.values if x[0] == str(turn) and x[2] == 0]
+        assert own == list(range(len(own)))
     assert seen.values[-1][0] == 'end'
 
 

@@ -43,8 +43,8 @@ def test_last_words(
     path = tmp_path / file
     path.parent.mkdir(exist_ok=True)
     path.write_text(f'{FAILED_COMMAND} no_such\nmore\npython: command not found\n\n')
-    said = last_words(str(queue), LOG, provider, jobid)
-    assert said == f'{FAILED_COMMAND} no_such; python: command not found'
+    message = last_words(str(queue), LOG, provider, jobid)
+    assert message == f'{FAILED_COMMAND} no_such; python: command not found'
     path.write_text('')
     assert last_words(str(queue), LOG, provider, jobid) == f'none (see {path})'
     path.unlink()

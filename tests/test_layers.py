@@ -192,14 +192,14 @@ IMPURE = {
 
 def modules(package: Path) -> dict[str, Path]:
     """Dotted name below the package (the package itself: the empty name) of every module."""
-    found = {}
+    by_name = {}
     for path in sorted(package.rglob('*.py')):
         parts = path.relative_to(package).with_suffix('').parts
-        found['.'.join(parts[:-1] if parts[-1] == '__init__' else parts)] = path
-    return found
+        by_name['.'.join(parts[:-1] if parts[-1] == '__init__' else parts)] = path
+    return by_name
 
 
-def imports(name: str, path: Path, known: dict[str, Path]) -> Iterator[tuple[int, str]]:
+def imports(name: str, path: Path, paths: dict[str, Path]) -> Iterator[tuple[int, str]]:
     """Line and dotted name of what a module imports: absolute names, those of this package begin
     with its name and a dot.
     """
@@ -220,7 +220,7 @@ def imports(name: str, path: Path, known: dict[str, Path]) -> Iterator[tuple[int
                 full = f'{base}.{alias.name}'
                 # `from package import module` is an import of the module; `from package.module
                 # import name` one of the module it is in.
-                yield node.lineno, full if full.removeprefix(f'{top}.') in known else base
+                yield node.lineno, full if full.removeprefix(f'{top}.') in paths else base
         elif (
             isinstance(node, ast.Call)
             and node.args
@@ -238,9 +238,9 @@ def imports(name: str, path: Path, known: dict[str, Path]) -> Iterator[tuple[int
 
 def check(package: Path) -> list[str]:
     """Return what is wrong with the imports of a package, in words, one line a defect."""
-    known, wrong = modules(package), []
+    paths, wrong = modules(package), []
     graph: dict[str, set[str]] = {}
-    for name, path in known.items():
+    for name, path in paths.items():
         where = path.relative_to(package.parent)
         if not _is_listed(name):
             wrong.append(
@@ -249,8 +249,8 @@ def check(package: Path) -> list[str]:
             )
             continue
         graph[name] = set()
-        for line, target in imports(name, path, known):
-            defect = _defect(name, target, known)
+        for line, target in imports(name, path, paths):
+            defect = _defect(name, target, paths)
             if defect:
                 wrong.append(f'{where}:{line}: {defect}')
             elif name and target.startswith(f'{PACKAGE.name}.'):
@@ -264,7 +264,7 @@ def _is_listed(name: str) -> bool:
     return room in RANK and (not module or name in RANK_INSIDE)
 
 
-def _defect(name: str, target: str, known: dict[str, Path]) -> str:
+def _defect(name: str, target: str, paths: dict[str, Path]) -> str:
     """Return what is wrong with the import of a target by a module; empty: nothing."""
     top = PACKAGE.name
     if target != top and not target.startswith(f'{top}.'):
@@ -274,14 +274,14 @@ def _defect(name: str, target: str, known: dict[str, Path]) -> str:
     if name == '':
         return ''  # its imports are for type checkers and by first use
     inside = target.removeprefix(top).removeprefix('.')
-    if inside not in known:
+    if inside not in paths:
         return f'there is no module {target}'
-    mine, other = name.split('.')[0], inside.split('.')[0]
-    if mine != other and FLOOR.get(mine) and FLOOR[mine] == FLOOR.get(other):
-        return f'{mine!r} must not import {target}, which is beside it in its layer'
-    if RANK.get(other, -1) > RANK[mine]:
-        return f'{mine!r} must not import {target}, which is of a layer above it'
-    if mine == other and name in RANK_INSIDE and RANK_INSIDE.get(inside, -1) > RANK_INSIDE[name]:
+    own, other = name.split('.')[0], inside.split('.')[0]
+    if own != other and FLOOR.get(own) and FLOOR[own] == FLOOR.get(other):
+        return f'{own!r} must not import {target}, which is beside it in its layer'
+    if RANK.get(other, -1) > RANK[own]:
+        return f'{own!r} must not import {target}, which is of a layer above it'
+    if own == other and name in RANK_INSIDE and RANK_INSIDE.get(inside, -1) > RANK_INSIDE[name]:
         return f'{name!r} must not import {target}, which stands after it in its package'
     return ''
 
@@ -323,8 +323,8 @@ def test_tables_are_the_documented_ones() -> None:
 
 
 def test_tables_name_what_exists() -> None:
-    known = modules(PACKAGE)
-    assert {*RANK, *RANK_INSIDE} <= {*known}
+    paths = modules(PACKAGE)
+    assert {*RANK, *RANK_INSIDE} <= {*paths}
     assert len(ROOMS) <= 30 and len(LAYERS) <= 12
 
 

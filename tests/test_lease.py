@@ -245,7 +245,7 @@ def test_fenced_worker_changes_nothing(folder: str) -> None:
     with elsewhere():
         lease = Lease(folder, 'late', False)
     begin(late, 'late', 2)
-    mine = claim(late, 'late', 2)
+    own = claim(late, 'late', 2)
     begin(other, 'other')
     observer = Observer(folder, 3.0)
     clock = iter(range(100))
@@ -266,7 +266,7 @@ def test_fenced_worker_changes_nothing(folder: str) -> None:
     lease.beat()
     late.follow()
     assert 'late' not in late.state.alive
-    finish(late, 'late', mine)
+    finish(late, 'late', own)
     assert claim(late, 'late', 2) == []
     for ledger in (late, other, fresh(late)):
         ledger.follow()

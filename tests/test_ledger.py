@@ -194,16 +194,16 @@ def test_processes_that_are_killed(folder: str) -> None:
         for i, pid in enumerate(children[:6]):
             ledger.wait(lambda i=i: ledger.state.total(SUCCEEDED) > 20 * (i + 1))  # type: ignore[misc]
             os.kill(pid, signal.SIGKILL)
-        said = dict(line.split() for line in done(process).splitlines())
-    assert {name for name, status in said.items() if status == '-9'} <= {
+        output = dict(line.split() for line in done(process).splitlines())
+    assert {name for name, status in output.items() if status == '-9'} <= {
         f'p{i:d}' for i in range(6)
     }
-    assert said['p6'] == said['p7'] == '0'
+    assert output['p6'] == output['p7'] == '0'
     ledger.follow()
     check_ends(ledger, 8 * 30 + 40)
     vanished = [name for name, worker in ledger.state.workers.items() if worker.ended == 'vanished']
     assert sorted(vanished) == sorted(
-        name for name, status in said.items() if status == '-9' and name in ledger.state.workers
+        name for name, status in output.items() if status == '-9' and name in ledger.state.workers
     )
 
 
@@ -383,7 +383,7 @@ def test_code_whose_line_was_lost(ledger: Ledger) -> None:
 @contextmanager
 def calls() -> Iterator[list[str]]:
     """Note what is written and synced, without the lock file, in order."""
-    found: list[str] = []
+    collected: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         for name in ('write', 'pwrite', 'fsync', 'fdatasync'):
             real = getattr(os, name)
@@ -391,14 +391,14 @@ def calls() -> Iterator[list[str]]:
             def fake(fd: int, *args: Any, name: str = name, real: Callable[..., Any] = real) -> Any:
                 file = os.path.basename(os.readlink(f'/proc/self/fd/{fd:d}'))
                 if file != 'lock':  # the note of what is synced, for other processes
-                    found.append(
+                    collected.append(
                         f'{"sync" if "sync" in name else "write"} '
                         f'{"journal" if file == "journal.jsonl" else "segment"}'
                     )
                 return real(fd, *args)
 
             patch.setattr(os, name, fake)
-        yield found
+        yield collected
 
 
 def test_payload_before_event(tmp_path: Path) -> None:
@@ -409,9 +409,13 @@ def test_payload_before_event(tmp_path: Path) -> None:
     local = Ledger(make_folder(tmp_path, 'local'), None)
     begin(shared, 'w')
     begin(local, 'w')
-    with calls() as found:
+    with calls() as recorded_calls:
         add(shared, ['a'])
-    assert [word for word, before in zip(found, ['', *found], strict=False) if word != before] == [
+    assert [
+        word
+        for word, before in zip(recorded_calls, ['', *recorded_calls], strict=False)
+        if word != before
+    ] == [
         'write segment',
         'sync segment',
         'write journal',
@@ -420,21 +424,23 @@ def test_payload_before_event(tmp_path: Path) -> None:
     for ledger in (local, shared):
         add(ledger, ['b'])
         claimed = claim(ledger, 'w')
-        with calls() as found:
+        with calls() as recorded_calls:
             finish(ledger, 'w', claimed)
-        assert [word for word, before in zip(found, ['', *found], strict=False) if word != before][
-            :3
-        ] == ['write segment', 'sync segment', 'write journal']
-    with calls() as found:
+        assert [
+            word
+            for word, before in zip(recorded_calls, ['', *recorded_calls], strict=False)
+            if word != before
+        ][:3] == ['write segment', 'sync segment', 'write journal']
+    with calls() as recorded_calls:
         add(local, ['c'], sync=True)
-    assert found[-1] == 'sync journal' and 'sync segment' in found
-    assert found.index('sync segment') < found.index('write journal')
+    assert recorded_calls[-1] == 'sync journal' and 'sync segment' in recorded_calls
+    assert recorded_calls.index('sync segment') < recorded_calls.index('write journal')
     # Without: soon, and in the right order too.
-    with calls() as found:
+    with calls() as recorded_calls:
         add(local, ['d'])
-        assert 'sync segment' not in found and 'sync journal' not in found
+        assert 'sync segment' not in recorded_calls and 'sync journal' not in recorded_calls
         local.journal.sync()
-    assert found[-2:] == ['sync segment', 'sync journal']
+    assert recorded_calls[-2:] == ['sync segment', 'sync journal']
 
 
 def test_small_report_waits_for_no_sync(tmp_path: Path) -> None:
@@ -444,16 +450,16 @@ def test_small_report_waits_for_no_sync(tmp_path: Path) -> None:
     add(ledger, ['a', 'b'])
     report = Report(ledger, 0)
     report.add_successes(successes(claim(ledger, 'w')), 0.0)
-    with calls() as found:
+    with calls() as recorded_calls:
         report.write('w', [], 0, [], '', None)
         claimed, _ = report.write('w', [], 1, [MID], '', None)
-    assert found == ['write segment', 'write journal', 'write journal']
+    assert recorded_calls == ['write segment', 'write journal', 'write journal']
     large = successes(claimed)
     large.data, large.lengths = bytes(COPY_MAX + 1), [COPY_MAX + 1]
     report.add_successes(large, 0.0)
-    with calls() as found:
+    with calls() as recorded_calls:
         report.write('w', [], 0, [], '', None)
-    assert found == ['write segment', 'sync segment', 'write journal']
+    assert recorded_calls == ['write segment', 'sync segment', 'write journal']
 
 
 def test_claim_wakes_others_with_the_report_or_when_it_is_announced(tmp_path: Path) -> None:
@@ -484,7 +490,7 @@ def test_tasks_by_the_beginning_of_their_identity(ledger: Ledger) -> None:
         assert ledger.row(ledger.state.ids[row]) == row
     names = sorted(row.hex() for row in ledger.state.ids)
     twins = next((a[:4] for a, b in zip(names, names[1:], strict=False) if a[:4] == b[:4]), '')
-    for text, said in (
+    for text, output in (
         ('f' * 32, 'No task'),
         ('abc', 'No task'),
         ('', 'No task'),
@@ -492,7 +498,7 @@ def test_tasks_by_the_beginning_of_their_identity(ledger: Ledger) -> None:
         ('0' * 33, 'No task'),
         *([(twins, '2 tasks begin')] if twins else []),
     ):
-        with pytest.raises(UnknownTaskError, match=said) as info:
+        with pytest.raises(UnknownTaskError, match=output) as info:
             ledger.find(text)
         assert 'desipipe tasks -q' in str(info.value)
     with pytest.raises(UnknownTaskError, match='was deleted, or belongs to another queue'):
@@ -511,8 +517,8 @@ def test_task_managers_by_the_beginning(ledger: Ledger) -> None:
     add(ledger, ['a'], mid='m0')
     add(ledger, ['b'], mid='m1')
     assert find_mid(ledger.state, 'm1') == 'm1'
-    for text, said in (('m', 'more than one'), ('x', 'no task manager')):
-        with pytest.raises(UnknownTaskError, match=said):
+    for text, output in (('m', 'more than one'), ('x', 'no task manager')):
+        with pytest.raises(UnknownTaskError, match=output):
             find_mid(ledger.state, text)
 
 
@@ -765,9 +771,9 @@ def test_ledger_loads_no_payload_of_others(
     else:
         os.chown(ledger.folder, 12345, -1)
     if whose == 'link':
-        mine = tmp_path / 'mine'
-        os.rename(path, mine)
-        os.symlink(mine, path)
+        own = tmp_path / 'mine'
+        os.rename(path, own)
+        os.symlink(own, path)
         os.lchown(path, 12345, -1)
     queue = Queue(ledger.folder, create=False)
     ids = [name.hex() for name in ledger.state.ids]
@@ -785,9 +791,9 @@ def test_ledger_loads_no_payload_of_others(
         ) as info:
             what()
         assert isinstance(info.value, UntrustedQueueError) or what is attempts[-1]
-        said = '\n'.join([str(info.value), *getattr(info.value, '__notes__', ())])
+        message = '\n'.join([str(info.value), *getattr(info.value, '__notes__', ())])
         for word in (ledger.folder, '12345', 'trusted_users', 'DESIPIPE_TRUST=12345'):
-            assert word in said
+            assert word in message
     # All that needs no loading can be seen, but for what lies behind a link.
     assert queue.counts['FAILED'] == 1 and [task.state for task in queue.tasks()] == [
         'FAILED',

@@ -32,7 +32,7 @@ def plain(ledger: Ledger, states: list[str], names: list[str], text: str) -> lis
     """The rows that fit, one by one."""
     state = ledger.state
     blocked = ledger.blocked()
-    found = []
+    collected = []
     for row in range(len(state.status)):
         if state.status[row] == DROPPED:
             continue
@@ -52,8 +52,8 @@ def plain(ledger: Ledger, states: list[str], names: list[str], text: str) -> lis
             and not (len(low) >= 4 and state.ids[row].hex().startswith(low))
         ):
             continue
-        found.append(row)
-    return found
+        collected.append(row)
+    return collected
 
 
 WORDS = [

@@ -281,6 +281,6 @@ def test_folder_deleted_under_the_manager(queue: Queue, tmp_path: Path) -> None:
     process = subprocess.Popen([*SPAWN, queue.folder], stderr=subprocess.PIPE)
     wait_for(future.running)
     shutil.rmtree(queue.folder)
-    _, said = process.communicate(timeout=60)
+    _, output = process.communicate(timeout=60)
     assert not os.path.exists(queue.folder)
-    assert b'gone' in said
+    assert b'gone' in output

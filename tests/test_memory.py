@@ -74,10 +74,10 @@ def test_memory_of_tasks(queue_dir: Path) -> None:
     rows = [queue.ledger.row(bytes.fromhex(future.id)) for future in futures]
 
     def sizes() -> list[bool]:
-        found = task_summaries(queue.ledger, rows)
-        assert all(task['memory'] > 5 * MB for task in found), found
-        assert all(task['memory'] < 3 * LARGE * MB for task in found), found
-        return [task['memory'] > LARGE * MB for task in found]
+        summaries = task_summaries(queue.ledger, rows)
+        assert all(task['memory'] > 5 * MB for task in summaries), summaries
+        assert all(task['memory'] < 3 * LARGE * MB for task in summaries), summaries
+        return [task['memory'] > LARGE * MB for task in summaries]
 
     expected = [True, False, True, False, False, True, False]
     assert sizes() == expected

@@ -90,7 +90,7 @@ def test_differences_are_named(tmp_path: Path, key: str, text: str) -> None:
 
 def test_migrate_looks_for_each_difference() -> None:
     assert {key for key, _ in DIFFERENT} == {
-        *(known.key for known in DIFFERENCES),
+        *(expected.key for expected in DIFFERENCES),
         'names',
         'steps',
     }
@@ -99,10 +99,10 @@ def test_migrate_looks_for_each_difference() -> None:
 
 def test_page_and_program_have_one_table() -> None:
     page = PAGE.read_text()
-    words = (
+    text = (
         f'Change desipipe/commands/differences.py, and put this table into {PAGE.name}:\n{table()}'
     )
-    assert table() in page, words
+    assert table() in page, text
     assert page.count('<a id=') == len(DIFFERENCES) + 2  # those of names and of steps
 
 
@@ -132,8 +132,8 @@ def test_exit_status_says_what_was_found(
     own.write_text(HEAD + 'queue.db\n')
 
     assert main(['doctor', '--migrate', str(same), str(other)]) == 0
-    words = f'{same}: nothing will differ\n{other}: does not use desipipe\n'
-    assert capsys.readouterr().out == words
+    text = f'{same}: nothing will differ\n{other}: does not use desipipe\n'
+    assert capsys.readouterr().out == text
     assert main(['doctor', '--migrate', str(same), str(own)]) == 1
     out = capsys.readouterr().out
     assert f'{own}:6: queue.db' in out
@@ -145,7 +145,7 @@ def test_exit_status_says_what_was_found(
 
 
 @pytest.mark.parametrize(
-    ('name', 'data', 'words'),
+    ('name', 'data', 'message'),
     [
         ('script.py', b'import desipipe\ndef f(:\n', 'script.py:2 is no Python'),
         ('script.py', b'\xff\xfe', 'it is no text'),
@@ -161,12 +161,12 @@ def test_migrate_names_unreadable_files(
     capsys: pytest.CaptureFixture[str],
     name: str | None,
     data: bytes,
-    words: str,
+    message: str,
 ) -> None:
     path = tmp_path / (name or 'none.py')
     if name:
         path.write_bytes(data)
-    with pytest.raises(RecordError, match=words):
+    with pytest.raises(RecordError, match=message):
         find_notes(str(path))
     assert main(['doctor', '--migrate', str(path)]) == 2
     assert 'Nothing was looked at.' in capsys.readouterr().err

@@ -95,8 +95,8 @@ def test_launcher_that_gives_single_processes_is_named(queue: Queue) -> None:
 
     @tm.python_app
     def size(mpicomm: Any = None) -> int:
-        found: int = mpicomm.size
-        return found
+        ranks: int = mpicomm.size
+        return ranks
 
     future = size()
     work(queue, tm)
@@ -124,8 +124,8 @@ def test_processes_of_a_script_run_tasks_together(queue: Queue, script: str) -> 
 
     @tm.python_app
     def size(i: int, mpicomm: Any = None) -> int:
-        found: int = mpicomm.size
-        return found
+        ranks: int = mpicomm.size
+        return ranks
 
     futures = [size(i) for i in range(2)]
     script = f'from mpi4py import MPI; from desipipe import work; {script}'
@@ -138,8 +138,8 @@ def test_mpi_task_of_single_process_gets_communicator(queue: Queue) -> None:
 
     @tm.python_app
     def size(mpicomm: Any = None) -> int:
-        found: int = mpicomm.size
-        return found
+        ranks: int = mpicomm.size
+        return ranks
 
     future = size()
     work(queue, tm)

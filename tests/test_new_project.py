@@ -21,9 +21,9 @@ def test_notebook_of_a_new_project_runs(
     pytest.importorskip('ipykernel')
     monkeypatch.chdir(tmp_path)
     assert main(['new', 'mocks']) == 0
-    said = capsys.readouterr()
-    assert said.out.split() == ['mocks/mocks.ipynb', 'mocks/files.yaml', 'mocks/config.yaml']
-    assert 'desipipe run mocks/mocks.ipynb' in said.err
+    output = capsys.readouterr()
+    assert output.out.split() == ['mocks/mocks.ipynb', 'mocks/files.yaml', 'mocks/config.yaml']
+    assert 'desipipe run mocks/mocks.ipynb' in output.err
     command = [sys.executable, '-m', 'desipipe', 'run', 'mocks/mocks.ipynb']
     ran = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -86,8 +86,8 @@ def double(tm: TaskManager) -> Any:
 
 @pytest.mark.parametrize('module', NAMES)
 def test_names_can_be_imported(module: str) -> None:
-    found = import_module(f'desipipe.{module}')
-    assert [name for name in NAMES[module].split() if not hasattr(found, name)] == []
+    module_read = import_module(f'desipipe.{module}')
+    assert [name for name in NAMES[module].split() if not hasattr(module_read, name)] == []
 
 
 def test_public_classes_log_under_their_names(
@@ -124,8 +124,8 @@ def test_task_states_are_set_with_job_and_time(queue: Queue, double: Any) -> Non
     queue.set_task_state(futures[0].id, 'UNKNOWN', jobid=12, t0=1.5)
     queue.set_task_state(futures[1].id, 'RUNNING', '13')
     for _ in range(2):  # also from a journal that was rewritten
-        found = Queue('test').tasks(property=('state', 'jobid', 't0'))
-        assert found[0] == ('UNKNOWN', '12', 1.5) and found[1][:2] == ('RUNNING', '13')
+        listed = Queue('test').tasks(property=('state', 'jobid', 't0'))
+        assert listed[0] == ('UNKNOWN', '12', 1.5) and listed[1][:2] == ('RUNNING', '13')
         queue.compact()
     assert [task.id for task in queue.tasks(jobid='12')] == [futures[0].id]
     queue.retry(state=['UNKNOWN', 'RUNNING'])

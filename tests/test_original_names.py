@@ -121,7 +121,7 @@ def test_levels(root: logging.Logger) -> None:
     setup_logging(force=True)
 
 
-@pytest.mark.parametrize('words', [['tasks', '--prop', 'out'], ['tasks', '--sta', 'PENDING']])
-def test_options_may_be_cut_short(queue: Queue, words: list[str]) -> None:
-    command = [sys.executable, '-m', 'desipipe', *words, '--que', queue.folder]
+@pytest.mark.parametrize('arguments', [['tasks', '--prop', 'out'], ['tasks', '--sta', 'PENDING']])
+def test_options_may_be_cut_short(queue: Queue, arguments: list[str]) -> None:
+    command = [sys.executable, '-m', 'desipipe', *arguments, '--que', queue.folder]
     assert subprocess.run(command, capture_output=True, timeout=120).returncode == 0

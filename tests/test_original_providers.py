@@ -203,7 +203,7 @@ def test_own_call_of_a_subclass_starts_workers(base: type[BaseProvider], tmp_pat
     assert calls == [(f'desipipe work --slots 1 --jobid {job.jobid}', 3)] and dict(
         provider.environ
     ) == {'B': '2'}
-    assert [known.jobid for known in provider.poll()] == [job.jobid]
+    assert [expected.jobid for expected in provider.poll()] == [job.jobid]
     assert not provider.batch and provider.settled and provider.to_spec()['partition'] == 'long'
 
 

@@ -39,26 +39,26 @@ SAID: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize('has_run', [False, True])
-@pytest.mark.parametrize('said', SAID)
+@pytest.mark.parametrize('members', SAID)
 def test_tasks_are_stored_as_they_were_updated(
-    queue: Queue, double: Any, said: dict[str, Any], has_run: bool
+    queue: Queue, double: Any, members: dict[str, Any], has_run: bool
 ) -> None:
     task = Task(double, {'i': 1})
     if has_run:
         queue.add(task)
         task.run()
-    task.update(**said)
+    task.update(**members)
     queue.add(task, replace=True)
 
     for _ in range(2):  # also from a journal that was rewritten
         stored = Queue('test').tasks(tid=task.id)
-        told = {name: getattr(stored, name) for name in said if said[name] is not None}
-        expected = {name: value for name, value in said.items() if value is not None}
+        printed = {name: getattr(stored, name) for name in members if members[name] is not None}
+        expected = {name: value for name, value in members.items() if value is not None}
         if 'jobid' in expected:
             expected['jobid'] = str(expected['jobid'])
-        if said['state'] != 'SUCCEEDED' and 'result' in told:
+        if members['state'] != 'SUCCEEDED' and 'result' in printed:
             expected['result'] = None
-        assert told == expected
+        assert printed == expected
         queue.compact()
 
 

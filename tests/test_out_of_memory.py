@@ -125,14 +125,14 @@ def group() -> Iterator[Group]:
             # above us that hands memory on to those below it, and where none does, the root, which
             # may have both unless it is that of a container only.
             here = own(root, '')
-            found = [
+            processes = [
                 folder
                 for folder in (here, *here.parents)
                 if folder.is_relative_to(root)
                 and 'memory' in (folder / 'cgroup.subtree_control').read_text()
             ]
-            parent = found[0] if found else root
-            if not found:
+            parent = processes[0] if processes else root
+            if not processes:
                 try:
                     (root / 'cgroup.subtree_control').write_text('+memory')
                 except OSError as exc:

@@ -121,7 +121,7 @@ def test_worker_copies_what_tasks_print(queue: Queue, tm: TaskManager) -> None:
     argv = [*WORK, queue.folder, '--slots', '2', '--copy-output', 'out', 'err']
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=True)
     lines = sorted(line.partition('] ')[2] for line in done.stdout.splitlines())
-    expected = [f'{words} {i}' for words in ('from a command', 'said') for i in range(3)]
+    expected = [f'{text} {i}' for text in ('from a command', 'said') for i in range(3)]
     assert lines == expected
     assert all(f'] warned {i}\n' in done.stderr for i in range(3))
     assert '] ValueError: no\n' in done.stderr

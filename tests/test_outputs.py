@@ -102,11 +102,11 @@ def numbers(outputs: list[dict[str, Any]], acts: list[str]) -> list[int]:
     """What is seen, in order; what may be updated is no part of it, as it is elsewhere than it
     was written.
     """
-    found = []
+    collected = []
     for output in outputs:
         text = output['text'] if output['output_type'] == 'stream' else output['data']['text/plain']
-        found += [ord(c) - 0x4E00 for c in CUT.sub('', text) if c not in '\n\ufffd']
-    return [number for number in found if acts[number] in ('out', 'err', 'display')]
+        collected += [ord(c) - 0x4E00 for c in CUT.sub('', text) if c not in '\n\ufffd']
+    return [number for number in collected if acts[number] in ('out', 'err', 'display')]
 
 
 def clean(outputs: list[dict[str, Any]]) -> None:
@@ -118,8 +118,8 @@ def clean(outputs: list[dict[str, Any]]) -> None:
 
 def captured(text: str, limit: int) -> str:
     capture = Capture(limit)
-    for place in range(0, len(text.encode()), 7):
-        capture.write(text.encode()[place : place + 7])
+    for position in range(0, len(text.encode()), 7):
+        capture.write(text.encode()[position : position + 7])
     return capture.value().decode(errors='replace')
 
 
@@ -141,8 +141,8 @@ def test_cut_in_the_middle(acts: list[str], out_limit: int, err_limit: int) -> N
     kept = captured(out, out_limit), captured(err, err_limit)
     outputs = split(*kept)
     clean(outputs)
-    found = numbers(outputs, acts)
-    assert found == sorted(found)
+    kept_numbers = numbers(outputs, acts)
+    assert kept_numbers == sorted(kept_numbers)
     for text, whole in zip(kept, (strip(out), strip(err)), strict=True):
         head, *rest = CUT.sub('\0', strip(text)).replace('\ufffd', '').split('\0')
         assert whole.startswith(head)
@@ -159,14 +159,14 @@ def test_so_far(acts: list[str], data: st.DataObject) -> None:
     so_far = out[: data.draw(st.integers(0, len(out)))], err[: data.draw(st.integers(0, len(err)))]
     outputs = split(*so_far)
     clean(outputs)
-    found = numbers(outputs, acts)
-    assert found == sorted(found)
+    kept_numbers = numbers(outputs, acts)
+    assert kept_numbers == sorted(kept_numbers)
     assert all(
         strip(whole).startswith(strip(part)) for whole, part in zip((out, err), so_far, strict=True)
     )
-    place = data.draw(st.integers(0, len(out)))
-    clean(split(LINE + out[place:], err))
-    assert strip(out).endswith(strip(LINE + out[place:]).removeprefix(LINE))
+    position = data.draw(st.integers(0, len(out)))
+    clean(split(LINE + out[position:], err))
+    assert strip(out).endswith(strip(LINE + out[position:]).removeprefix(LINE))
 
 
 @pytest.mark.parametrize(
@@ -191,19 +191,19 @@ def test_cut_at_every_byte(acts: list[str]) -> None:
     out, err, _ = perform(acts)
     for limit in range(2 * len(out.encode())):
         clean(split(captured(out, limit), captured(err, limit // 9)))
-    for place in range(len(out)):
-        clean(split(out[:place], err))
-        clean(split(LINE + out[place:], err))
+    for position in range(len(out)):
+        clean(split(out[:position], err))
+        clean(split(LINE + out[position:], err))
 
 
 @given(ACTS, st.lists(st.integers(1, 40), max_size=200))
 def test_stripped_as_it_comes(acts: list[str], sizes: list[int]) -> None:
     out, _, _ = perform(acts)
-    data, stripper, found = out.encode(), Stripper(), b''
+    data, stripper, stripped = out.encode(), Stripper(), b''
     for size in sizes:
-        found += stripper.feed(data[:size])
+        stripped += stripper.feed(data[:size])
         data = data[size:]
-    assert found + stripper.feed(data) == strip(out.encode())
+    assert stripped + stripper.feed(data) == strip(out.encode())
 
 
 def test_stripped_after_something_was_missed() -> None:

@@ -297,8 +297,8 @@ def test_packet_rude_tasks_leave_nothing_to_the_next(
     for future in app.map(i=range(1015, 1300, 8)):
         assert future.result(timeout=TIMEOUT_S) == expected
     futures = app.map(i=range(N))
-    found = [future.result(timeout=TIMEOUT_S) for future in futures]
-    assert [i for i, seen in enumerate(found) if seen != expected] == []
+    results = [future.result(timeout=TIMEOUT_S) for future in futures]
+    assert [i for i, seen in enumerate(results) if seen != expected] == []
 
 
 def test_packet_class_that_a_task_loads_is_as_it_came(

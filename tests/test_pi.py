@@ -64,8 +64,8 @@ def test_pi_is_the_original_verbatim() -> None:
 
 @pytest.mark.slow
 def test_script_returns_before_its_tasks_end(folder: Path) -> None:
-    said = run(folder, SLOW)
-    assert said.startswith('Elapsed time: ')
+    output = run(folder, SLOW)
+    assert output.startswith('Elapsed time: ')
     queue = opened(folder)
     assert queue.counts['SUCCEEDED'] < 20  # the script returned while a detached manager goes on
     (echo,) = queue.futures(name='echo')

@@ -196,7 +196,7 @@ ATTACKS = {
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
+def shared_folder() -> Iterator[Path]:
     """A folder that all users may enter, with a home of the victim and one of the attacker."""
     path = Path(tempfile.mkdtemp(prefix='desipipe-test-'))
     path.chmod(0o755)
@@ -222,18 +222,18 @@ def give(folder: Path, uid: int) -> None:
                 os.lchown(os.path.join(where, name), uid, uid)
 
 
-def attacked_queue(place: Path, stem: str, attack: Attack) -> Path:
+def attacked_queue(shared_folder: Path, stem: str, attack: Attack) -> Path:
     """Make a queue with a task that succeeded, whose payloads write a file when they are loaded;
     plant what the attack plants.
     """
-    ledger = Ledger(make_folder(place / 'attacker', stem))
+    ledger = Ledger(make_folder(shared_folder / 'attacker', stem))
     add(ledger, range(3))
     begin(ledger, 'w')
     finish(ledger, 'w', claim(ledger, 'w'))
     ledger.end_worker('w')
     ledger.close()
     queue = Path(ledger.folder)
-    attack.plant(queue, place / 'home')
+    attack.plant(queue, shared_folder / 'home')
     give(queue, ATTACKER)
     for path in (queue, *queue.rglob('*')):
         if not path.is_symlink() and path.lstat().st_uid == ATTACKER:
@@ -242,29 +242,29 @@ def attacked_queue(place: Path, stem: str, attack: Attack) -> Path:
 
 
 @pytest.mark.parametrize('trusts', [True, False], ids=['trusted', 'untrusted'])
-def test_planted_files_touch_nothing_of_the_victim(place: Path, trusts: bool) -> None:
+def test_planted_files_touch_nothing_of_the_victim(shared_folder: Path, trusts: bool) -> None:
     queues = [
-        (name, str(attacked_queue(place, f'evil{i:d}', attack)), attack.verbs)
+        (name, str(attacked_queue(shared_folder, f'evil{i:d}', attack)), attack.verbs)
         for i, (name, attack) in enumerate(ATTACKS.items())
     ]
-    (place / 'attacker').chmod(0o777)
+    (shared_folder / 'attacker').chmod(0o777)
     env = {
         **os.environ,
-        'HOME': str(place / 'home'),
-        'DESIPIPE_CONFIG_DIR': str(place / 'home' / 'config'),
-        'DESIPIPE_QUEUE_DIR': str(place / 'home' / 'config' / 'queues'),
+        'HOME': str(shared_folder / 'home'),
+        'DESIPIPE_CONFIG_DIR': str(shared_folder / 'home' / 'config'),
+        'DESIPIPE_QUEUE_DIR': str(shared_folder / 'home' / 'config' / 'queues'),
         'DESIPIPE_TRUST': str(ATTACKER) if trusts else '',
     }
     argv = [sys.executable, '-c', ACTIONS, json.dumps(queues), str(VICTIM)]
     ran = subprocess.run(
-        argv, env=env, cwd=place / 'home', capture_output=True, text=True, timeout=600
+        argv, env=env, cwd=shared_folder / 'home', capture_output=True, text=True, timeout=600
     )
     assert ran.returncode == 0, ran.stderr
-    said = json.loads(ran.stdout.splitlines()[-1])
-    assert len(said) == sum(len(attack.verbs) for attack in ATTACKS.values())
-    assert [one for one in said if one[-1]] == [], ran.stderr
+    output = json.loads(ran.stdout.splitlines()[-1])
+    assert len(output) == sum(len(attack.verbs) for attack in ATTACKS.values())
+    assert [one for one in output if one[-1]] == [], ran.stderr
     assert 'Traceback' not in ran.stderr and 'should not happen' not in ran.stderr, ran.stderr
-    kinds = {(name, verb): kind for name, verb, kind, *_ in said}
+    kinds = {(name, verb): kind for name, verb, kind, *_ in output}
     assert kinds['the whole queue', 'delete'] in ('done', 'UntrustedQueueError')
     refused = {
         kind

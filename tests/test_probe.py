@@ -87,8 +87,8 @@ def probed(folder: Path, lock: str | None = None) -> Any:
 
 
 def test_filesystem_with_locks(tmp_path: Path) -> None:
-    found = probed(tmp_path)
-    assert found.lock in ('flock', 'poll') and found.wake >= 0
+    filesystem_found = probed(tmp_path)
+    assert filesystem_found.lock in ('flock', 'poll') and filesystem_found.wake >= 0
     assert probed(tmp_path, 'poll').lock == 'poll'
     assert probed(tmp_path, 'flock').lock == 'flock'
     assert probed(tmp_path, 'soft').lock == 'soft'
@@ -103,16 +103,16 @@ def test_lock_that_wakes_late_is_polled(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ('folder', 'said'),
+    ('folder', 'expected'),
     [('/old/q', 'nolock'), ('/mine/q', 'local_lock=flock'), ('/scratch/cheap/q', 'localflock')],
 )
 @pytest.mark.parametrize('lock', [None, 'flock'])
 def test_locks_of_one_host_are_refused(
-    mounts: None, folder: str, said: str, lock: str | None
+    mounts: None, folder: str, expected: str, lock: str | None
 ) -> None:
     with pytest.raises(LockingError, match='this host only') as info:
         probe(folder, lock)
-    for word in (folder, said, 'No queue was created', 'DESIPIPE_QUEUE_DIR'):
+    for word in (folder, expected, 'No queue was created', 'DESIPIPE_QUEUE_DIR'):
         assert word in str(info.value)
 
 

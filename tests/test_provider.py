@@ -170,18 +170,22 @@ def test_log_is_appended_to(tmp_path: Path, launch: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ('code', 'exitcode', 'words'),
+    ('code', 'exitcode', 'message'),
     [
         ('sys.exit(3)', 3, 'exit status 3'),
         ('os.kill(os.getpid(), 11)', -11, 'killed by signal 11 (SIGSEGV)'),
     ],
 )
-def test_ends(launch: Any, gate: Gate, code: str, exitcode: int, words: str) -> None:
+def test_ends(launch: Any, gate: Gate, code: str, exitcode: int, message: str) -> None:
     provider, job = launch(gate.argv(last=code))
     gate.hear()
     gate.open()
     ended = wait(provider, job)
-    assert (ended.exitcode, ended.reason, provider.describe_end(ended)) == (exitcode, words, words)
+    assert (ended.exitcode, ended.reason, provider.describe_end(ended)) == (
+        exitcode,
+        message,
+        message,
+    )
 
 
 def test_words_for_ends() -> None:
@@ -260,12 +264,12 @@ def test_dead_worker_leaves_no_slots(launch: Any, gate: Gate, last: str) -> None
 def test_worker_that_ends_well_may_leave_something(tmp_path: Path, launch: Any, gate: Gate) -> None:
     os.mkfifo(tmp_path / 'later')
     later = os.open(tmp_path / 'later', os.O_RDWR)
-    said = (
+    output = (
         f'os.read(os.open({str(tmp_path / "later")!r}, os.O_RDONLY), 1); open({str(gate.said)!r}, '
         '"w").write("alive"); os._exit(0)'
     )
     provider, job = launch(
-        gate.argv(f'pid = os.fork()\nif pid == 0:\n    {said}\nwords = str(pid)', 'os._exit(0)')
+        gate.argv(f'pid = os.fork()\nif pid == 0:\n    {output}\nwords = str(pid)', 'os._exit(0)')
     )
     child = int(gate.hear())
     start = process_start(child)
@@ -375,8 +379,8 @@ def test_command_that_fails_starts_nothing(tmp_path: Path, launch: Any) -> None:
         ['touch', str(tmp_path / 'started')], environ=Environment(command='(exit 7)', strict=True)
     )
     assert wait(provider, job).reason == 'exit status 7'
-    said = (tmp_path / 'log').read_text()
-    assert said == (
+    output = (tmp_path / 'log').read_text()
+    assert output == (
         "desipipe: nothing was started, because this command of the environment 'base' failed: "
         '(exit 7); exit status 7\n'
     )
@@ -387,8 +391,8 @@ def test_command_that_fails_is_passed_over(tmp_path: Path, launch: Any) -> None:
     argv = ['bash', '-c', 'touch "$0"', str(tmp_path / 'started')]
     provider, job = launch(argv, environ=Environment(command='(exit 7)'))
     assert wait(provider, job).exitcode == 0
-    said = (tmp_path / 'log').read_text()
-    assert said == (
+    output = (tmp_path / 'log').read_text()
+    assert output == (
         "desipipe: this command of the environment 'base' failed, and was passed over: (exit "
         '7); exit status 7\n'
     )
@@ -480,8 +484,8 @@ def test_mpi_command_runs(tmp_path: Path) -> None:
 def test_bad_template(template: str) -> None:
     with pytest.raises(ConfigError) as info:
         LocalProvider(mpiexec=template)
-    words = 'but must be a program, or a template in which {mpiprocs} and {cmd} stand for what they say.'
-    assert str(info.value) == f"mpiexec of the provider 'local' is {template!r}, {words}"
+    text = 'but must be a program, or a template in which {mpiprocs} and {cmd} stand for what they say.'
+    assert str(info.value) == f"mpiexec of the provider 'local' is {template!r}, {text}"
 
 
 # --- choosing one

@@ -145,9 +145,11 @@ class QueueMachine(RuleBasedStateMachine):
 
     def pick(self, data: st.DataObject, *states: str, most: int = 3) -> list[Model]:
         """Some tasks, in these states if any are given."""
-        found = [task for task in self.tasks.values() if not states or task.state in states]
+        matching = [task for task in self.tasks.values() if not states or task.state in states]
         return (
-            data.draw(st.lists(st.sampled_from(found), max_size=most, unique=True)) if found else []
+            data.draw(st.lists(st.sampled_from(matching), max_size=most, unique=True))
+            if matching
+            else []
         )
 
     def view(self, data: st.DataObject) -> Ledger:
@@ -195,7 +197,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(data=st.data(), n=st.integers(1, 4), app=st.sampled_from(sorted(APPS)))
     def adds(self, data: st.DataObject, n: int, app: str) -> None:
         """Tasks are added, some of which are known already, some of which need others."""
-        known = [task.name for task in self.pick(data, most=2)]
+        expected = [task.name for task in self.pick(data, most=2)]
         names = [next(self.names) for _ in range(n)]
         requires: dict[object, list[int]] = {}
         for i, name in enumerate(names):
@@ -212,10 +214,10 @@ class QueueMachine(RuleBasedStateMachine):
             task for task in self.all if task.state == 'DROPPED' and task.name not in self.tasks
         ]
         again = [data.draw(st.sampled_from(gone)).name] if gone and data.draw(st.booleans()) else []
-        order = data.draw(st.permutations([*again, *known]))
+        order = data.draw(st.permutations([*again, *expected]))
         needed = [
             self.tasks[other]
-            for other in (*known, *(other for some in requires.values() for other in some))
+            for other in (*expected, *(other for some in requires.values() for other in some))
             if other in self.tasks
         ]
         rows = add(self.view(data), [*order, *names], requires, app, **APPS[app])
@@ -303,8 +305,8 @@ class QueueMachine(RuleBasedStateMachine):
     ) -> None:
         """A worker reports, in time or late; sometimes it says it again later."""
         name = data.draw(st.sampled_from([report[0] for report in self.reports]))
-        mine = [report for report in self.reports if report[0] == name]
-        chosen = data.draw(st.lists(st.sampled_from(mine), min_size=1, max_size=3, unique=True))
+        own = [report for report in self.reports if report[0] == name]
+        chosen = data.draw(st.lists(st.sampled_from(own), min_size=1, max_size=3, unique=True))
         ledger, _ = self.workers[name]
         extra: dict[str, Any] = {'kinds': [kind], **({'free': True} if free else {})}
         finish(
@@ -513,15 +515,15 @@ class QueueMachine(RuleBasedStateMachine):
 
 def _above(task: Model) -> set[Model]:
     """What it needs that has no result, and what that waits for."""
-    found: set[Model] = set()
+    above: set[Model] = set()
     stack = [task]
     while stack:
         for other in stack.pop().requires:
-            if other not in found and other.state != 'SUCCEEDED':
-                found.add(other)
+            if other not in above and other.state != 'SUCCEEDED':
+                above.add(other)
                 if other.state == 'WAITING':
                     stack.append(other)
-    return found
+    return above
 
 
 # Not shrunk: that takes longer than a test may, and forty steps can be read.

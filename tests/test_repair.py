@@ -173,8 +173,8 @@ def test_whole_lines_survive_an_edit(
                 all(b'"e":"add"' in lines[i] or b'"e":"queue"' in lines[i] for i in lost)
                 and edit is not truncate
             ):
-                known = {ledger.state.ids[row] for row in ledger.state.each()}
-                missing = {tid(i).hex() for i in range(N)} - {item.hex() for item in known}
+                expected = {ledger.state.ids[row] for row in ledger.state.each()}
+                missing = {tid(i).hex() for i in range(N)} - {item.hex() for item in expected}
                 assert len(missing) <= sum(b'"e":"add"' in lines[i] for i in lost)
             if not lost:
                 assert differences(wanted, knowledge(ledger)['tasks']) == []
@@ -277,8 +277,8 @@ def test_doctor_counts_in_tasks(queue_dir: Path, capfd: pytest.CaptureFixture[st
     assert main(['doctor', '-q', 'q']) == 1
     assert '--repair' in capfd.readouterr().out
     assert main(['doctor', '-q', 'q', '--repair']) == 1
-    said = capfd.readouterr().out
-    assert '24 tasks known before, 24 tasks after' in said and '1 task lost' in said
+    output = capfd.readouterr().out
+    assert '24 tasks known before, 24 tasks after' in output and '1 task lost' in output
     assert len(Queue('q', create=False)) == 24
 
 
@@ -320,10 +320,10 @@ def test_doctor_and_status_tell_removed_lines(
     assert main(['status', '-q', 'q']) == 0
     assert '1 damaged line in' in capfd.readouterr().out
     assert main(['doctor', '-q', 'q']) == 1
-    said = capfd.readouterr().out
-    assert 'lines are missing before offset' in said and '9 tasks known, 1 task lost' in said
-    assert ' whole' not in said
+    output = capfd.readouterr().out
+    assert 'lines are missing before offset' in output and '9 tasks known, 1 task lost' in output
+    assert ' whole' not in output
     assert main(['doctor', '-q', 'q', '--repair']) == 1
-    said = capfd.readouterr().out
-    assert 'lines were missing at 1 place' in said and '1 task lost' in said
+    output = capfd.readouterr().out
+    assert 'lines were missing at 1 place' in output and '1 task lost' in output
     assert main(['doctor', '-q', 'q']) == 0

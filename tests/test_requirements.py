@@ -65,8 +65,8 @@ def test_deleted_requirement_that_is_added_again_is_linked(
     ledger.drop(lambda state: [0])
     ledger.retry(lambda state: [1])
     assert states(ledger) == {'g': 'WAITING', 'h': 'WAITING'}
-    words = explain(ledger, Task.stored(ledger, 1))
-    assert 'which was deleted' in words and 'call its app' in words
+    shown_text = explain(ledger, Task.stored(ledger, 1))
+    assert 'which was deleted' in shown_text and 'call its app' in shown_text
     assert isinstance(Future(ledger, tid('g')).exception(timeout=60), Exception)
     if compacted:
         compact(ledger)

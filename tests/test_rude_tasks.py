@@ -394,7 +394,7 @@ def test_output_that_comes_just_before_new_pipes_is_logged(
     pipes = [os.pipe() for _ in range(4)]
     for read, _ in pipes:
         os.set_blocking(read, False)
-    there, here = socket.socketpair()
+    remote, here = socket.socketpair()
     worker = ForkedSlot.__new__(ForkedSlot)
     worker.name, worker.limit, worker._marker = 'w-0', 1000, b'\0mark\0'
     worker._shared, worker._handover = SharedMemory(), here
@@ -404,7 +404,7 @@ def test_output_that_comes_just_before_new_pipes_is_logged(
             os.write(write, word + b'\0mark\0late-' + word)
         worker.drain()
         assert worker.collect(True) == (b'out', b'err')
-        socket.send_fds(there, [b'p'], [read for read, _ in pipes[2:]])
+        socket.send_fds(remote, [b'p'], [read for read, _ in pipes[2:]])
         with caplog.at_level(logging.INFO, 'desipipe'):
             old = worker.renew_streams()
         assert [late.fd for late in old] == [read for read, _ in pipes[:2]]
@@ -416,7 +416,7 @@ def test_output_that_comes_just_before_new_pipes_is_logged(
         assert not worker.out.pending and not worker.err.pending
     finally:
         worker._shared.close()
-        there.close()
+        remote.close()
         here.close()
         for fd in {*(fd for pair in pipes for fd in pair), worker.out.fd, worker.err.fd}:
             with contextlib.suppress(OSError):

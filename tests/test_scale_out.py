@@ -35,20 +35,20 @@ def test_budget_of_all_workers_together(n: int) -> None:
 
 @pytest.mark.parametrize('filesystem', ['nfs', 'lustre'])
 def test_many_workers_stay_within_the_budget(tmp_path: Path, filesystem: str) -> None:
-    found = measure(tmp_path, 60, 4, 60.0, 1200, filesystem)
-    assert found['operations'] <= 1.2 * pacing.OPERATIONS_MAX_PER_S
-    assert found['waits'] < 0.05 and found['efficiency'] > 0.6
+    figures = measure(tmp_path, 60, 4, 60.0, 1200, filesystem)
+    assert figures['operations'] <= 1.2 * pacing.OPERATIONS_MAX_PER_S
+    assert figures['waits'] < 0.05 and figures['efficiency'] > 0.6
 
 
 def test_pacing_keeps_slots_of_few_workers_busy(tmp_path: Path) -> None:
-    found = measure(tmp_path, 4, 8, 1.0, 640)
-    assert found['efficiency'] > 0.8 and found['waits'] < 0.05
+    figures = measure(tmp_path, 4, 8, 1.0, 640)
+    assert figures['efficiency'] > 0.8 and figures['waits'] < 0.05
 
 
 def test_workers_claim_what_their_slots_can_begin(tmp_path: Path) -> None:
     # Of long tasks none waits behind another one while slots elsewhere are free.
-    found = measure(tmp_path, 20, 16, 600.0, 1280)
-    assert found['efficiency'] > 0.95
+    figures = measure(tmp_path, 20, 16, 600.0, 1280)
+    assert figures['efficiency'] > 0.95
 
 
 def test_claim_size_is_worth_its_cost(tmp_path: Path) -> None:

@@ -126,14 +126,14 @@ def test_secrets_are_read_by_another_process(
     spec = environ.to_spec()
     monkeypatch.delenv('MINE')
     for other in (Environment(spec), pickle.loads(pickle.dumps(Environment(spec)))):
-        found = other.to_dict(all=True)
-        assert [found.get(name) for name in ('A', 'API_TOKEN', 'MINE', 'DB_PASSWORD')] == [
+        variables = other.to_dict(all=True)
+        assert [variables.get(name) for name in ('A', 'API_TOKEN', 'MINE', 'DB_PASSWORD')] == [
             'plain',
             VALUE,
             DECLARED,
             PASSWORD,
         ]
-        assert found['URL'] == 'https://plain/' and found['DB'] == DATA['DB']
+        assert variables['URL'] == 'https://plain/' and variables['DB'] == DATA['DB']
 
 
 def test_plain_variable_that_repeats_a_secret_is_one(queue_dir: Path) -> None:
@@ -296,18 +296,18 @@ def test_tasks_have_secrets_and_nothing_else_does(
             assert not leaks(path.read_bytes()), path
     for row in range(2):
         assert not leaks(task_detail(queue.ledger, row))
-    for words in (
+    for text in (
         ['doctor', '-q', 'q'],
         ['tasks', '-q', 'q', '--json'],
         ['record', '-q', 'q', '-o', 'r.ipynb', '--include', 'environ'],
     ):
         ran = subprocess.run(
-            [sys.executable, '-m', 'desipipe', *words],
+            [sys.executable, '-m', 'desipipe', *text],
             capture_output=True,
             timeout=300,
             check=False,
         )
-        assert not leaks(ran.stdout + ran.stderr), words
+        assert not leaks(ran.stdout + ran.stderr), text
     assert not leaks((tmp_path / 'r.ipynb').read_bytes())
 
 

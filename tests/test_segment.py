@@ -100,8 +100,8 @@ def test_segment_payload_arrays_are_writable(folder: str, length: int) -> None:
         part.sort()
     again = loads(reader.read('w', offset, payload.nbytes))
     other = loads(SegmentReader(folder).read('w', offset, payload.nbytes))
-    for found in (again, other):
-        assert np.array_equal(found, [array, array + 1, array[::-1]])
+    for loaded in (again, other):
+        assert np.array_equal(loaded, [array, array + 1, array[::-1]])
 
 
 def test_more_than_the_memory_is_mapped(folder: str) -> None:

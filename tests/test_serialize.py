@@ -102,10 +102,10 @@ values = st.recursive(
 
 @given(values)
 def test_round_trip(value: Any) -> None:
-    found = again(value)
-    assert found == value
-    assert type(found) is type(value)
-    assert repr(type(found)) == repr(type(value))
+    loaded = again(value)
+    assert loaded == value
+    assert type(loaded) is type(value)
+    assert repr(type(loaded)) == repr(type(value))
 
 
 @given(st.dictionaries(st.text(), values, max_size=4))
@@ -183,16 +183,16 @@ ARRAYS = {
 @pytest.mark.parametrize('array', ARRAYS.values(), ids=ARRAYS.keys())
 def test_arrays(array: Any) -> None:
     payload = dumps(array)
-    found = loads(joined(payload))
-    assert type(found) is np.ndarray
-    assert found.dtype == array.dtype and found.shape == array.shape
-    assert np.array_equal(found, array)
+    loaded = loads(joined(payload))
+    assert type(loaded) is np.ndarray
+    assert loaded.dtype == array.dtype and loaded.shape == array.shape
+    assert np.array_equal(loaded, array)
     apart = array.nbytes >= BIG and not array.dtype.hasobject
     assert payload.aligned is apart
-    assert found.flags.writeable
-    found[...] = found[...]
+    assert loaded.flags.writeable
+    loaded[...] = loaded[...]
     if array.flags.f_contiguous and not array.flags.c_contiguous:
-        assert found.flags.f_contiguous
+        assert loaded.flags.f_contiguous
     pair = again({'a': [array], 'b': Box(array)})
     assert np.array_equal(pair['a'][0], array) and pair['b'].item is pair['a'][0]
 
@@ -217,10 +217,10 @@ def test_arrays_are_not_copied(name: str) -> None:
     assert len(views) == 1 and np.shares_memory(np.frombuffer(views[0], 'u1'), array)
     data = joined(payload)
     for given_as in (data, memoryview(data), memoryview(bytearray(data))):
-        found = loads(given_as)['a']
+        loaded = loads(given_as)['a']
         is_writable = not memoryview(given_as).readonly
-        assert np.shares_memory(np.frombuffer(given_as, 'u1'), found) is is_writable
-        assert found.flags.writeable
+        assert np.shares_memory(np.frombuffer(given_as, 'u1'), loaded) is is_writable
+        assert loaded.flags.writeable
 
 
 @pytest.mark.parametrize('size', [10, BIG, 4 << 20])
@@ -228,9 +228,9 @@ def test_arrays_stay_read_only_whatever_their_size(size: int) -> None:
     array = np.arange(size, dtype='u1')
     array.flags.writeable = False
     dates = array[: size // 8 * 8].view('M8[s]')
-    found = loads(joined(dumps({'array': array, 'dates': dates, 'strided': array[::2]})))
-    assert [value.flags.writeable for value in found.values()] == [False, True, True]
-    assert np.array_equal(found['array'], array) and np.array_equal(found['dates'], dates)
+    loaded = loads(joined(dumps({'array': array, 'dates': dates, 'strided': array[::2]})))
+    assert [value.flags.writeable for value in loaded.values()] == [False, True, True]
+    assert np.array_equal(loaded['array'], array) and np.array_equal(loaded['dates'], dates)
 
 
 def test_mapped_arrays_of_a_mapped_array(tmp_path: Path) -> None:
@@ -242,9 +242,9 @@ def test_mapped_arrays_of_a_mapped_array(tmp_path: Path) -> None:
         isinstance(part, memoryview) and np.shares_memory(np.frombuffer(part, 'u1'), mapped)
         for part in payload.parts
     )
-    found = loads(joined(payload))
-    assert type(found) is np.ndarray and np.array_equal(found, mapped)
-    assert encode(found) == encode(mapped)
+    loaded = loads(joined(payload))
+    assert type(loaded) is np.ndarray and np.array_equal(loaded, mapped)
+    assert encode(loaded) == encode(mapped)
 
 
 def test_payloads_in_a_file_are_mapped(tmp_path: Path) -> None:
@@ -254,12 +254,12 @@ def test_payloads_in_a_file_are_mapped(tmp_path: Path) -> None:
     file.write_bytes(bytes(64 * 3) + joined(payload))
     with open(file, 'rb') as stream:
         mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
-    found = loads(memoryview(mapped)[64 * 3 :])
-    assert np.array_equal(found[0], first) and np.array_equal(found[1], second)
-    assert all(array.ctypes.data % 64 == 0 for array in found[:2])
-    assert np.shares_memory(found[0], np.frombuffer(mapped, 'u1'))
+    loaded = loads(memoryview(mapped)[64 * 3 :])
+    assert np.array_equal(loaded[0], first) and np.array_equal(loaded[1], second)
+    assert all(array.ctypes.data % 64 == 0 for array in loaded[:2])
+    assert np.shares_memory(loaded[0], np.frombuffer(mapped, 'u1'))
     del mapped
-    assert found[0].sum() == first.sum()  # the arrays keep the file mapped
+    assert loaded[0].sum() == first.sum()  # the arrays keep the file mapped
 
 
 def test_buffers_of_others() -> None:
@@ -317,9 +317,9 @@ def test_references_are_found_and_resolved() -> None:
     }
     payload, tids = dumps_arguments(kwargs)
     assert tids == [tid(i) for i in (3, 1, 0, 2, 4, 5, 6)]
-    found = loads(joined(payload), lambda key: int.from_bytes(key, 'big') * 100)
-    assert found['x'] == 300 and found['y'] == [100, (300, {'k': 0})]
-    assert (found['z'].a, found['z'].b, found['s'], found['o'].item, list(found['a'])) == (
+    loaded = loads(joined(payload), lambda key: int.from_bytes(key, 'big') * 100)
+    assert loaded['x'] == 300 and loaded['y'] == [100, (300, {'k': 0})]
+    assert (loaded['z'].a, loaded['z'].b, loaded['s'], loaded['o'].item, list(loaded['a'])) == (
         200,
         (400, 1),
         {500},
@@ -334,13 +334,13 @@ def test_references_beside_large_arrays() -> None:
     array = np.arange(10000.0)
     payload, tids = dumps_arguments({'a': [array, TaskReference(tid(7))]})
     assert tids == [tid(7)] and payload.aligned
-    found = loads(joined(payload), lambda key: array)
-    assert np.array_equal(found['a'][0], array) and found['a'][1] is array
+    loaded = loads(joined(payload), lambda key: array)
+    assert np.array_equal(loaded['a'][0], array) and loaded['a'][1] is array
 
 
 def test_futures_in_results_are_carried_as_they_say() -> None:
-    found = again([Future(tid(1))])[0]
-    assert type(found) is Future and found.home == 'opened'
+    loaded = again([Future(tid(1))])[0]
+    assert type(loaded) is Future and loaded.home == 'opened'
     assert again(TaskReference(tid(2))).tid == tid(2)
 
 
@@ -466,11 +466,11 @@ def test_modules_that_are_imported_already_stay(
     project: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = project('def value():\n    import outer\n    return outer.N', outer='N = 1')
-    mine = types.ModuleType('outer')
-    mine.N = 2  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, 'outer', mine)
+    own_part = types.ModuleType('outer')
+    own_part.N = 2  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, 'outer', own_part)
     assert loads(data)() == 2
-    assert sys.modules['outer'] is mine
+    assert sys.modules['outer'] is own_part
 
 
 def test_class_bodies_inside_of_functions(project: Callable[..., bytes]) -> None:
@@ -508,8 +508,10 @@ def test_objects_of_classes_of_scripts(project: Callable[..., bytes]) -> None:
             def twice(self): return self.point.x * 2
         value = Model(Kind.A, Point(3))
     """
-    found = loads(project(script))
-    assert found.twice == 6 and found.twice == 6 and found.kind.name == 'A' and found.point == (3,)
+    loaded = loads(project(script))
+    assert (
+        loaded.twice == 6 and loaded.twice == 6 and loaded.kind.name == 'A' and loaded.point == (3,)
+    )
 
 
 def test_standard_streams(
@@ -571,8 +573,8 @@ def test_module_as_a_value(own: Any, tmp_path: Path) -> None:
     ):
         dumps(own)
     del own.lock
-    found = again({'m': own})['m']
-    assert found is not own and found.f() == 1 and found.h(0) == 1
+    loaded = again({'m': own})['m']
+    assert loaded is not own and loaded.f() == 1 and loaded.h(0) == 1
     assert again(json) is json
 
 
@@ -586,7 +588,7 @@ def closure() -> Callable[[], Any]:
 
 
 @pytest.mark.parametrize(
-    ('kwargs', 'words'),
+    ('kwargs', 'message'),
     [
         ({'a': 1, 'model': threading.Lock()}, "argument 'model' (a lock"),
         ({'model': [1, {'b': threading.Lock()}]}, "argument 'model', item 1, item 'b' (a lock"),
@@ -609,10 +611,10 @@ def closure() -> Callable[[], Any]:
         ),
     ],
 )
-def test_refused_arguments(kwargs: dict[str, Any], words: str) -> None:
+def test_refused_arguments(kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(NotSerializableError) as error:
         dumps_arguments(kwargs)
-    assert words in str(error.value)
+    assert message in str(error.value)
     assert str(error.value).startswith('argument ')
     assert 'Nothing was added to the queue' in str(error.value)
 
@@ -821,11 +823,11 @@ def test_deep_structures() -> None:
     linked: Any = None
     for i in range(2000):
         linked = Data(i, linked)
-    found = again(linked)
+    loaded = again(linked)
     for i in range(1999, -1, -1):
-        assert found.a == i
-        found = found.b
-    assert found is None
+        assert loaded.a == i
+        loaded = loaded.b
+    assert loaded is None
 
 
 # --------------------------------------------------------------------------------------------------
@@ -923,11 +925,11 @@ def remembers(namespace: str) -> tuple[bool, Any]:
     """Whether a function that uses all of a namespace has to be loaded again after a call, and
     the function.
     """
-    found: dict[str, Any] = {'__name__': '__main__'}
-    exec(textwrap.dedent(namespace), found)  # noqa: S102
-    names = [name for name in found if not name.startswith('__')]
-    exec(f'def f(): return {", ".join(names)}', found)  # noqa: S102
-    data = joined(dumps(found['f']))
+    collected: dict[str, Any] = {'__name__': '__main__'}
+    exec(textwrap.dedent(namespace), collected)  # noqa: S102
+    names = [name for name in collected if not name.startswith('__')]
+    exec(f'def f(): return {", ".join(names)}', collected)  # noqa: S102
+    data = joined(dumps(collected['f']))
     class_registry._records.clear()  # as in another process, which has none of these classes
     class_registry._classes.clear()
     func = loads(data)

@@ -134,7 +134,7 @@ def test_number_is_no_file_descriptor(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('template', 'words'),
+    ('template', 'message'),
     [
         (
             'echo\nx=`echo {p}`',
@@ -154,10 +154,10 @@ def test_number_is_no_file_descriptor(tmp_path: Path) -> None:
         ('echo $((echo a) | cat) {p}', 'with a blank between'),
     ],
 )
-def test_placeholders_refuse_places_without_values(template: str, words: str) -> None:
+def test_placeholders_refuse_places_without_values(template: str, message: str) -> None:
     with pytest.raises(CellError, match='Nothing was added') as info:
         placeholders(template)
-    assert words in str(info.value)
+    assert message in str(info.value)
 
 
 @pytest.mark.parametrize(

@@ -404,10 +404,10 @@ def test_own_launcher_starts_workers_of_one_process(tmp_path: Path, mpiexec: str
         path.chmod(0o755)
     text = script(tmp_path, 2, nodes_per_worker=0.5, mpiexec=mpiexec)
     environ = {'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'SLURM_JOB_ID': '7'}
-    said = subprocess.run(
+    output = subprocess.run(
         ['bash', '-c', text], env=environ, capture_output=True, text=True, check=True
     ).stdout
-    assert said == '-m desipipe work --jobid 7 --slots 2\n'
+    assert output == '-m desipipe work --jobid 7 --slots 2\n'
     assert (
         '-n 1 ' in (tmp_path / 'srun.log').read_text()
     ) and '--signal=TERM@60' in text  # to the step, not to the batch script
@@ -449,12 +449,12 @@ def test_time_limit_by_a_clock_of_another_machine(
             environ[f'SLURM_JOB_{name}_TIME'] = (
                 str(now + value) if isinstance(value, int) else value
             )
-    found = int(
+    seconds = int(
         subprocess.run(
             ['bash', '-c', text], env=environ, capture_output=True, text=True, check=True
         ).stdout
     )
-    assert abs(found - left) <= 5
+    assert abs(seconds - left) <= 5
 
 
 # --- back-off

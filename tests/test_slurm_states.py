@@ -73,7 +73,7 @@ def test_sacct_and_other_lists() -> None:
 
 
 @pytest.mark.parametrize(
-    ('text', 'found'),
+    ('text', 'expected'),
     [
         ('4411\n', ('4411', '')),
         ('welcome!\n4411;perlmutter\n', ('4411', 'perlmutter')),
@@ -81,8 +81,8 @@ def test_sacct_and_other_lists() -> None:
         ('oops\n', ('', '')),
     ],
 )
-def test_submitted(text: str, found: tuple[str, str]) -> None:
-    assert parse_submitted(text) == found
+def test_submitted(text: str, expected: tuple[str, str]) -> None:
+    assert parse_submitted(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_time(text: str, seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ('state', 'found'),
+    ('state', 'expected_fate'),
     [
         ('TIMEOUT', 'walltime'),
         ('OUT_OF_MEMORY', 'oom'),
@@ -113,13 +113,13 @@ def test_time(text: str, seconds: int) -> None:
         ('COMPLETED', 'completed'),
     ],
 )
-def test_fates(state: str, found: str) -> None:
+def test_fates(state: str, expected_fate: str) -> None:
     row = parse_squeue(f'1|{state}|None|n1|N/A|x\n')['1']
-    assert fate(row)[0] == found and f'(Slurm: {state})' in fate(row)[1]
+    assert fate(row)[0] == expected_fate and f'(Slurm: {state})' in fate(row)[1]
 
 
 @pytest.mark.parametrize(
-    ('state', 'exitcode', 'words'),
+    ('state', 'exitcode', 'message'),
     [
         (
             'OUT_OF_MEMORY',
@@ -136,8 +136,8 @@ def test_fates(state: str, found: str) -> None:
         ('FAILED', '', 'its job failed (Slurm: FAILED)'),
     ],
 )
-def test_exit_codes_are_told(state: str, exitcode: str, words: str) -> None:
-    assert fate(parse_sacct(f'1|{state}|{exitcode}|Unknown\n')['1'])[1] == words
+def test_exit_codes_are_told(state: str, exitcode: str, message: str) -> None:
+    assert fate(parse_sacct(f'1|{state}|{exitcode}|Unknown\n')['1'])[1] == message
 
 
 def test_fate_reads_scontrol() -> None:

@@ -418,8 +418,8 @@ def test_refusals_that_pass(queue: Queue, slurm: FakeSlurm, manage: Any, text: s
     manager.wait(TIMEOUT)
     assert was_reported(queue, text)
     assert manager_message(queue) == ''
-    tries = [' '.join(words) for _, words in slurm.calls('sbatch')]
-    assert '--array=0-3' in tries[0] and all('--array' not in words for words in tries[1:4])
+    tries = [' '.join(arguments) for _, arguments in slurm.calls('sbatch')]
+    assert '--array=0-3' in tries[0] and all('--array' not in arguments for arguments in tries[1:4])
 
 
 def test_refusal_that_stays(queue: Queue, slurm: FakeSlurm, manage: Any) -> None:
@@ -448,8 +448,8 @@ def test_jobs_that_take_no_task(queue: Queue, slurm: FakeSlurm, manage: Any, why
     manager = manage()
     log = Path(queue.folder).parent / 'manager.log'
     wait_for(lambda: log.read_text().count('died at once') >= 3, 'three tries')
-    tries = [' '.join(words) for _, words in slurm.calls('sbatch')]
-    assert all('--array' not in words for words in tries[1:])
+    tries = [' '.join(arguments) for _, arguments in slurm.calls('sbatch')]
+    assert all('--array' not in arguments for arguments in tries[1:])
     assert [
         float(pause)
         for pause in re.findall(r'died at once .* trying again in ([\d.]+) s', log.read_text())
@@ -490,8 +490,8 @@ def test_job_that_waits_for_ever(queue: Queue, slurm: FakeSlurm, manage: Any) ->
     pipeline(queue, 1)
     manage()
     wait_for(lambda: 'PartitionTimeLimit' in manager_message(queue), 'it is said')
-    found = desipipe('doctor', '-q', queue.folder)
-    assert 'PartitionTimeLimit' in found and 'All is well' not in found
+    output = desipipe('doctor', '-q', queue.folder)
+    assert 'PartitionTimeLimit' in output and 'All is well' not in output
     slurm.set('reason', 'Priority')
     wait_for(lambda: manager_message(queue) == '', 'it is said no more')
 
@@ -532,7 +532,7 @@ def test_shell_does_not_win(
 
 
 @pytest.mark.parametrize(
-    ('fate', 'words', 'again'),
+    ('fate', 'message', 'again'),
     [
         ('CANCELLED', 'its job was cancelled', False),
         ('PREEMPTED', 'preempted', True),
@@ -540,7 +540,13 @@ def test_shell_does_not_win(
     ],
 )
 def test_slots_that_die_before_their_worker(
-    queue: Queue, slurm: FakeSlurm, manage: Any, tmp_path: Path, fate: str, words: str, again: bool
+    queue: Queue,
+    slurm: FakeSlurm,
+    manage: Any,
+    tmp_path: Path,
+    fate: str,
+    message: str,
+    again: bool,
 ) -> None:
     """Slurm that tracks no groups signals each process: what became of the job decides about the
     task, not the signal that its slot died of.
@@ -573,11 +579,11 @@ def test_slots_that_die_before_their_worker(
         wait_for(lambda: Path(f'{go}-began').read_text() == 'xx', 'it runs again')
         go.touch()
         assert future.result(timeout=TIMEOUT) == 1
-        assert words in future.task.attempts[0].cause['text']
+        assert message in future.task.attempts[0].cause['text']
         assert not queue.ledger.state.burned
     else:
         wait_for(future.done, 'it ended')
-        assert future.state == 'KILLED' and words in future.task.cause
+        assert future.state == 'KILLED' and message in future.task.cause
         assert Path(f'{go}-began').read_text() == 'x'
 
 

@@ -552,8 +552,8 @@ def test_shares(ledger: Ledger) -> None:
 
 def events_of(ledger: Ledger) -> list[Event]:
     """The events of the journal."""
-    found = [decode(line, offset) for offset, line in journal_lines(ledger.journal)]
-    return [event for event in found if event is not None]
+    journal_events = [decode(line, offset) for offset, line in journal_lines(ledger.journal)]
+    return [event for event in journal_events if event is not None]
 
 
 def fold(events: Sequence[Event]) -> State:
@@ -608,8 +608,8 @@ def test_lost_line_leaves_a_hole(run: Ledger, kind: str, number: int, expected: 
     """What it said is not known; everything else is, and no later line is taken for something
     else.
     """
-    words = {'D': 'DROPPED', 'W': 'WAITING', 'P': 'PENDING', 'R': 'RUNNING', 'S': 'SUCCEEDED'}
-    assert states(without(run, kind, number)) == [words[word] for word in expected.split()]
+    names = {'D': 'DROPPED', 'W': 'WAITING', 'P': 'PENDING', 'R': 'RUNNING', 'S': 'SUCCEEDED'}
+    assert states(without(run, kind, number)) == [names[word] for word in expected.split()]
 
 
 def test_state_survives_the_loss_of_two_lines(tmp_path: Path) -> None:

@@ -66,9 +66,11 @@ def test_docstrings_begin_with_what_is_done() -> None:
     for path in sorted([*PACKAGE.rglob('*.py'), *(ROOT / 'benchmarks').rglob('*.py')]):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-                words = (ast.get_docstring(node) or '').split()
-                if words and words[0].strip(',.:') in vague:
-                    bad.append(f'{path.relative_to(ROOT)}:{getattr(node, "lineno", 1)}: {words[0]}')
+                docstring_words = (ast.get_docstring(node) or '').split()
+                if docstring_words and docstring_words[0].strip(',.:') in vague:
+                    bad.append(
+                        f'{path.relative_to(ROOT)}:{getattr(node, "lineno", 1)}: {docstring_words[0]}'
+                    )
     assert bad == []
 
 
@@ -121,6 +123,13 @@ def test_standards_see_names_of_tests_that_are_sentences(tmp_path: Path) -> None
     (tmp_path / 'test_x.py').write_text(text)
     assert standards.prose_tests() == []
     assert [line.split()[2] for line in standards.prose_tests(tmp_path)] == ['test_what_is_left']
+
+
+def test_standards_see_vague_variables_of_tests(tmp_path: Path) -> None:
+    (tmp_path / 'helper.py').write_text('found = [told := 1]\ndef read(words): pass\nseen = found')
+    assert standards.vague_variables() == []
+    names = [line.split()[2] for line in standards.vague_variables(tmp_path)]
+    assert sorted(names) == ["'found'", "'told'", "'words'"]
 
 
 def test_exceptions_are_few_and_argued() -> None:

@@ -96,10 +96,10 @@ def test_looks_tell_states_apart_without_colours() -> None:
 
 def test_queue(ran: tuple[Queue, dict[str, Any]]) -> None:
     queue, futures = ran
-    found = queue_summary(queue)
-    check_struct(found, QueueSummary)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found['counts'] == {
+    summary = queue_summary(queue)
+    check_struct(summary, QueueSummary)
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert summary['counts'] == {
         'WAITING': 3,
         'PENDING': 0,
         'RUNNING': 0,
@@ -108,13 +108,19 @@ def test_queue(ran: tuple[Queue, dict[str, Any]]) -> None:
         'KILLED': 0,
         'UNKNOWN': 0,
     }
-    assert (found['total'], found['blocked'], found['left'], found['condition']) == (
+    assert (summary['total'], summary['blocked'], summary['left'], summary['condition']) == (
         9,
         3,
         0,
         'failed',
     )
-    assert (found['manager'], found['workers'], found['rate'], found['eta'], found['damage']) == (
+    assert (
+        summary['manager'],
+        summary['workers'],
+        summary['rate'],
+        summary['eta'],
+        summary['damage'],
+    ) == (
         None,
         [],
         None,
@@ -128,8 +134,8 @@ def test_queue(ran: tuple[Queue, dict[str, Any]]) -> None:
         'state': 'FAILED',
         'cause': 'ValueError: no 7',
     }
-    assert found['failures'] == [bad]
-    assert found['causes'] == [{**bad, 'count': 3}] == blocked_causes(queue.ledger)
+    assert summary['failures'] == [bad]
+    assert summary['causes'] == [{**bad, 'count': 3}] == blocked_causes(queue.ledger)
 
 
 def test_conditions(tmp_path: Path) -> None:
@@ -158,13 +164,13 @@ def test_tasks(ran: tuple[Queue, dict[str, Any]]) -> None:
     assert tasks == [task_summary(ledger, row) for row in rows]
     assert task_summaries(ledger, rows[::-1]) == tasks[::-1]
     assert json.loads(json.dumps(tasks, allow_nan=False)) == tasks
-    found = {
+    by_name = {
         name: task_summary(ledger, row(queue, futures[name]))
         for name in ('bad', 'twice', 'blocked', 'deep')
     }
     good, bad, twice, blocked, deep = (
         task_summary(ledger, row(queue, futures['good'][2])),
-        *found.values(),
+        *by_name.values(),
     )
     assert (
         good['name'],
@@ -257,10 +263,14 @@ def test_summaries_unpickle_nothing(
 
 def test_durations(ran: tuple[Queue, dict[str, Any]]) -> None:
     queue, futures = ran
-    found = {app['name']: app for app in durations(queue.ledger)}
-    assert list(found) == ['good', 'twice', 'after']  # that succeeded, in order of coming
+    durations_by_name = {app['name']: app for app in durations(queue.ledger)}
+    assert list(durations_by_name) == [
+        'good',
+        'twice',
+        'after',
+    ]  # that succeeded, in order of coming
     times = sorted(future.task.dtime for future in futures['good'])
-    good = found['good']
+    good = durations_by_name['good']
     assert good['n'] == 3
     assert [good[key] for key in ('min', 'median', 'max', 'total', 'mean')] == pytest.approx(
         [*times, sum(times), sum(times) / 3]
@@ -281,7 +291,7 @@ def test_summaries_are_the_same_after_compaction(tmp_path: Path) -> None:
     cancelled(1).cancel()
 
     def told() -> tuple[list[Any], list[float]]:
-        said = queue_summary(queue)
+        output = queue_summary(queue)
         details = [task_detail(queue.ledger, number) for number in queue.ledger.state.each()]
         # Written again, times are rounded to microseconds from another one on; when a task was
         # added is the only thing that is forgotten.
@@ -291,7 +301,7 @@ def test_summaries_are_the_same_after_compaction(tmp_path: Path) -> None:
         return [
             details,
             durations(queue.ledger),
-            {key: value for key, value in said.items() if key != 'time'},
+            {key: value for key, value in output.items() if key != 'time'},
         ], began
 
     before, began = told()
@@ -338,12 +348,12 @@ def test_rate_and_what_runs(bare: Queue) -> None:
     ledger.exchange(
         'w', [End(number, attempt, SUCCEEDED, began, 5_000_000) for number, attempt in claimed[:3]]
     )
-    found = queue_summary(bare)
+    summary = queue_summary(bare)
     # Three ended in the ten seconds (and what this machine needs) since the first of them began.
-    assert 3 / (time.time() - began) <= found['rate'] <= 3 / 10
-    assert (found['left'], found['condition']) == (5, 'running')
-    assert found['eta'] == pytest.approx(5 / found['rate'])
-    (worker,) = found['workers']
+    assert 3 / (time.time() - began) <= summary['rate'] <= 3 / 10
+    assert (summary['left'], summary['condition']) == (5, 'running')
+    assert summary['eta'] == pytest.approx(5 / summary['rate'])
+    (worker,) = summary['workers']
     assert (
         worker['running'],
         worker['slots'],
@@ -353,9 +363,9 @@ def test_rate_and_what_runs(bare: Queue) -> None:
     ) == (2, 2, True, 'job-w', False)
     assert (
         worker['claimed'],
-        found['claimed'],
-        found['counts']['RUNNING'],
-        found['counts']['PENDING'],
+        summary['claimed'],
+        summary['counts']['RUNNING'],
+        summary['counts']['PENDING'],
     ) == (1, 1, 2, 3)
     assert [(task['name'], task['index']) for task in worker['tasks']] == [('app', 3), ('app', 4)]
     running = task_summary(ledger, claimed[3][0])
@@ -487,22 +497,24 @@ def test_damaged_lines_and_lost_payloads_are_named(tmp_path: Path) -> None:
     queue = Queue('q', base_dir=tmp_path)
     futures = fill(queue)
     work(queue)
-    known = row(queue, futures['bad'])
+    expected = row(queue, futures['bad'])
     queue.ledger.follow()
     offset = damage(queue.filename, b'ValueError: no 7')
     # Who had read the line keeps what it said; its details are gone.
     assert (
-        task_summary(queue.ledger, known)['cause']
+        task_summary(queue.ledger, expected)['cause']
         == 'its details are in a damaged line of the journal'
     )
-    assert any(str(offset) in words for words in task_detail(queue.ledger, known)['problems'])
+    assert any(
+        str(offset) in arguments for arguments in task_detail(queue.ledger, expected)['problems']
+    )
     fresh = Queue(queue)
-    (found,) = queue_summary(fresh)['damage']
-    assert (found['file'], found['offset']) == (queue.filename, offset)
+    (summary,) = queue_summary(fresh)['damage']
+    assert (summary['file'], summary['offset']) == (queue.filename, offset)
     for name in os.listdir(os.path.join(queue.folder, 'segments')):
         os.unlink(os.path.join(queue.folder, 'segments', name))
     fresh = Queue(queue)
     good = task_detail(fresh.ledger, row(fresh, futures['good'][0]))
     assert (good['code'], good['arguments']) == ('', {})
-    assert sum('.bin cannot be opened' in words for words in good['problems']) == 2
+    assert sum('.bin cannot be opened' in arguments for arguments in good['problems']) == 2
     assert queue_summary(fresh)['total'] == 9

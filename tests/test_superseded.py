@@ -526,9 +526,9 @@ def test_graph_leaves_out_what_is_superseded(ledger: Ledger, limit: int) -> None
     supersede(ledger, 'old', 'new')
     add(ledger, ['c'], app='new')
     add(ledger, ['total'], {'total': ['c']}, app='sum')
-    found = graph(ledger, limit=limit)
-    assert found['total'] == 2 and sorted(node['name'] for node in found['nodes']) == ['new', 'sum']
-    assert [edge['count'] for edge in found['edges']] == [1]
+    view = graph(ledger, limit=limit)
+    assert view['total'] == 2 and sorted(node['name'] for node in view['nodes']) == ['new', 'sum']
+    assert [edge['count'] for edge in view['edges']] == [1]
 
 
 # The command line
@@ -537,8 +537,8 @@ def test_graph_leaves_out_what_is_superseded(ledger: Ledger, limit: int) -> None
 def command(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
     """Run a command in this process; returns its exit status and what it printed."""
     status = main(list(argv))
-    said = capsys.readouterr()
-    return status, said.out + said.err
+    output = capsys.readouterr()
+    return status, output.out + output.err
 
 
 def test_commands(scripts: Scripts, capsys: pytest.CaptureFixture[str]) -> None:
@@ -555,9 +555,9 @@ def test_commands(scripts: Scripts, capsys: pytest.CaptureFixture[str]) -> None:
     superseded = json.loads(command(capsys, 'tasks', *where, '--superseded', '--json')[1])
     assert [(task['state'], task['superseded']) for task in superseded] == [('FAILED', True)] * 3
     assert '0 tasks to run again' in command(capsys, 'retry', *where)[1]
-    for words in ((), (superseded[0]['tid'], '--superseded')):
-        status, said = command(capsys, 'forget', *where, *words)
-        assert status != 0 and 'Nothing was forgotten' in said
+    for arguments in ((), (superseded[0]['tid'], '--superseded')):
+        status, output = command(capsys, 'forget', *where, *arguments)
+        assert status != 0 and 'Nothing was forgotten' in output
     assert '1 task forgotten' in command(capsys, 'forget', *where, superseded[0]['tid'][:12])[1]
     answer = json.loads(command(capsys, 'forget', *where, '--superseded', '--json')[1])
     assert (len(answer['forgotten']), answer['superseded']) == (2, 0)

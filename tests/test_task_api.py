@@ -174,13 +174,13 @@ def test_apps_are_of_the_kinds_of_the_original(queue: Queue, tm: TaskManager, do
 def test_named_apps_reuse_before_arguments_are_bound(
     queue: Queue, tm: TaskManager, double: Any
 ) -> None:
-    known = double(1)
+    expected = double(1)
 
     @tm.python_app(name='double')
     def another(i: int, new_argument: int) -> int:
         return i
 
-    assert another(1).id == known.id
+    assert another(1).id == expected.id
     with pytest.raises(TypeError, match='new_argument'):
         another(1)  # the second call: there is no task to reuse
 
@@ -206,14 +206,12 @@ def test_exit_status_and_errno_are_those_of_the_failure(tm: TaskManager, tmp_pat
 
 
 def test_names_of_subfolders_are_ones_own(queue_dir: Path) -> None:
-    mine = Queue('sub/test')
-    assert mine.folder == str(Path(Config().queue_dir) / 'sub' / 'test.queue')
-    for name in ('sub/test', mine.filename, mine.folder, str(Path(mine.folder).with_suffix(''))):
-        assert Queue(name, create=False) == mine
+    own = Queue('sub/test')
+    assert own.folder == str(Path(Config().queue_dir) / 'sub' / 'test.queue')
+    for name in ('sub/test', own.filename, own.folder, str(Path(own.folder).with_suffix(''))):
+        assert Queue(name, create=False) == own
     assert (
-        find_folder('sub/test', mine.config)
-        == find_folder(mine.filename, mine.config)
-        == mine.folder
+        find_folder('sub/test', own.config) == find_folder(own.filename, own.config) == own.folder
     )
     assert Queue('deep/er', base_dir=queue_dir / 'other').folder == str(
         queue_dir / 'other' / 'deep' / 'er.queue'

@@ -293,15 +293,15 @@ def test_explain_names_the_difference_and_accept_takes_it(queue: Queue, tmp_path
     assert 'SUCCEEDED: its result is used' in run(SCRIPT, 'explain')
     assert run(SCRIPT.replace('UNUSED = 1', 'UNUSED = 2  # a comment')).strip() == tid
     changed = SCRIPT.replace('return SCALE * x', 'return x * SCALE')
-    said = run(changed, 'explain')
-    assert 'would be computed' in said
-    assert re.search(r'function helper.* differs', said)
-    assert 'function compute' not in said
-    assert f'desipipe accept -q {queue.folder} {tid[:12]}' in said
-    said = run(SCRIPT.replace('SCALE = 2', 'SCALE = 3'), 'explain')
-    assert re.search(r'SCALE.* differs', said)
-    said = run(SCRIPT.replace('explain(3)', 'explain(4)'), 'explain')
-    assert re.search(r'argument i: 4, there 3', said)
+    output = run(changed, 'explain')
+    assert 'would be computed' in output
+    assert re.search(r'function helper.* differs', output)
+    assert 'function compute' not in output
+    assert f'desipipe accept -q {queue.folder} {tid[:12]}' in output
+    output = run(SCRIPT.replace('SCALE = 2', 'SCALE = 3'), 'explain')
+    assert re.search(r'SCALE.* differs', output)
+    output = run(SCRIPT.replace('explain(3)', 'explain(4)'), 'explain')
+    assert re.search(r'argument i: 4, there 3', output)
     assert len(queue) == 1
     assert run(changed, 'accept', stdin=tid).strip() == '6'
     assert len(queue) == 2

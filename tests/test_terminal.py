@@ -41,9 +41,9 @@ from desipipe.terminal import visible
     ],
 )
 def test_settled(text: str, expected: str | None) -> None:
-    found = apply_moves(text)
-    assert expected is None or found == expected
-    assert '\r' not in found and '\b' not in found
+    settled = apply_moves(text)
+    assert expected is None or settled == expected
+    assert '\r' not in settled and '\b' not in settled
 
 
 def test_bar_that_is_followed_is_one_line() -> None:
@@ -55,8 +55,8 @@ def test_bar_that_is_followed_is_one_line() -> None:
 
 @given(st.text(alphabet='ab\n\r\b\x1b[0123;mABK', max_size=200))
 def test_settled_text_stays_so(text: str) -> None:
-    found = apply_moves(text)
-    assert apply_moves(found) == found
+    settled = apply_moves(text)
+    assert apply_moves(settled) == settled
 
 
 @pytest.mark.parametrize('before', ['', 'w' * 20_000 + '\r'], ids=['empty', 'wide'])
@@ -73,9 +73,9 @@ def test_time_and_length_are_bounded_by_the_text(piece: str, before: str) -> Non
     for size in (20_000, 160_000):
         text = f'{before}{piece * (size // len(piece))}\r'
         begin = time.process_time()
-        found = apply_moves(text)
+        settled = apply_moves(text)
         seconds.append(time.process_time() - begin)
-        assert len(found) < 40 * len(text) + 1_000_000
+        assert len(settled) < 40 * len(text) + 1_000_000
     # Eight times the text, and at least twice eight for what is quadratic.
     assert seconds[1] < 24 * seconds[0] + 1
 

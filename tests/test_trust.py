@@ -180,15 +180,15 @@ def template() -> Iterator[str]:
 
     One task is pending, one has succeeded, one has failed.
     """
-    with open_place() as place:
-        yield fill_queue(place)
+    with open_place() as shared_folder:
+        yield fill_queue(shared_folder)
 
 
-def fill_queue(place: Path) -> str:
+def fill_queue(shared_folder: Path) -> str:
     """Make the queue of :func:`template`; return its folder."""
-    ran = place / 'home' / 'ran'
+    ran = shared_folder / 'home' / 'ran'
     ran.parent.mkdir()
-    queue = Queue(place / 'template', create=True)
+    queue = Queue(shared_folder / 'template', create=True)
     tm = TaskManager(queue, environ=Environment(command=f'touch {ran}'))
 
     def touch(path: str, bad: bool = False) -> str:
@@ -230,16 +230,16 @@ def as_victim(
 ) -> tuple[Any, dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
     """Return what the victim gets, and what the folder was before and is after."""
     before = snapshot(folder)
-    found = run_as(VICTIM, Path(folder).parent / 'home', do)
-    return found, before, snapshot(folder)
+    answered = run_as(VICTIM, Path(folder).parent / 'home', do)
+    return answered, before, snapshot(folder)
 
 
-def type_command(*words: str) -> tuple[int, str]:
+def type_command(*arguments: str) -> tuple[int, str]:
     """Run a command in this process; return its exit status and what it prints."""
     data = io.BytesIO()
     text = io.TextIOWrapper(data, 'utf-8', write_through=True)
     with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
-        status = main(words)
+        status = main(arguments)
     return status, data.getvalue().decode()
 
 
@@ -269,29 +269,29 @@ def test_members_of_a_queue_are_looking_or_using() -> None:
 
 def test_looking_verbs_write_and_run_nothing(theirs: str) -> None:
     def look() -> dict[str, str]:
-        said = {}
+        answers = {}
         for verb, lines in LOOKING_VERBS.items():
-            for words in lines:
+            for arguments in lines:
                 where = [theirs] if verb == 'queues' else ['-q', theirs]
-                status, text = type_command(verb, *where, *words)
-                said[' '.join((verb, *words))] = f'{status:d} {text}'
-        return said
+                status, text = type_command(verb, *where, *arguments)
+                answers[' '.join((verb, *arguments))] = f'{status:d} {text}'
+        return answers
 
-    said, before, after = as_victim(theirs, look)
+    answers, before, after = as_victim(theirs, look)
     assert before == after
     assert not ran(theirs).exists()
     wrong = {
-        words: text
-        for words, text in said.items()
+        expected_text: text
+        for expected_text, text in answers.items()
         if 'should not happen' in text or 'no permission' in text.lower()
     }
     assert not wrong
     assert (
-        f'of user {ATTACKER.uid}, whom you do not trust' in said['status']
-        and TRUST in said['status']
+        f'of user {ATTACKER.uid}, whom you do not trust' in answers['status']
+        and TRUST in answers['status']
     )
-    for words, text in said.items():
-        assert 'desipipe spawn' not in text, words
+    for expected_text, text in answers.items():
+        assert 'desipipe spawn' not in text, expected_text
 
 
 def test_looking_calls_write_and_run_nothing(theirs: str) -> None:
@@ -300,49 +300,52 @@ def test_looking_calls_write_and_run_nothing(theirs: str) -> None:
             name: repr(call(Queue(theirs, create=False))) for name, call in LOOKING_CALLS.items()
         }
 
-    said, before, after = as_victim(theirs, look)
+    answers, before, after = as_victim(theirs, look)
     assert before == after and not ran(theirs).exists()
-    assert said['counts'].count('1') == 3
+    assert answers['counts'].count('1') == 3
 
 
 def test_using_verbs_are_refused(theirs: str) -> None:
     def use() -> dict[str, tuple[int, str]]:
         return {
-            ' '.join((verb, *words)): type_command(verb, '-q', theirs, *words)
+            ' '.join((verb, *arguments)): type_command(verb, '-q', theirs, *arguments)
             for verb, lines in USING_VERBS.items()
-            for words in lines
+            for arguments in lines
         }
 
-    said, before, after = as_victim(theirs, use)
+    answers, before, after = as_victim(theirs, use)
     assert before == after
     assert not ran(theirs).exists()
-    for words, (status, text) in said.items():
-        assert status in (1, 2) and TRUST in text and 'would run as you' in text, (words, text)
-        if words != 'doctor --repair':  # it lists what it finds of all queues
+    for expected_text, (status, text) in answers.items():
+        assert status in (1, 2) and TRUST in text and 'would run as you' in text, (
+            expected_text,
+            text,
+        )
+        if expected_text != 'doctor --repair':  # it lists what it finds of all queues
             # What trust means comes first, and nothing else.
             assert text.startswith(f'desipipe: {theirs}') and text.rstrip().endswith(TRUST), text
-            assert 'no-such' not in text and '--force' not in text, (words, text)
+            assert 'no-such' not in text and '--force' not in text, (expected_text, text)
 
 
 def test_queues_are_not_used_if_one_is_not_trusted(theirs: str) -> None:
     verbs = {verb: lines[0] for verb, lines in USING_VERBS.items() if verb in SEVERAL}
 
     def use() -> dict[str, tuple[int, str]]:
-        mine = Queue(os.path.abspath('mine'), create=True)
-        TaskManager(mine).python_app(_plain)(1)
-        before = Path(mine.filename).read_bytes()
-        said = {}
-        for verb, words in verbs.items():
-            for names in ((mine.folder, theirs), (theirs, mine.folder)):
-                said[f'{verb} {names}'] = type_command(verb, '-q', *names, *words)
-        assert Path(mine.filename).read_bytes() == before
-        return said
+        own = Queue(os.path.abspath('mine'), create=True)
+        TaskManager(own).python_app(_plain)(1)
+        before = Path(own.filename).read_bytes()
+        answers = {}
+        for verb, arguments in verbs.items():
+            for names in ((own.folder, theirs), (theirs, own.folder)):
+                answers[f'{verb} {names}'] = type_command(verb, '-q', *names, *arguments)
+        assert Path(own.filename).read_bytes() == before
+        return answers
 
-    said, before, after = as_victim(theirs, use)
+    answers, before, after = as_victim(theirs, use)
     assert before == after
-    for words, (status, text) in said.items():
-        assert status in (1, 2) and text.startswith(f'desipipe: {theirs}'), (words, text)
-        assert text.count(TRUST) == 1 and text.rstrip().endswith(TRUST), (words, text)
+    for expected_text, (status, text) in answers.items():
+        assert status in (1, 2) and text.startswith(f'desipipe: {theirs}'), (expected_text, text)
+        assert text.count(TRUST) == 1 and text.rstrip().endswith(TRUST), (expected_text, text)
 
 
 def test_using_calls_are_refused(theirs: str) -> None:
@@ -352,10 +355,10 @@ def test_using_calls_are_refused(theirs: str) -> None:
             for name, call in USING_CALLS.items()
         }  # type: ignore[misc]
 
-    said, before, after = as_victim(theirs, use)
+    answers, before, after = as_victim(theirs, use)
     assert before == after
     assert not ran(theirs).exists()
-    for name, text in said.items():
+    for name, text in answers.items():
         lines = text.splitlines()
         assert lines[-1] == TRUST and f'user {ATTACKER.uid}, whom you do not trust' in text, (
             name,
@@ -391,7 +394,7 @@ def ask_all(table: Any, theirs: str) -> dict[str, tuple[str, str]]:
 
     async def ask() -> dict[str, tuple[str, str]]:
         hub = Hub(os.path.dirname(theirs))
-        said = {}
+        answers = {}
         for route in table:
             asked = {
                 **({'queue': theirs} if 'queue' in route.members else {}),
@@ -399,31 +402,31 @@ def ask_all(table: Any, theirs: str) -> dict[str, tuple[str, str]]:
             }
             try:
                 value = await asyncio.wait_for(route.answer(hub, asked), 200)
-                said[route.path] = ('answer', repr(value))
+                answers[route.path] = ('answer', repr(value))
             except DesipipeError as exc:
-                said[route.path] = (type(exc).__name__, str(exc))
+                answers[route.path] = (type(exc).__name__, str(exc))
         await hub.close()
-        return said
+        return answers
 
     return asyncio.run(ask())
 
 
 def test_looking_routes_write_and_run_nothing(theirs: str, routes: Any) -> None:
-    said, before, after = as_victim(theirs, lambda: ask_all(routes.QUERIES, theirs))
+    answers, before, after = as_victim(theirs, lambda: ask_all(routes.QUERIES, theirs))
     assert before == after and not ran(theirs).exists()
-    assert {kind for kind, _ in said.values()} == {'answer'}, said
+    assert {kind for kind, _ in answers.values()} == {'answer'}, answers
     assert (
-        f"'untrusted': '{ATTACKER.uid}'" in said['queue'][1]
-        and f"'untrusted': '{ATTACKER.uid}'" in said['queues'][1]
+        f"'untrusted': '{ATTACKER.uid}'" in answers['queue'][1]
+        and f"'untrusted': '{ATTACKER.uid}'" in answers['queues'][1]
     )
 
 
 def test_orders_of_the_panel_are_refused(theirs: str, routes: Any) -> None:
     # All but the one that trusts, which is tested below.
     orders = [route for route in routes.ORDERS if route.path != 'actions/trust']
-    said, before, after = as_victim(theirs, lambda: ask_all(orders, theirs))
+    answers, before, after = as_victim(theirs, lambda: ask_all(orders, theirs))
     assert before == after and not ran(theirs).exists()
-    for path, (kind, text) in said.items():
+    for path, (kind, text) in answers.items():
         assert kind == 'UntrustedQueueError' and text.endswith(TRUST), (path, kind, text)
 
 
@@ -438,9 +441,9 @@ def test_panel_trusts_only_who_needs_it(theirs: str, routes: Any) -> None:
             for user in users
         ]
 
-    said, _, _ = as_victim(theirs, trust)
-    assert [trusted for _, trusted in said] == [[], [str(ATTACKER.uid)], [str(ATTACKER.uid)]]
-    assert 'Nothing was changed' in said[0][0] and 'desipipe trust --remove' in said[1][0]
+    answers, _, _ = as_victim(theirs, trust)
+    assert [trusted for _, trusted in answers] == [[], [str(ATTACKER.uid)], [str(ATTACKER.uid)]]
+    assert 'Nothing was changed' in answers[0][0] and 'desipipe trust --remove' in answers[1][0]
 
 
 def test_trusted_users_queue_is_used(theirs: str) -> None:
@@ -463,13 +466,13 @@ def test_trusted_users_queue_is_used(theirs: str) -> None:
 def test_trust_is_noticed_by_open_queues_and_taken_back(theirs: str) -> None:
     def use() -> list[str]:
         queue = Queue(theirs, create=False)
-        said = [caught(queue.pause)]
+        answers = [caught(queue.pause)]
         type_command('trust', str(ATTACKER.uid))
         queue.pause()
-        said.append(str(queue.paused))
-        said.append(type_command('trust', '--remove', str(ATTACKER.uid))[1])
-        said.append(caught(queue.resume))
-        return said
+        answers.append(str(queue.paused))
+        answers.append(type_command('trust', '--remove', str(ATTACKER.uid))[1])
+        answers.append(caught(queue.resume))
+        return answers
 
     (refused, paused, removed, again), _, _ = as_victim(theirs, use)
     assert TRUST in refused and TRUST in again

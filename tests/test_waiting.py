@@ -47,13 +47,13 @@ def double_app(tm: TaskManager) -> Any:
 
 
 @contextlib.contextmanager
-def manager(queue: Queue, **said: str) -> Iterator[None]:
+def manager(queue: Queue, **expected: str) -> Iterator[None]:
     """Stand for a manager that says something of task managers."""
     write, lease = queue.ledger.journal.write, Lease(queue.folder, 'm', False)
     lease.beat()
     common = {'e': 'manager', 'w': 'm', 't': time.time()}
     write(lambda: [{**common, 'do': 'begin', 'host': 'here', 'pid': 1}])
-    for mid, text in said.items():
+    for mid, text in expected.items():
         write(lambda mid=mid, text=text: [{**common, 'do': 'say', 'text': text, 'mid': mid}])
     yield
     write(lambda: [{**common, 'do': 'end', 'why': 'of a test'}])
@@ -63,8 +63,8 @@ def manager(queue: Queue, **said: str) -> Iterator[None]:
 def reason(future: Any) -> str:
     ledger = future._ledger
     ledger.follow()
-    found = waiting_reason(ledger, ledger.row(future.tid))
-    return '' if found is None else str(found)
+    cause = waiting_reason(ledger, ledger.row(future.tid))
+    return '' if cause is None else str(cause)
 
 
 def test_reasons(queue: Queue, tm: TaskManager) -> None:
@@ -135,8 +135,8 @@ def test_waiting_reason_is_printed_once(
                 call()
         assert wait(futures, timeout=0.2).not_done == set(futures)
         assert follow(queue, timeout=0.2) == 2
-        told = capsys.readouterr().err.splitlines()
-        assert len(told) == 1 and told[0].startswith('desipipe: A worker of task manager')
+        printed = capsys.readouterr().err.splitlines()
+        assert len(printed) == 1 and printed[0].startswith('desipipe: A worker of task manager')
     assert follow(queue, patience=0.0) == 2
     assert f'The last manager said: {broken}. Go on with' in capsys.readouterr().out
 
@@ -154,19 +154,19 @@ def test_queue_that_works_needs_no_words(
     assert capsys.readouterr().err == ''
 
 
-def broken_environment(folder: Path, words: str) -> Environment:
+def broken_environment(folder: Path, message: str) -> Environment:
     """Return an environment whose Python says something and ends."""
     folder.mkdir()
     fake = folder / 'python'
-    fake.write_text(f'#!/bin/sh\necho "{words}" >&2\nexit 1\n')
+    fake.write_text(f'#!/bin/sh\necho "{message}" >&2\nexit 1\n')
     fake.chmod(0o755)
     return Environment(command=[f'no_such_command_{folder.name}', f'export PATH={folder}:$PATH'])
 
 
 def has_parts(future: Any, *parts: str) -> bool:
     """Return True when the reason why a task waits has all these parts."""
-    said = reason(future)
-    return all(part in said for part in parts)
+    output = reason(future)
+    return all(part in output for part in parts)
 
 
 def test_environments_without_desipipe(queue_dir: Path, queue: Queue, tmp_path: Path) -> None:

@@ -170,9 +170,9 @@ def test_forked_child_takes_no_wake_up_away(folder: str, patient: None) -> None:
     if pid == 0:
         status = 1
         try:
-            mine = ledger.watcher()
+            own = ledger.watcher()
             add(writer, ['a'])
-            status = 0 if mine.drain() else 2
+            status = 0 if own.drain() else 2
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

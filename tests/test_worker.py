@@ -58,11 +58,11 @@ def test_results_and_dependencies(queue: Queue, tm: TaskManager) -> None:
 
     doubles = double.map(i=range(30))
     sums = total(doubles[:10], {'nested': (doubles[10:],)})
-    said = echo(sums)
+    output = echo(sums)
     work(queue, '--slots', '2')
     assert [future.result(timeout=0) for future in doubles] == list(range(0, 60, 2))
     assert sums.result(timeout=0) == sum(range(0, 60, 2))
-    assert said.out(timeout=0) == 'total is 870'
+    assert output.out(timeout=0) == 'total is 870'
     assert queue.counts['SUCCEEDED'] == 32
 
 
@@ -113,7 +113,7 @@ def test_large_arrays_are_views(queue: Queue, tm: TaskManager) -> None:
 
 
 @pytest.mark.parametrize(
-    ('how', 'words'),
+    ('how', 'message'),
     [
         ('import ctypes; ctypes.string_at(0)', 'segmentation fault: signal 11 (SIGSEGV)'),
         ('import os; os._exit(3)', 'exit status 3'),
@@ -122,7 +122,7 @@ def test_large_arrays_are_views(queue: Queue, tm: TaskManager) -> None:
     ],
 )
 def test_crash_costs_one_attempt_of_one_task(
-    queue: Queue, tm: TaskManager, how: str, words: str
+    queue: Queue, tm: TaskManager, how: str, message: str
 ) -> None:
     @tm.python_app
     def crash(how: str) -> None:
@@ -140,7 +140,7 @@ def test_crash_costs_one_attempt_of_one_task(
     assert [future.result(timeout=0) for future in before + after] == list(range(300))
     with pytest.raises(TaskKilledError, match='was ended') as caught:
         crashed.result(timeout=0)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
     assert 'desipipe retry' in str(caught.value)
     assert len(crashed.task.attempts) == 1
     assert crashed.out() == 'so far\n'
@@ -259,14 +259,14 @@ def test_exceptions_come_back(queue: Queue, tm: TaskManager) -> None:
         plain.result(timeout=0)
     cause = caught.value.__cause__
     assert isinstance(cause, TaskFailedError)
-    for words in (
+    for text in (
         plain.id[:12],
         'in fail',
         'ValueError: size must be positive',
         'desipipe logs',
         'desipipe retry',
     ):
-        assert words in str(cause)
+        assert text in str(cause)
     with pytest.raises(Exception, match='1 and 2'):
         own.result(timeout=0)
     with pytest.raises(TaskFailedError, match='SystemExit: 7'):
@@ -982,14 +982,14 @@ def test_worker_gives_each_task_its_own_code(
 ) -> None:
     (tmp_path / 'helper_that_counts.py').write_text('calls = 0\n')
     monkeypatch.syspath_prepend(str(tmp_path))
-    found = notebook(KEEPS)
+    opened = notebook(KEEPS)
     names = ['draw', 'count', 'memoize', 'size', 'made', 'added', 'attribute', 'default']
     names += ['module', 'variable', 'table_entry', 'large_table_entry']
-    futures = {name: tm.python_app(found[name]).map(i=range(4)) for name in names}
+    futures = {name: tm.python_app(opened[name]).map(i=range(4)) for name in names}
     work(queue, '--slots', slots)
     got = {name: [future.result(timeout=0) for future in some] for name, some in futures.items()}
     first = got.pop('draw')
-    assert first == [found['rng'].random()] * 4
+    assert first == [opened['rng'].random()] * 4
     assert got == {**dict.fromkeys(got, [1] * 4), 'size': [2] * 4}
 
 
@@ -1041,7 +1041,7 @@ def test_streams_and_environment_are_those_of_each_task(queue: Queue, tm: TaskMa
 
 
 def test_multiprocessing_finds_what_the_task_uses(queue: Queue, tm: TaskManager) -> None:
-    found = notebook("""
+    opened = notebook("""
         import multiprocessing, pickle, sys
         class Point:
             def __init__(self, x): self.x = x
@@ -1054,8 +1054,8 @@ def test_multiprocessing_finds_what_the_task_uses(queue: Queue, tm: TaskManager)
             import __main__
             return hasattr(__main__, 'g'), __main__.main.__module__
     """)
-    result = tm.python_app(found['main'])(3)
-    left = tm.python_app(found['other'])(result)
+    result = tm.python_app(opened['main'])(3)
+    left = tm.python_app(opened['other'])(result)
     work(queue, '--slots', '1')
     assert result.result(timeout=0) == ([0, 2, 4], True)
     assert left.result(timeout=0) == (False, 'desipipe.cli')

@@ -143,10 +143,10 @@ def open_to_all(folder: str | Path) -> None:
 
 def snapshot(folder: str | Path) -> dict[str, tuple[int, ...]]:
     """Return what changes when anything below a folder is written, made, removed or given away."""
-    found = {}
+    entries = {}
     for path in (Path(folder), *sorted(Path(folder).rglob('*'))):
         status = path.lstat()
-        found[str(path)] = (
+        entries[str(path)] = (
             status.st_ino,
             status.st_mtime_ns,
             status.st_ctime_ns,
@@ -154,14 +154,14 @@ def snapshot(folder: str | Path) -> dict[str, tuple[int, ...]]:
             status.st_mode,
             status.st_uid,
         )
-    return found
+    return entries
 
 
 def modes(folder: str | Path) -> dict[str, tuple[int, int]]:
     """Return mode and group of a folder and all that is in it, by path relative to it."""
     top = Path(folder)
-    found = {}
+    modes_by_path = {}
     for path in (top, *sorted(top.rglob('*'))):
         status = path.lstat()
-        found[str(path.relative_to(top))] = (stat.S_IMODE(status.st_mode), status.st_gid)
-    return found
+        modes_by_path[str(path.relative_to(top))] = (stat.S_IMODE(status.st_mode), status.st_gid)
+    return modes_by_path

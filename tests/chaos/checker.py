@@ -74,8 +74,8 @@ class Checker:
     def fault(self, text: str) -> None:
         """Note what is wrong, with the line of the journal where it shows."""
         line = self._fold_line[:600].decode(errors='replace').rstrip()
-        place = f'generation {self.generations}, offset {self._offset}'
-        self.faults.append(f'{self.folder.name}, {place}: {text}\n    {line}')
+        position = f'generation {self.generations}, offset {self._offset}'
+        self.faults.append(f'{self.folder.name}, {position}: {text}\n    {line}')
 
     # Reading
 
@@ -86,8 +86,8 @@ class Checker:
             self.generations += 1
         self._read(self._file)
         current = os.stat(self.path)
-        known = os.fstat(self._file.fileno())
-        if (current.st_dev, current.st_ino) == (known.st_dev, known.st_ino):
+        expected = os.fstat(self._file.fileno())
+        if (current.st_dev, current.st_ino) == (expected.st_dev, expected.st_ino):
             return
         self._read(self._file)  # nothing is appended once the next generation is there
         self._file.close()
@@ -332,8 +332,8 @@ class Checker:
             elif self.rows[number].state != wanted:
                 state = self.rows[number].state
                 self.fault(f'row {number} ({tid}) ends in state {state}, not {wanted}')
-            elif value is not None and not same_value(found := self.value(tid), value):
-                self.fault(f'row {number} ({tid}) has the result {found!r}, not {value!r}')
+            elif value is not None and not same_value(actual := self.value(tid), value):
+                self.fault(f'row {number} ({tid}) has the result {actual!r}, not {value!r}')
         # Tasks that tasks added are known by their callers' values.
         for tid, number in self.by_id.items():
             if tid not in expected and self.rows[number].state != SUCCEEDED:
@@ -357,9 +357,9 @@ def load_payload(data: bytes) -> Any:
     _, _, n_buffers, size = head.unpack_from(data)
     lengths = struct.unpack_from(f'<{n_buffers}Q', data, head.size)
     start = head.size + 8 * n_buffers
-    buffers, place = [], start + size
+    buffers, position = [], start + size
     for length in lengths:
-        place += -place % 64
-        buffers.append(data[place : place + length])
-        place += length
+        position += -position % 64
+        buffers.append(data[position : position + length])
+        position += length
     return pickle.loads(data[start : start + size], buffers=buffers)

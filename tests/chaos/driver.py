@@ -132,12 +132,12 @@ class Chaos:
 
     def load(self, queue: int, mode: str, first: int, stop: int, step: int = 1) -> list[str]:
         """Build the command of a submitter."""
-        words = [self.queues[queue], self.folder / 'marks', mode, first, stop, step]
-        return [sys.executable, str(LOAD), *map(str, words)]
+        arguments = [self.queues[queue], self.folder / 'marks', mode, first, stop, step]
+        return [sys.executable, str(LOAD), *map(str, arguments)]
 
-    def desipipe(self, verb: str, queue: int, *words: str) -> list[str]:
+    def desipipe(self, verb: str, queue: int, *arguments: str) -> list[str]:
         """Build a command line of desipipe."""
-        return [sys.executable, '-m', 'desipipe', verb, '-q', str(self.queues[queue]), *words]
+        return [sys.executable, '-m', 'desipipe', verb, '-q', str(self.queues[queue]), *arguments]
 
     def keep_going(self, choices: Choices) -> None:
         """Start what is missing: managers, workers, and submitters while few tasks are left."""
@@ -151,8 +151,8 @@ class Chaos:
             if not count[f'manager{queue}']:
                 self.start(f'manager{queue}', self.desipipe('spawn', queue, '--linger', '60'))
             if not count[f'worker{queue}']:
-                words = ['--slots', '2', '--linger', '60']
-                self.start(f'worker{queue}', self.desipipe('work', queue, *words))
+                arguments = ['--slots', '2', '--linger', '60']
+                self.start(f'worker{queue}', self.desipipe('work', queue, *arguments))
         if self.checkers[0].unfinished() < UNFINISHED_MAX:
             for i in range(SUBMITTERS):
                 if not count[f'submitter{i}']:
@@ -164,19 +164,19 @@ class Chaos:
         if choices.clear and not count['clearer']:
             self.start('clearer', self.load(1, choices.clear, 0, CLEARED_BATCHES))
         if choices.command and not count['command']:
-            verb, *words = ['resume'] if self.checkers[0].paused else choices.command
-            self.start('command', self.desipipe(verb, 0, *words))
+            verb, *arguments = ['resume'] if self.checkers[0].paused else choices.command
+            self.start('command', self.desipipe(verb, 0, *arguments))
 
     # Signals
 
     def strike(self, choices: Choices) -> None:
         """Send the signal of a step to one process of the run."""
-        _, _, _, kind, number, duration, place = choices
+        _, _, _, kind, number, duration, position = choices
         processes = find_processes(self.mark)
         pids = sorted(process.pid for process in processes if process.kind == kind)
         if not pids:
             return
-        pid = pids[int(place * len(pids))]
+        pid = pids[int(position * len(pids))]
         if send(pid, number):
             self.sent[f'{number.name} {kind}'] += 1
             self.signalled.add(pid)
@@ -299,8 +299,8 @@ class Chaos:
 
     def compare_states(self, i: int) -> None:
         """Check that desipipe and the checker have the same tasks in the same states."""
-        words = ['--json', '--property', 'id', 'state']
-        tasks = json.loads(self.finish(self.desipipe('tasks', i, *words)) or '[]')
+        arguments = ['--json', '--property', 'id', 'state']
+        tasks = json.loads(self.finish(self.desipipe('tasks', i, *arguments)) or '[]')
         theirs = {task['id']: task['state'] for task in tasks}
         checker = self.checkers[i]
         rows = checker.rows

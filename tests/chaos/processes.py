@@ -38,22 +38,25 @@ def find_processes(mark: str) -> list[Found]:
         try:
             if wanted not in Path('/proc', entry, 'environ').read_bytes().split(b'\0'):
                 continue
-            words = Path('/proc', entry, 'cmdline').read_bytes().split(b'\0')
+            arguments = Path('/proc', entry, 'cmdline').read_bytes().split(b'\0')
             state, parent = Path('/proc', entry, 'stat').read_text().rpartition(')')[2].split()[:2]
         except OSError:
             continue
         if state != 'Z':
-            pids[int(entry)] = words, int(parent)
-    return [measure(pid, kind_of(words, pids.get(parent))) for pid, (words, parent) in pids.items()]
+            pids[int(entry)] = arguments, int(parent)
+    return [
+        measure(pid, kind_of(arguments, pids.get(parent)))
+        for pid, (arguments, parent) in pids.items()
+    ]
 
 
-def kind_of(words: list[bytes], parent: tuple[list[bytes], int] | None) -> str:
+def kind_of(arguments: list[bytes], parent: tuple[list[bytes], int] | None) -> str:
     """Return what a process is, by its command line and that of its parent."""
-    if b'work' in words:
+    if b'work' in arguments:
         return 'slot' if parent is not None and b'work' in parent[0] else 'worker'
-    if b'spawn' in words:
+    if b'spawn' in arguments:
         return 'manager'
-    return 'submitter' if any(word.endswith(b'load.py') for word in words) else 'command'
+    return 'submitter' if any(word.endswith(b'load.py') for word in arguments) else 'command'
 
 
 def measure(pid: int, kind: str) -> Found:

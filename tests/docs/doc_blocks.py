@@ -52,8 +52,8 @@ class Block(NamedTuple):
 
 def pages() -> list[Path]:
     """Return the README and all pages, relative to the repository."""
-    found = (path for path in (ROOT / 'docs').rglob('*') if path.suffix in ('.md', '.rst'))
-    kept = (path.relative_to(ROOT) for path in found if '_build' not in path.parts)
+    queue_path = (path for path in (ROOT / 'docs').rglob('*') if path.suffix in ('.md', '.rst'))
+    kept = (path.relative_to(ROOT) for path in queue_path if '_build' not in path.parts)
     return [Path('README.md'), *sorted(kept)]
 
 
@@ -66,18 +66,18 @@ def blocks(text: str, suffix: str = '.md') -> list[Block]:
     suffix : str, default='.md'
         ``.md`` or ``.rst``.
     """
-    found: list[Block] = []
+    collected: list[Block] = []
     mark = what = ''
     for match in (_REST if suffix == '.rst' else _MARKDOWN).finditer(text):
         line = text.count('\n', 0, match.start()) + 1
         if match['mark'] == 'run first':
-            found.append(Block(line, 'python', _dedented(match['hidden'] or ''), 'run first'))
+            collected.append(Block(line, 'python', _dedented(match['hidden'] or ''), 'run first'))
         elif match['mark']:
             mark, what = match['mark'], match['what'].lstrip(': ')
         elif not match['language'].startswith('{'):
-            found.append(Block(line, match['language'], _dedented(match['text']), mark, what))
+            collected.append(Block(line, match['language'], _dedented(match['text']), mark, what))
             mark = what = ''
-    return found
+    return collected
 
 
 def _dedented(text: str) -> str:

@@ -113,13 +113,13 @@ def _too_long(*_: Any) -> None:
     raise Failure(f'the page takes longer than {LIMIT_S} s')
 
 
-def run_blocks(found: list[Block]) -> None:
+def run_blocks(collected: list[Block]) -> None:
     """Run the blocks of a page, one after the other."""
     shell = Shell.instance()
     shell.history_manager.enabled = False
     shell.run_line_magic('colors', 'nocolor')
     printed = ''
-    for block in found:
+    for block in collected:
         if block.mark == 'not run':
             continue
         if block.mark == 'file':

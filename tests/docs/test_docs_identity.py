@@ -66,7 +66,7 @@ def identity(
 
 @pytest.mark.parametrize('begin', CHANGES)
 def test_table_says_what_is_computed_again(begin: str, queue_dir: Path) -> None:
-    (answer,) = (said for row, said in rows().items() if row.startswith(begin))
+    (answer,) = (output for row, output in rows().items() if row.startswith(begin))
     for change in CHANGES[begin]:
         before, edit = change.get('before', 1), change.get('edit', ('', ''))
         first = identity(queue_dir, SCRIPT, before, {}, {})

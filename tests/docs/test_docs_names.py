@@ -39,10 +39,10 @@ def parsers(prefix: str) -> dict[str, argparse.ArgumentParser]:
 
 
 def options(parser: argparse.ArgumentParser) -> set[str]:
-    found = {option for action in parser._actions for option in action.option_strings}
+    option_names = {option for action in parser._actions for option in action.option_strings}
     if parser.prog.endswith(' use'):  # takes those of providers, too
-        found |= {f'--{name.replace("_", "-")}' for name in Provider('nersc').defaults}
-    return found
+        option_names |= {f'--{name.replace("_", "-")}' for name in Provider('nersc').defaults}
+    return option_names
 
 
 def text_of(page: Path) -> str:
@@ -66,21 +66,21 @@ def mistakes(line: str) -> Iterator[str]:
             continue
         prefix, rest = match.groups()
         try:
-            words = shlex.split(rest)
+            arguments = shlex.split(rest)
         except ValueError:
-            words = rest.split()
-        known = parsers(prefix)
+            arguments = rest.split()
+        expected = parsers(prefix)
         if prefix == '%%':
             parser = cell_parser()
-        elif words and re.fullmatch(r'[a-z_]+', words[0]):
-            if words[0] not in known:
-                yield f'no verb {words[0]!r}: {part}'
+        elif arguments and re.fullmatch(r'[a-z_]+', arguments[0]):
+            if arguments[0] not in expected:
+                yield f'no verb {arguments[0]!r}: {part}'
                 continue
-            parser = known[words.pop(0)]
+            parser = expected[arguments.pop(0)]
         else:
             continue
-        words = words[: words.index('--')] if '--' in words else words
-        for word in words:
+        arguments = arguments[: arguments.index('--')] if '--' in arguments else arguments
+        for word in arguments:
             name = word.partition('=')[0]
             if re.fullmatch(r'-{1,2}[a-z][\w-]*', name) and name not in options(parser):
                 yield f'no option {name!r}: {part}'
@@ -142,10 +142,10 @@ def test_prose_wraps_at_100(page: Path) -> None:
 
 
 def executed_text() -> str:
-    found: list[Block] = []
+    collected: list[Block] = []
     for page in USER_PAGES:
-        found += blocks(text_of(page), page.suffix)
-    return '\n'.join(block.text for block in found if block.mark != 'not run')
+        collected += blocks(text_of(page), page.suffix)
+    return '\n'.join(block.text for block in collected if block.mark != 'not run')
 
 
 def undocumented(page: str, names: set[str]) -> set[str]:

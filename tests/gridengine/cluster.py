@@ -118,7 +118,7 @@ class GridEngine:
         (base / 'configuration').write_text(configuration)
         resources = SHARE / 'util' / 'resources'
         self.run(str(LIBRARY / 'spoolinit'), 'berkeleydb', 'libspoolb', str(base / 'db'), 'init')
-        for words in (
+        for text in (
             ('configuration', str(base / 'configuration')),
             ('complexes', str(resources / 'centry')),
             ('usersets', str(resources / 'usersets')),
@@ -126,7 +126,7 @@ class GridEngine:
             ('adminhosts', self.host),
             ('submithosts', self.host),
         ):
-            self.run(str(LIBRARY / 'spooldefaults'), *words)
+            self.run(str(LIBRARY / 'spooldefaults'), *text)
 
     def start(self) -> None:
         """Start everything, and wait until jobs can run."""

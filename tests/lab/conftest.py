@@ -95,10 +95,10 @@ class Lab:
         """Where a notebook (or, without one, an empty Lab) is, with the token, and without what
         was open there before.
         """
-        place = (
+        position = (
             f'notebooks/{path}' if self.app == 'notebook' else f'lab/tree/{path}' if path else 'lab'
         )
-        return f'{self.url}{place}?token={self.token}&reset'
+        return f'{self.url}{position}?token={self.token}&reset'
 
     def start(self) -> None:
         """Start the server (again, where it was before), and wait until it answers."""

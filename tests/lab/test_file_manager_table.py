@@ -18,8 +18,8 @@ def test_long_tables_are_filtered(browser: Any) -> None:
     page.set_content(f'<title>t</title>{fm._repr_html_()}')
     shown = page.locator('tbody tr:visible')
     expect(shown).to_have_count(30)
-    for words, number in (('elg power', 10), ('power_29', 1), ('', 30)):
-        page.get_by_label('filter').fill(words)
+    for arguments, number in (('elg power', 10), ('power_29', 1), ('', 30)):
+        page.get_by_label('filter').fill(arguments)
         expect(shown).to_have_count(number)
     assert page.title() == 't'
     page.close()

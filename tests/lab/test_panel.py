@@ -67,20 +67,20 @@ def task(where: Any, name: str) -> Any:
     return where.locator('.jp-desipipe-task', has_text=name)
 
 
-def agree(page: Any, words: str) -> None:
-    page.get_by_role('dialog').get_by_role('button', name=words).click()
+def agree(page: Any, message: str) -> None:
+    page.get_by_role('dialog').get_by_role('button', name=message).click()
 
 
-def in_menu(page: Any, queue: Any, words: str) -> None:
+def in_menu(page: Any, queue: Any, message: str) -> None:
     """Choose from the menu of a queue."""
     queue.get_by_role('button', name=re.compile('^More of')).click()
-    page.locator('.lm-Menu-item', has_text=words).click()
+    page.locator('.lm-Menu-item', has_text=message).click()
 
 
-def in_context_menu(page: Any, place: Any, words: str) -> None:
+def in_context_menu(page: Any, position: Any, message: str) -> None:
     """Choose from the menu that a right click opens."""
-    place.click(button='right')
-    page.locator('.lm-Menu-item', has_text=words).click()
+    position.click(button='right')
+    page.locator('.lm-Menu-item', has_text=message).click()
 
 
 CELL = """\
@@ -377,16 +377,16 @@ def test_settings(lab: Any, page: Any, tmp_path: Path) -> None:
     end_gated(gates, 0, '')
     open_lab(page)
     shown = open_queue(page, 'quiet')
-    found = page.locator('.jp-desipipe-queue[data-folder$="/a/b/deep.queue"]')
-    expect(found).to_have_count(0)
+    located = page.locator('.jp-desipipe-queue[data-folder$="/a/b/deep.queue"]')
+    expect(located).to_have_count(0)
     page.locator('#desipipe-panel').get_by_role('button', name='Settings').click()
     form = page.locator('.jp-SettingsForm')
     try:
         form.get_by_title('Add item').click()
         form.get_by_role('textbox').first.fill('a/b')
-        expect(found).to_be_visible()
-        for words in ('Notify on the first failure', 'Notify when a queue finishes'):
-            form.get_by_role('checkbox', name=words).uncheck()
+        expect(located).to_be_visible()
+        for text in ('Notify on the first failure', 'Notify when a queue finishes'):
+            form.get_by_role('checkbox', name=text).uncheck()
         saved = 'lab/api/settings/desipipe-lab:panel'
         wait_for(
             lambda: lab.request(saved)['settings'].get('notifyCompletion') is False,
@@ -550,10 +550,10 @@ def serious(page: Any, where: str) -> list[str]:
     """What axe finds of what is serious, in a part of the page."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page.page, context=where).response['violations']
+    violations = Axe().run(page.page, context=where).response['violations']
     return [
         f'{violation["id"]}: {node["html"][:200]} {json.dumps(node["any"])[:300]}'
-        for violation in found
+        for violation in violations
         if violation['impact'] in ('serious', 'critical')
         for node in violation['nodes']
     ]

@@ -81,10 +81,10 @@ import os, socket
 print(socket.gethostname(), open('/proc/sys/kernel/random/boot_id').read().strip())
 """
     seen = [host.python(code).split() for host in two_hosts.hosts]
-    assert [words[0] for words in seen] == [host.name for host in two_hosts.hosts]
+    assert [text[0] for text in seen] == [host.name for host in two_hosts.hosts]
     here = [os.uname().nodename, Path('/proc/sys/kernel/random/boot_id').read_text().strip()]
-    for words in zip(here, *seen, strict=True):
-        assert len(set(words)) == 3
+    for text in zip(here, *seen, strict=True):
+        assert len(set(text)) == 3
     a, b = two_hosts.hosts
     assert a.path == b.path == two_hosts.path
     assert not any(two_hosts.path.iterdir()), 'the shared folder is mounted on the machine itself'

@@ -312,7 +312,7 @@ def test_sshfs_is_refused(sshfs: Cluster, base: str) -> None:
     team = Team(sshfs, f'refused-{len(base):d}')
     folder = team.folder / base
     for host in (team.a, team.b):
-        said = team.run(host, 'queue_refused', folder)
+        output = team.run(host, 'queue_refused', folder)
         for word in (str(folder), 'sshfs', 'No queue was created', 'DESIPIPE_QUEUE_DIR'):
-            assert word in said
+            assert word in output
         assert host.run(['ls', '-A', team.folder], check=True).stdout == ''

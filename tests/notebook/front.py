@@ -84,8 +84,8 @@ class Ran(NamedTuple):
     @property
     def error(self) -> tuple[str, str, list[str]]:
         """Name, words and what is shown of what it raised."""
-        (found,) = self.cell.errors
-        return found['ename'], found['evalue'], found['traceback']
+        (error_output,) = self.cell.errors
+        return error_output['ename'], error_output['evalue'], error_output['traceback']
 
 
 class Front(Kernel):
@@ -149,9 +149,9 @@ class Front(Kernel):
         """What each choice would make of the text before the cursor, which is at ``|``, or at
         the end.
         """
-        place = code.find('|') if '|' in code else len(code)
+        position = code.find('|') if '|' in code else len(code)
         code = code.replace('|', '', 1)
-        sent = self.client.complete(code, place)
+        sent = self.client.complete(code, position)
         while True:
             message = self.client.get_shell_msg(timeout=TIMEOUT)
             if message['parent_header'].get('msg_id') == sent:

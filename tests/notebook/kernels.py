@@ -52,8 +52,8 @@ class Cell:
     @property
     def summary(self) -> dict[str, Any]:
         """What the only display of tasks says."""
-        (found,) = self.bundles
-        summary: dict[str, Any] = found[MIME]
+        (bundle,) = self.bundles
+        summary: dict[str, Any] = bundle[MIME]
         return summary
 
     def add(self, output: Output) -> None:

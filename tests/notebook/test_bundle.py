@@ -76,7 +76,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Queue, dict[str, list
     }
     work(queue)
     return queue, {
-        name: [queue.ledger.row(future.tid) for future in found] for name, found in futures.items()
+        name: [queue.ledger.row(future.tid) for future in several]
+        for name, several in futures.items()
     }
 
 
@@ -114,16 +115,16 @@ def test_other_text_is_no_rows(text: str) -> None:
 
 def test_summary(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     queue, rows = ran
-    found = cell_summary(queue, rows['good'], title='good', cached=True)
-    assert sorted(found) == sorted(KEYS)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert (found['condition'], found['total'], found['left'], found['blocked']) == (
+    summary = cell_summary(queue, rows['good'], title='good', cached=True)
+    assert sorted(summary) == sorted(KEYS)
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert (summary['condition'], summary['total'], summary['left'], summary['blocked']) == (
         'done',
         3,
         0,
         0,
     )
-    assert found['counts'] == {
+    assert summary['counts'] == {
         'WAITING': 0,
         'PENDING': 0,
         'RUNNING': 0,
@@ -132,24 +133,24 @@ def test_summary(ran: tuple[Queue, dict[str, list[int]]]) -> None:
         'KILLED': 0,
         'UNKNOWN': 0,
     }
-    assert found['began'] < found['ended'] == found['computed'] <= found['time']
-    assert 0 < found['elapsed'] == pytest.approx(found['ended'] - found['began'])
-    assert 1 <= found['workers'] <= 3
+    assert summary['began'] < summary['ended'] == summary['computed'] <= summary['time']
+    assert 0 < summary['elapsed'] == pytest.approx(summary['ended'] - summary['began'])
+    assert 1 <= summary['workers'] <= 3
     assert (
-        found['failure'],
-        found['causes'],
-        found['advice'],
-        found['truncated'],
-        found['rate'],
-        found['eta'],
+        summary['failure'],
+        summary['causes'],
+        summary['advice'],
+        summary['truncated'],
+        summary['rate'],
+        summary['eta'],
     ) == (None, [], [], '', None, None)
-    assert found['first'] == queue.ledger.state.ids[rows['good'][0]].hex()
-    assert found['rows'] == format_rows(rows['good'])
-    label, out, err = found['outputs'][:3]
+    assert summary['first'] == queue.ledger.state.ids[rows['good'][0]].hex()
+    assert summary['rows'] == format_rows(rows['good'])
+    label, out, err = summary['outputs'][:3]
     assert label['metadata']['desipipe'].pop('duration') >= 0
     assert label['metadata']['desipipe'] == {
         'state': 'SUCCEEDED',
-        'tid': found['first'],
+        'tid': summary['first'],
         'label': 'good[0]',
         'arguments': 'x=0',
     }
@@ -157,17 +158,17 @@ def test_summary(ran: tuple[Queue, dict[str, list[int]]]) -> None:
         {'output_type': 'stream', 'name': 'stdout', 'text': '\x1b[32mgood\x1b[0m <i> 0\n'},
         {'output_type': 'stream', 'name': 'stderr', 'text': 'warned 0\n'},
     )
-    assert len(found['outputs']) == 9
-    assert cell_summary(queue, found['rows'], title='good', cached=True, outputs=False) | {
+    assert len(summary['outputs']) == 9
+    assert cell_summary(queue, summary['rows'], title='good', cached=True, outputs=False) | {
         'time': 0
-    } == {**found, 'outputs': [], 'time': 0}
+    } == {**summary, 'outputs': [], 'time': 0}
 
 
 def test_order_is_that_of_the_cell(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     queue, rows = ran
-    found = cell_summary(queue, [*rows['good'][::-1], rows['good'][1]])
-    assert found['total'] == 3
-    assert [output['metadata']['desipipe']['arguments'] for output in found['outputs'][::3]] == [
+    summary = cell_summary(queue, [*rows['good'][::-1], rows['good'][1]])
+    assert summary['total'] == 3
+    assert [output['metadata']['desipipe']['arguments'] for output in summary['outputs'][::3]] == [
         'x=2',
         'x=1',
         'x=0',
@@ -184,29 +185,33 @@ def test_cell_summary_labels_no_single_task(ran: tuple[Queue, dict[str, list[int
 
 def test_failure(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     queue, rows = ran
-    found = cell_summary(queue, [*rows['quiet'], *rows['bad'], *rows['blocked']])
-    assert (found['condition'], found['blocked'], found['left']) == ('failed', 1, 0)
-    assert {key: found['failure'][key] for key in ('name', 'index', 'state', 'cause', 'line')} == {
+    summary = cell_summary(queue, [*rows['quiet'], *rows['bad'], *rows['blocked']])
+    assert (summary['condition'], summary['blocked'], summary['left']) == ('failed', 1, 0)
+    assert {
+        key: summary['failure'][key] for key in ('name', 'index', 'state', 'cause', 'line')
+    } == {
         'name': 'bad',
         'index': 0,
         'state': 'FAILED',
         'cause': 'ValueError: size must be <b>positive</b> & finite',
         'line': None,
     }
-    assert [(cause['name'], cause['count']) for cause in found['causes']] == [('bad', 1)]
-    assert [command.split()[1] for _, command in found['advice']] == ['logs', 'retry']
-    assert [output['ename'] for output in found['outputs'] if output['output_type'] == 'error'] == [
+    assert [(cause['name'], cause['count']) for cause in summary['causes']] == [('bad', 1)]
+    assert [command.split()[1] for _, command in summary['advice']] == ['logs', 'retry']
+    assert [
+        output['ename'] for output in summary['outputs'] if output['output_type'] == 'error'
+    ] == [
         'ValueError',
         'ValueError',
     ]
     # What blocks a cell may be no task of its own.
-    found = cell_summary(queue, rows['blocked'])
-    assert (found['condition'], found['failure'], found['causes'][0]['name']) == (
+    summary = cell_summary(queue, rows['blocked'])
+    assert (summary['condition'], summary['failure'], summary['causes'][0]['name']) == (
         'failed',
         None,
         'bad',
     )
-    assert [command.split()[1] for _, command in found['advice']] == ['logs', 'retry']
+    assert [command.split()[1] for _, command in summary['advice']] == ['logs', 'retry']
 
 
 def test_line_of_the_cell_is_the_innermost(ledger: tuple[Queue, Ledger]) -> None:
@@ -220,9 +225,9 @@ def test_line_of_the_cell_is_the_innermost(ledger: tuple[Queue, Ledger]) -> None
     engine.finish(
         bare, 'w', engine.claim(bare, 'w', 2), FAILED, trace=list(bare.store(trace.encode()))
     )
-    found = cell_summary(queue, rows)
-    assert found['failure']['line'] == 4
-    assert '(cell line 4)' in as_text(found)
+    summary = cell_summary(queue, rows)
+    assert summary['failure']['line'] == 4
+    assert '(cell line 4)' in as_text(summary)
 
 
 def test_running_waiting_stopped(ledger: tuple[Queue, Ledger]) -> None:
@@ -232,15 +237,15 @@ def test_running_waiting_stopped(ledger: tuple[Queue, Ledger]) -> None:
     engine.begin(bare, 'w', slots=4)
     engine.finish(bare, 'w', engine.claim(bare, 'w', 4))
     engine.claim(bare, 'w', 2)
-    found = cell_summary(queue, rows)
+    summary = cell_summary(queue, rows)
     # The pretend worker has no lease: it vanished.
-    assert (found['condition'], found['left'], found['workers']) == ('stopped', 6, 0)
-    assert found['rate'] > 0 and found['eta'] == pytest.approx(6 / found['rate'])
+    assert (summary['condition'], summary['left'], summary['workers']) == ('stopped', 6, 0)
+    assert summary['rate'] > 0 and summary['eta'] == pytest.approx(6 / summary['rate'])
     cell = CellReader(queue, rows)
     cell.judge = lambda name: True
-    found = cell.summary()
-    assert (found['condition'], found['workers']) == ('running', 4)
-    assert as_text(found).startswith('████████▓▓▓▓░░░░░░░░  4/10  ● 2 running')
+    summary = cell.summary()
+    assert (summary['condition'], summary['workers']) == ('running', 4)
+    assert as_text(summary).startswith('████████▓▓▓▓░░░░░░░░  4/10  ● 2 running')
     bare.pause(True)
     assert cell.summary()['condition'] == 'paused'
 
@@ -320,11 +325,11 @@ def test_outputs_are_bounded(ledger: tuple[Queue, Ledger]) -> None:
     rows = engine.add(bare, range(1000))
     engine.begin(bare, 'w')
     engine.finish(bare, 'w', engine.claim(bare, 'w', 1000))
-    found = cell_summary(queue, rows)
-    assert len(found['outputs']) <= 400
+    summary = cell_summary(queue, rows)
+    assert len(summary['outputs']) <= 400
     more = re.search(
         r'what (\d+) more tasks printed is not shown; the first of them: (desipipe logs .*)',
-        found['truncated'],
+        summary['truncated'],
     )
     assert more and 0 < int(more[1]) < 1000
     run = subprocess.run(
@@ -348,11 +353,11 @@ def test_large_output_is_cut(tmp_path: Path) -> None:
 
     row = queue.ledger.row(much().tid)
     work(queue)
-    found = cell_summary(queue, [row], limit=10_000)
-    (output,) = found['outputs']
+    summary = cell_summary(queue, [row], limit=10_000)
+    (output,) = summary['outputs']
     assert output['text'].startswith('first\n') and output['text'].endswith('last\n')
     assert len(output['text']) < 11_000
-    assert 'much[0]' in found['truncated'] and 'desipipe logs' in found['truncated']
+    assert 'much[0]' in summary['truncated'] and 'desipipe logs' in summary['truncated']
     assert OUTPUTS_SIZE > 200_000
     assert len(as_text(cell_summary(queue, [row]))) < 25_000
 
@@ -388,10 +393,10 @@ class Page(HTMLParser):
 
 def test_as_html_escapes_texts_of_users(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     queue, rows = ran
-    found = cell_summary(
+    summary = cell_summary(
         queue, [*rows['good'], *rows['bad'], *rows['blocked']], title='<script>alert(1)</script>'
     )
-    html = as_html(found)
+    html = as_html(summary)
     page = Page(html)
     assert not page.open
     assert not {'script', 'i', 'style', 'link'} & set(page.tags)
@@ -403,12 +408,12 @@ def test_as_html_escapes_texts_of_users(ran: tuple[Queue, dict[str, list[int]]])
 
 def test_forms_say_the_same(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     queue, rows = ran
-    found = cell_summary(queue, [*rows['good'], *rows['bad']], title='mixed')
-    data = bundle(found)
+    summary = cell_summary(queue, [*rows['good'], *rows['bad']], title='mixed')
+    data = bundle(summary)
     assert list(data) == ['text/plain', 'text/html', MIME]
-    assert data[MIME] == {**found, 'time': found['computed']}
+    assert data[MIME] == {**summary, 'time': summary['computed']}
     text = Page(data['text/html']).text
-    for words in (
+    for expected_text in (
         '✕ mixed',
         '3 of 5 tasks succeeded',
         '⚠ 2 failed: bad[0]: ValueError',
@@ -416,11 +421,11 @@ def test_forms_say_the_same(ran: tuple[Queue, dict[str, list[int]]]) -> None:
         'good <i> 2',
         'warned 1',
     ):
-        assert words in data['text/plain'].replace('  ', ' '), words
-        assert words in text.replace('\u2002', ' '), words
+        assert expected_text in data['text/plain'].replace('  ', ' '), expected_text
+        assert expected_text in text.replace('\u2002', ' '), expected_text
     assert ' · ended 2' in text and 'as of' not in text
     again = cell_summary(queue, [*rows['good'], *rows['bad']], title='mixed')
-    assert again['time'] > found['time'] and bundle(again) == data, (
+    assert again['time'] > summary['time'] and bundle(again) == data, (
         'what is over looks the same whenever it is looked at'
     )
     assert '\x1b' not in data['text/plain'] + data['text/html']
@@ -430,7 +435,7 @@ def test_forms_say_the_same(ran: tuple[Queue, dict[str, list[int]]]) -> None:
 def test_conditions_have_texts(condition: str) -> None:
     counts = {state: 0 for state in APPEARANCES if state not in ('BLOCKED', 'DELETED')}
     counts['PENDING'] = 4
-    found = dict.fromkeys(KEYS) | {
+    summary = dict.fromkeys(KEYS) | {
         'queue': 'q',
         'title': 'name',
         'condition': condition,
@@ -449,17 +454,17 @@ def test_conditions_have_texts(condition: str) -> None:
         'job_groups': [],
         'advice': [],
     }
-    for words in (as_text(found), as_html(found), as_text(found | {'gone': 'deleted'})):
-        assert 'name' in words
+    for shown_text in (as_text(summary), as_html(summary), as_text(summary | {'gone': 'deleted'})):
+        assert 'name' in shown_text
     if condition not in ('running', 'done'):
-        assert CONDITION_APPEARANCES[condition].symbol in as_text(found)
-    assert as_text(found | {'gone': 'the queue was deleted'}).endswith('– the queue was deleted')
+        assert CONDITION_APPEARANCES[condition].symbol in as_text(summary)
+    assert as_text(summary | {'gone': 'the queue was deleted'}).endswith('– the queue was deleted')
 
 
 def test_rich_outputs(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     queue, rows = ran
     display = {'output_type': 'display_data', 'metadata': {}}
-    found = cell_summary(queue, rows['quiet']) | {
+    summary = cell_summary(queue, rows['quiet']) | {
         'outputs': [
             {**display, 'data': {'image/png': 'aGVs\nbG8=', 'text/plain': '<Figure>'}},
             {**display, 'data': {'image/svg+xml': '<svg><script>bad()</script></svg>'}},
@@ -477,14 +482,14 @@ def test_rich_outputs(ran: tuple[Queue, dict[str, list[int]]]) -> None:
             },
         ]
     }
-    html = as_html(found)
+    html = as_html(summary)
     assert 'src="data:image/png;base64,aGVsbG8="' in html
     assert 'data:image/svg+xml;base64,' in html and 'bad()' not in html
     assert '<table><tr><td>7</td></tr></table>' in html
     assert '$a&lt;b$' in html and 'application/x-thing' in html
     assert '<span style="color:#c25500">E</span>: &lt;v&gt;' in html
     assert not Page(html).open
-    assert as_text(found).splitlines()[1:6] == [
+    assert as_text(summary).splitlines()[1:6] == [
         '<Figure>',
         '<image/svg+xml>',
         '7',
@@ -559,15 +564,15 @@ def test_exported_notebook_shows_the_truth(
     pytest.importorskip('nbconvert')
     queue, rows = ran
     cell = CellReader(queue, [*rows['good'], *rows['bad'], *rows['quiet']])
-    found = cell.summary('power')
-    running = {**found, 'left': 1, 'condition': 'running', 'outputs': []}
+    summary = cell.summary('power')
+    running = {**summary, 'left': 1, 'condition': 'running', 'outputs': []}
     book = nbformat.v4.new_notebook(
         cells=[
             nbformat.v4.new_code_cell(
                 'x',
                 outputs=[
-                    nbformat.v4.new_output('display_data', bundle(words))
-                    for words in (running, found)
+                    nbformat.v4.new_output('display_data', bundle(expected_text))
+                    for expected_text in (running, summary)
                 ],
             )
         ]

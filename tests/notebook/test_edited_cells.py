@@ -133,10 +133,12 @@ def test_displays_say_that_they_are_stale(kernel: Kernel) -> None:
     def badge(cell: Cell) -> str:
         """What it says, the same in all its forms."""
         (data,) = cell.bundles
-        said = data[MIME].get('badge')
-        text = f'↻ {said["state"]}: {said["reason"]}' if said else ''
-        assert data['text/plain'].startswith(f'{text}\n') if said else '↻' not in data['text/plain']
-        assert ('desipipe-badge' in data['text/html']) == bool(said)
+        answers = data[MIME].get('badge')
+        text = f'↻ {answers["state"]}: {answers["reason"]}' if answers else ''
+        assert (
+            data['text/plain'].startswith(f'{text}\n') if answers else '↻' not in data['text/plain']
+        )
+        assert ('desipipe-badge' in data['text/html']) == bool(answers)
         return text
 
     def badges() -> list[str]:

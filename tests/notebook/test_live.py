@@ -68,10 +68,10 @@ def setup(kernel: Kernel, name: str = 'mine') -> None:
     kernel.execute(SETUP.replace("'mine'", repr(name)))
 
 
-def place(kernel: Kernel) -> str:
+def queue_path(kernel: Kernel) -> str:
     """The queue's folder, wherever the configuration puts it."""
-    (found,) = (kernel.folder / 'queues').rglob(f'{kernel.queue}.queue')
-    return str(found)
+    (queue_path,) = (kernel.folder / 'queues').rglob(f'{kernel.queue}.queue')
+    return str(queue_path)
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def working(kernel: Kernel, slots: int = 2) -> Iterator[subprocess.Popen[bytes]]
         [
             sys.executable,
             '-c',
-            f'from desipipe import work; work({place(kernel)!r}, slots={slots:d}, linger=600)',
+            f'from desipipe import work; work({queue_path(kernel)!r}, slots={slots:d}, linger=600)',
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -155,7 +155,7 @@ def test_updates_arrive_while_the_main_thread_sleeps(ready: Kernel, tmp_path: Pa
 def test_failure_is_shown_and_a_retry_followed(ready: Kernel, tmp_path: Path) -> None:
     gate = tmp_path / 'gate'
     cell = ready.execute(f"show([bad(x, {str(gate)!r}) for x in range(2)] + [step(7)], 'mixed')")
-    work(place(ready))
+    work(queue_path(ready))
     summary = ready.wait_for_update(cell, lambda summary: not summary['left'])
     assert summary['condition'] == 'failed'
     assert summary['failure']['cause'] == 'ValueError: no <b>0</b>'
@@ -166,9 +166,9 @@ def test_failure_is_shown_and_a_retry_followed(ready: Kernel, tmp_path: Path) ->
     assert any(command.startswith('desipipe retry') for _, command in summary['advice'])
     # From elsewhere, as a button or a terminal do.
     gate.touch()
-    Queue(place(ready), create=False).retry()
+    Queue(queue_path(ready), create=False).retry()
     ready.wait_for_update(cell, lambda summary: summary['left'])
-    work(place(ready))
+    work(queue_path(ready))
     summary = ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
     assert sum(output.get('text') == 'good now\n' for output in summary['outputs']) == 2
     assert summary['failure'] is None
@@ -176,7 +176,7 @@ def test_failure_is_shown_and_a_retry_followed(ready: Kernel, tmp_path: Path) ->
 
 def test_show_replays_cached_outputs(ready: Kernel) -> None:
     ready.execute('futures = [step(x) for x in range(2)]')
-    work(place(ready))
+    work(queue_path(ready))
     cell = ready.execute('show(futures, cached=True)')
     kinds = [
         (output['output_type'], output.get('text') or output['data']['text/plain'])
@@ -202,7 +202,7 @@ def test_show_replays_cached_outputs(ready: Kernel) -> None:
 def test_outputs_of_many_tasks_stay_in_the_display_that_folds_them(ready: Kernel) -> None:
     many = UNFOLDED_MAX + 1
     ready.execute(f'futures = [step(x) for x in range({many})]')
-    work(place(ready))
+    work(queue_path(ready))
     cell = ready.execute('show(futures, cached=True)')
     (output,) = cell.outputs
     assert output['data']['text/html'].count('<details><summary>') == many
@@ -212,13 +212,13 @@ def test_outputs_of_many_tasks_stay_in_the_display_that_folds_them(ready: Kernel
 
 def test_errors_of_tasks_are_no_errors_of_the_cell(ready: Kernel) -> None:
     ready.execute('futures = [bad(1)]')
-    work(place(ready))
+    work(queue_path(ready))
     cell = ready.execute('show(futures)')
     assert not cell.errors
     assert "raise ValueError(f'no <b>{x}</b>')" in cell.err
     assert cell.summary['condition'] == 'failed'
     # A retry is followed, and only what is new stands in the display.
-    Queue(place(ready), create=False).set_task_state(
+    Queue(queue_path(ready), create=False).set_task_state(
         ready.execute('print(futures[0].id)').text.strip(), 'SUCCEEDED'
     )
     summary = ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
@@ -266,7 +266,7 @@ def test_interrupt_ends_only_the_wait(ready: Kernel, tmp_path: Path) -> None:
     ready.interrupt()
     ready.finish(cell)
     assert 'the wait was interrupted' in cell.text and cell.text.endswith('False\n')
-    work(place(ready))
+    work(queue_path(ready))
     ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
 
 
@@ -274,26 +274,26 @@ def test_cell_that_runs_again_lets_go_of_its_older_display(ready: Kernel) -> Non
     first = ready.execute('show([step(1)])', cell='a')
     other = ready.execute("show([step(1)], 'other')", cell='b')
     second = ready.execute('show([step(1), step(2)])', cell='a')
-    work(place(ready))
+    work(queue_path(ready))
     for cell in (other, second):
         ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
     ready.drain()
     assert first.summary['left'] == 1
 
 
-@pytest.mark.parametrize(('how', 'words'), [('clear', 'was cleared'), ('delete', 'gone')])
-def test_last_words(ready: Kernel, how: str, words: str) -> None:
+@pytest.mark.parametrize(('how', 'message'), [('clear', 'was cleared'), ('delete', 'gone')])
+def test_last_words(ready: Kernel, how: str, message: str) -> None:
     cell = ready.execute('show([step(x) for x in range(3)])')
-    getattr(Queue(place(ready), create=False), how)()
+    getattr(Queue(queue_path(ready), create=False), how)()
     summary = ready.wait_for_update(cell, lambda summary: summary['gone'])
-    assert words in summary['gone']
+    assert message in summary['gone']
     assert summary['total'] == 3
-    assert words in cell.bundles[0]['text/plain'] and words in cell.bundles[0]['text/html']
+    assert message in cell.bundles[0]['text/plain'] and message in cell.bundles[0]['text/html']
     assert ready.execute('print(live.wait(handle))').text == 'False\n'
     # A new queue in its place is followed like any.
     setup(ready, ready.queue)
     again = ready.execute('show([step(8)])')
-    work(place(ready))
+    work(queue_path(ready))
     ready.wait_for_update(again, lambda summary: summary['condition'] == 'done')
     assert cell.summary == summary
 
@@ -301,7 +301,7 @@ def test_last_words(ready: Kernel, how: str, words: str) -> None:
 def test_defect_of_one_display_is_its_own(ready: Kernel) -> None:
     broken = ready.execute('show([step(1)])')
     other = ready.execute("handle.update = None\nshow([step(2)], 'other')")
-    work(place(ready))
+    work(queue_path(ready))
     ready.wait_for_update(other, lambda summary: summary['condition'] == 'done')
     summary = ready.wait_for_update(broken, lambda summary: summary['gone'])
     assert 'no longer updated: TypeError' in summary['gone']
@@ -309,7 +309,7 @@ def test_defect_of_one_display_is_its_own(ready: Kernel) -> None:
 
 def test_compaction_changes_nothing(ready: Kernel) -> None:
     cell = ready.execute('show([step(x) for x in range(3)] + [step(9, "/nowhere")])')
-    queue = Queue(place(ready), create=False)
+    queue = Queue(queue_path(ready), create=False)
     with working(ready, slots=1):
         ready.wait_for_update(
             cell,
@@ -354,12 +354,12 @@ def test_updates_are_few(ready: Kernel) -> None:
 def test_display_sends_changes_alone(ready: Kernel) -> None:
     cell = ready.execute('show([step(1, "/nowhere")])')
     other = ready.execute('show([step(x) for x in range(2, 5)], "other")')
-    queue = Queue(place(ready), create=False)
+    queue = Queue(queue_path(ready), create=False)
     with working(ready, slots=1):
         ready.wait_for_update(
             cell, lambda summary: summary['counts']['RUNNING'] and summary['outputs']
         )
-        said = len([name for _, name, _ in ready.updates if name == cell.outputs[0]['id']])
+        output = len([name for _, name, _ in ready.updates if name == cell.outputs[0]['id']])
         # The journal grows, time passes, and one display changes.
         for n, tid in enumerate(
             ready.execute(
@@ -368,18 +368,20 @@ def test_display_sends_changes_alone(ready: Kernel) -> None:
         ):
             queue.cancel(tid)
             ready.wait_for_update(other, lambda summary, n=n: summary['counts']['KILLED'] == n + 1)
-        assert len([name for _, name, _ in ready.updates if name == cell.outputs[0]['id']]) == said
+        assert (
+            len([name for _, name, _ in ready.updates if name == cell.outputs[0]['id']]) == output
+        )
         queue.cancel()
         ready.wait_for_update(cell, lambda summary: summary['counts']['KILLED'])
 
 
 def test_updates_are_routed_by_display_and_not_by_cell(ready: Kernel) -> None:
     cell = ready.execute('show([step(1)])')
-    work(place(ready))
+    work(queue_path(ready))
     ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
     later = ready.execute('show([step(2)])')
     after = ready.execute('1 + 1')
-    work(place(ready))
+    work(queue_path(ready))
     ready.wait_for_update(later, lambda summary: summary['condition'] == 'done')
     assert [output['output_type'] for output in after.outputs] == ['execute_result']
     # nbclient takes a message only if it belongs to the cell that it runs now: it does, as the last
@@ -420,7 +422,7 @@ def test_show_calls_hooks_of_displays(ready: Kernel) -> None:
 
 def test_captured_output_is_left_as_it_was(ready: Kernel) -> None:
     ready.execute('%%capture got\nshow([step(1)])')
-    work(place(ready))
+    work(queue_path(ready))
     ready.execute('time.sleep(1)')
     assert ready.execute('print(len(got.outputs))').text == '1\n'
 
@@ -434,7 +436,7 @@ def test_fork_of_the_kernel_displays_nothing(ready: Kernel) -> None:
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     """
     assert ready.execute(textwrap.dedent(code)).text == '0\n'
-    work(place(ready))
+    work(queue_path(ready))
     ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
 
 
@@ -444,7 +446,7 @@ def test_queue_is_followed_by_two_notebooks(kernels: Callable[..., Kernel]) -> N
         kernel = kernels()
         setup(kernel)
         cells.append((kernel, kernel.execute('show([step(x) for x in range(3)])')))
-    work(place(cells[0][0]))
+    work(queue_path(cells[0][0]))
     for kernel, cell in cells:
         summary = kernel.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
         assert summary['total'] == 3
@@ -550,8 +552,8 @@ def test_console(tmp_path: Path) -> None:
         console.expect('In .*: ')
         assert 'step 1' not in console.before
         console.sendline('print(live.wait(handle), "waited")')
-        (found,) = (tmp_path / 'queues').rglob('mine.queue')
-        work(found)
+        (queue_path,) = (tmp_path / 'queues').rglob('mine.queue')
+        work(queue_path)
         console.expect('step 1')
         console.expect('step 2')
         console.expect('✓ steps  2 tasks')

@@ -63,15 +63,15 @@ class Notebook:
 
     def text(self, text: str) -> str:
         """Run a cell; all that it printed, or raised, and its value."""
-        found = []
+        collected = []
         for output in self.run(text):
             if output.output_type == 'stream':
-                found.append(output.text)
+                collected.append(output.text)
             elif output.output_type == 'error':
-                found.append(re.sub(r'\x1b\[[0-9;]*m', '', '\n'.join(output.traceback)))
+                collected.append(re.sub(r'\x1b\[[0-9;]*m', '', '\n'.join(output.traceback)))
             elif MIME not in output.data:
-                found.append(output.data.get('text/plain', ''))
-        return ''.join(found)
+                collected.append(output.data.get('text/plain', ''))
+        return ''.join(collected)
 
     def value(self, expression: str) -> Any:
         """Value of an expression, by JSON."""
@@ -111,9 +111,9 @@ def open_notebook(tmp_path: Path, queue_dir: Path) -> Iterator[Callable[[], Note
 
 @pytest.fixture
 def notebook(open_notebook: Callable[[], Notebook]) -> Notebook:
-    found = open_notebook()
-    assert 'at most 2 workers of provider local' in found.text(USE)
-    return found
+    opened = open_notebook()
+    assert 'at most 2 workers of provider local' in opened.text(USE)
+    return opened
 
 
 def states(notebook: Notebook) -> dict[str, int]:
@@ -126,12 +126,12 @@ def states(notebook: Notebook) -> dict[str, int]:
 
 def shown(outputs: list[Any]) -> dict[str, Any]:
     """The summary of the display among a cell's outputs."""
-    (found,) = [
+    (display,) = [
         output.data[MIME]
         for output in outputs
         if output.output_type == 'display_data' and MIME in output.data
     ]
-    return dict(found)
+    return dict(display)
 
 
 def test_example(notebook: Notebook, open_notebook: Callable[[], Notebook]) -> None:
@@ -371,7 +371,7 @@ def test_cells_for_the_shell(notebook: Notebook) -> None:
 
 
 @pytest.mark.parametrize(
-    ('cell', 'words'),
+    ('cell', 'message'),
     [
         ('%%desipipe --outt x\nx = 1', 'did you mean --out'),
         ('%%desipipe --out y\nx = 1', "The cell never assigns 'y'. Nothing was added. Known: x."),
@@ -447,30 +447,30 @@ def test_cells_for_the_shell(notebook: Notebook) -> None:
         ('%desipipe statuss', 'did you mean status'),
     ],
 )
-def test_bad_input(bad: Notebook, cell: str, words: str) -> None:
+def test_bad_input(bad: Notebook, cell: str, message: str) -> None:
     before = states(bad)
     outputs = bad.run(cell)
     (error,) = [output for output in outputs if output.output_type == 'error']
-    assert words in error.evalue
+    assert message in error.evalue
     assert 'File ' not in '\n'.join(error.traceback), 'of our own code there is nothing to see'
     assert states(bad) == before
 
 
 @pytest.fixture(scope='module')
 def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
-    found = Notebook(tmp_path_factory.mktemp('bad'))
-    found.run('%load_ext desipipe')
-    assert 'No queue is set in this notebook' in found.text('%%desipipe\nx = 1')
-    found.run(
+    opened = Notebook(tmp_path_factory.mktemp('bad'))
+    opened.run('%load_ext desipipe')
+    assert 'No queue is set in this notebook' in opened.text('%%desipipe\nx = 1')
+    opened.run(
         '%desipipe use ./q/nb --workers 2 --no-spawn\nsize = 1\ntext = "ab"\nfile = '
         'open("/dev/null")'
     )
-    found.run(
+    opened.run(
         'def reads(): return size\ndef binds():\n    global size\n    size += 1\nclass Reader:\n   '
         ' def size(self): return reads()'
     )
-    yield found
-    found.close()
+    yield opened
+    opened.close()
 
 
 def test_output_that_hides_a_builtin(bad: Notebook) -> None:
@@ -632,7 +632,7 @@ def test_noninteractive(
 
 
 @pytest.mark.parametrize(
-    ('line', 'words'),
+    ('line', 'arguments'),
     [
         ('a --for x=[1, 2] --out b', ['a', '--for', 'x=[1, 2]', '--out', 'b']),
         ("--for x=['a b', 'c']", ['--for', "x=['a b', 'c']"]),
@@ -645,8 +645,8 @@ def test_noninteractive(
         ('--for x=[\'#\', "a #"] --out a#b', ['--for', 'x=[\'#\', "a #"]', '--out', 'a#b']),
     ],
 )
-def test_split(line: str, words: list[str]) -> None:
-    assert split(line) == words
+def test_split(line: str, arguments: list[str]) -> None:
+    assert split(line) == arguments
 
 
 def test_killed_while_submitting(open_notebook: Callable[[], Notebook]) -> None:

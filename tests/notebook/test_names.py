@@ -101,11 +101,11 @@ def test_versions_of_python_agree(tmp_path: Path, version: str) -> None:
     texts = [text for text, _ in EXAMPLES]
     (tmp_path / 'texts.json').write_text(json.dumps(texts))
     (tmp_path / 'find.py').write_text(FIND)
-    mine = subprocess.run(
+    own = subprocess.run(
         [sys.executable, 'find.py'], cwd=tmp_path, check=True, capture_output=True
     ).stdout
     for text, theirs, expected in zip(
-        texts, json.loads(run(version, tmp_path, 'find.py')), json.loads(mine), strict=True
+        texts, json.loads(run(version, tmp_path, 'find.py')), json.loads(own), strict=True
     ):
         assert theirs == expected, text
 
@@ -209,19 +209,19 @@ def outcome(code: Any, namespace: dict[str, Any]) -> Any:
 @given(PROGRAMS)
 def test_cell_needs_nothing_but_its_inputs(text: str) -> None:
     code = compile(text, '<test>', 'exec', dont_inherit=True)
-    found = find_names(code)
+    cell_names = find_names(code)
     whole = outcome(code, NOTEBOOK)
     part = outcome(
         code,
         {
             name: value
             for name, value in NOTEBOOK.items()
-            if name in found.inputs or name in found.bound - found.sure
+            if name in cell_names.inputs or name in cell_names.bound - cell_names.sure
         },
     )
     if isinstance(whole, dict) and isinstance(part, dict):
-        assert {name: whole[name] for name in whole if name in found.bound} == {
-            name: part[name] for name in part if name in found.bound
+        assert {name: whole[name] for name in whole if name in cell_names.bound} == {
+            name: part[name] for name in part if name in cell_names.bound
         }
     else:
         assert whole == part
@@ -233,11 +233,11 @@ def test_cell_needs_nothing_but_its_inputs(text: str) -> None:
 def test_function_does_what_the_cell_does(text: str) -> None:
     """What it would leave in the notebook is what it returns."""
     code = compile(text, '<test>', 'exec', dont_inherit=True)
-    found = find_names(code)
-    if found.deleted:
+    cell_names = find_names(code)
+    if cell_names.deleted:
         return
     whole = outcome(code, NOTEBOOK)
-    for name in sorted(found.bound & set('abcd')):
+    for name in sorted(cell_names.bound & set('abcd')):
         cell = make_cell('%%desipipe', text, NOTEBOOK, outputs=[name])
         try:
             value = cell.func(**cell.inputs)

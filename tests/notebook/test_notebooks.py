@@ -61,18 +61,18 @@ RESULTS = {
 
 def output_text(notebook: Any) -> str:
     """All outputs as text."""
-    found = []
+    collected = []
     for cell in notebook.cells:
         for output in cell.get('outputs', []):
             if output.output_type == 'error':
-                found.append(f'{output.ename}: {output.evalue}')
+                collected.append(f'{output.ename}: {output.evalue}')
             elif output.output_type == 'stream':
-                found.append(output.text)
+                collected.append(output.text)
             else:
-                found += [
+                collected += [
                     f'{kind}: {value}' for kind, value in output.data.items() if kind != 'text/html'
                 ]
-    return re.sub(r'\x1b\[[0-9;]*m', '', '\n'.join(found))
+    return re.sub(r'\x1b\[[0-9;]*m', '', '\n'.join(collected))
 
 
 def test_notebooks_are_all_tested() -> None:
@@ -146,17 +146,17 @@ def test_unchanged_notebook_that_is_run_again_is_the_same_file(
     queue = Queue('again', base_dir=str(tmp_path), create=False)
     queue.kill()
     assert queue.wait_stopped()
-    found = []
+    collected = []
     for _ in range(2):
-        found.append(executed_again(tmp_path))
-        (tmp_path / 'saved.ipynb').write_bytes(found[-1])
+        collected.append(executed_again(tmp_path))
+        (tmp_path / 'saved.ipynb').write_bytes(collected[-1])
         subprocess.run(
             [sys.executable, '-m', 'desipipe', 'record', 'saved.ipynb', '-o', 'r.ipynb'],
             cwd=tmp_path,
             check=True,
             timeout=60,
         )
-        found.append((tmp_path / 'r.ipynb').read_bytes())
-    assert found[0].count('· cached'.encode()) >= 6
-    assert b'image/png' in found[0] and b'AssertionError' in found[0]
-    assert found[:2] == found[2:]
+        collected.append((tmp_path / 'r.ipynb').read_bytes())
+    assert collected[0].count('· cached'.encode()) >= 6
+    assert b'image/png' in collected[0] and b'AssertionError' in collected[0]
+    assert collected[:2] == collected[2:]

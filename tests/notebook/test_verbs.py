@@ -131,7 +131,7 @@ def test_queue_by_variable_or_by_future(kernel: Front) -> None:
 
 
 @pytest.mark.parametrize(
-    ('line', 'words'),
+    ('line', 'message'),
     [
         ('statsu', r"There is no verb 'statsu': did you mean .*status"),
         ('tasks --sate FAILED', r'There is no option --sate: did you mean --state'),
@@ -142,11 +142,11 @@ def test_queue_by_variable_or_by_future(kernel: Front) -> None:
         ('cancel', r'Nothing was cancelled: name tasks'),
     ],
 )
-def test_errors_are_one_line(kernel: Front, line: str, words: str) -> None:
+def test_errors_are_one_line(kernel: Front, line: str, message: str) -> None:
     ran = kernel(f'%desipipe {line}', ok=False)  # 'error': Run All stops
     name, text, shown = ran.error
     assert name == 'CommandError'
-    assert re.search(words, text)
+    assert re.search(message, text)
     assert shown == [f'desipipe: {text}']  # no traceback
     assert ran.out == ''
 
@@ -164,11 +164,13 @@ def test_help(kernel: Front) -> None:
 
 
 def test_help_of_the_magic_lists_all_verbs(kernel: Front) -> None:
-    words = kernel.get("get_ipython().object_inspect_text('%desipipe')")
+    shown_text = kernel.get("get_ipython().object_inspect_text('%desipipe')")
     verbs = [line.removeprefix('%desipipe ') for line in kernel.tab('%desipipe ')]
     assert len(verbs) > 20
     for verb in verbs:
-        assert verb.startswith('-') or f'`{verb}`' in words or f'desipipe {verb} ' in words, verb
+        assert (
+            verb.startswith('-') or f'`{verb}`' in shown_text or f'desipipe {verb} ' in shown_text
+        ), verb
     assert kernel('%desipipe use --help').out.startswith('usage: %desipipe use')
 
 
@@ -284,7 +286,7 @@ def test_logs_are_followed_and_interrupted(fresh: Front) -> None:
 
 
 @pytest.mark.parametrize(
-    ('code', 'found'),
+    ('code', 'collected'),
     [
         ('%desipipe sta', {'%desipipe status'}),
         ('%desipipe mon', {'%desipipe monitor'}),
@@ -319,9 +321,9 @@ def test_logs_are_followed_and_interrupted(fresh: Front) -> None:
         ('%%desipipe power --for x=squa', {'%%desipipe power --for x=squares'}),
     ],
 )
-def test_completion(kernel: Front, code: str, found: set[str]) -> None:
+def test_completion(kernel: Front, code: str, collected: set[str]) -> None:
     (kernel.folder / 'folder').mkdir(exist_ok=True)
-    assert set(kernel.tab(code)) == found
+    assert set(kernel.tab(code)) == collected
 
 
 def test_completion_offers_all_verbs_and_options(kernel: Front) -> None:

@@ -343,7 +343,7 @@ def test_form_adds_a_task_or_says_what_is_wrong(front: Front) -> None:
     front(FORM)
     click(front, 'form.button')
     assert text(front, 'form.message') == '✕  seed: Give a value. Nothing was added.'
-    for wrong, words in (
+    for wrong, expected_text in (
         ('1.5', '1.5 is no int'),
         ('1 +', 'SyntaxError'),
         ('nothing_there', 'NameError'),
@@ -351,7 +351,7 @@ def test_form_adds_a_task_or_says_what_is_wrong(front: Front) -> None:
     ):
         front.put(model(front, 'form.fields["seed"].widget'), wrong)
         click(front, 'form.button')
-        assert words in text(front, 'form.message')
+        assert expected_text in text(front, 'form.message')
     assert front.get('len(queue), form.futures') == '(5, [])'
     front.put(model(front, 'form.fields["seed"].widget'), '40 + 2')
     front.put(model(front, 'form.fields["z"].widget'), 1.1)
@@ -406,20 +406,20 @@ def test_form_sweeps(front: Front) -> None:
     front.put(model(front, 'form.fields["seed"].values'), 'range(0)')
     assert 'range(0) is empty' in text(front, 'form.message')
     front.put(model(front, 'form.zip'), False)
-    for values, words in (
+    for values, expected_text in (
         ('range(60_000)', 'These are 540,000 combinations'),
         ('__import__("itertools").count()', 'more than 100,000 values'),
     ):
         front.put(model(front, 'form.fields["seed"].values'), values)
-        assert words in text(front, 'form.message')
-    for name, values, words in (
+        assert expected_text in text(front, 'form.message')
+    for name, values, expected_text in (
         ('z', '0.5, 2.5', '2.5 is not between 0.0 and 2.0'),
         ('tracer', 'LRG, BGS', 'BGS'),
         ('size', '1.5', '1.5 is no int'),
     ):
         before = front.get(f'form.fields["{name}"].values.value')[1:-1]
         front.put(model(front, f'form.fields["{name}"].values'), values)
-        assert words in text(front, 'form.message')
+        assert expected_text in text(front, 'form.message')
         front.put(model(front, f'form.fields["{name}"].values'), before)
 
 

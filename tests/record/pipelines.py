@@ -63,25 +63,25 @@ class Cli:
         self.folder = folder
 
     def __call__(
-        self, *words: str, status: int | None = 0, env: dict[str, str] | None = None
+        self, *arguments: str, status: int | None = 0, env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run it: in this process, where no environment of its own is needed, as starting one
         takes longer than most of what is tested.
         """
-        done = self._elsewhere(words, env) if env else self.here(words)
+        done = self._elsewhere(arguments, env) if env else self.here(arguments)
         assert status is None or done.returncode == status, (
-            f'{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}'
+            f'{arguments}: status {done.returncode}\n{done.stdout}\n{done.stderr}'
         )
         assert 'Traceback' not in done.stderr, done.stderr
         assert 'This should not happen' not in done.stderr, done.stderr
         return done
 
     def _elsewhere(
-        self, words: Sequence[str], env: dict[str, str]
+        self, arguments: Sequence[str], env: dict[str, str]
     ) -> subprocess.CompletedProcess[str]:
         environ = {**os.environ, **env}
         return subprocess.run(
-            [*COMMAND, *words],
+            [*COMMAND, *arguments],
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -90,7 +90,7 @@ class Cli:
             stdin=subprocess.DEVNULL,
         )
 
-    def here(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    def here(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """The same in this process."""
         out, err = io.StringIO(), io.StringIO()
         with (
@@ -98,13 +98,15 @@ class Cli:
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
-            status = main(words)
-        return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
+            status = main(arguments)
+        return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 
-    def verify(self, *words: str, status: int = 0) -> dict[str, Any]:
+    def verify(self, *arguments: str, status: int = 0) -> dict[str, Any]:
         """What ``verify --json`` says."""
-        found: dict[str, Any] = json.loads(self('verify', *words, '--json', status=status).stdout)
-        return found
+        document: dict[str, Any] = json.loads(
+            self('verify', *arguments, '--json', status=status).stdout
+        )
+        return document
 
 
 def worked(folder: Path) -> None:
@@ -131,7 +133,7 @@ NOTEBOOK = [
 
 def notebook(cells: list[tuple[str, list[str]]]) -> dict[str, Any]:
     """A notebook of these cells; a text that begins with ``# `` is Markdown."""
-    found = []
+    collected = []
     for number, (text, tags) in enumerate(cells):
         cell: dict[str, Any] = {
             'id': f'c{number}',
@@ -143,6 +145,11 @@ def notebook(cells: list[tuple[str, list[str]]]) -> dict[str, Any]:
         }
         if text.startswith('# '):
             cell = {'id': f'c{number}', 'cell_type': 'markdown', 'source': text, 'metadata': {}}
-        found.append(cell)
+        collected.append(cell)
     spec = {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
-    return {'cells': found, 'metadata': {'kernelspec': spec}, 'nbformat': 4, 'nbformat_minor': 5}
+    return {
+        'cells': collected,
+        'metadata': {'kernelspec': spec},
+        'nbformat': 4,
+        'nbformat_minor': 5,
+    }

@@ -78,8 +78,8 @@ def test_record_omits_private_values(script: Cli) -> None:
     assert 'plain-mode' in text and 'hunter2-token' not in text  # a secret is nowhere
     assert '/secret/place/of/alice/data.txt' in text
     assert f'"user": "{username()}"' in text
-    found = script.verify('all.ipynb', '--queue', './pi')
-    assert '10 computed anew' in str(found)  # with the paths, all of them can be checked
+    report = script.verify('all.ipynb', '--queue', './pi')
+    assert '10 computed anew' in str(report)  # with the paths, all of them can be checked
     assert (
         'did you mean paths'
         in script('record', '-q', './pi', '-o', 'no.ipynb', '--include', 'path', status=2).stderr
@@ -292,16 +292,16 @@ def test_crate_describes_record(script: Cli) -> None:
     assert {item['@id'] for item in action['object']} >= {
         f'#task-{task.id}-result' for task in queue.tasks(name='fraction')
     }
-    said = queue.tasks(name='echo', one=True)
+    output = queue.tasks(name='echo', one=True)
     memory = next(
         attempt.memory
-        for attempt in queue.ledger.attempts(queue.ledger.row(bytes.fromhex(said.id)))
+        for attempt in queue.ledger.attempts(queue.ledger.row(bytes.fromhex(output.id)))
     )
     used = {
         graph[item['@id']]['name']: graph[item['@id']]['value']
-        for item in actions[f'#task-{said.id}']['resourceUsage']
+        for item in actions[f'#task-{output.id}']['resourceUsage']
     }
-    assert float(used['time']) == pytest.approx(said.dtime)
+    assert float(used['time']) == pytest.approx(output.dtime)
     assert used.get('memory', '0') == str(memory)
     if os.path.exists('/proc/self/clear_refs'):
         assert memory > 1 << 20
@@ -319,18 +319,18 @@ def test_crate_describes_record(script: Cli) -> None:
 
 
 def test_changes_of_the_repository(script: Cli) -> None:
-    def git(*words: str) -> None:
+    def git(*arguments: str) -> None:
         settings = ['-c', 'user.name=n', '-c', 'user.email=e', '-c', 'init.defaultBranch=main']
         subprocess.run(
-            ['git', *settings, *words], cwd=script.folder, check=True, capture_output=True
+            ['git', *settings, *arguments], cwd=script.folder, check=True, capture_output=True
         )
 
     def made() -> dict[str, Any]:
         script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate', '--include', 'paths')
-        found: dict[str, Any] = json.loads((script.folder / 'r.ipynb').read_bytes())['metadata'][
+        document: dict[str, Any] = json.loads((script.folder / 'r.ipynb').read_bytes())['metadata'][
             KEY
         ]['made']
-        return found
+        return document
 
     git('init')
     git('add', 'pipe.py')
@@ -338,9 +338,9 @@ def test_changes_of_the_repository(script: Cli) -> None:
     assert 'git commit' in made() and 'git diff' not in made()
     path = script.folder / 'pipe.py'
     path.write_text(path.read_text().replace('scale = 2.0', 'scale = 2.5'))
-    found = made()
-    assert '-scale = 2.0\n+scale = 2.5' in found['git changes']
-    assert (script.folder / 'crate' / 'repository.diff').read_text() == found['git changes']
+    described = made()
+    assert '-scale = 2.0\n+scale = 2.5' in described['git changes']
+    assert (script.folder / 'crate' / 'repository.diff').read_text() == described['git changes']
     assert (
         '+scale = 2.5'
         in json.loads((script.folder / 'r.ipynb').read_bytes())['cells'][-1]['source']
@@ -379,10 +379,14 @@ def test_records_do_not_go_over_other_notebooks(script: Cli) -> None:
 
 def test_prov(script: Cli) -> None:
     script('record', '-q', './pi', '-o', 'r.ipynb', '--prov', 'p.json')
-    found = json.loads((script.folder / 'p.json').read_text())
+    document = json.loads((script.folder / 'p.json').read_text())
     queue = Queue(str(script.folder / 'pi'), create=False)
-    assert set(found['activity']) == {f'task:{task.id}' for task in queue}
-    names = {'activity': found['activity'], 'entity': found['entity'], 'agent': found['agent']}
+    assert set(document['activity']) == {f'task:{task.id}' for task in queue}
+    names = {
+        'activity': document['activity'],
+        'entity': document['entity'],
+        'agent': document['agent'],
+    }
     kinds = {
         'activity': 'activity',
         'informed': 'activity',
@@ -400,11 +404,11 @@ def test_prov(script: Cli) -> None:
         'wasInformedBy',
         'wasDerivedFrom',
     ):
-        assert found[relation]
-        for words in found[relation].values():
-            for key, value in words.items():
+        assert document[relation]
+        for text in document[relation].values():
+            for key, value in text.items():
                 assert value in names[kinds[key.removeprefix('prov:')]]
-                assert value.split(':')[0] in found['prefix']
+                assert value.split(':')[0] in document['prefix']
 
 
 # Pictures and tables
@@ -510,9 +514,9 @@ def test_lines_know_that_they_were_changed() -> None:
     assert sealed(line)
     assert orjson.loads(line)['x'] == 1.5
     data = line.encode()
-    for place in range(len(data)):
-        spoilt = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
-        assert not sealed(spoilt.decode(errors='replace')), place
+    for position in range(len(data)):
+        spoilt = data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+        assert not sealed(spoilt.decode(errors='replace')), position
     assert MOST > 1 << 30
 
 

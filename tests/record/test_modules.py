@@ -62,29 +62,29 @@ def recorded(tmp_path: Path) -> Cli:
 
 def test_modules_go_with_a_record(recorded: Cli, tmp_path: Path) -> None:
     assert '5 modules: the functions' in recorded('verify', 'r.ipynb').stdout
-    there = Cli(tmp_path / 'there')
-    there.folder.mkdir()
-    (there.folder / 'r.ipynb').write_bytes((recorded.folder / 'r.ipynb').read_bytes())
-    (there.folder / 'low.py').write_text('def one(x):\n    return 0\n')
-    done = there('import', 'r.ipynb', '-q', './q', '--with-results', '--trust')
+    remote = Cli(tmp_path / 'there')
+    remote.folder.mkdir()
+    (remote.folder / 'r.ipynb').write_bytes((recorded.folder / 'r.ipynb').read_bytes())
+    (remote.folder / 'low.py').write_text('def one(x):\n    return 0\n')
+    done = remote('import', 'r.ipynb', '-q', './q', '--with-results', '--trust')
     assert 'Not written, since others are there: low.py' in done.stderr
-    assert (there.folder / 'low.py').read_text().endswith('return 0\n')
+    assert (remote.folder / 'low.py').read_text().endswith('return 0\n')
     written = {
-        str(path.relative_to(there.folder)): path.read_text()
-        for path in there.folder.rglob('*.py')
+        str(path.relative_to(remote.folder)): path.read_text()
+        for path in remote.folder.rglob('*.py')
         if path.name != 'low.py'
     }
     assert written == {
         name: text for name, text in FILES.items() if name not in ('never.py', 'low.py')
     }
-    (there.folder / 'low.py').write_text(FILES['low.py'])
-    (there.folder / 'pipe.py').write_text(
+    (remote.folder / 'low.py').write_text(FILES['low.py'])
+    (remote.folder / 'pipe.py').write_text(
         SCRIPT + '\n@tm.python_app\ndef new(x):\n    return helpers.unused(x)\n\nnew(5)\n'
     )
-    subprocess.run([sys.executable, 'pipe.py'], cwd=there.folder, check=True, timeout=TIMEOUT)
-    queue = Queue(str(there.folder / 'q'), create=False)
+    subprocess.run([sys.executable, 'pipe.py'], cwd=remote.folder, check=True, timeout=TIMEOUT)
+    queue = Queue(str(remote.folder / 'q'), create=False)
     assert queue.counts['SUCCEEDED'] == 2 and len(queue) == 3, 'what was recorded is known'
-    worked(there.folder / 'q.queue')
+    worked(remote.folder / 'q.queue')
     assert sorted(task.result for task in queue.tasks()) == [4, 5, 8]
 
 
@@ -94,10 +94,10 @@ def test_module_that_was_changed_is_named(
     (recorded.folder / 'low.py').write_text('def one(x):\n    return x + 2\n')
     done = recorded('record', '-q', './q', '-o', 'later.ipynb', '--with-results')
     assert 'module of low.one was changed after tasks of double ran' in done.stderr
-    found = recorded.verify('later.ipynb', status=1)
+    report = recorded.verify('later.ipynb', status=1)
     assert any(
         'low.one is another one' in detail
-        for check in found['checks']
+        for check in report['checks']
         if check['check'] == 'modules'
         for detail in check['details']
     )
@@ -130,8 +130,8 @@ def test_modules_that_import_each_other_end(tmp_path: Path) -> None:
     (tmp_path / 'a.py').write_text('import b, json, missing\n')
     (tmp_path / 'b.py').write_text('from a import *\nimport broken\n')
     (tmp_path / 'broken.py').write_text('def (\n')
-    found = used_modules(['module a.function', 'global x', 'function f'], [str(tmp_path)])
-    assert [module.path for module in found] == ['a.py', 'b.py', 'broken.py']
+    used = used_modules(['module a.function', 'global x', 'function f'], [str(tmp_path)])
+    assert [module.path for module in used] == ['a.py', 'b.py', 'broken.py']
 
 
 def test_records_without_results_name_modules_only(recorded: Cli) -> None:

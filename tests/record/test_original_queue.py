@@ -309,7 +309,7 @@ def test_states_and_errors_are_taken_over(take: Any) -> None:
     assert queue.paused
     states = ('FAILED', 'KILLED', 'UNKNOWN', 'WAITING', 'PENDING')
     by_state = {state: queue.tasks(state=state) for state in states}
-    assert [len(found) for found in by_state.values()] == [1, 1, 2, 1, 1]
+    assert [len(tasks) for tasks in by_state.values()] == [1, 1, 2, 1, 1]
     failed = by_state['FAILED'][0]
     assert (failed.err, failed.errno) == (err, 42)
     assert 'my.own.NotThere: no 3' in queue.explain(failed)
@@ -382,11 +382,11 @@ def test_files_are_those_of_this_version(take: Any) -> None:
         ]
     )
     assert report == Report(1, 1, [])
-    found = queue.tasks()[0]
-    assert os.fspath(found.kwargs['file']) == 'there/cat_1.txt'
-    assert isinstance(found.kwargs['several'], FileManager)
-    assert os.fspath(found.kwargs['several'].get(id='cat', i=2, r='S')) == 'cat_2_s.txt'
-    assert [os.fspath(item) for item in found.result[1]][:2] == ['cat_0_n.txt', 'cat_0_s.txt']
+    listed = queue.tasks()[0]
+    assert os.fspath(listed.kwargs['file']) == 'there/cat_1.txt'
+    assert isinstance(listed.kwargs['several'], FileManager)
+    assert os.fspath(listed.kwargs['several'].get(id='cat', i=2, r='S')) == 'cat_2_s.txt'
+    assert [os.fspath(item) for item in listed.result[1]][:2] == ['cat_0_n.txt', 'cat_0_s.txt']
 
 
 def test_task_managers_are_taken_over(take: Any) -> None:
@@ -412,7 +412,7 @@ def test_task_managers_are_taken_over(take: Any) -> None:
     rows = [task(mid, code.format(mid), 'PENDING', kwargs={}, mid=mid) for mid in mids]
     first = manager('m1', provider, FOO='$BAR')
     queue, report = take(rows, first, manager('m2', own), ('m3', b'no pickle'))
-    by_name = {found.provider.name: found for found in queue.managers()}
+    by_name = {task_manager.provider.name: task_manager for task_manager in queue.managers()}
     nersc = by_name['nersc']
     assert (
         nersc.provider.account,
@@ -547,7 +547,7 @@ def test_original_queue_refuses_files_of_others(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('script', 'words'),
+    ('script', 'message'),
     [
         ('CREATE TABLE other (x)', 'it has no table of tasks'),
         (
@@ -564,7 +564,7 @@ def test_original_queue_refuses_files_of_others(here: Path) -> None:
         (None, 'file is not a database'),
     ],
 )
-def test_other_files_are_refused(here: Path, script: str | None, words: str) -> None:
+def test_other_files_are_refused(here: Path, script: str | None, message: str) -> None:
     path = here / 'old.sqlite'
     if script is None:
         path.write_bytes(b'SQLite, or what? ' * 500)
@@ -572,7 +572,7 @@ def test_other_files_are_refused(here: Path, script: str | None, words: str) -> 
         with sqlite3.connect(path) as db:
             db.executescript(script)
         db.close()
-    with pytest.raises(RecordError, match=words):
+    with pytest.raises(RecordError, match=message):
         import_original(str(path), None, Config())
     assert not (here / 'old.queue').exists()
 

@@ -48,15 +48,15 @@ def text_of(cell: dict[str, Any]) -> str:
 
 
 def test_executed(executed: Cli) -> None:
-    found = read_notebook(str(executed.folder / 'out.ipynb'))
-    cells = found['cells']
+    opened = read_notebook(str(executed.folder / 'out.ipynb'))
+    cells = opened['cells']
     assert [cell['metadata'].get('tags') for cell in cells[1:4]] == [
         ['parameters'],
         ['injected-parameters'],
         [],
     ]
     assert cells[2]['source'] == '# Parameters\nsize = 500'
-    about = found['metadata']['papermill']
+    about = opened['metadata']['papermill']
     assert about['parameters'] == {'size': 500}
     assert about['input_path'] == 'a.ipynb'
     assert about['exception'] is None
@@ -75,15 +75,15 @@ def test_executed(executed: Cli) -> None:
     assert '✓' in shown[0]['text/plain']
     assert 'pi is ~' in shown[1]['text/plain']
     # The magic's queue is known without a display, too.
-    assert found['metadata']['desipipe_run']['queues'] == [str(executed.folder / 'nb.queue')]
+    assert opened['metadata']['desipipe_run']['queues'] == [str(executed.folder / 'nb.queue')]
 
 
 def test_recorded_by_command_and_by_nbconvert(executed: Cli) -> None:
     executed('record', 'out.ipynb', '--crate', 'crate.zip')
-    found = executed.verify('out.record.ipynb', '-q', './nb', '--root', '.')
-    assert found['ok'], found
+    report = executed.verify('out.record.ipynb', '-q', './nb', '--root', '.')
+    assert report['ok'], report
     assert '2 cells: the text is the code' in next(
-        check['words'] for check in found['checks'] if check['check'] == 'cells'
+        check['words'] for check in report['checks'] if check['check'] == 'cells'
     )
     text = (executed.folder / 'out.record.ipynb').read_text()
     assert str(executed.folder) not in text
@@ -112,9 +112,9 @@ def test_run_writes_valid_notebook(executed: Cli) -> None:
     nbformat.validate(nbformat.read(executed.folder / 'out.record.ipynb', 4))
     nbformat.validate(nbformat.read(executed.folder / 'out.ipynb', 4))
     # A record of a record is one of the same notebook.
-    found = read_notebook(str(executed.folder / 'out.record.ipynb'))
+    opened = read_notebook(str(executed.folder / 'out.record.ipynb'))
     assert (
-        sum('desipipe-record' in cell['metadata'].get('tags', []) for cell in found['cells']) == 3
+        sum('desipipe-record' in cell['metadata'].get('tags', []) for cell in opened['cells']) == 3
     )
 
 
@@ -141,9 +141,9 @@ def test_tasks_of_functions_that_cells_define(executed: Cli) -> None:
     (executed.folder / 'more.py').write_text(MORE)
     subprocess.run([sys.executable, 'more.py'], cwd=executed.folder, check=True, timeout=TIMEOUT)
     path = executed.folder / 'out.ipynb'
-    found = json.loads(path.read_text())
+    document = json.loads(path.read_text())
     text = '@tm.python_app\ndef extra(x):\n    return x  # the same'
-    found['cells'].append(
+    document['cells'].append(
         {
             'id': 'more',
             'cell_type': 'code',
@@ -153,7 +153,7 @@ def test_tasks_of_functions_that_cells_define(executed: Cli) -> None:
             'execution_count': None,
         }
     )
-    path.write_text(json.dumps(found))
+    path.write_text(json.dumps(document))
     done = executed('record', 'out.ipynb')
     assert '7 tasks recorded' in done.stdout
     assert 'nb: 2 tasks more' in done.stderr
@@ -168,8 +168,8 @@ def test_cell_that_was_changed(executed: Cli) -> None:
     path.write_text(path.read_text().replace('x**2 + y**2 < 1', 'x**2 + y**2 < 2'))
     done = executed('record', 'out.ipynb')
     assert 'this cell was changed after its tasks (fraction) ran' in done.stderr
-    found = executed.verify('out.record.ipynb', status=1)
-    assert [check['details'] for check in found['checks'] if check['status'] == 'differs'] == [
+    report = executed.verify('out.record.ipynb', status=1)
+    assert [check['details'] for check in report['checks'] if check['status'] == 'differs'] == [
         [
             (
                 'cell 5 (fraction) was changed after its tasks ran: its text is not the code that '
@@ -199,18 +199,18 @@ def test_last_line_of_a_cell_for_the_shell() -> None:
 
 def test_tasks_of_another_notebook(executed: Cli) -> None:
     path = executed.folder / 'out.ipynb'
-    found = json.loads(path.read_text())
+    document = json.loads(path.read_text())
     shown = next(
         cell
-        for cell in found['cells']
+        for cell in document['cells']
         if cell['source'][0].startswith('%%desipipe fraction')
         or ''.join(cell['source']).startswith('%%desipipe fraction')
     )
     shown['source'] = 'print("something else")'
-    path.write_text(json.dumps(found))
+    path.write_text(json.dumps(document))
     executed('record', 'out.ipynb')
-    words = executed.verify('out.record.ipynb', status=1)
-    details = [check['details'] for check in words['checks'] if check['status'] == 'differs']
+    shown_text = executed.verify('out.record.ipynb', status=1)
+    details = [check['details'] for check in shown_text['checks'] if check['status'] == 'differs']
     assert details == [
         [
             (
@@ -226,8 +226,8 @@ def test_queue_that_was_cleared(executed: Cli) -> None:
         kill=False
     )  # those who served it know of this copy nothing
     executed('record', 'out.ipynb')
-    words = executed.verify('out.record.ipynb', status=1)
-    assert 'no longer in the queue' in str(words)
+    shown_text = executed.verify('out.record.ipynb', status=1)
+    assert 'no longer in the queue' in str(shown_text)
 
 
 def test_run_imports_nothing_slow_for_notebooks() -> None:
@@ -266,8 +266,8 @@ def test_unknown_parameters(cli: Cli) -> None:
     done = cli('run', 'a.ipynb', '-p', 'siz=1', status=2)
     assert "Nothing was run. The notebook has no parameter 'siz': did you mean size?" in done.stderr
     assert not (cli.folder / 'a.out.ipynb').exists()
-    for words in (['-p', 'size'], ['-p', '1=2'], ['-f', 'missing.yaml']):
-        assert 'nothing was' in cli.here(['run', 'a.ipynb', *words]).stderr.lower()
+    for arguments in (['-p', 'size'], ['-p', '1=2'], ['-f', 'missing.yaml']):
+        assert 'nothing was' in cli.here(['run', 'a.ipynb', *arguments]).stderr.lower()
 
 
 def test_parameters_of_all_kinds(cli: Cli) -> None:
@@ -328,16 +328,18 @@ def test_failing_and_going_on(cli: Cli) -> None:
         f"'{cli.folder}/there.txt'; of task {tid} (needs)"
     ) in done.stderr
     assert f'Go on with: desipipe run {cli.folder}/a.out.ipynb --resume' in done.stderr
-    found = read_notebook(str(cli.folder / 'a.out.ipynb'))
+    opened = read_notebook(str(cli.folder / 'a.out.ipynb'))
     marked = [
         number
-        for number, cell in enumerate(found['cells'])
+        for number, cell in enumerate(opened['cells'])
         if 'papermill-error-cell-tag' in cell['metadata'].get('tags', [])
     ]
     assert marked == [0, 6]
-    assert 'of task' in found['cells'][6]['source']
-    assert found['metadata']['papermill']['exception'] is True
-    assert [cell['metadata'].get('papermill', {}).get('status') for cell in found['cells'][1:]] == [
+    assert 'of task' in opened['cells'][6]['source']
+    assert opened['metadata']['papermill']['exception'] is True
+    assert [
+        cell['metadata'].get('papermill', {}).get('status') for cell in opened['cells'][1:]
+    ] == [
         *['completed'] * 5,
         None,
         'failed',
@@ -346,15 +348,17 @@ def test_failing_and_going_on(cli: Cli) -> None:
     (cli.folder / 'there.txt').write_text('there')
     done = cli('run', 'a.out.ipynb', '--resume')
     assert '1 task that did not succeed will run again' in done.stderr
-    found = read_notebook(str(cli.folder / 'a.out.ipynb'))
-    assert [cell['metadata']['papermill']['status'] for cell in found['cells']] == ['completed'] * 7
-    assert found['metadata']['papermill']['parameters'] == {'size': 3}
-    assert text_of(found['cells'][-1]) == 'the end\n'
+    opened = read_notebook(str(cli.folder / 'a.out.ipynb'))
+    assert [cell['metadata']['papermill']['status'] for cell in opened['cells']] == [
+        'completed'
+    ] * 7
+    assert opened['metadata']['papermill']['parameters'] == {'size': 3}
+    assert text_of(opened['cells'][-1]) == 'the end\n'
     # Tasks that only Python has shown are recorded by their queue; their cell is found by its code.
     cli('record', 'a.out.ipynb')
-    words = cli.verify('a.out.record.ipynb', '-q', './q')
-    assert words['ok']
-    assert '1 cell: the text is the code' in str(words)
+    shown_text = cli.verify('a.out.record.ipynb', '-q', './q')
+    assert shown_text['ok']
+    assert '1 cell: the text is the code' in str(shown_text)
 
 
 def test_failed_tasks_are_named(cli: Cli) -> None:
@@ -362,10 +366,10 @@ def test_failed_tasks_are_named(cli: Cli) -> None:
     write(cli, cells)
     done = cli('run', 'a.ipynb', status=1)
     assert '1 of 1 task did not succeed' in done.stdout
-    found = read_notebook(str(cli.folder / 'a.out.ipynb'))
+    opened = read_notebook(str(cli.folder / 'a.out.ipynb'))
     marks = [
         cell['source']
-        for cell in found['cells']
+        for cell in opened['cells']
         if 'papermill-error-cell-tag' in cell['metadata'].get('tags', [])
     ]
     assert len(marks) == 2
@@ -389,7 +393,7 @@ def test_run_without_waiting(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ('words', 'said'),
+    ('arguments', 'expected'),
     [
         (['missing.ipynb'], 'There is no file missing.ipynb. Nothing was read.'),
         (['a.ipynb', '-o', 'a.ipynb'], 'is the notebook itself'),
@@ -406,7 +410,7 @@ def test_run_without_waiting(cli: Cli) -> None:
         (['plain.py', '--resume'], 'what is done is taken from its queues'),
     ],
 )
-def test_run_refuses_other_files(cli: Cli, words: list[str], said: str) -> None:
+def test_run_refuses_other_files(cli: Cli, arguments: list[str], expected: str) -> None:
     write(cli, [('1', [])])
     (cli.folder / 'broken.ipynb').write_text('{"cells": [')
     (cli.folder / 'plain.py').write_text('pass')
@@ -414,7 +418,7 @@ def test_run_refuses_other_files(cli: Cli, words: list[str], said: str) -> None:
         cli, [('"years of work"', [])], 'mine.ipynb'
     )  # beside a script of the same name, as jupytext pairs them
     (cli.folder / 'mine.py').write_text('# %%\n1')
-    assert said in cli.here(['run', *words]).stderr
+    assert expected in cli.here(['run', *arguments]).stderr
     assert 'years of work' in (cli.folder / 'mine.ipynb').read_text()
 
 
@@ -452,11 +456,11 @@ def test_interrupted(cli: Cli, number: signal.Signals) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(number)
-    _, said = process.communicate(timeout=TIMEOUT)
+    _, output = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
-    assert 'interrupted in cell 2' in said
-    found = read_notebook(str(cli.folder / 'a.out.ipynb'))
-    assert [cell['metadata'].get('papermill', {}).get('status') for cell in found['cells']] == [
+    assert 'interrupted in cell 2' in output
+    opened = read_notebook(str(cli.folder / 'a.out.ipynb'))
+    assert [cell['metadata'].get('papermill', {}).get('status') for cell in opened['cells']] == [
         None,
         'completed',
         None,
@@ -482,9 +486,9 @@ def test_interrupted_while_it_waits(cli: Cli) -> None:
             'running' in line for line in process.stdout
         )  # all cells have ended, and it waits
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=TIMEOUT)
+        _, printed = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 130
-        assert 'tasks go on' in said
+        assert 'tasks go on' in printed
         shown = [
             output['data']
             for cell in read_notebook(str(cli.folder / 'a.out.ipynb'))['cells']
@@ -508,12 +512,12 @@ def test_interrupted_between_cells(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr('desipipe.record.execution._note_queues', told)
     write(cli, [('x = 1', []), ('x = 2', [])])
     assert 'interrupted between cells' in cli('run', 'a.ipynb', status=130).stderr
-    found = read_notebook(str(cli.folder / 'a.out.ipynb'))
-    assert [cell['metadata']['papermill']['status'] for cell in found['cells']] == [
+    opened = read_notebook(str(cli.folder / 'a.out.ipynb'))
+    assert [cell['metadata']['papermill']['status'] for cell in opened['cells']] == [
         'completed',
         'pending',
     ]
-    assert found['metadata']['papermill']['end_time']
+    assert opened['metadata']['papermill']['end_time']
 
 
 def test_scripts(cli: Cli) -> None:
@@ -599,14 +603,14 @@ async def test_menu_of_jupyterlab(executed: Cli, jp_serverapp: Any, jp_fetch: An
 def test_kernel_whose_port_was_taken_is_started_again(tmp_path: Path) -> None:
     """Between the choice of a port and the kernel's bind another process may take it."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell('print(6 * 7)')])
-    with socket.socket() as taken, tempfile.TemporaryFile() as said:
+    with socket.socket() as taken, tempfile.TemporaryFile() as output:
         taken.bind(('127.0.0.1', 0))
         client = nbclient.NotebookClient(notebook, kernel_name='python3')
         manager = client.create_kernel_manager()
         manager.cache_ports, manager.shell_port = False, taken.getsockname()[1]
 
         async def run() -> None:
-            async with run_module._kernel(client, said, dict(os.environ)):
+            async with run_module._kernel(client, output, dict(os.environ)):
                 assert client.km is not manager
                 await client.async_execute_cell(notebook.cells[0], 0)
 

@@ -54,9 +54,9 @@ def test_run_stale_computes_what_a_full_run_would(tmp_path: Path) -> None:
     before = tasks(stale.folder)
     shown = read_notebook(str(stale.folder / 'out.ipynb'))['cells'][7]['outputs']
     assert not [output for output in shown if output['output_type'] == 'error'], shown
-    found: dict[str, Any] = json.loads(stale('plan', 'out.ipynb', '--json').stdout)
-    assert {cell['state'] for cell in found['cells']} == {'running'}
-    assert found['total']['cells'] == 0
+    document: dict[str, Any] = json.loads(stale('plan', 'out.ipynb', '--json').stdout)
+    assert {cell['state'] for cell in document['cells']} == {'running'}
+    assert document['total']['cells'] == 0
 
     path = stale.folder / 'out.ipynb'
     content = read_notebook(str(path))
@@ -92,9 +92,9 @@ def test_plan_of_tasks_that_are_gone_or_another_versions(tmp_path: Path) -> None
     output = {'output_type': 'display_data', 'metadata': {}, 'data': {mime: shown}}
     content['cells'][0]['outputs'] = [output]
     (tmp_path / 'a.ipynb').write_text(json.dumps(content))
-    said = cli('plan', 'a.ipynb', status=1).stdout
-    assert '? cell 1 z  unknown' in said
-    assert '○ cell 2 y  never run (at most 1 task, no earlier run)' in said
+    printed = cli('plan', 'a.ipynb', status=1).stdout
+    assert '? cell 1 z  unknown' in printed
+    assert '○ cell 2 y  never run (at most 1 task, no earlier run)' in printed
     Queue('nb', base_dir=tmp_path, create=True)
     assert 'its queue was cleared since' in cli('plan', 'a.ipynb', status=1).stdout
     (tmp_path / 'empty.ipynb').write_text(json.dumps(notebook([('# no code', [])])))

@@ -34,19 +34,19 @@ from desipipe.record.verify_outside import check_files as verify_files
 Change = Callable[[Path, Callable[[dict[str, Any]], None]], None]
 
 
-def by_name(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def by_name(collected: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Checks by their names."""
     checks: dict[str, list[dict[str, Any]]] = {}
-    for check in found['checks']:
+    for check in collected['checks']:
         checks.setdefault(check['check'], []).append(check)
     return checks
 
 
-def differing(found: dict[str, Any]) -> dict[str, str]:
+def differing(differences: dict[str, Any]) -> dict[str, str]:
     """What differs: words and details of a check, by its name."""
     return {
         check['check']: ' '.join([check['words'], *check['details']])
-        for check in found['checks']
+        for check in differences['checks']
         if check['status'] == DIFFERS
     }
 
@@ -60,16 +60,16 @@ def test_record_of_a_queue_whose_code_is_damaged(script: Cli, tmp_path: Path) ->
     cli = Cli(tmp_path)
 
     cli('record', '-q', './pi', '-o', 'pi.record.ipynb')
-    found = cli.verify('pi.record.ipynb', status=3)
+    report = cli.verify('pi.record.ipynb', status=3)
 
-    assert not differing(found)
-    assert 'its line of the journal is damaged' in str(by_name(found)['code'])
+    assert not differing(report)
+    assert 'its line of the journal is damaged' in str(by_name(report)['code'])
 
 
 def test_good_record(script: Cli) -> None:
-    found = script.verify('pi.record.ipynb', '--queue', './pi', status=3)
-    assert not found['ok'] and found['unchecked'] == 1
-    checks = by_name(found)
+    report = script.verify('pi.record.ipynb', '--queue', './pi', status=3)
+    assert not report['ok'] and report['unchecked'] == 1
+    checks = by_name(report)
     assert {
         'bytes',
         'tasks',
@@ -88,10 +88,10 @@ def test_good_record(script: Cli) -> None:
     assert 'absolute path' in checks['identities'][1]['words']
     assert re.match('4 versions of apps.* 5 functions', checks['code'][0]['words'])
     assert checks['run'][0]['status'] == checks['inputs'][0]['status'] == 'cannot be checked'
-    words = script('verify', 'pi.record.ipynb', status=3).stdout
-    assert 'what was checked does not differ, the rest is not known' in words
-    assert 'nothing differs' not in words
-    assert 'say which it is with --queue' in words
+    shown_text = script('verify', 'pi.record.ipynb', status=3).stdout
+    assert 'what was checked does not differ, the rest is not known' in shown_text
+    assert 'nothing differs' not in shown_text
+    assert 'say which it is with --queue' in shown_text
 
 
 def test_exit_status_of_what_cannot_be_checked(script: Cli) -> None:
@@ -100,11 +100,11 @@ def test_exit_status_of_what_cannot_be_checked(script: Cli) -> None:
     assert script('verify', 'pi.record.ipynb', status=3).stdout.count('cannot be checked') == 1
     script('verify', 'pi.record.ipynb', '--strict', '--queue', './pi', status=1)
     script('record', '-q', './pi', '-o', 'whole.ipynb', '--include', 'paths')
-    words = script('verify', 'whole.ipynb').stdout
-    assert words.splitlines()[-1].endswith('nothing differs')
+    shown_text = script('verify', 'whole.ipynb').stdout
+    assert shown_text.splitlines()[-1].endswith('nothing differs')
     # The queue was not asked for: that is a gap only where it is asked to be strict.
-    found = script.verify('whole.ipynb', '--strict', status=1)
-    assert found['unchecked'] == 1 and not found['ok']
+    report = script.verify('whole.ipynb', '--strict', status=1)
+    assert report['unchecked'] == 1 and not report['ok']
     assert script.verify('whole.ipynb', '--strict', '--queue', './pi')['ok']
 
 
@@ -158,37 +158,37 @@ def test_verify_names_changed_cells(script: Cli) -> None:
     document = record['metadata'][KEY]
     queue = document['queues'][0]
     changes: dict[str, Callable[[dict[str, Any]], None]] = {
-        'the text of cell 1': lambda found: found['cells'][0].update(source='2'),
-        'the outputs of cell 1': lambda found: found['cells'][0]['outputs'].append(
+        'the text of cell 1': lambda report: report['cells'][0].update(source='2'),
+        'the outputs of cell 1': lambda report: report['cells'][0]['outputs'].append(
             {'output_type': 'stream', 'name': 'stdout', 'text': 'x'}
         ),
-        'the attachments of cell 2': lambda found: found['cells'][1]['attachments']['a'].update(
+        'the attachments of cell 2': lambda report: report['cells'][1]['attachments']['a'].update(
             {'text/plain': 'c'}
         ),
-        "'made' of the record": lambda found: found['metadata'][KEY]['made'].update(python='2.7'),
-        "'left_out' of the record": lambda found: found['metadata'][KEY]['left_out'].clear(),
-        "'workers' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['workers'][
-            0
-        ].update(host='elsewhere'),
-        "'managers' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0][
+        "'made' of the record": lambda report: report['metadata'][KEY]['made'].update(python='2.7'),
+        "'left_out' of the record": lambda report: report['metadata'][KEY]['left_out'].clear(),
+        "'workers' 0 of the queue pi": lambda listed: listed['metadata'][KEY]['queues'][0][
+            'workers'
+        ][0].update(host='elsewhere'),
+        "'managers' 0 of the queue pi": lambda listed: listed['metadata'][KEY]['queues'][0][
             'managers'
         ][0].update(scheduler={'max_workers': 99}),
-        "'folder' of the queue pi": lambda found: found['metadata'][KEY]['queues'][0].update(
+        "'folder' of the queue pi": lambda listed: listed['metadata'][KEY]['queues'][0].update(
             folder='elsewhere'
         ),
-        "'groups' 1 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['groups'][
+        "'groups' 1 of the queue pi": lambda listed: listed['metadata'][KEY]['queues'][0]['groups'][
             1
         ].update(timeout=1.0),
-        "'versions' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0][
-            'versions'
-        ][0].update(numpy='0.1'),
-        'the metadata of cell 1': lambda found: found['cells'][0]['metadata'].update(
+        "'versions' 0 of the queue pi": lambda versions_read: versions_read['metadata'][KEY][
+            'queues'
+        ][0]['versions'][0].update(numpy='0.1'),
+        'the metadata of cell 1': lambda report: report['cells'][0]['metadata'].update(
             papermill={'duration': 1.0}
         ),
-        "'kernelspec' of the metadata": lambda found: found['metadata'].update(
+        "'kernelspec' of the metadata": lambda report: report['metadata'].update(
             kernelspec={'name': 'other'}
         ),
-        "'apps' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['apps'][
+        "'apps' 0 of the queue pi": lambda listed: listed['metadata'][KEY]['queues'][0]['apps'][
             0
         ].update(packages=['evil']),
     }
@@ -197,10 +197,10 @@ def test_verify_names_changed_cells(script: Cli) -> None:
         changed = json.loads(path.read_bytes())
         do(changed)
         (script.folder / 'changed.ipynb').write_text(json.dumps(changed))
-        found = verify(read_record(str(script.folder / 'changed.ipynb')), cell_node)
-        named = next(check for check in found if check.name == 'bytes')
+        report = verify(read_record(str(script.folder / 'changed.ipynb')), cell_node)
+        named = next(check for check in report if check.name == 'bytes')
         assert named.details[0] == label
-        assert exit_status(found) == 1
+        assert exit_status(report) == 1
 
 
 def test_payloads_are_held_against_their_digests(script: Cli, change: Change) -> None:
@@ -247,8 +247,8 @@ def test_record_is_the_same_after_compaction(script: Cli) -> None:
         for name in ('before', 'after')
     )
     # Compaction counts microseconds from another moment: the last of them may be another one.
-    for mine, its in zip(before.pop('tasks'), after.pop('tasks'), strict=True):
-        tasks = [orjson.loads(line) for line in (mine, its)]
+    for own, compacted in zip(before.pop('tasks'), after.pop('tasks'), strict=True):
+        tasks = [orjson.loads(line) for line in (own, compacted)]
         times = [
             [attempt.pop('began', 0.0) for attempt in task.get('attempts', ())] for task in tasks
         ]
@@ -257,8 +257,8 @@ def test_record_is_the_same_after_compaction(script: Cli) -> None:
         assert tasks[0] == tasks[1]
     assert before.pop('as_of') == pytest.approx(after.pop('as_of'), abs=3e-6, rel=0)
     assert before == after
-    found = script.verify('before.ipynb', '--queue', './pi', status=3)
-    assert not differing(found), found
+    report = script.verify('before.ipynb', '--queue', './pi', status=3)
+    assert not differing(report), report
 
 
 def is_refused_by_verify(path: Path) -> bool:
@@ -276,10 +276,12 @@ def test_verify_finds_each_flipped_byte(script: Cli) -> None:
         assert not is_refused_by_verify(path)
         data = path.read_bytes()
         for _ in range(60):
-            place, value = draw.randrange(len(data)), draw.randrange(1, 256)
-            path.write_bytes(data[:place] + bytes([data[place] ^ value]) + data[place + 1 :])
+            position, value = draw.randrange(len(data)), draw.randrange(1, 256)
+            path.write_bytes(
+                data[:position] + bytes([data[position] ^ value]) + data[position + 1 :]
+            )
             assert is_refused_by_verify(path), (
-                f'{name}: byte {place} of {len(data)}, {data[place]} ^ {value}'
+                f'{name}: byte {position} of {len(data)}, {data[position]} ^ {value}'
             )
         path.write_bytes(data)
 
@@ -293,11 +295,13 @@ def test_verify_covers_the_files_of_a_crate(script: Cli) -> None:
     draw = random.Random(11)
     for path in files:
         data = path.read_bytes()
-        for place in {0, len(data) - 1, *(draw.randrange(len(data)) for _ in range(3))}:
+        for position in {0, len(data) - 1, *(draw.randrange(len(data)) for _ in range(3))}:
             path.write_bytes(
-                data[:place] + bytes([data[place] ^ draw.randrange(1, 256)]) + data[place + 1 :]
+                data[:position]
+                + bytes([data[position] ^ draw.randrange(1, 256)])
+                + data[position + 1 :]
             )
-            assert is_refused_by_verify(crate), (path.name, place)
+            assert is_refused_by_verify(crate), (path.name, position)
         path.unlink()
         assert is_refused_by_verify(crate), path.name
         path.write_bytes(data)
@@ -305,18 +309,18 @@ def test_verify_covers_the_files_of_a_crate(script: Cli) -> None:
     assert 'more.txt is not on the list' in differing(script.verify('crate', status=1))['crate']
 
 
-def task_of(record: dict[str, Any], place: int) -> dict[str, Any]:
-    found: dict[str, Any] = orjson.loads(record['metadata'][KEY]['queues'][0]['tasks'][place])
-    found.pop('crc')
-    return found
+def task_of(record: dict[str, Any], position: int) -> dict[str, Any]:
+    document: dict[str, Any] = orjson.loads(record['metadata'][KEY]['queues'][0]['tasks'][position])
+    document.pop('crc')
+    return document
 
 
-def put(record: dict[str, Any], place: int, task: dict[str, Any]) -> None:
-    record['metadata'][KEY]['queues'][0]['tasks'][place] = seal(task)
+def put(record: dict[str, Any], position: int, task: dict[str, Any]) -> None:
+    record['metadata'][KEY]['queues'][0]['tasks'][position] = seal(task)
 
 
-def change_task(place: int, **members: Any) -> Callable[[dict[str, Any]], None]:
-    return lambda record: put(record, place, {**task_of(record, place), **members})
+def change_task(position: int, **members: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda record: put(record, position, {**task_of(record, position), **members})
 
 
 def app_of(record: dict[str, Any], name: str) -> dict[str, Any]:
@@ -361,7 +365,7 @@ def hide_failure(record: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ('do', 'check', 'words'),
+    ('do', 'check', 'message'),
     [
         (
             change_task(0, args={'seed': '=1', 'size': '=1000'}),
@@ -402,13 +406,13 @@ def hide_failure(record: dict[str, Any]) -> None:
     ],
 )
 def test_changes_with_new_digests_are_named(
-    script: Cli, change: Change, do: Callable[[dict[str, Any]], None], check: str, words: str
+    script: Cli, change: Change, do: Callable[[dict[str, Any]], None], check: str, message: str
 ) -> None:
     path = script.folder / 'pi.record.ipynb'
     change(path, do)
-    found = differing(script.verify(path.name, status=1))
-    assert 'bytes' not in found  # its digests are right
-    assert re.search(words, found[check]), found
+    differences = differing(script.verify(path.name, status=1))
+    assert 'bytes' not in differences  # its digests are right
+    assert re.search(message, differences[check]), differences
 
 
 def test_changes_of_a_repository_that_are_not_those(script: Cli, change: Change) -> None:
@@ -461,10 +465,10 @@ def test_result_that_was_replaced_in_the_queue(script: Cli) -> None:
         byte = file.read(1)
         file.seek(-1, 1)
         file.write(bytes([byte[0] ^ 1]))
-    found = differing(script.verify('pi.record.ipynb', '--queue', './pi', status=1))
+    differences = differing(script.verify('pi.record.ipynb', '--queue', './pi', status=1))
     assert re.search(
         r'average\[0\] .*its result in the queue is not the one that was recorded: it was replaced',
-        found['queue'],
+        differences['queue'],
     )
 
 
@@ -472,8 +476,8 @@ def test_results_by_hand_are_named(script: Cli) -> None:
     queue = Queue(str(script.folder / 'pi'), create=False)
     bad = queue.tasks(name='broken', one=True)
     queue.set_task_state(bad.id, 'SUCCEEDED')
-    found = differing(script.verify('pi.record.ipynb', '--queue', './pi', status=1))
-    assert 'is SUCCEEDED in the queue, FAILED in the record' in found['queue']
+    differences = differing(script.verify('pi.record.ipynb', '--queue', './pi', status=1))
+    assert 'is SUCCEEDED in the queue, FAILED in the record' in differences['queue']
     script('record', '-q', './pi', '-o', 'new.ipynb')
     checks = by_name(script.verify('new.ipynb', status=3))
     assert re.search(
@@ -485,8 +489,8 @@ def test_results_by_hand_are_named(script: Cli) -> None:
 def test_verify_finds_a_cleared_queue(script: Cli) -> None:
     queue = Queue(str(script.folder / 'pi'), create=False)
     queue.clear()
-    found = differing(script.verify('pi.record.ipynb', '--queue', './pi', status=1))
-    assert 'was cleared since' in found['queue']
+    differences = differing(script.verify('pi.record.ipynb', '--queue', './pi', status=1))
+    assert 'was cleared since' in differences['queue']
 
 
 FILES = """
@@ -533,32 +537,32 @@ def test_files(script: Cli) -> None:
 
 
 def test_computed_again(script: Cli, change: Change) -> None:
-    found = by_name(
+    by_check = by_name(
         script.verify('pi.record.ipynb', '--queue', './pi', '--rerun', '3', '--seed', '1', status=3)
     )
-    assert re.match('3 tasks computed again', found['rerun'][0]['words'])
+    assert re.match('3 tasks computed again', by_check['rerun'][0]['words'])
     # From the record alone, if its author is trusted.
     assert (
         'no queue of yours' in script('verify', 'pi.record.ipynb', '--rerun', '1', status=2).stderr
     )
     path = script.folder / 'pi.record.ipynb'
-    change(path, lambda record: [change_result_of(record, place) for place in range(7)])
-    found = by_name(script.verify(path.name, '--rerun', '8', '--trust', status=1))
-    assert found['rerun'][0]['status'] == DIFFERS
+    change(path, lambda record: [change_result_of(record, position) for position in range(7)])
+    by_check = by_name(script.verify(path.name, '--rerun', '8', '--trust', status=1))
+    assert by_check['rerun'][0]['status'] == DIFFERS
     # The bytes that were recorded give the value that comes out: only what was said of them is
     # wrong.
-    assert len(found['rerun'][0]['details']) >= 1 or found['tables'][0]['status'] == DIFFERS
+    assert len(by_check['rerun'][0]['details']) >= 1 or by_check['tables'][0]['status'] == DIFFERS
 
 
-def change_result_of(record: dict[str, Any], place: int) -> None:
-    task = task_of(record, place)
+def change_result_of(record: dict[str, Any], position: int) -> None:
+    task = task_of(record, position)
     if task['state'] == 'SUCCEEDED':
         task['result'] = {
             **task['result'],
             'value': '=3.0',
             'sha256': task_of(record, 7)['result']['sha256'],
         }
-        put(record, place, task)
+        put(record, position, task)
 
 
 def test_imported(script: Cli) -> None:
@@ -661,19 +665,19 @@ def test_verify_imports_nothing_of_a_record(script: Cli, change: Change) -> None
 
 
 @pytest.mark.parametrize(
-    ('module', 'words'),
+    ('module', 'arguments'),
     [
         ('rocrate', ['record', '-q', './pi', '-o', 'x.ipynb', '--crate', 'x.zip']),
         ('nbclient', ['run', 'a.ipynb']),
     ],
 )
-def test_packages_that_are_missing(script: Cli, module: str, words: list[str]) -> None:
+def test_packages_that_are_missing(script: Cli, module: str, arguments: list[str]) -> None:
     (script.folder / 'a.ipynb').write_text(
         '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
     )
     code = (
         f'import sys; sys.modules[{module!r}] = None; from desipipe.cli import main; '
-        f'sys.exit(main({words!r}))'
+        f'sys.exit(main({arguments!r}))'
     )
     done = subprocess.run(
         [sys.executable, '-c', code], cwd=script.folder, capture_output=True, text=True, timeout=60
@@ -805,7 +809,7 @@ def test_small_archive_of_much_json_is_not_parsed(
 
 
 @pytest.mark.parametrize(
-    ('data', 'words'),
+    ('data', 'message'),
     [
         (b'', 'truncated'),
         (b'not json', 'it is something else'),
@@ -833,10 +837,10 @@ def test_small_archive_of_much_json_is_not_parsed(
         (b'PK\x05\x06' + bytes(18), 'holds no pipeline.record.ipynb'),
     ],
 )
-def test_read_record_refuses_other_files(tmp_path: Path, data: bytes, words: str) -> None:
+def test_read_record_refuses_other_files(tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / 'x.ipynb'
     path.write_bytes(data)
-    with pytest.raises(RecordError, match=words):
+    with pytest.raises(RecordError, match=message):
         read_record(str(path))
 
 
@@ -850,8 +854,8 @@ def test_read_record_names_missing_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    'words', [['record', '-q', './pi', '-o', 'new.ipynb'], ['verify', 'pi.record.ipynb']]
+    'arguments', [['record', '-q', './pi', '-o', 'new.ipynb'], ['verify', 'pi.record.ipynb']]
 )
-def test_root_that_is_not_there(script: Cli, words: list[str]) -> None:
-    assert 'There is no folder nowhere' in script(*words, '--root', 'nowhere', status=2).stderr
+def test_root_that_is_not_there(script: Cli, arguments: list[str]) -> None:
+    assert 'There is no folder nowhere' in script(*arguments, '--root', 'nowhere', status=2).stderr
     assert not (script.folder / 'new.ipynb').exists()

@@ -25,17 +25,19 @@ TERMS = (
 def document(url: str) -> Any:
     """What would be fetched: the contexts, as packages of the same people carry them."""
     if url.startswith('https://w3id.org/ro/crate/'):
-        found = json.loads((Path(rocrate.__file__).parent / 'data' / 'ro-crate.jsonld').read_text())
+        vocabulary = json.loads(
+            (Path(rocrate.__file__).parent / 'data' / 'ro-crate.jsonld').read_text()
+        )
         # That is a later version; these terms were called otherwise in 1.1.
-        found['@context'] |= {
+        vocabulary['@context'] |= {
             term: f'https://bioschemas.org/{term}'
             for term in ('ComputationalWorkflow', 'FormalParameter')
         }
-        found['@context'] |= {
+        vocabulary['@context'] |= {
             term: f'https://bioschemas.org/ComputationalWorkflow#{term}'
             for term in ('input', 'output')
         }
-        return found
+        return vocabulary
     if url == 'https://w3id.org/ro/terms/workflow-run/context':
         return {
             '@context': {term: f'https://w3id.org/ro/terms/workflow-run#{term}' for term in TERMS}

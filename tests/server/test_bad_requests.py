@@ -155,8 +155,8 @@ async def test_people_who_may_only_look(ask: Ask, queue: Queue, jp_serverapp: An
     jp_serverapp.web_app.settings['authorizer'] = ReadOnly(parent=jp_serverapp)
     assert (await ask('queue', queue='demo'))[0] == 200
     for path in POSTS:
-        status, found = await ask(path, body={'queue': 'demo', 'max_workers': 1})
-        assert (status, found['error']) == (403, 'Forbidden')
+        status, answer = await ask(path, body={'queue': 'demo', 'max_workers': 1})
+        assert (status, answer['error']) == (403, 'Forbidden')
     assert set(ReadOnly.asked) == {('read', 'desipipe'), ('write', 'desipipe')}
     assert not queue.paused and Path(queue.folder).exists()
 
@@ -211,16 +211,16 @@ REQUIRED: dict[str, dict[str, Any]] = {
 async def test_queues_outside_are_refused(ask: Ask, queue: Queue, path: str) -> None:
     for name in OUTSIDE:
         if path in POSTS:
-            status, found = await ask(path, body={'queue': name, **REQUIRED.get(path, {})})
+            status, answer = await ask(path, body={'queue': name, **REQUIRED.get(path, {})})
         else:
-            status, found = await ask(path, queue=name, tid='aaaa', rows='0')
-        assert status in (400, 403, 404), (name, status, found)
-        assert found['error'] in (
+            status, answer = await ask(path, queue=name, tid='aaaa', rows='0')
+        assert status in (400, 403, 404), (name, status, answer)
+        assert answer['error'] in (
             'InvalidQueueNameError',
             'PermissionDeniedError',
             'UnknownQueueError',
             'ConfigError',
-        ), (name, found)
+        ), (name, answer)
     assert Path(queue.folder).exists() and not queue.paused
 
 
@@ -238,9 +238,9 @@ async def test_real_queue_outside_is_not_shown(
         str(jp_root_dir / 'folder' / 'secret'),
         f'{jp_root_dir}/../elsewhere/secret',
     ):
-        status, found = await ask('queue', queue=name)
-        assert (status, found['error']) == (403, 'PermissionDeniedError'), name
-        assert 'DesipipeExtension.folders' in found['message']
+        status, answer = await ask('queue', queue=name)
+        assert (status, answer['error']) == (403, 'PermissionDeniedError'), name
+        assert 'DesipipeExtension.folders' in answer['message']
         assert (await ask('actions/delete', body={'queue': name}))[0] == 403
     for folder in ('folder', '..', str(tmp_path), '/'):
         assert (await ask('queues', folder=folder))[0] == 403
@@ -295,9 +295,9 @@ SENSELESS: list[tuple[str, dict[str, Any]]] = [
 
 async def test_parameters_that_can_not_be_meant(ask: Ask, queue: Queue) -> None:
     for path, params in SENSELESS:
-        status, found = await ask(path, queue='demo', **params)
-        assert (status, found['error']) == (400, 'BadRequest'), (path, params, found)
-        assert 'Nothing was done' in found['message'] and len(found['message']) < 1000
+        status, answer = await ask(path, queue='demo', **params)
+        assert (status, answer['error']) == (400, 'BadRequest'), (path, params, answer)
+        assert 'Nothing was done' in answer['message'] and len(answer['message']) < 1000
 
 
 BODIES = [
@@ -327,8 +327,8 @@ BODIES = [
 async def test_bodies_that_can_not_be_meant(ask: Ask, queue: Queue) -> None:
     engine.add(queue.ledger, range(3))
     for body in BODIES:
-        status, found = await ask('actions/cancel', body=body)
-        assert status in (400, 404), (body, found)
+        status, answer = await ask('actions/cancel', body=body)
+        assert status in (400, 404), (body, answer)
     assert queue.counts['PENDING'] == 3
 
 
@@ -349,11 +349,11 @@ def test_list_that_is_too_long_is_not_read() -> None:
 
 
 async def test_unknown_members_are_named(ask: Ask, queue: Queue) -> None:
-    status, found = await ask(
+    status, answer = await ask(
         'actions/pause', body={'queue': 'demo', **{f'k{i}': 1 for i in range(100_000)}}
     )
-    assert (status, found['error']) == (400, 'BadRequest')
-    assert found['message'] == "'k0' is not known here; there are: queue. Nothing was done."
+    assert (status, answer['error']) == (400, 'BadRequest')
+    assert answer['message'] == "'k0' is not known here; there are: queue. Nothing was done."
     assert not queue.paused
 
 
@@ -366,10 +366,10 @@ async def test_percent_sign_is_said_as_it_was_asked(jp_fetch: Any) -> None:
 
 
 async def test_huge_body(ask: Ask, queue: Queue) -> None:
-    status, found = await ask(
+    status, answer = await ask(
         'actions/cancel', body=json.dumps({'queue': 'demo', 'rows': '0,' * 3_000_000})
     )
-    assert (status, found['error']) == (400, 'BadRequest')
+    assert (status, answer['error']) == (400, 'BadRequest')
 
 
 async def test_rows_far_beyond_the_end(ask: Ask, queue: Queue) -> None:
@@ -394,8 +394,8 @@ async def test_queue_of_another_user_is_refused(
             return real(path, flags, *args, **kwargs)
 
         monkeypatch.setattr(os, 'open', refused)
-    status, found = await ask('queue', queue='demo')
-    assert (status, found['error']) == (403, 'PermissionDeniedError')
+    status, answer = await ask('queue', queue='demo')
+    assert (status, answer['error']) == (403, 'PermissionDeniedError')
     _, (line,) = await ask('queues')
     assert line['condition'] == 'unreadable' and 'cannot be read by you' in line['error']
 
@@ -404,15 +404,15 @@ async def test_damaged_queue(ask: Ask, queue: Queue) -> None:
     engine.add(queue.ledger, range(3))
     data = Path(queue.filename).read_bytes()
     Path(queue.filename).write_bytes(b'x' + data[1:])
-    status, found = await ask('queue', queue='demo')
-    assert (status, found['error']) == (422, 'CorruptJournalError') and 'offset 0' in found[
+    status, answer = await ask('queue', queue='demo')
+    assert (status, answer['error']) == (422, 'CorruptJournalError') and 'offset 0' in answer[
         'message'
     ]
     lines = data.splitlines(keepends=True)
     lines[-1] = lines[-1].replace(b'"e"', b'"X"')
     Path(queue.filename).write_bytes(b''.join(lines))
-    status, found = await ask('queue', queue='demo')
-    assert (status, found['total'], found['n_damage']) == (200, 0, 1)
+    status, answer = await ask('queue', queue='demo')
+    assert (status, answer['total'], answer['n_damage']) == (200, 0, 1)
 
 
 # What is shown
@@ -566,8 +566,8 @@ async def test_queue_that_hangs_keeps_nobody_else_waiting(
     try:
         await wait_for(lambda: followed._waiting == following.WAITING)
         assert (await ask('queue', queue='other'))[0] == 200
-        status, found = await ask('queue', queue='demo')
-        assert (status, found['error']) == (503, 'BusyError')
+        status, answer = await ask('queue', queue='demo')
+        assert (status, answer['error']) == (503, 'BusyError')
         monkeypatch.setattr(hubs, 'ANSWER', 0.1)
         lines = {line['queue']: line for line in (await ask('queues'))[1]}
         assert lines['demo']['condition'] == 'unreadable' and lines['other']['condition'] == 'empty'
@@ -621,7 +621,7 @@ async def test_error_of_ours_is_told_without_its_details(
         raise ZeroDivisionError('secret')
 
     monkeypatch.setattr(looks, 'queue_summary', broken)
-    status, found = await ask('queue', queue='demo')
-    assert (status, found['error']) == (500, 'ZeroDivisionError') and 'secret' not in found[
+    status, answer = await ask('queue', queue='demo')
+    assert (status, answer['error']) == (500, 'ZeroDivisionError') and 'secret' not in answer[
         'message'
     ]

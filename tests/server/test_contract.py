@@ -93,16 +93,16 @@ async def test_answers_are_as_described(
         @given(case=operation.as_strategy(generation_mode=mode))
         def check(case: Any) -> None:
             if mode is GenerationMode.POSITIVE:
-                known = case.body if path in ORDERED else case.query
+                expected = case.body if path in ORDERED else case.query
                 if path not in ('queues', 'cells', 'plan', *GRAVE):
-                    known['queue'] = queue.folder
-                if 'tid' in known:
-                    known['tid'] = tid
-                known.pop('first', None)
-                if 'rows' in known:
-                    known['rows'] = '0-3'
-                if 'folder' in known:
-                    known['folder'] = ['.']
+                    expected['queue'] = queue.folder
+                if 'tid' in expected:
+                    expected['tid'] = tid
+                expected.pop('first', None)
+                if 'rows' in expected:
+                    expected['rows'] = '0-3'
+                if 'folder' in expected:
+                    expected['folder'] = ['.']
             try:
                 response = case.call(base_url=root, headers=jp_auth_header)
             except requests.ConnectionError:
@@ -124,10 +124,10 @@ async def test_answers_are_as_described(
 
 
 async def test_description(ask: Ask, jp_base_url: str) -> None:
-    status, found = await ask('openapi.json')
+    status, answer = await ask('openapi.json')
     assert status == 200
-    assert found['servers'] == [{'url': f'{jp_base_url}desipipe/api'}]
-    assert set(found['paths']) == {
+    assert answer['servers'] == [{'url': f'{jp_base_url}desipipe/api'}]
+    assert set(answer['paths']) == {
         f'/{route.path}' for route in (*QUERIES, *TEXTS, *ORDERS, EVENTS)
     }
-    schemathesis.openapi.from_dict(found).validate()
+    schemathesis.openapi.from_dict(answer).validate()

@@ -62,11 +62,11 @@ async def test_many_events_become_few(follow: Follow, queue: Queue) -> None:
 async def test_quiet_when_nothing_happens(follow: Follow, queue: Queue, hub: Any) -> None:
     async with follow('demo') as stream:
         await stream.next()
-        told = stream.told
+        printed = stream.told
         followed = hub.open[0]
         looked = followed.asked
         await wait_for(lambda: followed.asked > looked)  # it looked again, and had nothing to say
-        assert stream.told == told
+        assert stream.told == printed
 
 
 async def test_follower_is_shared_by_two_pages(follow: Follow, hub: Any, queue: Queue) -> None:
@@ -147,14 +147,14 @@ async def test_cleared_and_compacted(follow: Follow, queue: Queue) -> None:
 
 async def test_names_that_can_not_be_followed(follow: Follow, queue: Queue) -> None:
     async with follow('/etc/passwd', '../x', 'absent', 'demo') as stream:
-        found: dict[str, tuple[str, dict[str, Any]]] = {}
-        while len(found) < 4:
+        answers: dict[str, tuple[str, dict[str, Any]]] = {}
+        while len(answers) < 4:
             kind, data = await stream.next()
-            found[data['queue']] = (kind, data)
-        assert found['/etc/passwd'][1]['error'] == 'PermissionDeniedError'
-        assert found['../x'][1]['error'] == 'InvalidQueueNameError'
-        assert found['absent'][1]['error'] == 'UnknownQueueError'
-        assert found['demo'][0] == 'queue'
+            answers[data['queue']] = (kind, data)
+        assert answers['/etc/passwd'][1]['error'] == 'PermissionDeniedError'
+        assert answers['../x'][1]['error'] == 'InvalidQueueNameError'
+        assert answers['absent'][1]['error'] == 'UnknownQueueError'
+        assert answers['demo'][0] == 'queue'
         Queue('absent')  # it is looked for
         kind, data = await stream.next()
         assert (kind, data['queue']) == ('queue', 'absent')

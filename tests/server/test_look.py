@@ -24,8 +24,8 @@ async def test_queues_and_tasks(ask: Ask, queue: Queue) -> None:
         (line['queue'], line['total'], line['counts']['SUCCEEDED'], line['counts']['FAILED'])
         for line in lines
     ] == [('demo', 5, 2, 1)]
-    status, found = await ask('queue', queue='demo')
-    assert (status, found['folder'], found['counts']['PENDING']) == (200, queue.folder, 2)
+    status, answer = await ask('queue', queue='demo')
+    assert (status, answer['folder'], answer['counts']['PENDING']) == (200, queue.folder, 2)
     status, page = await ask('tasks', queue='demo', state=['FAILED', 'PENDING'], limit=2, offset=1)
     assert (status, page['total'], [task['row'] for task in page['tasks']]) == (200, 3, [3, 4])
     status, task = await ask('task', queue=queue.folder, tid='fraction[2]')
@@ -53,8 +53,8 @@ async def test_jobs_of_a_batch_system(ask: Ask, queue: Queue) -> None:
             *((f'8_{i:d}', 4, 'pending', 'Priority', '', None) for i in range(1200)),
         ],
     )
-    status, found = await ask('queue', queue='demo')
-    assert (status, len(found['jobs']), found['n_jobs']) == (200, 1000, 1201)
+    status, answer = await ask('queue', queue='demo')
+    assert (status, len(answer['jobs']), answer['n_jobs']) == (200, 1000, 1201)
     first = {
         'job': '7_0',
         'mid': 'm',
@@ -65,8 +65,8 @@ async def test_jobs_of_a_batch_system(ask: Ask, queue: Queue) -> None:
         'ends': 1e9,
         'workers': [],
     }
-    assert found['jobs'][0].items() >= first.items()
-    assert (found['jobs'][1]['state'], found['jobs'][1]['reason']) == ('pending', 'Priority')
+    assert answer['jobs'][0].items() >= first.items()
+    assert (answer['jobs'][1]['state'], answer['jobs'][1]['reason']) == ('pending', 'Priority')
 
 
 async def test_displays_of_a_task(ask: Ask, queue: Queue) -> None:
@@ -82,9 +82,9 @@ async def test_displays_of_a_task(ask: Ask, queue: Queue) -> None:
     subprocess.run(
         [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder], check=True, timeout=120
     )
-    status, found = await ask('displays', queue='demo', tid=future.id)
-    assert (status, found['total']) == (200, 2)
-    assert found['displays'] == [
+    status, answer = await ask('displays', queue='demo', tid=future.id)
+    assert (status, answer['total']) == (200, 2)
+    assert answer['displays'] == [
         {'number': 0, 'kinds': {'text/plain': 7, 'text/html': 300_000}, 'text': 'a table'},
         {'number': 1, 'kinds': {'text/plain': 7}, 'text': "'small'"},
     ]
@@ -171,10 +171,10 @@ async def test_deleted_queues_are_not_listed(ask: Ask, queue: Queue) -> None:
 async def test_cells_of_a_notebook(ask: Ask) -> None:
     code = {'cell_type': 'code', 'source': '%%desipipe --out z\nz = f(1)'}
     helper = {'cell_type': 'code', 'source': 'def f(x):\n    return x'}
-    status, found = await ask(
+    status, answer = await ask(
         'cells', {'cells': [helper, {'cell_type': 'markdown', 'source': '%%desipipe'}, code]}
     )
-    assert (status, found) == (
+    assert (status, answer) == (
         200,
         {'cells': [{'cell': 3, 'title': 'z', 'state': 'never run', 'reason': '', 'needs': {}}]},
     )
@@ -185,10 +185,10 @@ async def test_cells_of_a_notebook(ask: Ask) -> None:
         'ran': {'text': 'ab', 'reads': {}},
     }
     output = {'data': {'application/vnd.desipipe.v1+json': shown}}
-    status, found = await ask('plan', {'cells': [helper, {**code, 'outputs': [output]}]})
+    status, answer = await ask('plan', {'cells': [helper, {**code, 'outputs': [output]}]})
     assert status == 200
-    assert found['cells'][0]['state'] == 'edited'
-    assert (found['to_run'], found['total']['tasks']) == ([1, 2], 1)
+    assert answer['cells'][0]['state'] == 'edited'
+    assert (answer['to_run'], answer['total']['tasks']) == ([1, 2], 1)
     status, _ = await ask(
         'cells',
         {

@@ -23,7 +23,7 @@ def add(queue: Queue, folder: Path) -> dict[str, Any]:
     needs it.
     """
     tm = TaskManager(queue, scheduler={'max_workers': 2})
-    go, there = str(folder / 'go'), str(folder / 'there')
+    go, remote = str(folder / 'go'), str(folder / 'there')
 
     @tm.python_app
     def talk(path):
@@ -45,8 +45,14 @@ def add(queue: Queue, folder: Path) -> dict[str, Any]:
     def after(text):
         return len(text)
 
-    failing = careful(there)
-    return {'talk': talk(go), 'careful': failing, 'after': after(failing), 'go': go, 'there': there}
+    failing = careful(remote)
+    return {
+        'talk': talk(go),
+        'careful': failing,
+        'after': after(failing),
+        'go': go,
+        'there': remote,
+    }
 
 
 async def test_queue_is_run_through_the_server(
@@ -56,8 +62,8 @@ async def test_queue_is_run_through_the_server(
     async with follow('demo') as stream:
         _, data = await stream.next()
         assert data['condition'] == 'stopped'
-        status, found = await ask('actions/spawn', body={'queue': 'demo', 'max_workers': 2})
-        assert status == 200 and found['pid'] > 0
+        status, answer = await ask('actions/spawn', body={'queue': 'demo', 'max_workers': 2})
+        assert status == 200 and answer['pid'] > 0
         assert (await ask('actions/spawn', body={'queue': 'demo'}))[:1] == (409,)
         await stream.next(
             lambda kind, data: (
@@ -73,14 +79,16 @@ async def test_queue_is_run_through_the_server(
                 _, piece = await ask('log', queue='demo', tid='talk[0]', part=part, offset=offset)
                 part, offset, text = piece['part'], piece['offset'], text + piece['text']
         assert text == 'first ✓\n' and not piece['over'] and piece['attempt'] == 1
-        _, found = await ask('queue', queue='demo')
-        assert [worker['running'] for worker in found['workers'] if worker['running']] == [1]
-        assert found['causes'][0]['count'] == 1 and 'No such file' in found['failures'][0]['cause']
-        assert found['manager']['alive'] is True
+        _, answer = await ask('queue', queue='demo')
+        assert [worker['running'] for worker in answer['workers'] if worker['running']] == [1]
+        assert (
+            answer['causes'][0]['count'] == 1 and 'No such file' in answer['failures'][0]['cause']
+        )
+        assert answer['manager']['alive'] is True
         # What failed is repaired and runs again; what it blocked follows.
         Path(made['there']).write_text('four')
-        status, found = await ask('actions/retry', body={'queue': 'demo', 'names': ['careful']})
-        assert (status, found['tasks']) == (200, 1)
+        status, answer = await ask('actions/retry', body={'queue': 'demo', 'names': ['careful']})
+        assert (status, answer['tasks']) == (200, 1)
         await stream.next(lambda kind, data: data['counts']['SUCCEEDED'] == 2)
         assert await asyncio.to_thread(made['after'].result, 60) == 4
         Path(made['go']).touch()
@@ -92,16 +100,16 @@ async def test_queue_is_run_through_the_server(
             'FAILED',
             'SUCCEEDED',
         ] and 'def careful' in task['code']
-        _, found = await ask('timeline', queue='demo')
-        assert sorted(item['name'] for lane in found['lanes'] for item in lane['intervals']) == [
+        _, answer = await ask('timeline', queue='demo')
+        assert sorted(item['name'] for lane in answer['lanes'] for item in lane['intervals']) == [
             'after',
             'careful',
             'careful',
             'talk',
         ]
-        _, found = await ask('graph', queue='demo')
-        assert len(found['nodes']) == 3 and [edge['count'] for edge in found['edges']] == [1]
-        status, found = await ask('actions/kill', body={'queue': 'demo'})
+        _, answer = await ask('graph', queue='demo')
+        assert len(answer['nodes']) == 3 and [edge['count'] for edge in answer['edges']] == [1]
+        status, answer = await ask('actions/kill', body={'queue': 'demo'})
         assert status == 200
         await wait_for(
             lambda: queue.ledger.follow() and not queue.ledger.state.alive or not queue.processes()
@@ -113,11 +121,11 @@ async def test_pause_cancel_resume(ask: Ask, queue: Queue) -> None:
     assert (await ask('actions/pause', body={'queue': 'demo'}))[0] == 200
     assert queue.paused
     first = queue.ledger.state.ids[2].hex()
-    status, found = await ask(
+    status, answer = await ask(
         'actions/cancel',
         body={'queue': 'demo', 'rows': '2-4,8', 'first': first, 'states': ['PENDING']},
     )
-    assert (status, found['tasks']) == (200, 4)
+    assert (status, answer['tasks']) == (200, 4)
     assert [task.state == 'KILLED' for task in queue.tasks()] == [
         row in (2, 3, 4, 8) for row in range(10)
     ]
@@ -134,14 +142,15 @@ async def test_rows_of_a_queue_that_was_cleared(ask: Ask, queue: Queue) -> None:
     engine.add(queue.ledger, range(10))
     first = queue.ledger.state.ids[2].hex()
     body = {'queue': 'demo', 'rows': '2-4', 'first': first, 'states': ['PENDING']}
-    status, found = await ask('cell', queue=queue.folder, rows='2-4', first=first, title='mine')
-    assert (status, found['total'], found['title'], found['first']) == (200, 3, 'mine', first)
+    status, answer = await ask('cell', queue=queue.folder, rows='2-4', first=first, title='mine')
+    assert (status, answer['total'], answer['title'], answer['first']) == (200, 3, 'mine', first)
     queue.clear(kill=False)
     for _ in range(2):  # an empty one, then one with other tasks
-        status, found = await ask('actions/cancel', body=body)
-        assert (status, found['error']) == (410, 'QueueGoneError') and 'Nothing was done' in found[
-            'message'
-        ]
+        status, answer = await ask('actions/cancel', body=body)
+        assert (status, answer['error']) == (
+            410,
+            'QueueGoneError',
+        ) and 'Nothing was done' in answer['message']
         assert (await ask('cell', queue='demo', rows='2-4', first=first))[0] == 410
         engine.add(queue.ledger, range(10, 20))
     assert queue.counts['PENDING'] == 20 - 10
@@ -163,10 +172,12 @@ async def test_kill_ends_real_workers(
                 lambda kind, data: data['counts']['FAILED'] == 1 and data['counts']['RUNNING'] == 1
             )
             await wait_for((tmp_path / 'go.begun').exists)
-            _, found = await ask('actions/kill', body={'queue': 'demo', 'jobids': ['other']})
-            assert found['workers'] == [] and found['message'] == 'No worker or manager is running'
-            _, found = await ask('actions/kill', body={'queue': 'demo', 'jobids': ['mine']})
-            assert len(found['workers']) == 1
+            _, answer = await ask('actions/kill', body={'queue': 'demo', 'jobids': ['other']})
+            assert (
+                answer['workers'] == [] and answer['message'] == 'No worker or manager is running'
+            )
+            _, answer = await ask('actions/kill', body={'queue': 'demo', 'jobids': ['mine']})
+            assert len(answer['workers']) == 1
             await stream.next(
                 lambda kind, data: data['counts']['KILLED'] == 1 and data['workers'] == 0
             )
@@ -193,8 +204,8 @@ async def test_resize(ask: Ask, queue: Queue, tmp_path: Path) -> None:
 async def test_delete(ask: Ask, queue: Queue, queue_dir: Path) -> None:
     engine.add(queue.ledger, range(10))
     await ask('queue', queue='demo')
-    status, found = await ask('actions/delete', body={'queue': 'demo'})
-    assert (status, found['tasks']) == (200, 10)
+    status, answer = await ask('actions/delete', body={'queue': 'demo'})
+    assert (status, answer['tasks']) == (200, 10)
     assert not Path(queue.folder).exists()
     assert (await ask('queue', queue='demo'))[1]['error'] == 'UnknownQueueError'
     assert (await ask('queues'))[1] == []
@@ -223,5 +234,5 @@ async def test_held_lock_keeps_nobody_else_waiting(ask: Ask, queue: Queue) -> No
 
 @pytest.mark.parametrize('action', ['pause', 'resume', 'retry', 'kill', 'delete', 'spawn'])
 async def test_orders_to_an_unknown_queue(ask: Ask, queue: Queue, action: str) -> None:
-    status, found = await ask(f'actions/{action}', body={'queue': 'demos'})
-    assert (status, found['error']) == (404, 'UnknownQueueError') and 'demo' in found['message']
+    status, answer = await ask(f'actions/{action}', body={'queue': 'demos'})
+    assert (status, answer['error']) == (404, 'UnknownQueueError') and 'demo' in answer['message']

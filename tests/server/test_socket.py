@@ -90,10 +90,10 @@ async def test_names_outside_of_the_folders_are_refused_once(
 ) -> None:
     page = await jp_ws_fetch('desipipe', 'api', 'socket')
     await page.write_message(json.dumps({'queue': ['/etc/secret', 'demo']}))
-    found = {(message := await next_message(page))['data']['queue']: message for _ in range(2)}
+    messages = {(message := await next_message(page))['data']['queue']: message for _ in range(2)}
     assert (
-        found['/etc/secret']['data']['error'] == 'PermissionDeniedError'
-        and found['demo']['event'] == 'queue'
+        messages['/etc/secret']['data']['error'] == 'PermissionDeniedError'
+        and messages['demo']['event'] == 'queue'
     )
     page.close()
 

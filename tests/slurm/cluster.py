@@ -53,14 +53,14 @@ def _free_ports() -> int:
     raise RuntimeError('no free ports')
 
 
-def apart(name: str, pid: int, words: str) -> list[str]:
+def apart(name: str, pid: int, message: str) -> list[str]:
     """Command line of a shell on a machine of its own, in all but the network, which has the
     mounts of another process.
     """
     # What tells machines apart lies where the other process has its own /run; a new /proc hides it.
-    words = (
+    message = (
         f'hostname {name}; [ ! -e /run/boot_id ] || mount --bind /run/boot_id '
-        f'/proc/sys/kernel/random/boot_id; {words}'
+        f'/proc/sys/kernel/random/boot_id; {message}'
     )
     enter = ['nsenter', f'--mount=/proc/{pid:d}/ns/mnt']
     return [
@@ -76,7 +76,7 @@ def apart(name: str, pid: int, words: str) -> list[str]:
         'slave',
         'sh',
         '-c',
-        words,
+        message,
     ]
 
 
@@ -119,8 +119,8 @@ class Slurm:
         self.environ = {'SLURM_CONF': str(base / 'slurm.conf'), 'PATH': _PATH}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._port = _free_ports()
-        there = all(Path('/sys/fs/cgroup', name).is_dir() for name in ('memory', 'freezer'))
-        self._cgroup = there and not os.environ.get(WITHOUT_CGROUPS)
+        remote = all(Path('/sys/fs/cgroup', name).is_dir() for name in ('memory', 'freezer'))
+        self._cgroup = remote and not os.environ.get(WITHOUT_CGROUPS)
         self._configure(cpus, options)
 
     @property
@@ -188,10 +188,10 @@ class Slurm:
                 'AccountingStorageEnforce=associations,limits,qos',
                 'AccountingStorageTRES=gres/gpu',
             ]
-            words = f'AuthType=auth/munge\nAuthInfo=socket={base}/munge/socket\nDbdHost={here}\nDbdAddr=127.0.0.1\nDbdPort={port + 1:d}\nSlurmUser=root\n'
-            words += f'LogFile={base}/log/slurmdbd.log\nPidFile={base}/slurmdbd.pid\nStorageType=accounting_storage/mysql\nStorageHost=localhost\n'
+            text = f'AuthType=auth/munge\nAuthInfo=socket={base}/munge/socket\nDbdHost={here}\nDbdAddr=127.0.0.1\nDbdPort={port + 1:d}\nSlurmUser=root\n'
+            text += f'LogFile={base}/log/slurmdbd.log\nPidFile={base}/slurmdbd.pid\nStorageType=accounting_storage/mysql\nStorageHost=localhost\n'
             (base / 'slurmdbd.conf').write_text(
-                words + 'StorageUser=root\nStorageLoc=slurm_acct_db\n'
+                text + 'StorageUser=root\nStorageLoc=slurm_acct_db\n'
             )
             (base / 'slurmdbd.conf').chmod(0o600)
         for i, node in enumerate(self.nodes):
@@ -296,7 +296,7 @@ class Slurm:
         wait_for(sock.exists, 'the data base')
         self.start_accounting()
         wait_for(lambda: self._tried('sacctmgr', '-n', '-i', 'show', 'cluster'), 'accounting')
-        for words in (
+        for text in (
             'add cluster test',
             'add account desi Description=desi Organization=desi',
             'add account desi_g Description=desi Organization=desi',
@@ -305,7 +305,7 @@ class Slurm:
             'modify account desi set qos=normal,debug,regular defaultqos=normal',
             'modify account desi_g set qos=normal,debug,regular defaultqos=normal',
         ):
-            self._tried('sacctmgr', '-i', '-Q', *words.split())
+            self._tried('sacctmgr', '-i', '-Q', *text.split())
 
     def start_accounting(self) -> None:
         """Start slurmdbd."""
@@ -323,11 +323,11 @@ class Slurm:
         """Start slurmd of a node, in namespaces of its own."""
         # Memory of its own too: MPI names its segments by job and step, which are the same in each
         # cluster that begins anew.
-        words = (
+        text = (
             f'mount -t tmpfs tmpfs /dev/shm; mount --bind {self.base}/hosts /etc/hosts; exec '
             f'slurmd -D -N {node}'
         )
-        self._start(node, apart(node, self._hosts.get(node, os.getpid()), words))
+        self._start(node, apart(node, self._hosts.get(node, os.getpid()), text))
 
     def signal(self, name: str, number: int) -> None:
         """Signal a process: ``'slurmctld'``, ``'slurmdbd'``, or slurmd by the name of its node."""

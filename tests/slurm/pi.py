@@ -42,8 +42,8 @@ def echo(avg):
 
 
 fractions = [fraction(f'{sys.argv[1]}.go', seed=i) for i in range(20)]
-said = echo(average(fractions))
+output = echo(average(fractions))
 if sys.argv[2:]:
-    print(said.out(timeout=60))
+    print(output.out(timeout=60))
     print(' '.join(sorted({future.result()[1] for future in fractions})))
     print(max(len(future.task.attempts) for future in fractions))

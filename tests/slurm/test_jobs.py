@@ -48,9 +48,9 @@ def test_pi(queue: Queue, spawn: Any) -> None:
         return ['echo', '-n', f'bash app says pi is ~ {avg:.2f}']
 
     fractions = [fraction(seed=i) for i in range(20)]
-    said = echo(average(fractions))
+    output = echo(average(fractions))
     process = spawn(queue)
-    assert said.out(timeout=TIMEOUT) == 'bash app says pi is ~ 3.14'
+    assert output.out(timeout=TIMEOUT) == 'bash app says pi is ~ 3.14'
     assert {future.result(timeout=0)[1] for future in fractions} <= {'n1', 'n2'}
     assert process.wait(TIMEOUT) == 0
     assert not queue.processes()
@@ -240,9 +240,11 @@ def test_script_that_fails(queue: Queue, slurm: Slurm, spawn: Any) -> None:
     )
     future = waiter(tm)(1, 'go')
     spawn(queue)
-    said = wait_for(lambda: manager_message(queue), 'it is said')
-    assert 'died at once (its job failed (Slurm: FAILED, NonZeroExitCode, exit status 7))' in said
-    assert said.endswith('Its last words: no such module')
+    message = wait_for(lambda: manager_message(queue), 'it is said')
+    assert (
+        'died at once (its job failed (Slurm: FAILED, NonZeroExitCode, exit status 7))' in message
+    )
+    assert message.endswith('Its last words: no such module')
     assert future.state == 'PENDING' and future.task.attempts == []
 
 

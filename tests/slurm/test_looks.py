@@ -81,8 +81,10 @@ def test_jobs_are_seen(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -
             )
     assert nodes == {'n1', 'n2'}
 
-    words = '1 job pending (Priority)'
-    assert cell_summary(queue, '3')['advice'] == [[words, f'desipipe status -q {queue.name}']]
+    expected_text = '1 job pending (Priority)'
+    assert cell_summary(queue, '3')['advice'] == [
+        [expected_text, f'desipipe status -q {queue.name}']
+    ]
     assert re.fullmatch(
         r'.*\n1 job: \S+ pending \(Priority\)\n→ more of them: %desipipe status -q \S+',
         as_text(cell_summary(queue, '3')),
@@ -118,21 +120,21 @@ def findings(*argv: str, status: int = 0) -> list[dict[str, Any]]:
 
 def test_doctor_looks_at_slurm(queue: Queue, slurm: Slurm) -> None:
     waiter(manager(queue))(1, 'go')
-    found = {finding['check']: finding for finding in findings('-q', queue.folder, '--job')}
-    for words in (
+    by_check = {finding['check']: finding for finding in findings('-q', queue.folder, '--job')}
+    for text in (
         'It answers',
         'partition: debug, regular, scavenge, urgent',
         'constraint: cpu, gpu',
         'account: desi, desi_g',
         'qos: debug, normal, regular',
     ):
-        assert words in found['Slurm']['words']
+        assert text in by_check['Slurm']['words']
     assert (
-        found['node']['ok']
-        and queue.folder in found['node']['words']
-        and found['node']['words'].startswith(('n1 ', 'n2 '))
+        by_check['node']['ok']
+        and queue.folder in by_check['node']['words']
+        and by_check['node']['words'].startswith(('n1 ', 'n2 '))
     )
-    assert [finding['words'] for check, finding in found.items() if ': jobs of ' in check] == [
+    assert [finding['words'] for check, finding in by_check.items() if ': jobs of ' in check] == [
         'Slurm would take them'
     ]
 
@@ -148,18 +150,18 @@ def test_doctor_names_what_is_valid(queue: Queue, slurm: Slurm) -> None:
     ]
     for i, options in enumerate(wrong):
         waiter(manager(queue, time=f'{i + 10:d}', **options))(i, 'go')
-    said = [
+    answers = [
         finding['words']
         for finding in findings('-q', queue.folder, status=1)
         if ': jobs of ' in finding['check'] and not finding['ok']
     ]
-    assert len(said) == len(wrong)
-    for words, valid in zip(
-        said,
+    assert len(answers) == len(wrong)
+    for text, valid in zip(
+        answers,
         ('desi, desi_g', 'debug, normal, regular', 'cpu, gpu', 'debug, regular, scavenge, urgent'),
         strict=True,
     ):
-        assert words.startswith('Slurm refused ') and f'here it may be: {valid}' in words, said
+        assert text.startswith('Slurm refused ') and f'here it may be: {valid}' in text, answers
     assert set(slurm.jobs()) <= before  # nothing was submitted
 
 
@@ -167,9 +169,11 @@ def test_doctor_sees_a_folder_that_nodes_do_not(slurm: Slurm, queue_dir: Path) -
     """Each node has memory of its own under that name."""
     with tempfile.TemporaryDirectory(dir='/dev/shm') as folder:
         queue = Queue(f'{folder}/here', create=True)
-        (found,) = (
+        (unseen_folder,) = (
             finding
             for finding in findings('-q', queue.folder, '--job', status=1)
             if finding['check'] == 'node'
         )
-    assert not found['ok'] and f'A node does not see {queue.folder}' in found['words']
+    assert (
+        not unseen_folder['ok'] and f'A node does not see {queue.folder}' in unseen_folder['words']
+    )

@@ -91,14 +91,14 @@ def test_many_jobs_and_few_questions(queue: Queue, spawn: Any, calls: Any, tmp_p
     assert process.wait(TIMEOUT) == 0
     took = time.monotonic() - began
     assert len(jobs) == 16 and all('_' in job for job in jobs)
-    found = calls()
-    assert sum(name == 'sbatch' for _, name, _ in found) == 2  # two arrays of eight
-    questions = [when for when, name, _ in found if name == 'squeue']
+    recorded_calls = calls()
+    assert sum(name == 'sbatch' for _, name, _ in recorded_calls) == 2  # two arrays of eight
+    questions = [when for when, name, _ in recorded_calls if name == 'squeue']
     # Each notes itself when it runs, which on a busy machine is later than it was started:
     # a single gap says nothing, their number does.
     assert len(questions) <= took / 0.5 + 1
-    assert sum(name == 'sacct' for _, name, _ in found) <= len(questions)
-    assert {name for _, name, _ in found} <= {'sbatch', 'squeue', 'sacct', 'scancel'}
+    assert sum(name == 'sacct' for _, name, _ in recorded_calls) <= len(questions)
+    assert {name for _, name, _ in recorded_calls} <= {'sbatch', 'squeue', 'sacct', 'scancel'}
 
 
 def test_asks_less_often_when_nothing_changes(
@@ -258,7 +258,7 @@ def test_controller_away_for_a_while(
 
 
 @pytest.mark.parametrize(
-    ('options', 'words'),
+    ('options', 'message'),
     [
         ({'account': 'desy'}, "Slurm refused account 'desy'.*it may be: desi, desi_g"),
         ({'qos': 'fast'}, "Slurm refused qos 'fast'.*it may be: debug, normal, regular"),
@@ -271,15 +271,15 @@ def test_controller_away_for_a_while(
         ({'kwargs': {'no-such-option': 1}}, 'Slurm refused the job: .*no-such-option'),
     ],
 )
-def test_refused(queue: Queue, spawn: Any, options: dict[str, Any], words: str) -> None:
+def test_refused(queue: Queue, spawn: Any, options: dict[str, Any], message: str) -> None:
     import re
 
     future = short(manager(queue, **options), 0)(1)[0]
     spawn(queue)
-    said = wait_for(lambda: manager_message(queue), 'it is said')
-    assert re.search(words, said), said
+    message = wait_for(lambda: manager_message(queue), 'it is said')
+    assert re.search(message, message), message
     assert future.state == 'PENDING'
-    assert said in queue.explain(future)
+    assert message in queue.explain(future)
 
 
 def test_refused_and_mended(queue: Queue, spawn: Any) -> None:
@@ -337,10 +337,10 @@ def test_tasks_are_told_that_the_end_is_near(
         import signal
         import time
 
-        told = []
-        signal.signal(signal.SIGUSR1, lambda number, frame: told.append(time.time()))
+        printed = []
+        signal.signal(signal.SIGUSR1, lambda number, frame: printed.append(time.time()))
         open(path, 'w').close()
-        while not told:
+        while not printed:
             time.sleep(0.02)
         return 'saved'
 

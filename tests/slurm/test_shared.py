@@ -85,8 +85,8 @@ def test_pi(tmp_path: Path) -> None:
         manager.wait()
         other = login('login2', two, *spawn)
         output('login2', two, '-c', f'open({queue!r} + ".go", "w")')
-        said, nodes, attempts = output('login1', one, script, queue, 'result').splitlines()
-        assert said == 'bash app says pi is ~ 3.14'
+        printed, nodes, attempts = output('login1', one, script, queue, 'result').splitlines()
+        assert printed == 'bash app says pi is ~ 3.14'
         assert nodes.split() == ['n1', 'n2']
         assert attempts == '1'
         assert other.wait(TIMEOUT) == 0, (tmp_path / 'login2.log').read_text()

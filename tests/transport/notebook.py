@@ -52,35 +52,35 @@ def differences(worker: Worker, name: str, text: str, namespace: dict[str, Any])
     exec(compile(text, file, 'exec', dont_inherit=True), namespace)  # noqa: S102
     check, values = namespace['check'], namespace.get('values', [])
     digest = describe(check).digest
-    there, back, digest_there = worker.run(name, (check, values))
+    remote, back, digest_there = worker.run(name, (check, values))
     here = check()
-    found = [] if repr(there) == repr(here) else [f'worker: {there!r}, here: {here!r}']
+    differing = [] if repr(remote) == repr(here) else [f'worker: {remote!r}, here: {here!r}']
     if digest_there != digest:
-        found.append('it has another identity in the worker')
+        differing.append('it has another identity in the worker')
     for sent, got in zip(values, back, strict=True):
         if isinstance(sent, type):
             if got is not sent:
-                found.append(f'the class {sent} came back as another one')
+                differing.append(f'the class {sent} came back as another one')
         elif type(got) is not type(sent):
-            found.append(f'{sent!r} came back as one of another class, {type(got)}')
+            differing.append(f'{sent!r} came back as one of another class, {type(got)}')
         elif '__eq__' in dir(type(sent)) and type(sent).__eq__ is not object.__eq__ and got != sent:
-            found.append(f'{sent!r} came back as {got!r}')
-    return found
+            differing.append(f'{sent!r} came back as {got!r}')
+    return differing
 
 
 def main() -> None:
     """Run the table that is in a JSON file."""
     table = json.loads(Path(sys.argv[1]).read_text())
     worker = Worker(Path(sys.argv[2]))
-    found = {}
+    collected = {}
     for name, text in table.items():
         try:
-            found[name] = differences(worker, name, text, globals())
+            collected[name] = differences(worker, name, text, globals())
         except Exception:
-            found[name] = [traceback.format_exc()[-1500:]]
+            collected[name] = [traceback.format_exc()[-1500:]]
             if worker.process.poll() is not None:
                 worker = Worker(Path(sys.argv[2]))
-    print(json.dumps(found))
+    print(json.dumps(collected))
 
 
 if __name__ == '__main__':

@@ -108,12 +108,12 @@ def identities():
     from desipipe.serialize import describe, encode, task_identity
 
     code = describe(fraction)
-    found = {'code': code.digest.hex(), 'parts': code.parts, 'packages': code.packages}
-    found['arguments'] = {name: encode(value, name).hex() for name, value in ARGUMENTS.items()}
-    found['task'] = task_identity(
+    identity = {'code': code.digest.hex(), 'parts': code.parts, 'packages': code.packages}
+    identity['arguments'] = {name: encode(value, name).hex() for name, value in ARGUMENTS.items()}
+    identity['task'] = task_identity(
         code.digest, [(name, encode(value)) for name, value in ARGUMENTS.items()]
     ).hex()
-    return found
+    return identity
 
 
 if __name__ == '__main__':
