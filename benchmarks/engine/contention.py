@@ -1,19 +1,25 @@
 """Many workers of one slot on one queue, beside one with as many slots; tasks sleep for a
 millisecond, so that more of them than processors run at once.
+
+``python -m benchmarks.engine.contention`` prints how long the lock is held as workers get more.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..harness import Figure, Outcome, at_least, at_most, column, processor_time, ratios
+from ..harness import MARK, Figure, Outcome, at_least, at_most, column, processor_time, ratios
 from . import manager, warm, working
 
+SOURCE = 'benchmarks.engine.contention'  # this module, also where it is the main one
 METERS = '{}.waits'  # folder of the workers' notes, beside the queue
 
 
@@ -74,7 +80,7 @@ def _bag(folder: Path, key: str, tasks: int, workers: int, slots: int) -> dict[s
     tm = manager(folder, key)
     meters = Path(METERS.format(folder / key))
     meters.mkdir()
-    with working(folder, key, workers=workers, slots=slots, source=__name__):
+    with working(folder, key, workers=workers, slots=slots, source=SOURCE):
         warm(tm, workers * slots)
         before, start = processor_time(), time.monotonic()
         results = [future.result() for future in tm.python_app(nap).map(i=range(tasks))]
@@ -140,3 +146,31 @@ def figures(rounds: Sequence[Outcome]) -> list[Figure]:
             'times',
         ),
     ]
+
+
+def main() -> int:
+    """Print what workers of one slot do with the lock, for several numbers of them."""
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks.engine.contention', description=main.__doc__
+    )
+    parser.add_argument('--workers', type=int, nargs='+', default=[4, 8, 16, 32, 64])
+    parser.add_argument('--tasks', type=int, default=20_000)
+    args = parser.parse_args()
+    os.environ[MARK] = f'contention-{os.getpid():d}'
+    print('| workers | tasks/s | µs/task | times locked | held, µs each | µs/task | waits |')
+    print('|---|---|---|---|---|---|---|')
+    for workers in args.workers:
+        with tempfile.TemporaryDirectory(prefix='desipipe-contention-') as folder:
+            values = _bag(Path(folder), 'many', args.tasks, workers, 1)
+        held, locks = values['many_held'] * 1e6, values['many_locks']
+        print(
+            f'| {workers:d} | {values["many"]:,.0f} | {values["many_processor"] * 1e6:.0f} '
+            f'| {locks:.0f} | {held:.0f} | {held * locks / args.tasks:.1f} '
+            f'| {values["many_waits"]:.1%} |',
+            flush=True,
+        )
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
