@@ -291,7 +291,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         handle = show(app.queue, rows, app.name, cached, recorded)
         if self._history is not None:
             self._history.add_display(handle)
-        waited = wait(handle) if args.wait else handle.published and noninteractive()
+        waited = wait(handle) if args.wait else handle.is_published and noninteractive()
         if (summary := handle.summary) is None:
             return
         refused = summary['refused'] if args.wait or noninteractive() else ''

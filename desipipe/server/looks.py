@@ -233,6 +233,7 @@ async def show_cell(hub: Hub, asked: CellRequest) -> CellView:
             title=asked.get('title', ''),
             observer=followed.observer,
             outputs=asked.get('outputs', True),
+            published=asked.get('published', ''),
         )
 
     return await followed.do(look)

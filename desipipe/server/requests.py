@@ -46,6 +46,14 @@ First = Annotated[
         ),
     },
 ]
+Published = Annotated[
+    str,
+    {
+        'maxLength': 10_000,
+        'pattern': r'^[0-9,:]*$',
+        'description': "Rows with attempts whose outputs are left out: '0:1,3:2'",
+    },
+]
 Name = Annotated[str, {'maxLength': 1000}]
 Title = Annotated[str, {'maxLength': 1000}]
 Folder = Annotated[str, {'minLength': 1, 'maxLength': 4096}]
@@ -132,6 +140,7 @@ class CellRequest(QueueRequest):
     title: NotRequired[Title]
     outputs: NotRequired[Annotated[bool, {'default': True}]]
     """Include what the tasks printed and drew"""
+    published: NotRequired[Published]
 
 
 class GraphRequest(QueueRequest):

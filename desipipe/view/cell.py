@@ -142,13 +142,17 @@ class CellReader:
         with_outputs: bool = True,
         limit: int = OUTPUTS_SIZE,
         most: int = OUTPUTS_MAX,
+        published: str = '',
     ) -> CellView:
         """Summarise the tasks; see :func:`cell_summary`."""
         with self._guard:
             now = self._read(observer)
             facts = self._facts(now, title, cached)
+            facts['published'] = published
             if with_outputs:
-                facts['outputs'], facts['truncated'] = self.outputs.gather(now, limit, most)
+                facts['outputs'], facts['truncated'] = self.outputs.gather(
+                    now, limit, most, published
+                )
             facts['advice'] = self._advice(now, facts)
             return facts
 
@@ -224,6 +228,7 @@ class CellReader:
             'advice': [],
             'outputs': [],
             'truncated': '',
+            'published': '',
             'gone': '',
             'refused': self.refused() if now.left else '',
             'untrusted': untrusted_owner(ledger),
@@ -285,6 +290,7 @@ def cell_summary(
     observer: Observer | None = None,
     outputs: bool = True,
     limit: int = OUTPUTS_SIZE,
+    published: str = '',
 ) -> CellView:
     """Summarise all there is to see of a cell's tasks at one glance.
 
@@ -303,6 +309,8 @@ def cell_summary(
         True to tell what the tasks printed and drew.
     limit : int, default=1000000
         Bytes of outputs, at most.
+    published : str, default=''
+        Rows with attempts whose outputs are left out, as of an earlier summary.
 
     Returns
     -------
@@ -334,7 +342,7 @@ def cell_summary(
             while len(cells) > _KEPT:
                 cells.popitem(last=False)
     try:
-        return cell.summary(title, cached, observer, outputs, limit)
+        return cell.summary(title, cached, observer, outputs, limit, published=published)
     except QueueGoneError:
         with _guard:
             cells.pop(key, None)

@@ -47,8 +47,6 @@ class CellOutputs:
     def __init__(self, ledger: Ledger, rows: Sequence[int], where: str) -> None:
         self.ledger = ledger
         self.rows = rows
-        self.published: dict[int, int] = {}
-        """Rows, with the attempts, whose outputs stand elsewhere and are left out."""
         self._where = where
         self.begin()
 
@@ -61,11 +59,20 @@ class CellOutputs:
         self._shown: dict[int, tuple[tuple[int, str], list[OutputView]]] = {}
         self._swept: dict[int, str] = {}
 
-    def gather(self, now: Moment, limit: int, most: int) -> tuple[list[OutputView], str]:
-        """Return what the tasks printed and drew, and what was left out of it, in words."""
+    def all_published(self) -> str:
+        """Return the rows that printed or drew, with the attempts, as a summary has them."""
+        return ','.join(f'{row:d}:{attempt:d}' for row, attempt in self.printed.items())
+
+    def gather(
+        self, now: Moment, limit: int, most: int, published: str = ''
+    ) -> tuple[list[OutputView], str]:
+        """Return what the tasks printed and drew, and what was left out of it, in words.
+
+        Those of the attempts in ``published`` stand elsewhere, and are left out.
+        """
         slots = set(now.running)
         gathered = _Gathered(limit, most)
-        rows = self._rows_with_outputs(now, slots)
+        rows = self._rows_with_outputs(now, slots, published)
         for i, row in enumerate(rows):
             if gathered.is_full:
                 gathered.omitted += self._rest_words([row for row in rows[i:] if row not in slots])
@@ -92,8 +99,8 @@ class CellOutputs:
         mark_shared_causes(gathered.labels)
         return gathered.outputs, '; '.join(dict.fromkeys(gathered.omitted))
 
-    def _rows_with_outputs(self, now: Moment, slots: set[int]) -> list[int]:
-        state, printed, published = self.ledger.state, self.printed, self.published
+    def _rows_with_outputs(self, now: Moment, slots: set[int], published: str) -> list[int]:
+        state, printed = self.ledger.state, self.printed
         if not slots and not printed:
             return []
         rows = [
@@ -102,7 +109,8 @@ class CellOutputs:
             if row in slots
             or (row in printed and code in ENDED and printed[row] == state.attempt[row])
         ]
-        return [row for row in rows if published.get(row) != state.attempt[row]]
+        elsewhere = set(published.split(','))
+        return [row for row in rows if f'{row:d}:{state.attempt[row]:d}' not in elsewhere]
 
     def _rest_words(self, rows: list[int]) -> list[str]:
         if not rows:

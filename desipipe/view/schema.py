@@ -606,6 +606,8 @@ class CellView(CellTimes):
     """In order of the tasks; before those of each of several tasks stands a label."""
     truncated: str
     """Note of what was left out of the outputs; or empty."""
+    published: str
+    """Rows, each with its attempt, whose outputs stand under the cell as its own: ``0:1,3:2``."""
     gone: str
     """Fate of the tasks where they no longer exist; or empty."""
     refused: str

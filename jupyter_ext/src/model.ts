@@ -414,7 +414,10 @@ export class CellModel implements IDisposable {
     }
     const known = this._summary;
     if (!this._isDisposed && known && sameTasks(known, asked)) {
-      if (answer.time > known.time) {
+      if (known.published !== asked.published) {
+        // The answer repeats outputs that the kernel has put under the cell meanwhile.
+        this._look();
+      } else if (answer.time > known.time) {
         this._fromServer = true;
         this._take({ ...answer, title: known.title }, 'live');
       }

@@ -109,8 +109,14 @@ export class Api {
     summary: ICellView,
     outputs = summary.kind !== 'queue'
   ): Promise<ICellView> {
-    const { folder, rows, first, title, kind } = summary;
-    const query = { queue: folder, rows, first, title };
+    const { folder, rows, first, title, kind, published } = summary;
+    const query = {
+      queue: folder,
+      rows,
+      first,
+      title,
+      ...(published && { published })
+    };
     const answer = await this.look<ICellView>(
       'cell',
       outputs ? query : { ...query, outputs: 'false' }

@@ -33,7 +33,7 @@ import engine
 KEYS = (
     'version queue folder title rows first time condition total counts claimed blocked superseded '
     'left workers rate eta elapsed began ended cached computed '
-    'failure causes jobs n_jobs job_groups outputs truncated gone refused untrusted advice'
+    'failure causes jobs n_jobs job_groups outputs truncated published gone refused untrusted advice'
 ).split()
 
 
@@ -181,6 +181,19 @@ def test_cell_summary_labels_no_single_task(ran: tuple[Queue, dict[str, list[int
         output['output_type'] for output in cell_summary(queue, rows['good'][:1])['outputs']
     ] == ['stream', 'stream']
     assert cell_summary(queue, rows['quiet'])['outputs'] == []
+
+
+def test_cell_summary_leaves_out_published_attempts(
+    ran: tuple[Queue, dict[str, list[int]]],
+) -> None:
+    queue, rows = ran
+    first, second, _ = rows['good']
+    summary = cell_summary(queue, rows['good'], published=f'{first}:1,{second}:2')
+    assert summary['published'] == f'{first}:1,{second}:2'
+    assert [output['metadata']['desipipe']['arguments'] for output in summary['outputs'][::3]] == [
+        'x=1',  # of which another attempt is shown elsewhere
+        'x=2',
+    ]
 
 
 def test_failure(ran: tuple[Queue, dict[str, list[int]]]) -> None:

@@ -37,6 +37,8 @@ async def test_queues_and_tasks(ask: Ask, queue: Queue) -> None:
         for outputs in ('true', 'false')
     ] == [True, False]
     assert (await ask('cell', queue='demo', rows='2', outputs='no'))[0] == 400
+    assert not (await ask('cell', queue='demo', rows='2', published='2:1'))[1]['outputs']
+    assert (await ask('cell', queue='demo', rows='2', published='x'))[0] == 400
     status, _ = await ask('actions/retry', body={'queue': 'demo'})
     assert status == 200
     assert queue.counts['PENDING'] == 3

@@ -73,8 +73,10 @@ class Handle(Display):
         """State of the cell, and why, if its tasks are not of its present inputs."""
         self.summary: CellView | None = None
         """Summary that is displayed; None before any is."""
-        self.published = False
-        """True once the outputs stand under the cell as its own."""
+        self.is_published = False
+        """True once all outputs stand under the cell, as its own or folded by the display."""
+        self.published = ''
+        """Rows with attempts whose outputs stand under the cell as its own."""
         self._followed: tuple[View, CellReader] | None = None
         if queue.spawn:
             self.cell.grace = self.again = time.monotonic() + _STARTS
@@ -103,7 +105,7 @@ class Handle(Display):
 
     def update(self, view: View) -> tuple[int, bool]:
         """Show what changed."""
-        summary = self._seen(view).summary(self.title, self.cached)
+        summary = self._seen(view).summary(self.title, self.cached, published=self.published)
         if summary['left']:
             self.over.clear()  # someone lets them run again
         sent = self.publish(summary) if _fingerprint(summary) != self.shown else 0
@@ -125,9 +127,7 @@ class Handle(Display):
             cell.judge = view.alive
             cell.grace = self.cell.grace
             self._followed = view, cell
-        cell = self._followed[1]
-        cell.outputs.published = self.cell.outputs.published
-        return cell
+        return self._followed[1]
 
     def stirred(self, workers: set[str]) -> bool:
         """Return True if one of the tasks runs at one of these workers."""
@@ -247,7 +247,7 @@ def wait(handle: Handle) -> bool:
         return False
     if handle.summary is not None and handle.summary['gone']:
         return False
-    if not handle.published:
+    if not handle.is_published:
         handle.drop()  # lest the follower takes our last word for an older state
         _publish_outputs(handle, update=handle.live)
         _follow(handle)
@@ -288,14 +288,15 @@ def _publish_outputs(handle: Handle, update: bool, table: bool = False) -> None:
     summary = cell.summary(handle.title, handle.cached, limit=NATIVE, most=1000)
     if handle.publisher is not None and is_folded(summary['outputs']):
         # The display folds them, a row a task; outputs of the cell itself can't be folded.
-        handle.published = True
+        handle.is_published = True
         handle.over.set()
         handle.publish(cell.summary(handle.title, handle.cached), update, table)
         return
     outputs = summary['outputs']
     summary['outputs'] = []
-    cell.outputs.published = {row: cell.ledger.state.attempt[row] for row in cell.rows}
-    handle.published = True
+    if handle.publisher is not None:
+        summary['published'] = handle.published = cell.outputs.all_published()
+    handle.is_published = True
     handle.over.set()
     if update:  # the display stands above already
         handle.publish(summary)

@@ -188,6 +188,7 @@ class QueueDisplay(Shown):
             'advice': self._advice(summary, refused),
             'outputs': [],
             'truncated': '',
+            'published': '',
             'gone': '',
             'refused': refused,
             'untrusted': summary['untrusted'],

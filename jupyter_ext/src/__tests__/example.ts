@@ -29,6 +29,7 @@ export function example(changes: CellChanges = {}): ICellView {
     first: 'ab'.repeat(16),
     time: Date.now() / 1000,
     condition: 'running',
+    published: '',
     total: 20,
     counts: { SUCCEEDED: 13, FAILED: 1, RUNNING: 4, PENDING: 2 },
     claimed: 0,

@@ -82,6 +82,27 @@ describe('CellModel', () => {
     expect(model.summary?.left).toBe(2);
   });
 
+  it('takes no outputs that stand under the cell meanwhile', async () => {
+    const now = Date.now() / 1000;
+    const output = { output_type: 'stream', name: 'stdout', text: 'once' };
+    server.cell = done({ time: now + 10, outputs: [output] });
+    model.receive(example({ time: now }));
+    model.visible = true;
+    expect(server.count('cell')).toBe(1); // its answer is on the way
+    server.cell = done({ time: now + 10, published: '0:1' });
+    model.receive(done({ time: now + 5, published: '0:1' }));
+    await settle();
+    expect(model.summary?.outputs).toEqual([]);
+    const failed = { condition: 'failed', published: '0:1' } as const;
+    model.receive(done({ ...failed, time: now + 6 }));
+    model.visible = false;
+    model.visible = true; // it may have been retried
+    await until(
+      () => server.asked.some(url => url.endsWith('&published=0%3A1')),
+      'the server knows what not to repeat'
+    );
+  });
+
   it('asks again when its queue changes, and not when another does', async () => {
     server.cell = example();
     model.receive(example());

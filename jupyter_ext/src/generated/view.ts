@@ -543,6 +543,8 @@ export interface ICellView extends ICellTimes {
   outputs: OutputView[];
   /** Note of what was left out of the outputs; or empty. */
   truncated: string;
+  /** Rows, each with its attempt, whose outputs stand under the cell as its own: `0:1,3:2`. */
+  published: string;
   /** Fate of the tasks where they no longer exist; or empty. */
   gone: string;
   /** Reason that no worker comes before someone does something about it; or empty. */
