@@ -1,17 +1,20 @@
+import { Notification } from '@jupyterlab/apputils';
 import { NotebookModel } from '@jupyterlab/notebook';
 import { ServerConnection } from '@jupyterlab/services';
+import { nullTranslator } from '@jupyterlab/translation';
 
 import { Follower } from '../model';
 import { hasRow, placeOf } from '../panel/cells';
 import { usedAmong, usesOf } from '../panel/notebookqueues';
 import { LogModel, shown } from '../panel/log';
-import { news } from '../panel/notify';
+import { news, notify } from '../panel/notify';
 import { fold, place, short, TASK } from '../panel/pictures/layout';
 import { QueuesModel } from '../panel/queues';
 import { TaskModel } from '../panel/task';
 import { TasksModel } from '../panel/tasks';
 import {
   IGraphView,
+  IListedQueue,
   IOutputPiece,
   ISettings,
   ITaskView,
@@ -442,6 +445,34 @@ describe('news', () => {
     expect(news({ before: running, now: { ...running, error: 'gone' } })).toBe(
       null
     );
+  });
+
+  it('is one notification a queue, which goes when nothing is failed any more', () => {
+    const messages = () =>
+      Notification.manager.notifications.map(({ message }) => message);
+    const tell = (before: Partial<IListedQueue>, now: Partial<IListedQueue>) =>
+      notify(
+        { before: line(before), now: line(now) },
+        SETTINGS,
+        () => undefined,
+        nullTranslator.load('desipipe')
+      );
+    const failed = {
+      condition: 'failed' as const,
+      counts: { SUCCEEDED: 2, FAILED: 1 },
+      left: 0
+    };
+    tell({}, failed);
+    tell({ folder: '/q/other.queue' }, { ...failed, folder: '/q/other.queue' });
+    tell(failed, { ...failed, total: 4, counts: { SUCCEEDED: 3, FAILED: 1 } });
+    expect(messages().sort()).toEqual([
+      'test finished: 2 succeeded, 1 failed',
+      'test finished: 3 succeeded, 1 failed'
+    ]);
+    // The failed task is superseded, and nothing runs.
+    const corrected = { counts: { SUCCEEDED: 3 }, left: 0, superseded: 1 };
+    tell(failed, { ...corrected, condition: 'done' });
+    expect(messages()).toEqual(['test finished: 2 succeeded, 1 failed']);
   });
 });
 

@@ -54,7 +54,12 @@ function outcome(line: IListedQueue, trans: TranslationBundle): string {
     .join(', ');
 }
 
-/** Say what there is to say. */
+/** Notifications that are shown, by the folder of their queue. */
+const shown = new Map<string, string>();
+
+/**
+ * Say what there is to say. It takes the place of what was said of the same queue before; that goes too when nothing is failed any more.
+ */
 export function notify(
   change: IChange,
   settings: ISettings,
@@ -63,6 +68,11 @@ export function notify(
 ): void {
   const { now } = change;
   const what = news(change);
+  const earlier = shown.get(now.folder);
+  if (earlier && (what || !bad(now))) {
+    Notification.dismiss(earlier);
+    shown.delete(now.folder);
+  }
   if (
     !what ||
     !(what === 'failure' ? settings.notifyFailure : settings.notifyCompletion)
@@ -70,8 +80,18 @@ export function notify(
     return;
   }
   const actions = [{ label: trans.__('Show'), callback: () => show(now) }];
+  shown.set(now.folder, emit(what, now, actions, trans));
+}
+
+/** Show a notification and return its identity. */
+function emit(
+  what: News,
+  now: IListedQueue,
+  actions: Notification.IAction[],
+  trans: TranslationBundle
+): string {
   if (what === 'done') {
-    Notification.success(
+    return Notification.success(
       trans._n(
         '%3 finished: %2 task succeeded',
         '%3 finished: all %2 tasks succeeded',
@@ -84,21 +104,21 @@ export function notify(
         autoClose: 5000
       }
     );
-  } else if (what === 'failed') {
-    Notification.warning(
+  }
+  if (what === 'failed') {
+    return Notification.warning(
       trans.__('%1 finished: %2', now.queue, outcome(now, trans)),
       { actions, autoClose: false }
     );
-  } else {
-    Notification.warning(
-      trans._n(
-        '%3: %2 task did not succeed',
-        '%3: %2 tasks did not succeed',
-        bad(now),
-        number(bad(now)),
-        now.queue
-      ),
-      { actions, autoClose: 10_000 }
-    );
   }
+  return Notification.warning(
+    trans._n(
+      '%3: %2 task did not succeed',
+      '%3: %2 tasks did not succeed',
+      bad(now),
+      number(bad(now)),
+      now.queue
+    ),
+    { actions, autoClose: 10_000 }
+  );
 }
