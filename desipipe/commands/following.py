@@ -233,7 +233,8 @@ def _end(
     if condition == 'empty':
         return 0, 'no tasks'
     if condition == 'done':
-        return 0, f'all {plural(summary["total"])} succeeded'
+        tasks = plural(summary['total'])
+        return 0, f'{tasks if summary["total"] == 1 else f"all {tasks}"} succeeded'
     if condition == 'failed':
         return 1, (
             f'{_bad(summary)} of {plural(summary["total"])} did not succeed. See them with: '
