@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from desipipe.errors import AppChangedError
 from desipipe.execution.worker import work
 from desipipe.queue import get_queue
 from desipipe.store.journal import Journal
-from desipipe.store.line_format import Event
 
 
 @pytest.fixture
@@ -64,9 +63,9 @@ def test_decision_is_one_write(queue: Queue, what: str, monkeypatch: pytest.Monk
     writes: list[int] = []
     write, replaced = Journal.write, Journal.replaced
 
-    def note(journal: Journal, decide: Callable[[], Sequence[Event]], sync: bool = False) -> None:
+    def note(journal: Journal, *args: Any) -> None:
         writes.append(1)
-        write(journal, decide, sync)
+        write(journal, *args)
 
     def note_replaced(journal: Journal, *args: Any) -> None:
         writes.append(1)
@@ -94,11 +93,11 @@ def test_retry_selects_tasks_under_lock(queue: Queue, monkeypatch: pytest.Monkey
     other = get_queue(queue.folder)
     write = Journal.write
 
-    def late(journal: Journal, decide: Callable[[], Sequence[Event]], sync: bool = False) -> None:
+    def late(journal: Journal, *args: Any) -> None:
         if journal is queue.ledger.journal:
             work(other)
             other.set_task_state([task.id for task in other.tasks(index=1)], 'UNKNOWN')
-        write(journal, decide, sync)
+        write(journal, *args)
 
     monkeypatch.setattr(Journal, 'write', late)
     assert [task.state for task in queue.retry()] == ['PENDING'] * 1
