@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from ..config import Config
 from ..errors import ConfigError
@@ -33,8 +33,8 @@ from .requests import (
 from .selected import row_of, rows_of
 
 Answer = Callable[[Hub, Any], Awaitable[object]]
-"""Answers a request, which was checked against the struct of its route."""
-Do = Callable[[Queue, Any], object]
+"""Answers a request of a route, whose struct it was checked against."""
+Asked = TypeVar('Asked', bound=QueueRequest)
 
 
 def _chosen(queue: Queue, asked: SelectRequest) -> list[int]:
@@ -48,23 +48,23 @@ def _chosen(queue: Queue, asked: SelectRequest) -> list[int]:
     )
 
 
-def at_once(do: Do) -> Answer:
+def at_once(do: Callable[[Queue, Asked], object]) -> Callable[[Hub, Asked], Awaitable[object]]:
     """Handle an order that is done at once."""
 
-    async def answer(hub: Hub, asked: Any) -> object:
+    async def answer(hub: Hub, asked: Asked) -> object:
         followed = await hub.queue(asked['queue'])
         return await followed.do(lambda queue: do(queue, asked))
 
     return answer
 
 
-def in_thread(do: Do) -> Answer:
+def in_thread(do: Callable[[Queue, Asked], object]) -> Callable[[Hub, Asked], Awaitable[object]]:
     """Handle an order that waits for processes.
 
     It has a view of the queue of its own, so that others may look at it meanwhile.
     """
 
-    async def answer(hub: Hub, asked: Any) -> object:
+    async def answer(hub: Hub, asked: Asked) -> object:
         followed: Followed = await hub.queue(asked['queue'])
         return await hub.run(lambda: do(Queue(followed.folder, create=False), asked))
 
