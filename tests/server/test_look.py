@@ -9,6 +9,7 @@ import engine
 from pages import Ask
 
 from desipipe import Queue, TaskManager
+from desipipe.cells.statements import read_cell
 from desipipe.task_manager import TaskApp
 
 
@@ -168,6 +169,34 @@ async def test_deleted_queues_are_not_listed(ask: Ask, queue: Queue) -> None:
     assert [line['queue'] for line in (await ask('queues'))[1]] == ['demo']
     queue.delete()
     assert (await ask('queues')) == (200, [])
+
+
+async def test_plan_knows_what_became_of_tasks(ask: Ask, queue: Queue) -> None:
+    ledger = queue.ledger
+    engine.add(ledger, range(4))
+    engine.begin(ledger, 'w1', 2)
+    engine.finish(ledger, 'w1', engine.claim(ledger, 'w1', 1))
+    engine.fail(ledger, 'w1', engine.claim(ledger, 'w1', 1))
+
+    source = '%%desipipe --out z\nz = 1'
+    task = read_cell(source).task
+    assert task is not None
+    ran = {'text': task.digest, 'reads': {}}
+
+    async def state(rows: str, first: int) -> tuple[str, str]:
+        shown = {'folder': queue.folder, 'rows': rows, 'first': ledger.state.ids[first].hex()}
+        display = {'data': {'application/vnd.desipipe.v1+json': {**shown, 'ran': ran}}}
+        cell = {'cell_type': 'code', 'source': source, 'outputs': [display]}
+        status, plan = await ask('plan', {'cells': [cell]})
+        assert status == 200
+        (answer,) = plan['cells']
+        return answer['state'], answer['reason']
+
+    assert (await state('1', 1))[0] == 'failed'
+    assert (await state('0-1', 0))[0] == 'failed'
+    # Rows that anybody may write into a notebook: more than there are, and very many of them.
+    for rows in ('3-4', '0-999999999', '0-3,' * 200 + '0'):
+        assert await state(rows, 0) == ('unknown', 'its queue was cleared since'), rows
 
 
 async def test_cells_of_a_notebook(ask: Ask) -> None:
