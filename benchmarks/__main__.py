@@ -42,7 +42,7 @@ OWN: dict[str, tuple[str, int, float, dict[str, int], dict[str, int]]] = {
         'engine.contention',
         3,
         300,
-        {'tasks': 20_000, 'workers': 64},
+        {'tasks': 60_000, 'workers': 64},
         {'tasks': 5_000, 'workers': 16},
     ),
     'files': ('engine.files', 5, 120, {'files': 10_000}, {'files': 10_000}),
