@@ -140,7 +140,10 @@ RUDE: dict[str, tuple[str, Any]] = {
     ),
     'large words': ('raise ValueError("y" * 5_000_000)', 'ValueError'),
     'memory': ('bytearray(1 << 60)', 'MemoryError'),
-    'deep': ('x = []\nfor _ in range(100_000): x = [x]\nreturn x', 'NotSerializableError'),
+    'deep': (
+        'x = []\nfor _ in range(100_000): x = [x]\nreturn x',
+        'NotSerializableError' if sys.version_info < (3, 14) else None,
+    ),
     'leaves without a word': ('os._exit(3)', 'exit'),
     'exec': ('os.execvp("true", ["true"])', 'exit'),
     'kills its group': ('os.killpg(0, signal.SIGTERM)', 'signal'),
@@ -237,7 +240,7 @@ def test_rude_task_costs_nobody_else(ran: Any, name: str) -> None:
     expected, future = RUDE[name][1], rude_ones[name]
     if expected == 'ok':
         assert future.result(timeout=0) == 'ok'
-    elif expected is None:  # an interrupt may come before the end or after it
+    elif expected is None:  # it may end either way: an interrupt before its end or after it
         assert future.state in ('SUCCEEDED', 'FAILED')
     else:
         with pytest.raises(BaseException):  # noqa: B017

@@ -39,6 +39,10 @@ class QueueDefault(enum.Enum):
 class Parser(argparse.ArgumentParser):
     """An argument parser whose complaints are one line, and say where there is help."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.color = False  # Python 3.14: what is printed has no control characters
+
     def error(self, message: str) -> NoReturn:
         """Complain, and exit with status 2."""
         message = message[:1].upper() + message[1:].rstrip('.')
@@ -62,13 +66,9 @@ class Parser(argparse.ArgumentParser):
 
         word = next((word for word in arguments if word.startswith('-')), arguments[0])
         if word.startswith('-'):
-            options = [
-                option
-                for action in self._actions
-                if action.help != argparse.SUPPRESS
-                for option in action.option_strings
-                if option.startswith('--')
-            ]
+            shown = [action for action in self._actions if action.help != argparse.SUPPRESS]
+            names = [name for action in shown for name in action.option_strings]
+            options = [name for name in names if name.startswith('--')]
             self.error(
                 f'there is no option {word}: {close_names(word.partition("=")[0], options, n=20)}'
             )

@@ -153,12 +153,13 @@ def test_errors_are_one_line(kernel: Front, line: str, message: str) -> None:
 
 def test_help(kernel: Front) -> None:
     ran = kernel('%desipipe tasks --help')
-    assert ran.out.startswith('usage: %desipipe tasks')
-    assert '%desipipe tasks -q my_queue --state FAILED' in ran.out
+    assert ran.plain.startswith('usage: %desipipe tasks')
+    assert '%desipipe tasks -q my_queue --state FAILED' in ran.plain
     for line in ('', '--help'):
         ran = kernel(f'%desipipe {line}')
         assert all(
-            f'\n    {verb} ' in ran.out for verb in ('status', 'watch', 'use', 'monitor', 'doctor')
+            f'\n    {verb} ' in ran.plain
+            for verb in ('status', 'watch', 'use', 'monitor', 'doctor')
         )
     assert kernel('%desipipe --version').out.startswith('desipipe ')
 
@@ -171,7 +172,7 @@ def test_help_of_the_magic_lists_all_verbs(kernel: Front) -> None:
         assert (
             verb.startswith('-') or f'`{verb}`' in shown_text or f'desipipe {verb} ' in shown_text
         ), verb
-    assert kernel('%desipipe use --help').out.startswith('usage: %desipipe use')
+    assert kernel('%desipipe use --help').plain.startswith('usage: %desipipe use')
 
 
 def test_doctor_and_queues(kernel: Front) -> None:
