@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -75,11 +76,15 @@ def test_pi(tmp_path: Path) -> None:
                 slurm.log(),
             )
         )
-        wait_for(
-            lambda: {'n1', 'n2'} <= set(slurm.run('squeue', '-h', '-t', 'R', '-o', '%N').split()),
-            'both nodes work',
-            45,
-        )
+
+        def hosts_at_work() -> set[str]:
+            summary = json.loads(
+                output('login1', one, '-m', 'desipipe', 'status', '-q', queue, '--json')
+            )
+            return {worker['host'] for worker in summary['workers'] if worker['running']}
+
+        # A job that runs may have no worker yet, and the other node would compute all.
+        wait_for(lambda: {'n1', 'n2'} <= hosts_at_work(), 'both nodes work', 60)
         jobs = slurm.jobs()
         manager.send_signal(signal.SIGKILL)
         manager.wait()
