@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import ModalScreen, Screen
-from textual.widgets import Footer, Static
+from textual.widgets import DataTable, Footer, Static
 from textual.worker import get_current_worker
 
 from ..errors import DesipipeError
@@ -26,6 +26,20 @@ ORDERS = 'orders'
 def plain(text: str, style: str = '') -> Text:
     """Return text that is safe for a terminal, and in which nothing is markup."""
     return Text(visible(text, lines=False), style)
+
+
+def fill_table(
+    table: DataTable[Text], labels: Sequence[str], rows: Sequence[Sequence[Text]]
+) -> None:
+    """Show other rows in a table, in columns that hold them."""
+    # Left to itself a table measures rows when nothing else is to do, and forgets those that were
+    # replaced until then: columns stayed as narrow as their labels.
+    table.clear(columns=True)
+    for i, label in enumerate(labels):
+        width = max((row[i].cell_len for row in rows), default=0)
+        table.add_column(label, width=max(len(label), width))
+    for row in rows:
+        table.add_row(*row)
 
 
 class Working(Screen[None]):  # type: ignore[misc]

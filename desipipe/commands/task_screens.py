@@ -18,7 +18,7 @@ from ..view.appearance import APPEARANCES, BAD_STATES
 from .face import styled
 from .queue_access import TASKS_MAX, QueueAccess
 from .queue_follower import Follower
-from .screen_parts import ORDERS, Question, Working, plain
+from .screen_parts import ORDERS, Question, Working, fill_table, plain
 from .tables import queue_lines
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _FILTERS = ('', 'RUNNING', 'PENDING', 'WAITING', *BAD_STATES, 'SUCCEEDED')
 _LEFT = ('WAITING', 'PENDING', 'RUNNING')
+
+_COLUMNS = ('', 'task', 'arguments', 'time, or cause')
 
 
 class TaskScreen(Working):
@@ -119,7 +121,6 @@ class TasksScreen(Working):
     def on_mount(self) -> None:
         """Follow the queue until the screen is left."""
         table = self.query_one(DataTable)
-        table.add_columns('', 'task', 'arguments', 'time, or cause')
         table.focus()
         self.work(self._follow, group='follow')
 
@@ -157,9 +158,7 @@ class TasksScreen(Working):
         at = table.cursor_row
         current = self._tasks[at]['tid'] if at < len(self._tasks) else None
         self._tasks = page['tasks']
-        table.clear()
-        for task in self._tasks:
-            table.add_row(*_cells(task))
+        fill_table(table, _COLUMNS, [_cells(task) for task in self._tasks])
         ids = [task['tid'] for task in self._tasks]
         table.move_cursor(row=ids.index(current) if current in ids else min(at, len(ids)))
         more = f', the first {TASKS_MAX} are listed' if page['total'] > len(ids) else ''

@@ -12,13 +12,16 @@ from textual.widgets import DataTable, Footer, Static
 
 from ..errors import DesipipeError
 from ..queue.location import short
-from .screen_parts import Working, plain
+from .screen_parts import Working, fill_table, plain
 from .task_screens import TasksScreen
 
 if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from ..config import Config
+
+
+_COLUMNS = ('queue', 'condition', 'succeeded', 'of')
 
 
 class QueuesScreen(Working):
@@ -41,10 +44,6 @@ class QueuesScreen(Working):
         yield Static(plain('Queues', 'bold'), id='filter')
         yield DataTable(cursor_type='row', id='queues')
         yield Footer()
-
-    def on_mount(self) -> None:
-        """Look for queues."""
-        self.query_one(DataTable).add_columns('queue', 'condition', 'succeeded', 'of')
 
     def on_screen_resume(self) -> None:
         """Look again when one comes back."""
@@ -74,9 +73,7 @@ class QueuesScreen(Working):
     def _fill(self, lines: list[tuple[str, tuple[Text, ...]]]) -> None:
         table = self.query_one(DataTable)
         at = table.cursor_row
-        table.clear()
-        for _, cells in lines:
-            table.add_row(*cells)
+        fill_table(table, _COLUMNS, [cells for _, cells in lines])
         self._folders = [folder for folder, _ in lines]
         table.move_cursor(row=min(at, max(0, len(lines) - 1)))
         table.focus()
