@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -34,10 +34,11 @@ async def _plan(hub: Hub, asked: NotebookRequest) -> PlanView:
     states = await hub.run(lambda: Notebook(cells).states())
     estimates: dict[str, Estimate] = {}
     titles = {state.title for state in states}
-    for folder in _folders(asked):
+    displays = dict(_displays(asked))
+    for folder in _folders(displays):
         try:
             queue = await hub.queue(folder)
-            shown = _displays(asked, folder)
+            shown = {n: one for n, one in displays.items() if one.get('folder') == folder}
             for number, ran in (await queue.do(partial(_tasks_ran, shown))).items():
                 cells[number] = replace(cells[number], ran=ran)
             for title in titles - estimates.keys():
@@ -60,10 +61,12 @@ def _modules(hub: Hub, asked: NotebookRequest) -> Modules | None:
     return None if hub.folders.shown(folder) is None else Modules(folder)
 
 
-def _displays(asked: NotebookRequest, folder: str) -> dict[int, Mapping[str, Any]]:
-    """Return what cells of a notebook display of the tasks of a queue, by number."""
-    shown = enumerate(map(display_of, asked['cells']))
-    return {number: one for number, one in shown if one and one.get('folder') == folder}
+def _displays(asked: NotebookRequest) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield the cells of a notebook that display tasks: number and display."""
+    for number, cell in enumerate(asked['cells']):
+        shown = display_of(cell)
+        if shown is not None:
+            yield number, shown
 
 
 def _tasks_ran(shown: Mapping[int, Mapping[str, Any]], queue: Queue) -> dict[int, Ran]:
@@ -75,10 +78,9 @@ def _estimate(title: str, queue: Queue) -> Estimate | None:
     return estimate(queue.ledger, title)
 
 
-def _folders(asked: NotebookRequest) -> list[str]:
+def _folders(displays: dict[int, Mapping[str, Any]]) -> list[str]:
     """List the queues that a notebook used, the last first."""
-    shown = [display_of(cell) for cell in reversed(asked['cells'])]
-    folders = [str(item.get('folder', '')) for item in shown if item is not None]
+    folders = [str(shown.get('folder', '')) for shown in reversed(displays.values())]
     return [folder for folder in dict.fromkeys(folders) if folder][:_FOLDERS_MAX]
 
 
