@@ -109,6 +109,8 @@ class CellOutputs:
             if row in slots
             or (row in printed and code in ENDED and printed[row] == state.attempt[row])
         ]
+        if not published:
+            return rows
         elsewhere = set(published.split(','))
         return [row for row in rows if f'{row:d}:{state.attempt[row]:d}' not in elsewhere]
 
