@@ -88,7 +88,7 @@ class AttemptFold(RequirementFold):
     def _run_all(self, rows: list[int], attempts: list[int], worker: Worker, time: float) -> bool:
         """Fold first attempts that begin, if nothing is special about any of them."""
         ranges = self._ranges(rows, PENDING)
-        if ranges is None or not are_distinct(ranges):
+        if ranges is None or not _are_disjoint(ranges):
             return False
         if not attempts.count(1) == len(attempts) == len(rows):
             return False
@@ -184,7 +184,7 @@ class AttemptFold(RequirementFold):
         rows, refs, durations = event['rows'], event['ref'], event['d']
         running, started, own = self.running, self.started, me.rows
         ranges = self._ranges(rows, RUNNING)
-        if ranges is None or not are_distinct(ranges) or not all(map(own.__contains__, rows)):
+        if ranges is None or not _are_disjoint(ranges) or not all(map(own.__contains__, rows)):
             return False
         if self.dependants and not self.dependants.keys().isdisjoint(rows):
             return False
@@ -322,7 +322,7 @@ class AttemptFold(RequirementFold):
         return True
 
 
-def are_distinct(ranges: list[tuple[int, int]]) -> bool:
+def _are_disjoint(ranges: list[tuple[int, int]]) -> bool:
     """Return True if no row is in two of the ranges."""
     ranges = sorted(ranges) if len(ranges) > 1 else ranges
     return all(last <= first for (_, last), (first, _) in pairwise(ranges))
