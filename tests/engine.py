@@ -163,7 +163,7 @@ def add(
 
 
 def begin(ledger: Ledger, worker: str, slots: int = 1, mid: str | None = None, **info: Any) -> None:
-    """Let a pretend worker begin."""
+    """Make a pretend worker begin."""
     ledger.begin_worker(
         worker,
         **{
@@ -180,7 +180,7 @@ def begin(ledger: Ledger, worker: str, slots: int = 1, mid: str | None = None, *
 def claim(
     ledger: Ledger, worker: str, want: int = 1, mids: Sequence[str] = (MID,)
 ) -> list[tuple[int, int]]:
-    """Let a pretend worker claim."""
+    """Make a pretend worker claim."""
     return ledger.exchange(worker, want=want, mids=mids)
 
 
@@ -191,7 +191,7 @@ def finish(
     state: int = SUCCEEDED,
     **cause: Any,
 ) -> None:
-    """Let a pretend worker report; results are ``(row, attempt, worker)``, with output."""
+    """Make a pretend worker report; results are ``(row, attempt, worker)``, with output."""
     ends = []
     for row, attempt in claimed:
         result = ledger.store(pickle.dumps((row, attempt, worker)))
@@ -213,7 +213,7 @@ def finish(
 
 
 def fail(ledger: Ledger, worker: str, claimed: Iterable[tuple[int, int]], **cause: Any) -> None:
-    """Let a pretend worker report failures."""
+    """Make a pretend worker report failures."""
     finish(ledger, worker, claimed, FAILED, **cause)
 
 
@@ -452,7 +452,7 @@ def successes(claimed: Sequence[tuple[int, int]]) -> Successes:
 def succeed(
     ledger: Ledger, worker: str, claimed: Sequence[tuple[int, int]], copy: bool = False
 ) -> None:
-    """Let a pretend worker report successes."""
+    """Make a pretend worker report successes."""
     batch = successes(claimed)
     batch.place = ledger.store(batch.data)[:2]
     ledger.exchange(worker, successes=[batch], copy=copy)

@@ -101,7 +101,7 @@ def test_damaged_copy_is_not_taken_for_a_result(ledger: Ledger) -> None:
 
 
 def test_workers_copy_what_is_small(queue: Queue) -> None:
-    """What a task needs of others comes from their copies, too."""
+    """Read what a task needs of others from their copies, too."""
 
     def repeat(text: str, n: int) -> str:
         return n * text

@@ -30,7 +30,7 @@ def nap(i: int) -> int:
 
 
 class Taking(NamedTuple):
-    """One time that a worker took the queue's lock to write to the journal."""
+    """Lock of a queue taken once by a worker that writes to the journal."""
 
     began: float
     waited: float

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Run the tests with other versions than today's newest: run.sh [--core | --slurm | --netfs] [NAME...]
+# Run the tests with other versions than today's newest:
+#
+#   run.sh [--core | --slurm | --netfs] [NAME...]
 #
 #   lowest      this Python with the oldest dependencies that pyproject.toml allows (lowest.txt)
 #   no-cgroups  this machine's Slurm, which follows processes by their parents, as many clusters do
@@ -7,8 +9,9 @@
 #               newest dependencies
 #
 # Without names: all three, with trixie. --core runs what depends on versions most, and nothing whose
-# outcome depends on time; --slurm and --netfs the tests on a Slurm and on network filesystems, those of
-# the Debian. What can not be run here is left out and said so; MATRIX_REQUIRE=1 makes that an error.
+# outcome depends on time; --slurm and --netfs the tests on a Slurm and on network filesystems, those
+# of the Debian. What can not be run here is left out and said so; MATRIX_REQUIRE=1 makes that an
+# error.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 here=tests/matrix
@@ -36,7 +39,8 @@ case "${1:-}" in
     marks='slurm'
     tests=(tests/slurm)
     packages="slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins slurm-wlm-mysql-plugin
-        munge mariadb-server-core mariadb-client-core $netfs"  # one test is of jobs on such a filesystem
+        munge mariadb-server-core mariadb-client-core"
+    packages="$packages $netfs"  # one test is of jobs on such a filesystem
     shift
     ;;
 --netfs)
@@ -101,7 +105,8 @@ debian() {  # SUITE
         if [ -n "$packages" ]; then
             apt-get update -qq
             # Several packages: not quoted.
-            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
+            DEBIAN_FRONTEND=noninteractive \
+                apt-get install -y -qq --no-install-recommends $packages >/dev/null
             export DESIPIPE_REQUIRE_SLURM=1 DESIPIPE_REQUIRE_NETFS=1
         fi
         [ -e /root/matrix/bin/python ] || python3 -m venv /root/matrix

@@ -10,15 +10,20 @@ from pages import Ask
 
 from desipipe import Queue, TaskManager
 from desipipe.cells.statements import read_cell
+from desipipe.queue.ledger import Ledger
 from desipipe.task_manager import TaskApp
 
 
-async def test_queues_and_tasks(ask: Ask, queue: Queue) -> None:
-    ledger = queue.ledger
-    engine.add(ledger, range(5))
+def add_and_run(ledger: Ledger, total: int, good: int) -> None:
+    """Add tasks, of which the first succeed and the next one fails."""
+    engine.add(ledger, range(total))
     engine.begin(ledger, 'w1', 2)
-    engine.finish(ledger, 'w1', engine.claim(ledger, 'w1', 2))
+    engine.finish(ledger, 'w1', engine.claim(ledger, 'w1', good))
     engine.fail(ledger, 'w1', engine.claim(ledger, 'w1', 1))
+
+
+async def test_queues_and_tasks(ask: Ask, queue: Queue) -> None:
+    add_and_run(queue.ledger, total=5, good=2)
     status, lines = await ask('queues')
     assert status == 200
     assert [
@@ -173,11 +178,7 @@ async def test_deleted_queues_are_not_listed(ask: Ask, queue: Queue) -> None:
 
 async def test_plan_knows_what_became_of_tasks(ask: Ask, queue: Queue) -> None:
     ledger = queue.ledger
-    engine.add(ledger, range(4))
-    engine.begin(ledger, 'w1', 2)
-    engine.finish(ledger, 'w1', engine.claim(ledger, 'w1', 1))
-    engine.fail(ledger, 'w1', engine.claim(ledger, 'w1', 1))
-
+    add_and_run(ledger, total=4, good=1)
     source = '%%desipipe --out z\nz = 1'
     task = read_cell(source).task
     assert task is not None
