@@ -85,6 +85,7 @@ def test_empty(ledger: Ledger) -> None:
         'began': None,
         'ended': None,
         'total': 0,
+        'superseded': 0,
         'aggregated': False,
         'lanes': [],
         'hidden': 0,

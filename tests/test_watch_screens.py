@@ -23,6 +23,8 @@ from textual.widgets import DataTable
 from desipipe.commands.task_screens import TaskScreen, TasksScreen
 from desipipe.commands.watch_screens import QueuesScreen, WatchApp
 from desipipe.queue.location import find_folders
+from desipipe.queue.transactions.tasks import code_event
+from desipipe.queue.versions import Version
 
 PATIENCE = 30.0
 COMMAND = [sys.executable, '-m', 'desipipe', 'watch', '--ui', '-q', 'squares']
@@ -106,6 +108,23 @@ def test_tasks_are_filtered_by_state(queue: Queue) -> None:
             await screen.pilot.pause(0.02)
         await screen.until('square[2]')
         assert 'square[0]' not in screen.text
+
+    drive(queue, story)
+
+
+def test_superseded_tasks_are_listed_on_request_and_not_run_again(queue: Queue) -> None:
+    ((where, versions),) = queue.ledger.state.code_versions.places.items()
+    queue.ledger.journal.write(lambda: [code_event(where, Version('new'), list(versions))])
+
+    async def story(screen: Driver) -> None:
+        await screen.until('Tasks: all states (0)', '↷ 3 superseded')
+        while 'Tasks: superseded (3)' not in screen.text:
+            await screen.press('s')
+            await screen.pilot.pause(0.02)
+        await screen.until('↷', 'square[2]')
+        await screen.choose(2)
+        await screen.press('r')
+        await screen.until('square[2] is superseded')
 
     drive(queue, story)
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         JobView,
         ManagerView,
         QueueSummary,
+        RunningTask,
         ShownState,
         WorkerView,
     )
@@ -233,7 +234,7 @@ def _worker_lines(summary: QueueSummary) -> list[Line]:
 
 
 def _worker_text(worker: WorkerView, job: JobView | None, now: float) -> str:
-    running = ', '.join(f'{task["name"]}[{task["index"]}]' for task in worker['tasks'][:4])
+    running = ', '.join(map(_running_text, worker['tasks'][:4]))
     more = worker['running'] - min(len(worker['tasks']), 4)
     doing = (f'runs {running}' + (f' and {more} more' if more else '')) if running else 'idle'
     about = [plural(worker['slots'], 'slot')]
@@ -244,6 +245,11 @@ def _worker_text(worker: WorkerView, job: JobView | None, now: float) -> str:
         about.append('' if worker['memory'] is None else format_bytes(worker['memory']))
     details = ', '.join(filter(None, about))
     return f'  worker {worker["job"]} on {worker["host"]}, {details}: {doing}{_alive(worker)}'
+
+
+def _running_text(task: RunningTask) -> str:
+    symbol = f'{APPEARANCES["SUPERSEDED"].symbol} ' if task['superseded'] else ''
+    return f'{symbol}{task["name"]}[{task["index"]}]'
 
 
 def change_line(summary: QueueSummary) -> str:

@@ -25,10 +25,19 @@ if TYPE_CHECKING:
     from textual.binding import BindingType
 
     from ..config import Config
-    from ..view.schema import QueueSummary, TaskPage, TaskRow
+    from ..view.schema import QueueSummary, ShownState, TaskPage, TaskRow
     from ..view.text import Line
 
-_FILTERS = ('', 'RUNNING', 'PENDING', 'WAITING', *BAD_STATES, 'SUCCEEDED')
+_FILTERS = (
+    '',
+    'RUNNING',
+    'PENDING',
+    'WAITING',
+    'BLOCKED',
+    *BAD_STATES,
+    'SUCCEEDED',
+    'SUPERSEDED',
+)
 _LEFT = ('WAITING', 'PENDING', 'RUNNING')
 
 _COLUMNS = ('', 'task', 'arguments', 'time, or cause')
@@ -201,6 +210,9 @@ class TasksScreen(Working):
         """Retry or cancel a task; ask first where something would be lost."""
         label = f'{task["name"]}[{task["index"]}]'
         question = None
+        if task['superseded'] and (name == 'retry' or task['state'] != 'RUNNING'):
+            self.notify(f'{label} is superseded: its code was edited.', markup=False)
+            return
         if name == 'cancel':
             order = self.access.cancel
             if task['state'] not in _LEFT:
@@ -229,12 +241,15 @@ class TasksScreen(Working):
 def _cells(task: TaskRow) -> tuple[Text, ...]:
     from ..view.text import span
 
-    state = 'BLOCKED' if task['blocked'] else task['state']
+    style = 'dim' if task['superseded'] else ''
+    state: ShownState = (
+        'SUPERSEDED' if task['superseded'] else 'BLOCKED' if task['blocked'] else task['state']
+    )
     took = task['duration']
     last = task['cause'] or ('' if took is None else span(took))
     return (
         plain(APPEARANCES[state].symbol, APPEARANCES[state].colour),
-        plain(f'{task["name"]}[{task["index"]}]'),
-        plain(task['arguments_text'][:40]),
-        plain(last),
+        plain(f'{task["name"]}[{task["index"]}]', style),
+        plain(task['arguments_text'][:40], style),
+        plain(last, style),
     )

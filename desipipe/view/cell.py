@@ -168,11 +168,9 @@ class CellReader:
         claimed = self._rows.mark_claimed_pending(status)
         counts = cast('Counts', {name: status.count(code) for code, name in enumerate(STATES)})
         blocked = self._rows.blocked(status)
-        running = (
-            [row for row in list(state.running) if row in self._rows.members and row not in claimed]
-            if counts['RUNNING']
-            else []
-        )
+        left_out = claimed | state.superseded
+        candidates = list(state.running) if counts['RUNNING'] else []
+        running = [row for row in candidates if row in self._rows.members and row not in left_out]
         return Moment(
             time=time.time(),
             status=status,

@@ -25,7 +25,7 @@ def durations(
     names : iterable of str, default=None
         Only apps of these names.
     rows : iterable of int, default=None
-        Only these tasks.
+        Only these tasks; by default those that are not superseded.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def durations(
                 if (
                     status[row] == SUCCEEDED
                     and ended_at[row] == offset
-                    and (chosen is None or row in chosen)
+                    and (row not in state.superseded if chosen is None else row in chosen)
                 ):
                     lists[group[row]].setdefault(user, []).append(duration)
     return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ..errors import QueueGoneError
 from ..queue.attempt_reader import AttemptReader
@@ -22,7 +22,7 @@ def task_rate(ledger: AttemptReader, now: float) -> float | None:
     # mixed here.
     ends, first = _recent(ledger)
     now = max([now, *(when for when, _, _ in ends)])
-    ends = [end for end in ends if end[0] > now - WINDOW]
+    ends = [end for end in ends if end[0] > now - WINDOW and end[2]]
     if ends:
         since = max(now - WINDOW, first, min(began for _, began, _ in ends))
         return sum(n for _, _, n in ends) / max(now - since, 1e-3)
@@ -38,10 +38,16 @@ def usual_rate(ledger: AttemptReader, rows: Iterable[int], now: float) -> float 
     rate = 0.0
     for row in rows:
         group = state.group[row]
-        if state.group_done[group]:
+        if row not in state.superseded and state.group_done[group]:
             usual = state.group_time[group] / state.group_done[group] * 1e-6
             rate += 1 / max(usual, now - state.started.get(row, now), 1e-6)
     return rate or None
+
+
+def counted_tasks(ledger: AttemptReader, rows: Collection[int]) -> int:
+    """Return how many rows are of tasks that are not superseded."""
+    superseded = ledger.state.superseded
+    return sum(row not in superseded for row in rows) if superseded else len(rows)
 
 
 def _recent(ledger: AttemptReader) -> tuple[list[tuple[float, float, int]], float]:
@@ -71,5 +77,5 @@ def _recent(ledger: AttemptReader) -> tuple[list[tuple[float, float, int]], floa
         if not first and start:
             first = event_time(event)
         elif event['e'] == EventKind.END:
-            ends.append((event['t'], event['t0'], len(event['rows'])))
+            ends.append((event['t'], event['t0'], counted_tasks(ledger, event['rows'])))
     return ends, first

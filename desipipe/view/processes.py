@@ -78,7 +78,12 @@ def worker_view(ledger: AttemptReader, worker: Worker, observer: Observer | None
         'running': len(worker.rows) - worker.claimed,
         'claimed': worker.claimed,
         'tasks': [
-            {**task_label(ledger, row), 'since': ledger.state.started.get(row)} for row in rows
+            {
+                **task_label(ledger, row),
+                'since': ledger.state.started.get(row),
+                'superseded': row in ledger.state.superseded,
+            }
+            for row in rows
         ],
         'cpu': record.get('cpu'),
         'memory': record.get('memory'),

@@ -197,15 +197,8 @@ def _job(
     ledger: AttemptReader, jobid: str, workers: Sequence[Worker], rows: Container[int] | None
 ) -> JobView:
     job = ledger.state.jobs[jobid]
-    running = [
-        row for worker in workers for row in worker.rows_in_slots() if rows is None or row in rows
-    ]
-    claimed = [
-        row
-        for worker in workers
-        for row in worker.rows_before_slots()
-        if rows is None or row in rows
-    ]
+    running = _counted(ledger, rows, (row for each in workers for row in each.rows_in_slots()))
+    claimed = _counted(ledger, rows, (row for each in workers for row in each.rows_before_slots()))
     view: JobView = {
         'job': jobid,
         'mid': job['mid'],
@@ -222,6 +215,14 @@ def _job(
     if 'cluster' in job:
         view['cluster'] = job['cluster']
     return view
+
+
+def _counted(
+    ledger: AttemptReader, rows: Container[int] | None, candidates: Iterable[int]
+) -> list[int]:
+    """Return those of the candidates that are in ``rows`` and not superseded."""
+    superseded = ledger.state.superseded
+    return [row for row in candidates if (rows is None or row in rows) and row not in superseded]
 
 
 def job_groups(jobs: Iterable[JobView]) -> list[JobGroup]:

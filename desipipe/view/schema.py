@@ -86,6 +86,7 @@ class RunningTask(TaskLabel):
     """A task in a slot."""
 
     since: float | None
+    superseded: bool
 
 
 # Queues
@@ -397,7 +398,10 @@ class TaskDetail(TaskSummary):
     requires: list[RelativeView]
     n_requires: Count
     dependants: list[RelativeView]
+    """Those of a task that counts: the superseded ones last."""
     n_dependants: Count
+    n_superseded_dependants: Count
+    """Number of superseded tasks that need a task that counts; in no other number here."""
     problems: list[str]
     """Problems of what could not be read."""
 
@@ -730,6 +734,7 @@ class AttemptInterval(TaskLabel):
     state: TaskState
     level: Count
     """Index among the attempts at once; below the height of the lane."""
+    superseded: bool
 
 
 class CountedInterval(TypedDict):
@@ -741,6 +746,8 @@ class CountedInterval(TypedDict):
     counts: Counts
     busy: float
     """Average number that ran at once."""
+    busy_superseded: float
+    """The same of superseded tasks, which are in no other number here."""
 
 
 class LaneView(TypedDict):
@@ -761,7 +768,9 @@ class TimelineView(TypedDict):
     began: float | None
     ended: float | None
     total: Count
-    """Number of attempts."""
+    """Number of attempts of tasks that are not superseded."""
+    superseded: Count
+    """Number of attempts of superseded tasks."""
     aggregated: bool
     """True if attempts are counted instead of shown one by one."""
     lanes: list[LaneView]

@@ -42,7 +42,7 @@ def neighbours(ledger: Ledger, row: int) -> tuple[TaskLabel | None, TaskLabel | 
 
 
 def peers(ledger: Ledger, row: int) -> PeersView | None:
-    """Compare a task with the nearest tasks of its app that succeeded.
+    """Compare a task with the nearest tasks of its app that succeeded and count.
 
     Returns
     -------
@@ -59,6 +59,7 @@ def peers(ledger: Ledger, row: int) -> PeersView | None:
                 0 <= other < len(state.status)
                 and state.status[other] == SUCCEEDED
                 and state.group[other] in groups
+                and other not in state.superseded
             ):
                 near.append(other)
         if len(near) >= _PEERS:

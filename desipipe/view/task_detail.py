@@ -37,7 +37,8 @@ def task_detail(ledger: AttemptReader, row: int) -> TaskDetail:
     group = state.groups[state.group[row]]
     reader = _TaskReader(ledger, row)
     last, files = reader.last, reader.files()
-    requires, dependants = list(state.requires.get(row, ())), state.dependants_of(row)
+    requires = list(state.requires.get(row, ()))
+    dependants, superseded = _dependants(ledger, row)
     return {
         **task_summary(ledger, row),
         'kind': group.kind,
@@ -60,10 +61,20 @@ def task_detail(ledger: AttemptReader, row: int) -> TaskDetail:
         'result': _result_size(ledger, row),
         'requires': [_relative(ledger, other) for other in requires[:RELATED]],
         'n_requires': len(requires),
-        'dependants': [_relative(ledger, other) for other in dependants[:RELATED]],
+        'dependants': [_relative(ledger, other) for other in [*dependants, *superseded][:RELATED]],
         'n_dependants': len(dependants),
+        'n_superseded_dependants': len(superseded),
         'problems': reader.problems,
     }
+
+
+def _dependants(ledger: AttemptReader, row: int) -> tuple[list[int], list[int]]:
+    """Return the tasks that need a task: those that count, and superseded ones."""
+    old = ledger.state.superseded
+    rows = list(ledger.state.dependants_of(row))
+    if row in old or old.isdisjoint(rows):
+        return rows, []
+    return [other for other in rows if other not in old], [other for other in rows if other in old]
 
 
 class _TaskReader:

@@ -53,7 +53,7 @@ def task_page(
     states : collection of str, default=()
         Names of states, also ``'BLOCKED'`` (waits for what did not succeed) and ``'SUPERSEDED'``
         (in whatever state); any if empty. Superseded tasks are listed only where that is asked for,
-        or where ``rows`` are given.
+        or where all of ``rows`` are superseded.
     names : collection of str, default=()
         Names of apps; any if empty.
     text : str, default=''
@@ -136,7 +136,9 @@ def _found(
     else:
         matching = [row for row in candidates if status[row] != DROPPED]
     wanted_names = {name.upper() for name in states}
-    superseded = state.superseded if rows is None or states else set()
+    superseded = state.superseded
+    if rows is not None and not states and superseded.issuperset(matching):
+        superseded = set()  # a cell that only has superseded ones shows these
     asked = [row for row in matching if row in superseded] if 'SUPERSEDED' in wanted_names else []
     if superseded:
         matching = [row for row in matching if row not in superseded]

@@ -119,6 +119,10 @@ class Timeline:
         ended = self._ended_between(since, until)
         running = self._running_before(until)
         names = self._in_order({*ended, *running})
+        superseded = self._ledger.state.superseded
+        rows = [self._rows[i] for some in ended.values() for i in some]
+        rows += [row for some in running.values() for row, _ in some]
+        n_superseded = sum(row in superseded for row in rows) if superseded else 0
         began = [self._began[i] for some in ended.values() for i in some]
         began += [start for some in running.values() for _, start in some]
         ends = [self._ended[i] for some in ended.values() for i in some]
@@ -131,7 +135,8 @@ class Timeline:
         return {
             'began': first if began else None,
             'ended': last if began else None,
-            'total': len(began),
+            'total': len(began) - n_superseded,
+            'superseded': n_superseded,
             'aggregated': bins is not None,
             'lanes': [
                 self._lane(name, ended.get(name, []), running.get(name, []), bins)
@@ -192,6 +197,7 @@ class Timeline:
             for i in ended
         ]
         items += [(start, None, 'RUNNING', row) for row, start in running]
+        superseded = self._ledger.state.superseded
         levels: list[float] = []
         intervals: list[AttemptInterval] = []
         for start, end, state, row in sorted(items, key=lambda item: (item[0], item[3])):
@@ -206,6 +212,7 @@ class Timeline:
                     'state': state,
                     **task_label(self._ledger, row),
                     'level': level,
+                    'superseded': row in superseded,
                 }
             )
         return intervals, len(levels)
@@ -214,9 +221,12 @@ class Timeline:
         self, ended: list[int], running: list[Running], bins: Bins
     ) -> list[CountedInterval]:
         """Return the attempts counted in pieces of time."""
-        items = [(self._began[i], self._ended[i], self._state[i]) for i in ended]
-        items += [(start, bins.now, RUNNING) for _, start in running]
-        return bins.intervals(items)
+        items = [(self._began[i], self._ended[i], self._state[i], self._rows[i]) for i in ended]
+        items += [(start, bins.now, RUNNING, row) for row, start in running]
+        superseded = self._ledger.state.superseded
+        return bins.intervals(
+            [(start, end, None if row in superseded else code) for start, end, code, row in items]
+        )
 
 
 class Running(NamedTuple):
@@ -234,18 +244,23 @@ class Bins(NamedTuple):
     n: int
     now: float
 
-    def intervals(self, items: list[tuple[float, float, int]]) -> list[CountedInterval]:
-        """Count attempts, each with its begin, end and state; empty pieces are left out."""
+    def intervals(self, items: list[tuple[float, float, int | None]]) -> list[CountedInterval]:
+        """Count attempts, each with its begin, end and state; empty pieces are left out.
+
+        The state of an attempt of a superseded task, which does not count, is None.
+        """
         width = (self.last - self.first) / self.n
-        busy = [0.0] * self.n
+        busy, busy_superseded = [0.0] * self.n, [0.0] * self.n
         counts = [[0] * len(STATES) for _ in range(self.n)]
         edges = [self.first + k * width for k in range(self.n + 1)]
         for start, end, code in items:
             start, end = max(start, self.first), min(end, self.last)
             i, j = (min(self.n - 1, int((when - self.first) / width)) for when in (start, end))
-            counts[j][code] += 1  # where it ended
+            if code is not None:
+                counts[j][code] += 1  # where it ended
+            load = busy_superseded if code is None else busy
             for k in range(i, j + 1):
-                busy[k] += max(0.0, min(end, edges[k + 1]) - max(start, edges[k])) / width
+                load[k] += max(0.0, min(end, edges[k + 1]) - max(start, edges[k])) / width
         return [
             {
                 'start': edges[k],
@@ -253,9 +268,10 @@ class Bins(NamedTuple):
                 'count': sum(counts[k]),
                 'counts': cast('Counts', dict(zip(STATES, counts[k], strict=True))),
                 'busy': busy[k],
+                'busy_superseded': busy_superseded[k],
             }
             for k in range(self.n)
-            if busy[k] or any(counts[k])
+            if busy[k] or busy_superseded[k] or any(counts[k])
         ]
 
 

@@ -144,7 +144,9 @@ export function worker(changes: Partial<IWorkerView> = {}): IWorkerView {
     trouble: '',
     running: 1,
     claimed: 0,
-    tasks: [{ tid: 'abc', name: 'power', index: 12, since: 950 }],
+    tasks: [
+      { tid: 'abc', name: 'power', index: 12, since: 950, superseded: false }
+    ],
     cpu: null,
     memory: null,
     ...changes
@@ -223,6 +225,7 @@ export function task(changes: Partial<ITaskView> = {}): ITaskView {
     n_requires: 0,
     dependants: [],
     n_dependants: 0,
+    n_superseded_dependants: 0,
     blocker: null,
     previous: null,
     next: null,

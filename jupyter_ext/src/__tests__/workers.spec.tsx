@@ -144,7 +144,8 @@ describe('Workers', () => {
       tid: `t${i}`,
       name: 'f',
       index: i,
-      since: null
+      since: null,
+      superseded: false
     }));
     show({ ...of([worker({ job: '7', tasks })], jobs), n_jobs: 900 });
     expect(heading()).toBe('▾ Workers 1 · 1 slot · 400+ jobs pending');

@@ -78,6 +78,7 @@ export interface ICauseView extends IFailureView {
 /** A task in a slot. */
 export interface IRunningTask extends ITaskLabel {
   since: number | null;
+  superseded: boolean;
 }
 
 /** The process that keeps enough workers. */
@@ -359,8 +360,11 @@ export interface ITaskDetail extends ITaskSummary {
   result: number | null;
   requires: IRelativeView[];
   n_requires: number;
+  /** Those of a task that counts: the superseded ones last. */
   dependants: IRelativeView[];
   n_dependants: number;
+  /** Number of superseded tasks that need a task that counts; in no other number here. */
+  n_superseded_dependants: number;
   /** Problems of what could not be read. */
   problems: string[];
 }
@@ -653,6 +657,7 @@ export interface IAttemptInterval extends ITaskLabel {
   state: TaskState;
   /** Index among the attempts at once; below the height of the lane. */
   level: number;
+  superseded: boolean;
 }
 
 /** A piece of a worker's time in which attempts were counted. */
@@ -663,6 +668,8 @@ export interface ICountedInterval {
   counts: Counts;
   /** Average number that ran at once. */
   busy: number;
+  /** The same of superseded tasks, which are in no other number here. */
+  busy_superseded: number;
 }
 
 /** A worker's line in a timeline. */
@@ -680,8 +687,10 @@ export interface ILaneView {
 export interface ITimelineView {
   began: number | null;
   ended: number | null;
-  /** Number of attempts. */
+  /** Number of attempts of tasks that are not superseded. */
   total: number;
+  /** Number of attempts of superseded tasks. */
+  superseded: number;
   /** True if attempts are counted instead of shown one by one. */
   aggregated: boolean;
   lanes: ILaneView[];

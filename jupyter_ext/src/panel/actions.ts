@@ -131,7 +131,7 @@ export class Actions {
   /** Stop one worker: the job that it is. */
   async endWorker(folder: string, worker: IWorkerView): Promise<boolean> {
     const { _trans: trans } = this;
-    const n = worker.tasks.length;
+    const n = worker.tasks.filter(({ superseded }) => !superseded).length;
     const sure = await this._ask(
       trans.__('Stop the worker %1?', worker.job || worker.name),
       [

@@ -36,7 +36,11 @@ export function news({ before, now }: IChange): News | null {
   ) {
     return now.condition === 'done' ? 'done' : 'failed';
   }
-  return bad(now) > 0 && bad(before) === 0 && now.left > 0 ? 'failure' : null;
+  // Those that count again, because code went back to what it was, failed long before.
+  const revived = Math.max(0, before.superseded - now.superseded);
+  return bad(now) > revived && bad(before) === 0 && now.left > 0
+    ? 'failure'
+    : null;
 }
 
 /** `23 succeeded, 1 failed, 1 blocked`. */

@@ -6,6 +6,7 @@ import React from 'react';
 
 import { stateWords } from '../../components/status';
 import { bytes, duration, moment, number } from '../../format';
+import { SYMBOLS } from '../../tokens';
 import { shown } from '../log';
 import { IAttemptView, ITaskView, ITaskLabel, label } from '../tokens';
 import { Link, shownState, StateSymbol } from './bits';
@@ -131,33 +132,56 @@ export function Related(
   props: ISectionProps & {
     title: string;
     tasks: ITaskView['requires'];
+    /** How many there are: those that count, and superseded ones of which the last of `tasks` are. */
     n: number;
+    superseded?: number;
   }
 ): JSX.Element | null {
-  const { tasks, n, trans } = props;
-  return n ? (
+  const { tasks, n, superseded = 0, trans } = props;
+  const some = tasks.slice(0, n);
+  return n || superseded ? (
     <section className="jp-desipipe-section" aria-label={props.title}>
       <h3>
         {props.title} <span className="jp-desipipe-aside">{number(n)}</span>
       </h3>
-      <ul className="jp-desipipe-related">
-        {tasks.map(task => (
-          <li key={task.tid}>
-            <StateSymbol state={shownState(task)} />{' '}
-            <Link
-              title={stateWords(trans)[shownState(task)]}
-              onClick={() => props.onTask(task)}
-            >
-              {label(task)}
-            </Link>
-          </li>
-        ))}
-        {n > tasks.length && (
-          <li>{trans.__('and %1 more', number(n - tasks.length))}</li>
-        )}
-      </ul>
+      <RelatedList {...props} tasks={some} />
+      {superseded > 0 && (
+        <details>
+          <summary className="jp-desipipe-aside">
+            {SYMBOLS.SUPERSEDED} {trans.__('%1 superseded', number(superseded))}
+          </summary>
+          <RelatedList {...props} tasks={tasks.slice(n)} n={superseded} />
+        </details>
+      )}
     </section>
   ) : null;
+}
+
+function RelatedList({
+  tasks,
+  n,
+  onTask,
+  trans
+}: Pick<ISectionProps, 'onTask' | 'trans'> & {
+  tasks: ITaskView['requires'];
+  n: number;
+}): JSX.Element {
+  const words = stateWords(trans);
+  return (
+    <ul className="jp-desipipe-related">
+      {tasks.map(task => (
+        <li key={task.tid}>
+          <StateSymbol state={shownState(task)} />{' '}
+          <Link title={words[shownState(task)]} onClick={() => onTask(task)}>
+            {label(task)}
+          </Link>
+        </li>
+      ))}
+      {n > tasks.length && (
+        <li>{trans.__('and %1 more', number(n - tasks.length))}</li>
+      )}
+    </ul>
+  );
 }
 
 /** All that is known besides. */

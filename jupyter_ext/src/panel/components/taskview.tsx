@@ -91,6 +91,7 @@ export function TaskView(props: ITaskViewProps): JSX.Element {
         title={trans.__('Used by')}
         tasks={task.dependants}
         n={task.n_dependants}
+        superseded={task.n_superseded_dependants}
         {...props}
       />
       <Details {...props} />

@@ -225,8 +225,9 @@ function Worker(
               key={task.tid}
               className="jp-desipipe-row jp-desipipe-running"
               data-tid={task.tid}
+              data-shown={task.superseded ? 'SUPERSEDED' : 'RUNNING'}
             >
-              <StateSymbol state="RUNNING" />
+              <StateSymbol state={task.superseded ? 'SUPERSEDED' : 'RUNNING'} />
               <Link onClick={() => props.onTask(task)}>{label(task)}</Link>
               {task.since !== null && (
                 <span className="jp-desipipe-more">

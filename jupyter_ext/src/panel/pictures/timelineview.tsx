@@ -7,7 +7,7 @@ import React from 'react';
 
 import { stateWords } from '../../components/status';
 import { duration, number } from '../../format';
-import { STATES, SYMBOLS, TaskState } from '../../tokens';
+import { Shown, STATES, SYMBOLS, TaskState } from '../../tokens';
 import {
   IInterval,
   ILaneView,
@@ -27,6 +27,9 @@ const LEVEL = 16;
 const BAND = 34;
 const GAP = 6;
 const AXIS = 24;
+
+/** How opaque attempts of superseded tasks are. */
+const DIM = 0.3;
 
 /** ms after the last movement until more of what is seen is asked for. */
 const REST = 300;
@@ -105,6 +108,8 @@ export function TimelineView(props: ITimelineViewProps): JSX.Element {
             timeline.total,
             number(timeline.total)
           )}
+          {timeline.superseded > 0 &&
+            ` · ${SYMBOLS.SUPERSEDED} ${trans.__('%1 superseded', number(timeline.superseded))}`}
           {timeline.aggregated &&
             ` · ${trans.__('aggregated; zoom in for single tasks')}`}
           {timeline.hidden > 0 &&
@@ -252,17 +257,39 @@ function Lane(props: ILaneProps): JSX.Element {
           );
           const state: TaskState =
             worst ?? ((item.count ?? 0) > 0 ? 'SUCCEEDED' : 'RUNNING');
-          const level = Math.max(
-            2,
-            height * Math.min(1, (item.busy ?? 0) / Math.max(1, lane.slots))
-          );
+          const high = (n: number) =>
+            height * Math.min(1, n / Math.max(1, lane.slots));
+          const [busy, old] = [item.busy ?? 0, item.busy_superseded ?? 0];
+          const level = busy || item.count ? Math.max(2, high(busy)) : 0;
+          // What is superseded stands dimmed above what counts.
+          const top = Math.max(level, high(busy + old));
           const [left, end] = [at(item.start), at(item.end ?? now)];
           const parts = STATES.filter(state => item.counts?.[state]).map(
             state => `${number(item.counts?.[state] ?? 0)} ${words[state]}`
           );
           return (
             <g key={item.start}>
-              <title>{`${trans.__('%1 tasks in parallel', number(item.busy ?? 0, 1))}${parts.length ? ` · ${parts.join(', ')}` : ''}`}</title>
+              <title>
+                {[
+                  busy || !old ? parallel(busy, trans) : '',
+                  parts.join(', '),
+                  old
+                    ? trans.__('%1 superseded in parallel', number(old, 1))
+                    : ''
+                ]
+                  .filter(part => part)
+                  .join(' · ')}
+              </title>
+              {top > level && (
+                <rect
+                  x={left}
+                  y={height - top}
+                  width={Math.max(0.5, end - left)}
+                  height={top - level}
+                  fill={colours.states.SUPERSEDED}
+                  fillOpacity={DIM}
+                />
+              )}
               <rect
                 x={left}
                 y={height - level}
@@ -288,7 +315,10 @@ function Lane(props: ILaneProps): JSX.Element {
   return (
     <>
       {lane.intervals.filter(seen).map(item => {
-        const state = item.state ?? 'RUNNING';
+        const old = !!item.superseded;
+        const state: Shown = old ? 'SUPERSEDED' : (item.state ?? 'RUNNING');
+        const pale = state === 'RUNNING' ? 0.6 : old ? DIM : 1;
+        const fill = old ? undefined : props.apps?.get(item.name ?? '');
         const [left, end] = [at(item.start), at(item.end ?? now)];
         const wide = Math.max(1, end - left - 1);
         const task: ITaskLabel = {
@@ -314,8 +344,8 @@ function Lane(props: ILaneProps): JSX.Element {
               width={wide}
               height={LEVEL - 2}
               rx={wide > 6 ? 2 : 0}
-              fill={props.apps?.get(task.name) ?? colours.states[state]}
-              fillOpacity={state === 'RUNNING' ? 0.6 : 1}
+              fill={fill ?? colours.states[state]}
+              fillOpacity={pale}
             />
             {worst && (
               <rect
@@ -331,7 +361,7 @@ function Lane(props: ILaneProps): JSX.Element {
                 x={Math.max(left, GUTTER) + 4}
                 y={LEVEL - 5}
                 // What runs is shown pale: the page shines through.
-                fill={state === 'RUNNING' ? colours.text : 'black'}
+                fill={pale < 1 ? colours.text : 'black'}
                 fontSize="10"
                 pointerEvents="none"
               >
@@ -342,6 +372,17 @@ function Lane(props: ILaneProps): JSX.Element {
         );
       })}
     </>
+  );
+}
+
+/** `1.9 tasks in parallel`. */
+function parallel(busy: number, trans: TranslationBundle): string {
+  const text = number(busy, 1);
+  return trans._n(
+    '%2 task in parallel',
+    '%2 tasks in parallel',
+    text === number(1) ? 1 : 2,
+    text
   );
 }
 
@@ -362,7 +403,9 @@ const APPS = 8;
 /** A colour for each app, in order of their names. */
 function appColours(timeline: ITimelineView): Map<string, string> {
   const names = new Set(
-    timeline.lanes.flatMap(lane => lane.intervals.map(item => item.name ?? ''))
+    timeline.lanes.flatMap(lane =>
+      lane.intervals.map(item => (item.superseded ? '' : (item.name ?? '')))
+    )
   );
   return new Map(
     [...names]
@@ -371,6 +414,9 @@ function appColours(timeline: ITimelineView): Map<string, string> {
       .map((name, i) => [name, APP_COLOURS[i % APP_COLOURS.length]])
   );
 }
+
+/** States in the order of the legend. */
+const LEGEND: readonly Shown[] = [...STATES, 'SUPERSEDED'];
 
 /** Colours and symbols of what is there. */
 function Legend({
@@ -383,10 +429,13 @@ function Legend({
   trans: TranslationBundle;
 }): JSX.Element {
   const words = stateWords(trans);
-  const there = new Set<TaskState>();
+  const there = new Set<Shown>();
   for (const lane of timeline.lanes) {
     for (const item of lane.intervals) {
-      if (item.state) {
+      if (item.superseded || item.busy_superseded) {
+        there.add('SUPERSEDED');
+      }
+      if (item.state && !item.superseded) {
         there.add(item.state);
       }
       for (const state of STATES) {
@@ -398,7 +447,7 @@ function Legend({
   }
   return (
     <span className="jp-desipipe-legend">
-      {STATES.filter(state => there.has(state)).map(state => (
+      {LEGEND.filter(state => there.has(state)).map(state => (
         <span key={state}>
           <span aria-hidden="true" style={{ color: colours.states[state] }}>
             {SYMBOLS[state]}
