@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from users import ALICE, BOB, CAROL, GROUP, User, modes, needs_root, open_place, run_as
 
-from desipipe import Environment, Queue, TaskManager, spawn, work
+from desipipe import Environment, Future, Queue, TaskManager, spawn, work
 from desipipe.errors import ConfigError, PermissionDeniedError, QueueError, UntrustedQueueError
 from desipipe.queue.sharing import find_group, unreachable
 from desipipe.queue.transactions.tasks import group_event
+from desipipe.queue.waiting import waiting_reason
+from desipipe.view.cell import CellReader
 from desipipe.view.queue import queue_summary
 
 pytestmark = needs_root
@@ -224,11 +226,36 @@ def test_waiting_names_member_whose_task_waits(group: Group) -> None:
     (of_alice,) = group.as_user(ALICE, lambda queue: add(queue, 1))
 
     def reason(queue: Queue) -> str:
-        from desipipe.queue.waiting import waiting_reason
-
         return str(waiting_reason(queue.ledger, queue.ledger.find(of_alice)))
 
     assert TRUST_ALICE in group.as_user(BOB, reason)
+
+
+def test_cell_and_wait_name_the_member_whose_result_a_task_needs(group: Group) -> None:
+    def compute(queue: Queue) -> list[str]:
+        tids = add(queue, 1)
+        work(queue)
+        return tids
+
+    (of_alice,) = group.as_user(ALICE, compute)
+
+    def look(queue: Queue) -> tuple[str, str, list[list[str]]]:
+        app = TaskManager(queue).python_app(running_user)
+        row = queue.ledger.find(app(Future(queue, of_alice)).id)
+        held = queue_summary(queue)['held']
+        return (
+            str(waiting_reason(queue.ledger, row)),
+            held[0]['text'] if held else '',
+            CellReader(queue, [row]).summary()['advice'],
+        )
+
+    reason, text, advice = group.as_user(BOB, look)
+    assert f'If you trust {ALICE.uid}: {TRUST_ALICE}' in reason
+    assert text.startswith('1 pending task stays pending: they, or results that they need, are of')
+    assert advice == [[text.rpartition(':')[0], TRUST_ALICE]]
+    group.trust(BOB, ALICE)
+    _, text, advice = group.as_user(BOB, look)
+    assert not text and [step[0] for step in advice] == ['No worker is running']
 
 
 def test_call_of_another_member_has_ones_own_payloads(group: Group) -> None:

@@ -116,7 +116,14 @@ def queue_lines(
     steps: list[tuple[str, str]] = []
     if advise:
         damaged = bool(summary['damage'])
-        steps = advice(summary, where, summary['failures'], summary['causes'], damaged)
+        steps = advice(
+            summary,
+            where,
+            summary['failures'],
+            summary['causes'],
+            damaged,
+            summary['held'],
+        )
     return lines + [line for text, command in steps for line in _step(text, command, width)]
 
 

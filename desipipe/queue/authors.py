@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import stat
 import threading
+from array import array
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -31,6 +32,15 @@ class Call(NamedTuple):
     args: Ref
     code: Ref
     shared: Ref | None
+
+
+class Review(NamedTuple):
+    """The pending tasks of a group's queue, by whether they run as this user."""
+
+    runnable: dict[str, int]
+    """Numbers of those that do, by task manager."""
+    held: dict[str, array[int]]
+    """Rows of the others, by the user to trust; by '' where none can be named."""
 
 
 class Authors:
@@ -149,6 +159,19 @@ class Authors:
         except (OSError, DesipipeError):
             return -1
         return -1 if self._trusts(uid) else uid
+
+    def review(self, state: State) -> Review:
+        """Look at each pending task."""
+        runnable: dict[str, int] = {}
+        held: dict[str, array[int]] = {}
+        for row in state.pending_rows(list(state.managers)):
+            if self.call(state, row) is not None:
+                mid = state.groups[state.group[row]].mid
+                runnable[mid] = runnable.get(mid, 0) + 1
+            else:
+                uid = self.user_of(state, row)
+                held.setdefault(username(uid) if uid >= 0 else '', array('q')).append(row)
+        return Review(runnable, held)
 
     def author_of(self, state: State, row: int) -> int:
         """Return the id of the user who added a task as it stands; -1 if nobody claims it."""

@@ -8,7 +8,7 @@ import os
 import struct
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from shlex import quote
 
 import orjson
@@ -23,7 +23,6 @@ from ..security.trust import load_refusal, unvouched_refusal
 from ..store import folders
 from ..store.files import Owners
 from ..store.segment import SegmentReader
-from ..utils import username
 from .events import PENDING, SUCCEEDED, TEXT, Ref
 from .queue_reader import QueueReader
 from .task_columns import NOWHERE
@@ -32,7 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ClassVar
 
-    from .authors import Authors, Call
+    from .authors import Authors, Call, Review
     from .event_types import JournalEvent
     from .task_events import AppEvent
 
@@ -66,7 +65,7 @@ class PayloadReader(QueueReader):
         self._checked: set[Owners] = set()
         self._authors: Authors | None = None
         self._vouched: set[Ref] = set()
-        self._reviewed: tuple[tuple[str, int, float], dict[str, int], dict[str, int]] | None = None
+        self._reviewed: tuple[tuple[str, int, float], Review] | None = None
         self._ended: tuple[int, JournalEvent | None] = (-1, None)
         self._readers.add(self)
 
@@ -191,35 +190,36 @@ class PayloadReader(QueueReader):
         """Return how many pending tasks of a task manager may run as this user."""
         if not self.is_group_queue:
             return self.state.counts[mid][PENDING]
-        return self._review()[0].get(mid, 0)
+        review = self._review()
+        return 0 if review is None else review.runnable.get(mid, 0)
 
-    def held(self) -> dict[str, int]:
+    def held(self, rows: Container[int] | None = None) -> dict[str, int]:
         """Count the pending tasks that do not run as this user, by the user to trust.
 
         The name is '' where none can be named.
-        """
-        return self._review()[1]
 
-    def _review(self) -> tuple[dict[str, int], dict[str, int]]:
+        Parameters
+        ----------
+        rows : container of int, default=None
+            Only these tasks count.
+        """
+        if (review := self._review()) is None:
+            return {}
+        counts = {
+            user: len(each) if rows is None else sum(row in rows for row in each)
+            for user, each in review.held.items()
+        }
+        return {user: n for user, n in counts.items() if n}
+
+    def _review(self) -> Review | None:
         # Looking at each pending task takes time: it is done once for a state of the journal, and
         # for some seconds of trust.
         if (authors := self.authors) is None:
-            return {}, {}
+            return None
         key = (self.journal.header['gen'], self.journal.offset, time.monotonic() // _REVIEW_S)
         if self._reviewed is None or self._reviewed[0] != key:
-            state = self.state
-            runnable: dict[str, int] = {}
-            held: dict[str, int] = {}
-            for row in state.pending_rows(list(state.managers)):
-                if authors.call(state, row) is not None:
-                    mid = state.groups[state.group[row]].mid
-                    runnable[mid] = runnable.get(mid, 0) + 1
-                else:
-                    uid = authors.user_of(state, row)
-                    user = username(uid) if uid >= 0 else ''
-                    held[user] = held.get(user, 0) + 1
-            self._reviewed = key, runnable, held
-        return self._reviewed[1:]
+            self._reviewed = key, authors.review(self.state)
+        return self._reviewed[1]
 
     def load_result(self, row: int) -> object:
         """Return the result of a task that succeeded; None if its state was set by hand.

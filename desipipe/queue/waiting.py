@@ -37,6 +37,8 @@ class Reason(NamedTuple):
     """True if there is no worker and no manager, as also just before one starts."""
 
     def __str__(self) -> str:
+        if self.text.endswith(':'):
+            return f'{self.text} {self.command}'
         return f'{self.text.rstrip(".")}. {self.command}'
 
 

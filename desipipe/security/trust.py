@@ -136,22 +136,23 @@ def held_text(user: str, n: int, reader: str = '') -> str:
     Parameters
     ----------
     user : str
-        User who added them; empty where that is not known.
+        User who added them, or computed what they need; empty where that is not known.
     n : int
         Their number.
     reader : str, default=''
         As whom they do not run, for messages that all members read; by default the reader.
     """
     tasks = f'{n:,d} pending task{"" if n == 1 else "s"}'
-    who, do, they = (reader, 'does', reader) if reader else ('you', 'do', 'you')
+    who, do, own = (reader, 'does', reader) if reader else ('you', 'do', 'you')
     if not user:
         return (
             f'{tasks} cannot be run: the journal says of them what no user has written whom {who} '
             f'trust{"s" if reader else ""}. Add them again.'
         )
     return (
-        f'{tasks} of user {user} stay pending: {who} {do} not trust {user}, whose code would run '
-        f'as {they}. Whoever trusts {user} types:\ndesipipe trust {user}'
+        f'{tasks} stay{"s" if n == 1 else ""} pending: they, or results that they need, are of '
+        f'user {user}, whom {who} {do} not trust: that code would run as {own}. Whoever trusts '
+        f'{user} types:\ndesipipe trust {user}'
     )
 
 

@@ -31,11 +31,11 @@ from .cell_outputs import OUTPUTS_MAX, OUTPUTS_SIZE, CellOutputs
 from .cell_rows import CellRows, Moment
 from .cell_runs import CellRuns
 from .failures import blocked_causes
-from .ownership import untrusted_owner
+from .ownership import held_tasks, untrusted_owner
 from .processes import is_alive
 from .queue import condition, job_groups, job_summaries
 from .rows import format_rows, parse_rows, ranges
-from .text import advice, waiting_text
+from .text import display_advice, waiting_text
 
 if TYPE_CHECKING:
     from .schema import (
@@ -244,11 +244,12 @@ class CellReader:
     def _advice(self, now: Moment, facts: CellView) -> list[list[str]]:
         failure, manager = facts['failure'], self.ledger.state.manager
         failures = [] if failure is None else [failure]
-        steps = advice(facts, self._where, failures, facts['causes'])
+        held = held_tasks(self.ledger, self._rows.members) if now.counts['PENDING'] else []
+        steps = display_advice(facts, self._where, failures, facts['causes'], held=held)
         if not now.running and (waiting := waiting_text(facts['job_groups'])):
             steps.append((waiting, f'desipipe status {self._where}'))
         if (
-            now.counts['PENDING']
+            now.counts['PENDING'] > sum(item['count'] for item in held)
             and not now.workers
             and manager is not None
             and manager.get('says')

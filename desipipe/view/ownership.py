@@ -9,6 +9,8 @@ from ..security.trust import held_text, look_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from .schema import HeldView, OwnershipView
 
 
@@ -33,10 +35,18 @@ def untrusted_owner(ledger: AttemptReader) -> str:
     )
 
 
-def held_tasks(ledger: AttemptReader) -> list[HeldView]:
-    """Return whose pending tasks do not run as this user in a group's queue."""
+def held_tasks(ledger: AttemptReader, rows: Container[int] | None = None) -> list[HeldView]:
+    """Return whose pending tasks do not run as this user in a group's queue.
+
+    Parameters
+    ----------
+    ledger : AttemptReader
+    rows : container of int, default=None
+        Only these tasks count.
+    """
     if ledger.use_error() is not None:
         return []
     return [
-        {'user': user, 'count': n, 'text': held_text(user, n)} for user, n in ledger.held().items()
+        {'user': user, 'count': n, 'text': held_text(user, n)}
+        for user, n in ledger.held(rows).items()
     ]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         CauseView,
         CellView,
         FailureView,
+        HeldView,
         JobGroup,
         JobView,
         OwnershipView,
@@ -254,6 +255,7 @@ def advice(
     failures: Sequence[FailureView],
     causes: Sequence[CauseView],
     damaged: bool = False,
+    held: Sequence[HeldView] = (),
 ) -> list[tuple[str, str]]:
     """Return the commands that one may want to type next.
 
@@ -268,12 +270,16 @@ def advice(
         Tasks that block others; they may be none of this summary's own.
     damaged : bool, default=False
         True if lines of the journal can't be read.
+    held : sequence of HeldView, default=()
+        Pending tasks of the summary that do not run as this user.
     """
     look = _look_advice(failures, causes, where)
     if untrusted := summary['untrusted']:
         return [*_trust_advice(untrusted), *look]
     steps = []
-    if summary['condition'] == 'stopped':
+    # Workers would run nothing of what is held.
+    n_pending = summary['counts']['PENDING'] - sum(item['count'] for item in held)
+    if summary['condition'] == 'stopped' and (n_pending or not held):
         steps.append(('No worker is running', f'desipipe spawn {where} --spawn'))
     if summary['condition'] == 'paused':
         steps.append(('Resume', f'desipipe resume {where}'))
@@ -282,6 +288,20 @@ def advice(
     if damaged:
         steps.append(('Move damaged lines aside', f'desipipe doctor {where} --repair'))
     return steps
+
+
+def display_advice(
+    summary: Facts,
+    where: str,
+    failures: Sequence[FailureView],
+    causes: Sequence[CauseView],
+    damaged: bool = False,
+    held: Sequence[HeldView] = (),
+) -> list[tuple[str, str]]:
+    """Return :func:`advice`, below why pending tasks do not run as this user."""
+    texts = (item['text'].rpartition('\n') for item in held)
+    steps = [(text.rstrip(':'), command) for text, _, command in texts if text]
+    return steps + advice(summary, where, failures, causes, damaged, held)
 
 
 def _retry_text(summary: Facts, causes: Sequence[CauseView]) -> str:
