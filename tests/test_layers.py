@@ -120,7 +120,7 @@ INSIDE = {
     'cells': (
         'names option_types shared_variables syntax assignments function_makers cell_inputs '
         'function options recorded modules task_cell statements definitions changes states '
-        'estimate plan file'
+        'estimate plan file cell_runs'
     ),
     'commands': (
         'face common habits hints demo_pipeline differences change sharing addition completion '

@@ -109,7 +109,11 @@ def _executed(args: argparse.Namespace) -> Ran:
     if args.notebook.endswith('.py'):
         _check_script_options(args)
         return run_script(args.notebook, parameters, options)
-    choose = partial(_stale_cells, args.cwd or _notebook_folder(args)) if args.stale else None
+    choose = (
+        partial(_stale_cells, args.cwd or _notebook_folder(args), args.notebook)
+        if args.stale
+        else None
+    )
     return run_notebook(args.notebook, parameters, options, choose=choose)
 
 
@@ -130,14 +134,15 @@ def _check_script_options(args: argparse.Namespace) -> None:
         )
 
 
-def _stale_cells(folder: str, notebook: Mapping[str, Any]) -> Sequence[int]:
+def _stale_cells(folder: str, file: str, notebook: Mapping[str, Any]) -> Sequence[int]:
     """List the cells to execute so that all tasks are current; print what that costs."""
-    from ..cells.file import Queues, read_cells
+    from ..cells.cell_runs import read_file
+    from ..cells.file import Queues
     from ..cells.modules import Modules
     from ..cells.plan import make_plan, to_lines
 
     queues = Queues()
-    plan = make_plan(read_cells(notebook, queues), queues.estimate, modules=Modules(folder))
+    plan = make_plan(read_file(notebook, file, queues), queues.estimate, modules=Modules(folder))
     for line in to_lines(plan):
         hint(visible(line))
     return plan.to_run
@@ -164,13 +169,14 @@ def _declare_plan(verbs: Verbs) -> None:
 
 def plan(args: argparse.Namespace) -> int:
     """``desipipe plan``."""
-    from ..cells.file import Queues, read_cells
+    from ..cells.cell_runs import read_file
+    from ..cells.file import Queues
     from ..cells.modules import Modules
     from ..cells.plan import make_plan, to_json, to_lines
     from ..record.notebook_files import read_notebook
 
     queues = Queues()
-    cells = read_cells(read_notebook(args.notebook), queues)
+    cells = read_file(read_notebook(args.notebook), args.notebook, queues)
     planned = make_plan(cells, queues.estimate, modules=Modules(_notebook_folder(args)))
     if args.json:
         print_json(to_json(planned))

@@ -169,3 +169,5 @@ def _definitions(state: State, move: Move) -> Iterator[JournalEvent]:
     for number, group in enumerate(state.groups):
         yield group_event(number, group)
     yield from versions_events(state.code_versions)
+    for cells in state.cells.values():
+        yield from map(plain, cells.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ from .transactions.processes import (
     stop_event,
     submit_event,
 )
+from .transactions.tasks import cell_event
 
 if TYPE_CHECKING:
     from .event_types import JournalEvent
@@ -229,6 +230,40 @@ class Decider(PayloadWriter):
         """Note a process, or job, that works for the queue without being a worker of it."""
         event = process_event(pid, provider, time.time())
         self.journal.write(lambda: [] if (pid, provider) in self.state.processes else [event])
+
+    def note_cell(
+        self,
+        file: str,
+        cell: str,
+        title: str,
+        tasks: str,
+        recorded: tuple[str, Mapping[str, str]] | None,
+    ) -> None:
+        """Write down which tasks a cell of a notebook has, unless that is known.
+
+        Parameters
+        ----------
+        file : str
+            Path of the notebook.
+        cell : str
+            Identity of the cell.
+        title : str
+        tasks : str
+            Rows as text: ``'0-19,40'``.
+        recorded : (str, dict) or None
+            Digests of the text of the cell, and of all that it read by name.
+        """
+        event = cell_event(file, cell, title, tasks, recorded, time.time())
+
+        def decide() -> Sequence[JournalEvent]:
+            last = self.state.cells.get(file, {}).get(cell)
+            is_same = last is not None and all(
+                last.get(key) == event.get(key) for key in ('title', 'tasks', 'text', 'reads')
+            )
+            return [] if is_same else [event]
+
+        if decide():
+            self._write(decide)
 
     def resize(self, most: int | None, mid: str = '') -> None:
         """Set how many tasks may run at once, overriding scheduler and manager.

@@ -134,6 +134,8 @@ _REQUIRED: dict[str, dict[str, Check]] = {
         'parts': _is_ref},
     'shared': {'id': _is_text, 'ref': _is_ref},
     'code': {'place': _is_text, 'app': _is_text},
+    'cell': {'file': _is_text, 'cell': _is_text, 'title': _is_text, 'tasks': _is_text,
+        't': _is_number},
     'keep': {'rows': _is_rows},
     'group': {'g': _is_count, 'app': _is_hex, 'mid': _is_text, 'name': _is_text, 'kind': _is_text},
     'add': {'first': _is_count, 'g': _is_count, 'i': _is_count, 'ids': _is_hex, 'seg': _is_text,
@@ -173,6 +175,7 @@ _OPTIONAL: dict[str, dict[str, Check]] = {
     'app': {'packages': _is_names},
     'code': {'cell': _is_text, 'defs': _dict_of(_is_text), 'over': _is_names, 'past': _is_flag,
         'needed': _is_flag},
+    'cell': {'text': _is_text, 'reads': _dict_of(_is_text)},
     'group': {
         'timeout': _optional(_is_number), 'retries': _is_count, 'retry_on': _is_names,
         'priority': _is_number, 'cwd': _is_text, 'path': _is_names,

@@ -27,6 +27,7 @@ from .task_events import (
     AssignEvent,
     AttemptEvent,
     BackEvent,
+    CellEvent,
     CodeEvent,
     DrainEvent,
     DropEvent,
@@ -63,6 +64,7 @@ JournalEvent = (
     | AssignEvent
     | AttemptEvent
     | BackEvent
+    | CellEvent
     | CodeEvent
     | DrainEvent
     | DropEvent

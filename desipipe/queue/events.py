@@ -63,6 +63,7 @@ class EventKind(StrEnum):
     ASSIGN = 'assign'
     ATTEMPT = 'attempt'
     BACK = 'back'
+    CELL = 'cell'
     CODE = 'code'
     DRAIN = 'drain'
     DROP = 'drop'

@@ -15,7 +15,7 @@ from .task_columns import TaskColumns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .task_events import CodeEvent, KeepEvent, LinkEvent
+    from .task_events import CellEvent, CodeEvent, KeepEvent, LinkEvent
 
 
 class RequirementFold(TaskColumns):
@@ -110,11 +110,15 @@ class RequirementFold(TaskColumns):
     def _code(self, event: CodeEvent, offset: int) -> None:
         superseded, restored = self.code_versions.apply(event)
         for app in superseded:
-            self._add_reasons(self._rows_of(app))
+            self._add_reasons(self.rows_of_app(app))
         for app in restored:
-            self._take_reasons(self._rows_of(app))
+            self._take_reasons(self.rows_of_app(app))
 
-    def _rows_of(self, app: str) -> list[int]:
+    def _cell(self, event: CellEvent, offset: int) -> None:
+        self.cells.setdefault(event['file'], {})[event['cell']] = event
+
+    def rows_of_app(self, app: str) -> list[int]:
+        """Return the rows of a version of an app."""
         ranges = self._app_rows.get(app, [])
         rows = [row for i in range(0, len(ranges), 2) for row in range(ranges[i], ranges[i + 1])]
         return [row for row in rows if self.status[row] != DROPPED]

@@ -77,6 +77,7 @@ class State(TaskFold):
             'versions': self._versions,
             'attempt': self._attempt,
             'code': self._code,
+            'cell': self._cell,
             'keep': self._keep,
             'drain': self._drain,
             'revive': self._revive,

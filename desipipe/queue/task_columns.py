@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .task_events import AppEvent, GroupEvent, SharedEvent, TaskManagerEvent
+    from .task_events import AppEvent, CellEvent, GroupEvent, SharedEvent, TaskManagerEvent
 
 NOWHERE = 0xFFFFFFFF  # no segment
 ROWS_FREE = 1 << 21  # rows that a journal may leave out, however short it is
@@ -84,6 +84,8 @@ class TaskColumns(ProcessFold):
         needs.
         """
         self.code_versions = Versions()
+        self.cells: dict[str, dict[str, CellEvent]] = {}
+        """Last runs of the cells of notebooks, by file and by identity of the cell."""
         self._app_rows: dict[str, list[int]] = {}  # bounds of ranges of rows, by app version
         self._group_rows: list[list[int]] = []  # the same lists, by group
 

@@ -186,6 +186,24 @@ class CodeEvent(TypedDict):
     needed: NotRequired[bool]
 
 
+class CellEvent(TypedDict):
+    """A cell of a notebook ran: its tasks, and what it ran with."""
+
+    e: Literal[EventKind.CELL]
+    file: str
+    """Path of the notebook."""
+    cell: str
+    """Identity of the cell, as the notebook has it."""
+    title: str
+    tasks: str
+    """Rows as text, in the order in which they are shown: ``'0-19,40'``."""
+    t: float
+    text: NotRequired[str]
+    """Digest of its text."""
+    reads: NotRequired[Mapping[str, str]]
+    """Digests of all that it read, by name."""
+
+
 class KeepEvent(TypedDict):
     """Superseded rows count again."""
 

@@ -2,39 +2,87 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple, cast
 
+from ..cells.cell_runs import CellRun, first_sentence, named_queues, of_no_run, runs_of, with_runs
 from ..cells.estimate import Estimate, estimate
 from ..cells.file import display_of, read_cells, tasks_ran
 from ..cells.modules import Modules
 from ..cells.plan import make_plan, state_json, to_json
 from ..cells.states import Notebook, Ran
-from ..errors import DesipipeError
+from ..config import Config
+from ..errors import DesipipeError, QueueGoneError, UnknownQueueError
 from ..queue.queue import Queue
-from ..view.schema import CellStatesView, PlanView
+from ..view.schema import CellStatesView, PlanView, ShownCellView
 from .queues import Hub
 from .requests import NotebookRequest
 from .routes import Route
 
 _FOLDERS_MAX = 20  # queues of one notebook that are looked at
+_ANSWER_MAX_S = 2.0  # for a queue to say which cells ran: badges wait for it
+
+
+class _Journals(NamedTuple):
+    """Runs of the cells of a notebook, as the journals of its queues have them."""
+
+    runs: list[dict[str, CellRun]]
+    problem: str
+    """Reason for which a queue that it names can't be read; empty if all were read."""
 
 
 async def _cells(hub: Hub, asked: NotebookRequest) -> CellStatesView:
-    modules = _modules(hub, asked)
-    states = await hub.run(lambda: Notebook(read_cells(asked), modules).states())
-    return {'cells': [state_json(state) for state in states]}
+    modules, journals = _modules(hub, asked), await _journals(hub, asked)
+    notebook, shown = with_runs(asked, journals.runs)
+    cells = of_no_run(read_cells(notebook), journals.problem)
+    states = await hub.run(lambda: Notebook(cells, modules).states())
+    return {
+        'cells': [state_json(state) for state in states],
+        'shown': [
+            {'cell': number + 1, 'display': cast('ShownCellView', dict(display))}
+            for number, display in shown.items()
+        ],
+    }
+
+
+async def _journals(hub: Hub, asked: NotebookRequest) -> _Journals:
+    """Look for the cells of a notebook in the queues that its text names."""
+    runs, problem = list[dict[str, CellRun]](), ''
+    file = _file(hub, asked)
+    if file is None:
+        return _Journals(runs, problem)
+    for named in named_queues(asked):
+        try:
+            async with asyncio.timeout(_ANSWER_MAX_S):
+                folder = await hub.run(partial(named.folder, os.path.dirname(file), Config()))
+                queue = await hub.queue(folder)
+                runs.append(await queue.do(partial(_runs, file)))
+        except (UnknownQueueError, QueueGoneError):
+            continue  # no cell has run with it, or its tasks are gone
+        except TimeoutError:
+            problem = f'the queue {named.name} does not answer'
+        except (DesipipeError, OSError) as exc:
+            problem = first_sentence(exc)
+    return _Journals(runs, problem)
+
+
+def _runs(file: str, queue: Queue) -> dict[str, CellRun]:
+    queue.ledger.follow()
+    return runs_of(queue, file)
 
 
 async def _plan(hub: Hub, asked: NotebookRequest) -> PlanView:
-    cells = read_cells(asked)
+    journals = await _journals(hub, asked)
+    notebook = cast('NotebookRequest', with_runs(asked, journals.runs)[0])
+    cells = of_no_run(read_cells(notebook), journals.problem)
     states = await hub.run(lambda: Notebook(cells).states())
     estimates: dict[str, Estimate] = {}
     titles = {state.title for state in states}
-    displays = dict(_displays(asked))
+    displays = dict(_displays(notebook))
     for folder in _folders(displays):
         try:
             queue = await hub.queue(folder)
@@ -52,13 +100,18 @@ async def _plan(hub: Hub, asked: NotebookRequest) -> PlanView:
     )
 
 
-def _modules(hub: Hub, asked: NotebookRequest) -> Modules | None:
-    """Return the modules beside a notebook the server shows; None if it shows none."""
+def _file(hub: Hub, asked: NotebookRequest) -> str | None:
+    """Return the file of a notebook the server shows; None if it shows none."""
     if 'path' not in asked:
         return None
     path = os.path.normpath(os.path.join(hub.folders.root, asked['path'].lstrip('/')))
-    folder = os.path.dirname(path)
-    return None if hub.folders.shown(folder) is None else Modules(folder)
+    return None if hub.folders.shown(os.path.dirname(path)) is None else path
+
+
+def _modules(hub: Hub, asked: NotebookRequest) -> Modules | None:
+    """Return the modules beside a notebook the server shows; None if it shows none."""
+    file = _file(hub, asked)
+    return None if file is None else Modules(os.path.dirname(file))
 
 
 def _displays(asked: NotebookRequest) -> Iterator[tuple[int, Mapping[str, Any]]]:

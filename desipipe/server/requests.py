@@ -172,6 +172,7 @@ class CellText(TypedDict):
 
     cell_type: Annotated[str, {'maxLength': 20}]
     source: str
+    id: NotRequired[Annotated[str, {'maxLength': 64}]]
     outputs: NotRequired[Annotated[list[dict[str, Any]], {'maxItems': 10}]]
 
 

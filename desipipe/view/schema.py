@@ -638,10 +638,31 @@ class CellStateView(TypedDict):
     """Task cells whose outputs it reads, by the name of the output."""
 
 
+class ShownCellView(TypedDict):
+    """The tasks of a cell, as a request for their summary names them."""
+
+    version: int
+    folder: str
+    rows: str
+    first: str
+    title: str
+    ran: NotRequired[RanView]
+
+
+class CellRunView(TypedDict):
+    """The last run of a cell, of which its window has no output."""
+
+    cell: int
+    """Number of the cell in its notebook, from 1."""
+    display: ShownCellView
+
+
 class CellStatesView(TypedDict):
     """The task cells of a notebook."""
 
     cells: list[CellStateView]
+    shown: list[CellRunView]
+    """Cells that ran since their outputs in this window were made."""
 
 
 class EstimateView(TypedDict):

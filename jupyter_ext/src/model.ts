@@ -471,6 +471,6 @@ function tasksOf({ folder, rows, first }: ICellView): string {
 }
 
 /** Whether two summaries are of the same tasks of the same life of a queue. */
-function sameTasks(a: ICellView, b: ICellView): boolean {
+export function sameTasks(a: ICellView, b: ICellView): boolean {
   return a.folder === b.folder && a.rows === b.rows && a.first === b.first;
 }

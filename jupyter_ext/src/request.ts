@@ -49,6 +49,10 @@ const NO_LOGIN: readonly string[] = ['', 'Unauthorized', 'Forbidden'];
 const LOGIN_ENDED =
   'The server no longer accepts the login of this page. Nothing is lost: reload the page.';
 
+/** Tasks of a cell or of a queue, as the server is asked about them. */
+export type ITasks = Pick<ICellView, 'folder' | 'rows' | 'first' | 'title'> &
+  Partial<Pick<ICellView, 'kind' | 'published'>>;
+
 /** One event: something happened to a queue, for better or worse. */
 export interface IServerEvent {
   /** The queue, as it was asked for. */
@@ -106,7 +110,7 @@ export class Api {
 
   /** What the server knows of a cell's tasks now; of a whole queue's without what they printed. */
   async cell(
-    summary: ICellView,
+    summary: ITasks,
     outputs = summary.kind !== 'queue'
   ): Promise<ICellView> {
     const { folder, rows, first, title, kind, published } = summary;

@@ -4,6 +4,7 @@ and nothing else is.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,27 @@ def test_cell_that_is_edited(kernel: Kernel) -> None:
     kernel('%%desipipe --for i=range(2) --out z\nz = i', 'two')
     kernel('%%desipipe --for i=range(5) --out z\nz = i', 'two')
     assert totals(kernel) == (6, 3)
+
+
+def test_cell_notes_its_tasks_in_the_journal(kernel: Kernel) -> None:
+    path = kernel.folder / 'nb.queue' / 'journal.jsonl'
+
+    def noted() -> list[tuple[str, str]]:
+        events = map(json.loads, path.read_text().splitlines())
+        return [(event['cell'], event['tasks']) for event in events if event['e'] == 'cell']
+
+    sweep = '%%desipipe --for i=range({}) --out y\ny = i'
+    shown = kernel(sweep.format(3), 'one')
+    assert noted() == [('one', '0-2')]
+    kernel(sweep.format(3), 'one')
+    assert noted() == [('one', '0-2')]
+    kernel(sweep.format(5), 'one')
+    kernel('%%desipipe\nx = 1')  # a front end that does not tell which cell it is
+    assert noted() == [('one', '0-2'), ('one', '0-4')]
+    cells = Queue(str(kernel.folder / 'nb'), create=False).ledger.state.cells
+    noted_run = cells[str(kernel.folder / 'a.ipynb')]['one']
+    assert noted_run['text'] != shown.summary['ran']['text']
+    assert noted_run['reads'] == shown.summary['ran']['reads'] == {}
 
 
 def test_function_that_is_edited(kernel: Kernel) -> None:

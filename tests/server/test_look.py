@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import engine
 from pages import Ask
@@ -208,7 +209,10 @@ async def test_cells_of_a_notebook(ask: Ask) -> None:
     )
     assert (status, answer) == (
         200,
-        {'cells': [{'cell': 3, 'title': 'z', 'state': 'never run', 'reason': '', 'needs': {}}]},
+        {
+            'cells': [{'cell': 3, 'title': 'z', 'state': 'never run', 'reason': '', 'needs': {}}],
+            'shown': [],
+        },
     )
     shown = {
         'folder': '/nowhere.queue',
@@ -232,3 +236,32 @@ async def test_cells_of_a_notebook(ask: Ask) -> None:
     )
     assert status == 200
     assert (await ask('cells', {'cells': [{'cell_type': 'code', 'source': 1}]}))[0] == 400
+
+
+async def test_cells_that_ran_and_were_not_saved(ask: Ask, queue: Queue, jp_root_dir: Path) -> None:
+    add_and_run(queue.ledger, total=4, good=4)
+    source = '%%desipipe --out z\nz = 1'
+    task = read_cell(source).task
+    assert task is not None
+    path = jp_root_dir / 'a.ipynb'
+    path.touch()
+    queue.ledger.note_cell(str(path), 'one', 'z', '1-3', (task.digest, {}))
+    use = {'cell_type': 'code', 'id': 'use', 'source': '%desipipe use demo'}
+    cells = [use, *({'cell_type': 'code', 'id': n, 'source': source} for n in ('one', 'two'))]
+    status, answer = await ask('cells', {'cells': cells, 'path': 'a.ipynb'})
+    assert status == 200
+    assert [one['state'] for one in answer['cells']] == ['current', 'never run']
+    (shown,) = answer['shown']
+    assert (shown['cell'], shown['display']['rows']) == (2, '1-3')
+    assert (await ask('cell', queue=shown['display']['folder'], rows='1-3'))[1]['total'] == 3
+    _, plan = await ask('plan', {'cells': cells, 'path': 'a.ipynb'})
+    assert [one['state'] for one in plan['cells']] == ['current', 'never run']
+    # Of another notebook with the same cells, as of a copy, nothing is known.
+    _, answer = await ask('cells', {'cells': cells, 'path': 'copy.ipynb'})
+    assert [one['state'] for one in answer['cells']] == ['never run', 'never run']
+    # A queue that this server does not show may have tasks of it.
+    use['source'] = '%desipipe use /nowhere/q'
+    _, answer = await ask('cells', {'cells': cells, 'path': 'a.ipynb'})
+    assert [one['state'] for one in answer['cells']] == ['unknown', 'unknown']
+    assert answer['cells'][0]['reason'].endswith('whose queues this server shows')
+    assert answer['shown'] == []

@@ -7,6 +7,7 @@ already is published as if the cell had computed it.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from ...cells.changes import Recorded
 from ...errors import QueueGoneError
+from ...queue.place import current_place
 from ...queue.queue import Queue
 from ...queue.waiting import Waiter
 from ...utils import plural
@@ -199,6 +201,7 @@ def show(
         There are no such tasks.
     """
     handle = Handle(queue, rows, title, cached, recorded)
+    _note_run(handle)
     handle.replace()
     if noninteractive():
         _wait_here(handle)
@@ -210,6 +213,15 @@ def show(
         handle.publish(handle.cell.summary(title, cached), update=False)
         _follow(handle)
     return handle
+
+
+def _note_run(handle: Handle) -> None:
+    """Write into the journal which tasks the cell has: its output may never be saved."""
+    origin = current_place() if handle.cell_id else None
+    if origin is not None and os.path.isabs(origin.file):
+        recorded, cell = handle.recorded, handle.cell
+        ran = None if recorded is None else (recorded.text, recorded.reads)
+        cell.ledger.note_cell(origin.file, origin.cell, handle.title, cell.text, ran)
 
 
 def wait(handle: Handle) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..events import CHUNK, NAMED_MAX, EventKind, Group, Ref
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         AddEvent,
         AppEvent,
         AssignEvent,
+        CellEvent,
         CodeEvent,
         DrainEvent,
         FillEvent,
@@ -84,6 +85,31 @@ def code_event(key: str, version: Version, over: Sequence[str] | None = None) ->
         event['past'] = True
     if version.needed:
         event['needed'] = True
+    return event
+
+
+def cell_event(
+    file: str,
+    cell: str,
+    title: str,
+    tasks: str,
+    recorded: tuple[str, Mapping[str, str]] | None,
+    time: float,
+) -> CellEvent:
+    """Note which tasks a cell of a notebook has, and what it ran with.
+
+    ``recorded``: digests of its text, and of all that it read by name; None where nothing is known.
+    """
+    event: CellEvent = {
+        'e': EventKind.CELL,
+        'file': file,
+        'cell': cell,
+        'title': title,
+        'tasks': tasks,
+        't': time,
+    }
+    if recorded is not None:
+        event['text'], event['reads'] = recorded
     return event
 
 

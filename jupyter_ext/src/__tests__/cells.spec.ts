@@ -29,7 +29,7 @@ function server(answer: () => ICellStateView[]): {
     baseUrl: 'http://localhost/',
     fetch: async request => {
       asked.push(await (request as Request).json());
-      return new Response(JSON.stringify({ cells: answer() }));
+      return new Response(JSON.stringify({ cells: answer(), shown: [] }));
     }
   });
   return { follower: new Follower(new Api(settings)), asked };
@@ -85,8 +85,12 @@ describe('states of cells', () => {
     expect(asked).toEqual([
       {
         cells: [
-          { cell_type: 'code', source: 'x = 1' },
-          { cell_type: 'code', source: '%%desipipe --out frac\nfrac = x' }
+          { cell_type: 'code', id: 'c0', source: 'x = 1' },
+          {
+            cell_type: 'code',
+            id: 'c1',
+            source: '%%desipipe --out frac\nfrac = x'
+          }
         ]
       }
     ]);
@@ -160,7 +164,8 @@ describe('states of cells', () => {
           );
           return new Response(JSON.stringify(answer));
         }
-        return new Response(JSON.stringify({ cells: [state({ cell: 1 })] }));
+        const cells = [state({ cell: 1 })];
+        return new Response(JSON.stringify({ cells, shown: [] }));
       }
     });
     const follower = new Follower(new Api(settings));
@@ -231,6 +236,48 @@ describe('states of cells', () => {
     expect(asked[2].cells[1].outputs).toBeUndefined();
     states.dispose();
     expect(others.isDisposed).toBe(true);
+  });
+
+  it('are those of the journal where a cell has no output of its last run', async () => {
+    const tasks = example({ ran: { text: 'ab', reads: { x: 'cd' } } });
+    const failed = { ...tasks.counts, PENDING: 0, RUNNING: 0, FAILED: 1 };
+    const { version, folder, rows, first, title, ran } = tasks;
+    const asked: string[] = [];
+    const settings = ServerConnection.makeSettings({
+      baseUrl: 'http://localhost/',
+      fetch: async request => {
+        const { pathname } = new URL((request as Request).url);
+        asked.push(pathname.slice(pathname.lastIndexOf('/') + 1));
+        if (pathname.endsWith('/cell')) {
+          const answer = { ...tasks, left: 0, counts: failed };
+          return new Response(JSON.stringify(answer));
+        }
+        const display = { version, folder, rows, first, title, ran };
+        const cells = [state({ cell: 1 })];
+        const shown = [{ cell: 1, display }];
+        return new Response(JSON.stringify({ cells, shown }));
+      }
+    });
+    const model = notebook('%%desipipe --out frac\nfrac = x');
+    const cell = model.cells.get(0) as CodeCellModel;
+    const states = new CellStates(model, new Follower(new Api(settings)), 5);
+    const seen: string[] = [];
+    states.changed.connect(() => seen.push(states.get(cell)?.state ?? ''));
+    await until(() => states.get(cell)?.state === 'failed');
+    expect(seen[0]).toBe('unknown'); // until the server tells of its tasks
+    expect(states.missing(cell)).toMatchObject({ rows, ran });
+    expect(states.nodes[0].total).toBe(tasks.total);
+    // Asked again, it is the same run.
+    cell.sharedModel.setSource('%%desipipe --out frac\nfrac = x + 0');
+    await until(() => asked.filter(path => path === 'cells').length === 2);
+    expect(states.get(cell)?.state).toBe('failed');
+    expect(asked.filter(path => path === 'cell').length).toBe(1);
+    // The cell runs here: its own output counts.
+    const data = { [MIME_TYPE]: { ...tasks, rows: '7' } as never };
+    cell.outputs.add({ output_type: 'display_data', data, metadata: {} });
+    expect(states.missing(cell)).toBeNull();
+    expect(states.get(cell)?.state).toBe('running');
+    states.dispose();
   });
 
   it('are unknown where the server does not answer, until it does', async () => {

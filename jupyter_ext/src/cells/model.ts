@@ -7,13 +7,20 @@ import { IDisposable } from '@lumino/disposable';
 import { Debouncer } from '@lumino/polling';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { Follower } from '../model';
+import { Follower, sameTasks } from '../model';
 import { RequestError } from '../request';
 import { count, ICellView, isOver, TARGETS } from '../tokens';
 import type { OtherWindows } from './otherwindows';
+import { RecordedRuns } from './recorded';
 import { displayOf, notebookText } from './text';
 import { UnseenTasks } from './unseen';
-import { ICellNode, ICellStateView, ICellText, IPlanView } from './tokens';
+import {
+  ICellNode,
+  ICellStatesView,
+  ICellStateView,
+  ICellText,
+  IPlanView
+} from './tokens';
 
 /** How long (ms) the text has to rest before anything is asked. */
 const REST = 150;
@@ -26,6 +33,9 @@ const TELL = 100;
 /** Why a cell is stale whose tasks are superseded, as `desipipe.cells.states.SUPERSEDED`. */
 const SUPERSEDED =
   'its tasks are superseded: other code ran in its place since';
+
+/** What there is to say of a notebook without task cells. */
+const NOTHING: ICellStatesView = { cells: [], shown: [] };
 
 /** What the model needs of a notebook. */
 export interface INotebookText {
@@ -50,6 +60,8 @@ export class CellStates implements IDisposable {
     readonly others: OtherWindows | null = null
   ) {
     this._unseen = new UnseenTasks(follower);
+    this._recorded = new RecordedRuns(follower);
+    this._recorded.changed.connect(this._onRecorded, this);
     this._debouncer = new Debouncer(() => this._ask(), rest);
     notebook.contentChanged.connect(this._onContentChanged, this);
     follower.noted.connect(this._onNoted, this);
@@ -66,6 +78,15 @@ export class CellStates implements IDisposable {
   get(cell: ICellModel): ICellStateView | null {
     const state = this._states.get(cell.id);
     return state ? this._withTasks(cell, state) : null;
+  }
+
+  /**
+   * The tasks of a cell of which its outputs here say nothing: another window ran it, or this one did before it was loaded again.
+   */
+  missing(cell: ICellModel): ICellView | null {
+    const shown = this._shown(cell);
+    const own = displayOf(cell);
+    return shown && !(own && sameTasks(own, shown)) ? shown : null;
   }
 
   /** All that are known, in the order of the notebook. */
@@ -105,6 +126,7 @@ export class CellStates implements IDisposable {
       this._isDisposed = true;
       this._debouncer.dispose();
       this.others?.dispose();
+      this._recorded.dispose();
       this._unseen.dispose();
       clearTimeout(this._timer);
       clearTimeout(this._telling);
@@ -134,15 +156,18 @@ export class CellStates implements IDisposable {
       return;
     }
     this._asked = asked;
-    const ids = Array.from(this.notebook.cells, cell => cell.id);
-    const states = cells ? await this._answer(cells) : [];
+    const models = Array.from(this.notebook.cells);
+    const answer = cells ? await this._answer(cells) : NOTHING;
     if (asked !== this._asked || this._isDisposed) {
       return; // another question is under way
     }
-    if (states) {
-      this._states = new Map(states.map(one => [ids[one.cell - 1], one]));
-      const shown = Array.from(this.notebook.cells, one => this._shown(one));
-      this._unseen.watch(shown.filter(one => one !== null));
+    if (answer) {
+      const idOf = (one: { cell: number }) => models[one.cell - 1].id;
+      this._states = new Map(answer.cells.map(one => [idOf(one), one]));
+      this._recorded.take(
+        answer.shown.map(one => [models[one.cell - 1], one.display])
+      );
+      this._watch();
     } else {
       if (!this._isRefused) {
         this._asked = undefined;
@@ -155,13 +180,30 @@ export class CellStates implements IDisposable {
     this._changed.emit();
   }
 
-  /** The last display of a cell's tasks, in whichever window. */
-  private _shown(cell: ICellModel): ICellView | null {
-    return this.others?.get(cell) ?? displayOf(cell);
+  private _onRecorded(): void {
+    this._watch();
+    this._changed.emit();
   }
 
+  private _watch(): void {
+    const shown = Array.from(this.notebook.cells, one => this._shown(one));
+    this._unseen.watch(shown.filter(one => one !== null));
+  }
+
+  /** The last display of a cell's tasks, in whichever window. */
+  private _shown(cell: ICellModel): ICellView | null {
+    return (
+      this.others?.get(cell) ?? this._recorded.get(cell) ?? displayOf(cell)
+    );
+  }
+
+  /** What the server is asked: it says itself what it knows beyond that. */
   private _text(): ICellText[] | null {
-    return notebookText(this.notebook.cells, cell => this._shown(cell));
+    const shown = (cell: ICellModel) => this.others?.get(cell);
+    return notebookText(
+      this.notebook.cells,
+      cell => shown(cell) ?? displayOf(cell)
+    );
   }
 
   private _question(cells: ICellText[]): object {
@@ -170,13 +212,12 @@ export class CellStates implements IDisposable {
   }
 
   /** What the server says; `null` if there is none, or it knows nothing of it. */
-  private async _answer(cells: ICellText[]): Promise<ICellStateView[] | null> {
+  private async _answer(cells: ICellText[]): Promise<ICellStatesView | null> {
     clearTimeout(this._timer);
     const { api } = this.follower;
     try {
       const question = this._question(cells);
-      return (await api.ask<{ cells: ICellStateView[] }>('cells', question))
-        .cells;
+      return await api.ask<ICellStatesView>('cells', question);
     } catch (error) {
       // Asking the same again is of no use where desipipe refused, or is not there.
       this._isRefused = error instanceof RequestError && error.isFinal;
@@ -185,6 +226,9 @@ export class CellStates implements IDisposable {
   }
 
   private _withTasks(cell: ICellModel, state: ICellStateView): ICellStateView {
+    if (state.state === 'current' && this._recorded.isAsked(cell)) {
+      return { ...state, state: 'unknown' }; // until its tasks are known
+    }
     const shown = state.state === 'current' ? this._shown(cell) : null;
     if (!shown) {
       return state;
@@ -212,6 +256,7 @@ export class CellStates implements IDisposable {
   private _debouncer: Debouncer<void>;
   private _isDisposed = false;
   private _isRefused = false;
+  private _recorded: RecordedRuns;
   private _states = new Map<string, ICellStateView>();
   private _telling: ReturnType<typeof setTimeout> | undefined;
   private _unseen: UnseenTasks;

@@ -57,6 +57,7 @@ export const cellsPlugin: JupyterFrontEndPlugin<void> = {
       void panel.context.ready.then(async () => {
         const { CellStates } = await import('./model');
         const { OtherWindows } = await import('./otherwindows');
+        const { showViews } = await import('./views');
         const { model } = panel.content;
         // What a record says of its tasks holds, whatever ran since.
         const isRecord = !!model?.getMetadata(RECORD_KEY);
@@ -75,6 +76,7 @@ export const cellsPlugin: JupyterFrontEndPlugin<void> = {
           known.set(panel, states);
           panel.disposed.connect(() => states.dispose());
           showBadges(panel.content, states, trans);
+          showViews(panel.content, states, trans);
           states.changed.connect(() => {
             if (contents) {
               markContents(panel, states, contents);

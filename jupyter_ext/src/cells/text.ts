@@ -29,17 +29,18 @@ export type Displays = (cell: ICellModel) => ICellView | null;
 /** A cell as the server is asked about it. */
 function cellText(cell: ICellModel, shownOf: Displays): ICellText {
   if (cell.type !== 'code') {
-    return { cell_type: cell.type, source: '' };
+    return { cell_type: cell.type, id: cell.id, source: '' };
   }
   const summary = shownOf(cell);
   const source = cell.sharedModel.getSource();
   if (!summary) {
-    return { cell_type: 'code', source };
+    return { cell_type: 'code', id: cell.id, source };
   }
   const { folder, rows, first, title, ran } = summary;
   const shown = { folder, rows, first, title, ...(ran && { ran }) };
   return {
     cell_type: 'code',
+    id: cell.id,
     source,
     outputs: [{ data: { [MIME_TYPE]: shown } }]
   };

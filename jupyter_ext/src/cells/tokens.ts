@@ -7,6 +7,8 @@ export { BADGE_SYMBOLS } from '../generated/view';
 export type {
   BadgeState,
   IBadgeView,
+  ICellRunView,
+  ICellStatesView,
   ICellStateView,
   IPlanView,
   IPlannedCellView
@@ -25,6 +27,7 @@ export interface ICellNode {
 /** A cell as the server is asked about it: as nbformat has it, of outputs the displays of tasks alone. */
 export interface ICellText {
   cell_type: string;
+  id: string;
   source: string;
   outputs?: { data: Record<string, object> }[];
 }

@@ -574,9 +574,28 @@ export interface ICellStateView {
   needs: Record<string, number>;
 }
 
+/** The tasks of a cell, as a request for their summary names them. */
+export interface IShownCellView {
+  version: number;
+  folder: string;
+  rows: string;
+  first: string;
+  title: string;
+  ran?: IRanView;
+}
+
+/** The last run of a cell, of which its window has no output. */
+export interface ICellRunView {
+  /** Number of the cell in its notebook, from 1. */
+  cell: number;
+  display: IShownCellView;
+}
+
 /** The task cells of a notebook. */
 export interface ICellStatesView {
   cells: ICellStateView[];
+  /** Cells that ran since their outputs in this window were made. */
+  shown: ICellRunView[];
 }
 
 /** Cost of one task of a cell. */

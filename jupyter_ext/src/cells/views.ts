@@ -1,0 +1,104 @@
+/**
+ * The tasks of cells that have no output of them in this window, shown below the cell. The notebook is not changed by it.
+ */
+import { Cell, CodeCell } from '@jupyterlab/cells';
+import type { Notebook } from '@jupyterlab/notebook';
+import { MimeModel } from '@jupyterlab/rendermime';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { PanelLayout } from '@lumino/widgets';
+
+import { CellModel, sameTasks } from '../model';
+import { CellDisplay } from '../renderer';
+import { RequestError } from '../request';
+import { ICellView, MIME_TYPE } from '../tokens';
+import type { CellStates } from './model';
+
+/** A view below a cell. */
+interface IView {
+  tasks: ICellView;
+  /** `null` before the outputs of the tasks are known. */
+  display: CellDisplay | null;
+}
+
+/** Keep views below the cells of a notebook, as long as the notebook and its states live. */
+export function showViews(
+  notebook: Notebook,
+  states: CellStates,
+  trans: TranslationBundle
+): void {
+  const views = new WeakMap<Cell, IView>();
+  const hide = (cell: Cell) => {
+    views.get(cell)?.display?.dispose();
+    views.delete(cell);
+  };
+  const show = (cell: Cell) => {
+    const tasks = cell.isDisposed ? null : states.missing(cell.model);
+    const view = views.get(cell);
+    if (view && !(tasks && sameTasks(view.tasks, tasks))) {
+      hide(cell);
+    }
+    if (tasks && !views.has(cell) && isDrawn(cell)) {
+      void add(cell, tasks);
+    }
+  };
+  const add = async (cell: CodeCell, tasks: ICellView) => {
+    const view: IView = { tasks, display: null };
+    views.set(cell, view);
+    const shown = await ask(states, tasks);
+    if (!shown || views.get(cell) !== view || cell.isDisposed) {
+      return; // another one has its place
+    }
+    view.display = new CellDisplay(
+      notebook.rendermime,
+      new CellModel(states.follower),
+      trans
+    );
+    view.display.addClass('jp-desipipe-mod-recorded');
+    const { trusted } = cell.model;
+    const data = { [MIME_TYPE]: shown as never };
+    await view.display.renderModel(new MimeModel({ data, trusted }));
+    if (views.get(cell) === view && !cell.isDisposed) {
+      insert(cell, view.display);
+    }
+  };
+  states.changed.connect(() => {
+    if (!notebook.isDisposed) {
+      notebook.widgets.forEach(show);
+    }
+  });
+  notebook.cellInViewportChanged.connect((_, cell) => show(cell));
+}
+
+/** Ask for the outputs of tasks; `null` where the server does not tell. */
+async function ask(
+  states: CellStates,
+  tasks: ICellView
+): Promise<ICellView | null> {
+  try {
+    const { api } = states.follower;
+    const shown = await api.cell({ ...tasks, published: '' });
+    return { ...shown, title: tasks.title };
+  } catch (error) {
+    if (error instanceof RequestError) {
+      return null; // the badge tells what is known
+    }
+    throw error;
+  }
+}
+
+/** Whether JupyterLab has made the parts of a cell, which it does when the cell is first seen. */
+function isDrawn(cell: Cell): cell is CodeCell {
+  return (
+    cell instanceof CodeCell &&
+    cell.node.querySelector(':scope > .jp-Cell-outputWrapper') !== null
+  );
+}
+
+/** Put a view below the outputs of a cell. */
+function insert(cell: CodeCell, view: CellDisplay): void {
+  const layout = cell.layout as PanelLayout;
+  const after = layout.widgets.findIndex(widget =>
+    widget.hasClass('jp-Cell-outputWrapper')
+  );
+  layout.insertWidget(after + 1, view);
+}
