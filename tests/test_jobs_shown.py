@@ -105,7 +105,7 @@ def test_many_jobs_are_counted() -> None:
         (45, '45 s left'),
         (100, '2 min left'),
         (5969, '99 min left'),
-        (7500, '2 h 05 min left'),
+        (7500, '2 h 5 min left'),
         (86400 * 2 + 3600 * 3, '2 d 3 h left'),
     ],
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, cast
 
-from ..utils import plural
+from ..utils import format_significant, plural
 from ..view.appearance import BADGE_SYMBOLS
 from ..view.text import span
 from .changes import label
@@ -188,15 +188,16 @@ def _cost(item: PlannedCell) -> str:
     if item.each is None:
         return f'{tasks}, no earlier run'
     each = f'{span(item.each.seconds)} each in {plural(item.each.runs, "earlier run")}'
-    return ', '.join([tasks, each, *_hours(item.node_hours, item.charge)])
+    return ', '.join([tasks, each, *cost_text(item.node_hours, item.charge)])
 
 
-def _hours(node_hours: float | None, charge: float | None) -> list[str]:
+def cost_text(node_hours: float | None, charge: float | None) -> list[str]:
+    """Format what tasks cost: ``['1 node-hour', 'charged as 2']``; [] if unknown."""
     if node_hours is None:
         return []
-    hours = f'{node_hours:.3g}'
+    hours = format_significant(node_hours)
     parts = [f'{hours} node-hour{"" if hours == "1" else "s"}']
-    return parts if charge is None else [*parts, f'charged as {charge:.3g}']
+    return parts if charge is None else [*parts, f'charged as {format_significant(charge)}']
 
 
 def _total_line(plan: Plan) -> str:
@@ -205,4 +206,4 @@ def _total_line(plan: Plan) -> str:
     pieces = [f'{plural(total.cells, "cell")} not current', tasks_text]
     if total.seconds is not None:
         pieces.append(f'{span(total.seconds)} of task time')
-    return ', '.join([*pieces, *_hours(total.node_hours, total.charge)]) + '.'
+    return ', '.join([*pieces, *cost_text(total.node_hours, total.charge)]) + '.'

@@ -89,7 +89,7 @@ def _queue_row(folder: str, config: Config) -> QueueRow | UnreadableQueue:
 
 def _print_queues(rows: Sequence[QueueRow | UnreadableQueue], args: argparse.Namespace) -> None:
     from ..utils import format_count
-    from ..view.appearance import CONDITION_APPEARANCES, Appearance
+    from ..view.appearance import CONDITION_APPEARANCES, CONDITION_WORDS, Appearance
     from .listings import Column, Fit, show_table
 
     looks = {**CONDITION_APPEARANCES, 'unreadable': Appearance('!', 'red', '')}
@@ -104,7 +104,7 @@ def _print_queues(rows: Sequence[QueueRow | UnreadableQueue], args: argparse.Nam
         Column(
             'condition',
             'condition',
-            lambda name: f'{looks[name].symbol} {name}',
+            lambda name: f'{looks[name].symbol} {CONDITION_WORDS[name]}',
             style=lambda name: looks[name].colour,
         ),
         *(Column(key, title, format_count, True, fit=Fit.OPTIONAL) for key, title in numbers),

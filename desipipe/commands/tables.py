@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 
 from ..terminal import visible
-from ..utils import format_bytes, format_count, plural
+from ..utils import format_bytes, format_count, plural, plural_about
 from ..view.appearance import APPEARANCES, CONDITION_APPEARANCES
 from ..view.text import (
     Line,
@@ -243,12 +243,13 @@ def _worker_lines(summary: QueueSummary) -> list[Line]:
 def _worker_text(worker: WorkerView, job: JobView | None, now: float) -> str:
     running = ', '.join(map(_running_text, worker['tasks'][:4]))
     more = worker['running'] - min(len(worker['tasks']), 4)
-    doing = (f'runs {running}' + (f' and {more} more' if more else '')) if running else 'idle'
+    more_text = f' and {format_count(more)} more' if more else ''
+    doing = f'runs {running}{more_text}' if running else 'idle'
     about = [plural(worker['slots'], 'slot')]
     if job is not None:
         about += [job['reason'], '' if job['ends'] is None else left_text(job['ends'], now)]
     if worker['cpu'] is not None:
-        about.append(f'{worker["cpu"]:.1f} CPUs')
+        about.append(plural_about(worker['cpu'], 'CPU'))
         about.append('' if worker['memory'] is None else format_bytes(worker['memory']))
     details = ', '.join(filter(None, about))
     return f'  worker {worker["job"]} on {worker["host"]}, {details}: {doing}{_alive(worker)}'

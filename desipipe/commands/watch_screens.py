@@ -55,6 +55,7 @@ class QueuesScreen(Working):
 
     def _read(self) -> None:
         from ..queue.queue import Queue
+        from ..view.appearance import CONDITION_WORDS
         from ..view.queue import queue_brief
 
         lines = []
@@ -66,7 +67,7 @@ class QueuesScreen(Working):
                 lines.append((folder, (plain(name), plain(str(exc)), Text(), Text())))
             else:
                 done = f'{brief["counts"]["SUCCEEDED"]:,d}'
-                cells = (plain(name), plain(brief['condition']), plain(done))
+                cells = (plain(name), plain(CONDITION_WORDS[brief['condition']]), plain(done))
                 lines.append((folder, (*cells, plain(f'{brief["total"]:,d}'))))
         self.show(self._fill, lines)
 

@@ -12,7 +12,9 @@ from collections.abc import Collection, Mapping
 from .quantities import format_bytes as format_bytes
 from .quantities import format_count as format_count
 from .quantities import format_duration as format_duration
+from .quantities import format_significant as format_significant
 from .quantities import plural as plural
+from .quantities import plural_about as plural_about
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -35,6 +35,42 @@ def plural(n: int, word: str = 'task') -> str:
     return f'{n:,d} {word}{"" if n == 1 else "s"}'
 
 
+def plural_about(value: float, word: str) -> str:
+    """Format a rounded number of things: ``'1 CPU'``, ``'1.9 CPUs'``.
+
+    Parameters
+    ----------
+    value : float
+        Their number.
+    word : str
+        Their noun in the singular.
+
+    Returns
+    -------
+    words : str
+    """
+    text = f'{value:,.1f}'.removesuffix('.0')
+    return f'{text} {word}{"" if text == "1" else "s"}'
+
+
+def format_significant(value: float, digits: int = 3) -> str:
+    """Format the first digits of a number: ``'0.125'``, ``'1,230'``.
+
+    Parameters
+    ----------
+    value : float
+        The number.
+    digits : int, default=3
+        Number of digits.
+
+    Returns
+    -------
+    number : str
+    """
+    text = f'{float(f"{value:.{digits}g}"):,.12f}'
+    return text.rstrip('0').removesuffix('.')
+
+
 def format_bytes(n: float) -> str:
     """A size, in powers of 1000: ``'512 B'``, ``'1.5 kB'``, ``'20.0 MB'``.
 
@@ -73,7 +109,7 @@ def format_duration(seconds: float) -> str:
     """
     if not abs(seconds) < float('inf'):
         return '?'
-    minutes, second = divmod(max(round(seconds), 0), 60)
+    minutes, second = divmod(max(int(seconds + 0.5), 0), 60)
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)
     if days:

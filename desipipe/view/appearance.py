@@ -53,6 +53,17 @@ CONDITION_APPEARANCES: dict[str, Appearance] = {
 }
 """Appearance of a queue's condition; see :func:`~desipipe.view.queue.queue_summary`."""
 
+CONDITION_WORDS = {
+    'empty': 'no tasks',
+    'running': 'running',
+    'paused': 'paused',
+    'stopped': 'no worker',
+    'failed': 'failed',
+    'done': 'done',
+    'unreadable': 'not readable',
+}
+"""A condition in one or two words, for lists."""
+
 BADGE_SYMBOLS = {
     'current': '✓',
     'edited': '✎',

@@ -15,7 +15,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from ..terminal import visible
-from ..utils import format_count, format_duration
+from ..utils import format_count
 from .appearance import APPEARANCES, CONDITION_APPEARANCES
 from .cell_lines import BAR_WIDTH, lines
 from .folded_outputs import folded_html
@@ -99,9 +99,7 @@ def _table(summary: CellView) -> list[tuple[str, str]]:
         rows.append(
             (
                 '  time',
-                format_duration(summary['elapsed'])
-                if summary['elapsed'] >= 60
-                else span(summary['elapsed']),
+                span(summary['elapsed']),
             )
         )
     return rows

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..utils import format_count, format_duration, plural
+from ..utils import format_count, format_duration, format_significant, plural
 from .appearance import APPEARANCES, BADGE_SYMBOLS
 
 TYPE_CHECKING = False
@@ -65,14 +65,31 @@ def badge_text(badge: BadgeView) -> str:
 
 
 def span(value: float | None) -> str:
-    """A duration: milliseconds matter for short tasks only."""
+    """Format how long something took: ``'363 µs'``, ``'3 min 5 s'``.
+
+    The same as `duration` of ``jupyter_ext/src/format.ts``. What goes on is told by
+    :func:`~desipipe.utils.quantities.format_duration`, as a clock.
+    """
     if value is None:
         return ''
-    if value < 0.001:
+    if not abs(value) < float('inf'):
+        return '?'
+    if value < 59.95:
+        return _short_span(value)
+    seconds, minutes, hours = (int(value / unit + 0.5) for unit in (1, 60, 3600))
+    if seconds < 3600:
+        return f'{seconds // 60:d} min {seconds % 60:d} s'
+    if minutes < 1440:
+        return f'{minutes // 60:d} h {minutes % 60:d} min'
+    return f'{hours // 24:,d} d {hours % 24:d} h'
+
+
+def _short_span(value: float) -> str:
+    if value <= 0:  # by clocks that were set back
+        return '0 s'
+    if value < 0.0009995:
         return f'{value * 1e6:.0f} µs'
-    if value < 0.0995:
-        return f'{value * 1000:.3g} ms'
-    return f'{value:.1f} s' if value < 59.95 else format_duration(value)
+    return f'{value * 1000:.3g} ms' if value < 0.09995 else f'{value:.1f} s'
 
 
 def one_line(text: object, most: int = 200) -> str:
@@ -132,14 +149,16 @@ def pace_text(summary: Facts) -> str:
     rate, eta = summary['rate'], summary['eta']
     if not rate or not summary['left']:
         return ''
-    pace = (
-        f'{rate:,.0f} tasks/s'
-        if rate >= 10
-        else f'{rate:.2g} tasks/s'
-        if rate >= 0.1
-        else f'{float(f"{rate * 3600:.2g}"):,g} tasks/h'
-    )
-    return pace + (f', about {format_duration(eta)} left' if eta is not None else '')
+    return rate_text(rate) + (f', about {format_duration(eta)} left' if eta is not None else '')
+
+
+def rate_text(rate: float) -> str:
+    """Format tasks per second: ``'0.8 tasks/s'``, ``'360 tasks/h'``."""
+    if rate >= 9.95:
+        return f'{rate:,.0f} tasks/s'
+    unit, n = ('s', rate) if rate >= 0.0995 else ('h', rate * 3600)
+    text = format_significant(n, 2)
+    return f'{text} task{"" if text == "1" else "s"}/{unit}'
 
 
 def left_text(ends: float, now: float) -> str:
@@ -152,11 +171,7 @@ def left_text(ends: float, now: float) -> str:
     minutes = round(left / 60)
     if minutes < 100:
         return f'{minutes:d} min left'
-    return (
-        f'{minutes // 60:d} h {minutes % 60:02d} min left'
-        if minutes < 1440
-        else f'{format_duration(left)} left'
-    )
+    return f'{span(left)} left'
 
 
 def job_text(job: JobView, now: float) -> str:

@@ -130,5 +130,5 @@ def test_words_of_what_it_costs() -> None:
             '↻ cell 2 b  stale: helper `f` changed in cell 1 (at most 200 tasks, 36.0 s each in 3 '
             'earlier runs, 1 node-hour, charged as 2)'
         ),
-        '1 cell not current, at most 200 tasks, 2:00:00 of task time, 1 node-hour, charged as 2.',
+        '1 cell not current, at most 200 tasks, 2 h 0 min of task time, 1 node-hour, charged as 2.',
     ]

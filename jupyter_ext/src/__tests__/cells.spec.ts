@@ -431,11 +431,11 @@ describe('plan', () => {
       total: { cells: 2, tasks: 200, seconds: 7200, node_hours: 1, charge: 2 }
     };
     expect(planLines(plan, trans)).toEqual([
-      '↻ cell 2 frac  stale: why (at most 200 tasks, 36 s each in 3 earlier runs)',
+      '↻ cell 2 frac  stale: why (at most 200 tasks, 36.0 s each in 3 earlier runs, 1 node-hour, charged as 2)',
       '✎ cell 3  edited (tasks not known before it runs, no earlier run)'
     ]);
     expect(totalLine(plan, trans)).toBe(
-      'at most 200 tasks, 2 h 0 min of task time, 1.00 node-hours, charged as 2.00'
+      '2 cells not current, at most 200 tasks, 2 h 0 min of task time, 1 node-hour, charged as 2.'
     );
   });
 });

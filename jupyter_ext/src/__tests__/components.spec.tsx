@@ -239,7 +239,7 @@ describe('QueueView', () => {
       '‖ 3 blocked'
     ]);
     expect(texts('.jp-desipipe-note')).toEqual([
-      '0.9 tasks/s · about 14 min left · no manager'
+      '0.9 tasks/s · about 14:00 left · no manager'
     ]);
     click('.jp-desipipe-counts button:nth-child(2)');
     expect(asked).toEqual([['filter', { ...NO_FILTER, state: 'FAILED' }]]);
@@ -575,7 +575,7 @@ describe('TaskView', () => {
     show({ task: task({ code, line: 2, peers, next: other, previous: null }) });
     expect(texts('mark')).toEqual(['    return 1 / i']);
     expect(host.textContent).toContain(
-      'median 2 s (1 s to 9 s), 3 MB, of 5 tasks'
+      'median 2.0 s (1.0 s to 9.0 s), 3.0 MB, of 5 tasks'
     );
     expect(
       find<HTMLButtonElement>('[aria-label="Previous task"]').disabled

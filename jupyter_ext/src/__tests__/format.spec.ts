@@ -1,32 +1,53 @@
+/** Quantities that Python writes as well: the samples are those of tests/test_views_words.py. */
 import { nullTranslator } from '@jupyterlab/translation';
+import { readFileSync } from 'fs';
+import { resolve } from 'path';
 
-import { clock, duration, moment } from '../format';
+import { costWords } from '../cells/plan';
+import { stateWords } from '../components/status';
+import {
+  bytes,
+  clock,
+  duration,
+  moment,
+  number,
+  pace,
+  processors,
+  timeLeft
+} from '../format';
+import { conditionWords } from '../panel/components/bits';
 
+const FORMATS = JSON.parse(
+  readFileSync(resolve(__dirname, '../../../tests/views/formats.json'), 'utf-8')
+);
 const trans = nullTranslator.load('desipipe');
 
+const FORMATTERS: Record<string, (value: number) => string> = {
+  durations: value => duration(value, trans),
+  clocks: value => clock(value, trans),
+  bytes: value => bytes(value, trans),
+  counts: value => number(value),
+  plurals: value => trans._n('%2 task', '%2 tasks', value, number(value)),
+  cpus: value => processors(value, trans),
+  rates: value => pace(value, trans),
+  costs: value =>
+    costWords({ node_hours: value, charge: 2 * value }, trans).join(', '),
+  left: value => timeLeft(value, trans)
+};
+const CASES = Object.keys(FORMATTERS).flatMap(kind =>
+  (FORMATS[kind] as [number, string][]).map(
+    ([value, text]) => [kind, value, text] as const
+  )
+);
+
 describe('format', () => {
-  it.each([
-    [0, '0:00'],
-    [-3, '0:00'],
-    [8, '0:08'],
-    [59.6, '1:00'],
-    [725, '12:05'],
-    [3600, '1:00:00'],
-    [90061, '25:01:01']
-  ])('shows %d s that pass as %s', (seconds, text) => {
-    expect(clock(seconds)).toBe(text);
+  it.each(CASES)('shows of %s %d as %s', (kind, value, text) => {
+    expect(FORMATTERS[kind](value)).toBe(text);
   });
 
-  it.each([
-    [0.31, '0.3 s'],
-    [25, '25 s'],
-    [59.7, '1 min 0 s'],
-    [185, '3 min 5 s'],
-    [7800, '2 h 10 min'],
-    [7140, '1 h 59 min'],
-    [7199, '2 h 0 min']
-  ])('says of %d s that have passed: %s', (seconds, text) => {
-    expect(duration(seconds, trans)).toBe(text);
+  it('names states and conditions as the terminal does', () => {
+    expect(stateWords(trans)).toEqual(FORMATS.states);
+    expect(conditionWords(trans)).toEqual(FORMATS.conditions);
   });
 
   it('names the day of a moment unless it is today', () => {

@@ -56,7 +56,7 @@ describe('Workers', () => {
 
   it('tells what a worker uses', () => {
     show(of([worker({ cpu: 3.72, memory: 2e9 })]));
-    expect(lines()[0]).toBe('slurm 4411_2 nid1 · 3.7 CPUs · 2 GB');
+    expect(lines()[0]).toBe('slurm 4411_2 nid1 · 3.7 CPUs · 2.0 GB');
     show(of([worker({ cpu: 0.96 })]));
     expect(lines()[0]).toBe('slurm 4411_2 nid1 · 1 CPU');
   });
@@ -103,7 +103,7 @@ describe('Workers', () => {
     expect(lines()).toEqual([
       'slurm 4411_2 nid1 · 41 min left',
       'slurm 4411_4 nid1 · completing',
-      'slurm 99 nid1 · < 1 min left',
+      'slurm 99 nid1 · 30 s left',
       'slurm 4411_3 pending (Priority) · 8 slots',
       'slurm 4411_5 pending · 1 slot',
       'slurm 4411_6 nid7 · starting · 8 slots · 2 h 10 min left',
@@ -123,7 +123,7 @@ describe('Workers', () => {
     show({ time: 5000, ...of([worker({ job: '4411_2', tasks: [] })], jobs) });
     expect(lines()[0]).toContain('10 min left');
     act(() => jest.advanceTimersByTime(121_000));
-    expect(lines()[0]).toContain('7 min left');
+    expect(lines()[0]).toContain('8 min left');
     act(() => jest.advanceTimersByTime(600_000));
     expect(lines()[0]).toContain('time is up');
   });

@@ -3,7 +3,7 @@
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import { duration, number } from '../format';
+import { duration, number, significant } from '../format';
 import { badgeWords } from './badges';
 import { BADGE_SYMBOLS, IPlanView, IPlannedCellView } from './tokens';
 
@@ -27,22 +27,46 @@ export function planLines(plan: IPlanView, trans: TranslationBundle): string[] {
 }
 
 function cost(cell: IPlannedCellView, trans: TranslationBundle): string {
-  const tasks = tasksWords(cell.tasks, trans);
-  return cell.each
-    ? trans._n(
-        '%2, %3 each in %1 earlier run',
-        '%2, %3 each in %1 earlier runs',
-        cell.each.runs,
-        tasks,
-        duration(cell.each.seconds, trans)
-      )
-    : trans.__('%1, no earlier run', tasks);
+  const tasks =
+    cell.tasks === null
+      ? trans.__('tasks not known before it runs')
+      : tasksWords(cell.tasks, trans);
+  if (!cell.each) {
+    return trans.__('%1, no earlier run', tasks);
+  }
+  const { runs, seconds } = cell.each;
+  const each = trans._n(
+    '%3 each in %2 earlier run',
+    '%3 each in %2 earlier runs',
+    runs,
+    number(runs),
+    duration(seconds, trans)
+  );
+  return [tasks, each, ...costWords(cell, trans)].join(', ');
 }
 
-function tasksWords(tasks: number | null, trans: TranslationBundle): string {
-  return tasks === null
-    ? trans.__('tasks not known before it runs')
-    : trans._n('at most %2 task', 'at most %2 tasks', tasks, number(tasks));
+function tasksWords(tasks: number, trans: TranslationBundle): string {
+  return trans._n('at most %2 task', 'at most %2 tasks', tasks, number(tasks));
+}
+
+/** `1 node-hour`, `charged as 2`; nothing where that is unknown. */
+export function costWords(
+  { node_hours, charge }: { node_hours: number | null; charge: number | null },
+  trans: TranslationBundle
+): string[] {
+  if (node_hours === null) {
+    return [];
+  }
+  const hours = significant(node_hours);
+  const words = trans._n(
+    '%2 node-hour',
+    '%2 node-hours',
+    hours === '1' ? 1 : 2,
+    hours
+  );
+  return charge === null
+    ? [words]
+    : [words, trans.__('charged as %1', significant(charge))];
 }
 
 /** What all of them take together. */
@@ -50,15 +74,19 @@ export function totalLine(
   { total }: IPlanView,
   trans: TranslationBundle
 ): string {
-  const pieces = [tasksWords(total.tasks, trans)];
+  const pieces = [
+    trans._n(
+      '%2 cell not current',
+      '%2 cells not current',
+      total.cells,
+      number(total.cells)
+    ),
+    total.tasks === null
+      ? trans.__('tasks not known')
+      : tasksWords(total.tasks, trans)
+  ];
   if (total.seconds !== null) {
     pieces.push(trans.__('%1 of task time', duration(total.seconds, trans)));
   }
-  if (total.node_hours !== null) {
-    pieces.push(trans.__('%1 node-hours', total.node_hours.toPrecision(3)));
-  }
-  if (total.charge !== null) {
-    pieces.push(trans.__('charged as %1', total.charge.toPrecision(3)));
-  }
-  return pieces.join(', ');
+  return trans.__('%1.', [...pieces, ...costWords(total, trans)].join(', '));
 }

@@ -4,7 +4,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
-import { duration, number } from '../format';
+import { number, timeLeft } from '../format';
 import type { IJobView, ICellView, IJobGroup } from '../tokens';
 
 /** Jobs that are named one by one; of more, those of each state and reason are counted. */
@@ -65,7 +65,7 @@ function jobText(job: IJobView, now: number, trans: TranslationBundle): string {
   const rest = job.running - 1;
   const left =
     job.state === 'running' && job.ends !== null
-      ? leftText(job.ends, now, trans)
+      ? timeLeft(job.ends - now, trans)
       : '';
   return joined(
     job.job,
@@ -85,7 +85,7 @@ function groupText(
 ): string {
   const { running, nodes, ends } = group;
   const times = [
-    ...new Set((ends ?? []).map(end => leftText(end, now, trans)))
+    ...new Set((ends ?? []).map(end => timeLeft(end - now, trans)))
   ];
   const suffix = trans.__('%1 left', '');
   const span = times.map((time, i) =>
@@ -108,24 +108,4 @@ function joined(...parts: string[]): string {
 function inBrackets(...parts: string[]): string {
   const words = parts.filter(part => part).join(', ');
   return words && `(${words})`;
-}
-
-/** `9 min left`, coarsely. */
-function leftText(ends: number, now: number, trans: TranslationBundle): string {
-  const left = ends - now;
-  if (left <= 0) {
-    return trans.__('time is up');
-  }
-  const minutes = Math.round(left / 60);
-  const hours = Math.floor(minutes / 60);
-  return trans.__(
-    '%1 left',
-    left < 100
-      ? trans.__('%1 s', number(left))
-      : minutes < 100
-        ? trans.__('%1 min', number(minutes))
-        : minutes < 1440
-          ? trans.__('%1 h %2 min', hours, `${minutes % 60}`.padStart(2, '0'))
-          : duration(left, trans)
-  );
 }

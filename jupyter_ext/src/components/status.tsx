@@ -10,7 +10,7 @@ import {
 } from '@jupyterlab/ui-components';
 import React from 'react';
 
-import { ago, clock, duration, moment, number } from '../format';
+import { ago, clock, duration, moment, number, pace } from '../format';
 import {
   Action,
   CONDITION_SYMBOLS,
@@ -185,7 +185,11 @@ function Bar({ summary, trans }: IStatusProps): JSX.Element {
       aria-valuemin={0}
       aria-valuemax={summary.total}
       aria-valuenow={done}
-      aria-valuetext={trans.__('%1 of %2 tasks succeeded', done, summary.total)}
+      aria-valuetext={trans.__(
+        '%1 of %2 tasks succeeded',
+        number(done),
+        number(summary.total)
+      )}
     >
       {STATES.slice(0, 5).map(state => (
         <span
@@ -275,13 +279,16 @@ function Clocks(props: IStatusProps): JSX.Element | null {
         <span title={trans.__('elapsed')}>
           {isOver(summary)
             ? duration(elapsed, trans)
-            : clock(elapsed + (count(summary, ['RUNNING']) ? passed : 0))}
+            : clock(
+                elapsed + (count(summary, ['RUNNING']) ? passed : 0),
+                trans
+              )}
         </span>
       )}
       {eta !== null && !props.stale && (
         <span title={trans.__('estimated from the recent rate')}>
           {eta - passed > 0
-            ? trans.__('about %1 left', clock(eta - passed))
+            ? trans.__('about %1 left', clock(eta - passed, trans))
             : trans.__('about to end')}
         </span>
       )}
@@ -476,7 +483,7 @@ function Details({ summary, trans }: IStatusProps): JSX.Element {
       {summary.rate !== null && (
         <>
           <dt>{trans.__('Rate')}</dt>
-          <dd>{trans.__('%1 tasks/s', number(summary.rate, 2))}</dd>
+          <dd>{pace(summary.rate, trans)}</dd>
         </>
       )}
       <dt>{trans.__('Workers')}</dt>

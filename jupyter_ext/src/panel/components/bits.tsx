@@ -4,7 +4,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
-import { duration, number } from '../../format';
+import { clock, number } from '../../format';
 import {
   Condition,
   CONDITION_SYMBOLS,
@@ -130,15 +130,9 @@ export function Bar({
   );
 }
 
-/** `about 14 min left`. */
+/** `about 14:07 left`, as under the cell. */
 export function left(eta: number, trans: TranslationBundle): string {
-  if (eta < 60) {
-    return trans.__('less than a minute left');
-  }
-  return trans.__(
-    'about %1 left',
-    eta < 3600 ? trans.__('%1 min', number(eta / 60)) : duration(eta, trans)
-  );
+  return trans.__('about %1 left', clock(eta, trans));
 }
 
 /** Something is wrong, and what it means. */

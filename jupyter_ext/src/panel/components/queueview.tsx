@@ -6,7 +6,7 @@ import { UseSignal } from '@jupyterlab/ui-components';
 import React from 'react';
 
 import { stateWords } from '../../components/status';
-import { number } from '../../format';
+import { number, pace } from '../../format';
 import { Shown, State, SYMBOLS } from '../../tokens';
 import { COMMANDS, label } from '../tokens';
 import { bad, Banner, Bar, left, Link, refusal, Symbol } from './bits';
@@ -122,7 +122,7 @@ function Pace({ line, trans }: IQueueViewProps): JSX.Element | null {
   const { manager, rate, eta } = line;
   const parts: string[] = [];
   if (rate !== null && line.counts.RUNNING) {
-    parts.push(trans.__('%1 tasks/s', number(rate, rate < 10 ? 2 : 0)));
+    parts.push(pace(rate, trans));
   }
   if (eta !== null) {
     parts.push(left(eta, trans));

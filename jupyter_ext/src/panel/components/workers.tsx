@@ -5,7 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { closeIcon } from '@jupyterlab/ui-components';
 import React from 'react';
 
-import { ago, bytes, duration, moment, number } from '../../format';
+import { ago, bytes, moment, number, processors, timeLeft } from '../../format';
 import {
   IJobView,
   IQueueView,
@@ -187,19 +187,14 @@ function Worker(
           parts={[
             worker.host,
             words,
-            worker.claimed ? trans.__('%1 claimed', worker.claimed) : '',
-            worker.cpu === null
-              ? ''
-              : trans._n(
-                  '%2 CPU',
-                  '%2 CPUs',
-                  Math.round(10 * worker.cpu) === 10 ? 1 : 2,
-                  number(worker.cpu, 1)
-                ),
+            worker.claimed
+              ? trans.__('%1 claimed', number(worker.claimed))
+              : '',
+            worker.cpu === null ? '' : processors(worker.cpu, trans),
             worker.memory === null ? '' : bytes(worker.memory, trans),
             worker.trouble,
             job && jobWords(job, trans),
-            job && timeLeft(job, props.now, trans)
+            job && endOf(job, props.now, trans)
           ]}
         />
         <button
@@ -262,7 +257,7 @@ function Job({
             job.cluster && trans.__('in cluster %1', job.cluster),
             jobWords(job, trans) || trans.__('starting'),
             trans._n('%2 slot', '%2 slots', job.slots, number(job.slots)),
-            timeLeft(job, now, trans)
+            endOf(job, now, trans)
           ]}
         />
       </div>
@@ -313,22 +308,6 @@ function jobWords(job: IJobView, trans: TranslationBundle): string {
 }
 
 /** `41 min left`; empty where nobody knows. */
-function timeLeft(
-  job: IJobView,
-  now: number,
-  trans: TranslationBundle
-): string {
-  if (job.ends === null) {
-    return '';
-  }
-  const seconds = job.ends - now;
-  if (seconds < 60) {
-    return seconds > 0 ? trans.__('< 1 min left') : trans.__('time is up');
-  }
-  return trans.__(
-    '%1 left',
-    seconds < 3600
-      ? trans.__('%1 min', Math.floor(seconds / 60))
-      : duration(seconds, trans)
-  );
+function endOf(job: IJobView, now: number, trans: TranslationBundle): string {
+  return job.ends === null ? '' : timeLeft(job.ends - now, trans);
 }
