@@ -133,7 +133,7 @@ INSIDE = {
     'notebook': (
         'commands displays exporter publishing liveness follower displays.cell dry_run '
         'history displays.queue form_fields form panel hooks verb_output verb_parser '
-        'verb_completion verbs magic_messages magics'
+        'verb_completion verbs magic_messages future_hints magics'
     ),
     'server': (
         'requests schemas selected pages shown_folders followed queues looks orders routes '

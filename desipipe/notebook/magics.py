@@ -134,8 +134,12 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             self._submit(args, manager, made, ranges, self._record(line, cell))
 
     def _note_cell(self, result: Any) -> None:
-        """Keep which cell of the notebook ran, and explain names it lacks."""
-        tell_name_error(result.error_in_exec, self.queue, self._local)
+        """Keep which cell of the notebook ran, and explain its error."""
+        if (error := result.error_in_exec) is not None:
+            from .future_hints import tell_future_error
+
+            tell_name_error(error, self.queue, self._local)
+            tell_future_error(error, self.shell.user_ns)
         cell = getattr(result.info, 'cell_id', None)
         if cell and result.info.store_history:
             self._cell_ids[len(self.shell.history_manager.input_hist_raw) - 1] = cell

@@ -105,6 +105,38 @@ CASES = {
 }
 
 
+FUTURE = (
+    r'\ndesipipe: future is the future of a task, not its value\. Take the value with future\.r'
+)
+USES = {
+    'len(future)': FUTURE,
+    "'%d' % future": FUTURE,
+    'json.dumps({1: future})': FUTURE,
+    'future()': FUTURE,
+    'with future:\n    pass': FUTURE,
+    'future[0] = 1': FUTURE,
+    'del future[0]': FUTURE,
+    'open(future)': FUTURE,
+    'pathlib.Path(future)': FUTURE,
+    "','.join([future])": FUTURE,
+    'random.Random(future)': FUTURE,
+    'np.zeros(future)': FUTURE,
+    'np.ones(3)[future]': FUTURE,
+    'np.array([future, future], dtype=float)': FUTURE,
+    'np.random.default_rng(\n    future\n)': FUTURE,
+    'é = "é"; datetime.timedelta(seconds=future)': FUTURE,
+    'def length(x):\n    return len(x)\n\nlength(future)': 'desipipe: x is the future',
+    'futures.mean()': r'desipipe: futures holds futures of .*desipipe\.gather\(futures\), or read',
+    "list(named)[0] + len(named['a'])": r'desipipe: named holds futures of .*gather\(named\.val',
+    'np.sqrt(futures)': 'desipipe: futures holds futures',
+    '2 * future': r'^(?![\s\S]*\ndesipipe:)[\s\S]*is the future of a task',
+    'future.result(timestep=1, other=2)': r'^(?![\s\S]*\ndesipipe:)[\s\S]*other',
+    'futures[7]': r'^(?![\s\S]*\ndesipipe:)[\s\S]*IndexError',
+    "int('future')": r'^(?![\s\S]*\ndesipipe:)[\s\S]*ValueError',
+    'slow(1, 2)': r'^(?![\s\S]*\ndesipipe:)[\s\S]*Error',
+}
+
+
 def printed(kernel: Kernel, code: str) -> str:
     """Run a cell and return all that its outputs say, without colours."""
     cell = kernel.start(code)
@@ -123,6 +155,16 @@ def kernel(shared: Kernel) -> Kernel:
 
 @pytest.mark.parametrize(('code', 'message'), CASES.values(), ids=CASES)
 def test_message_says_what_to_do(kernel: Kernel, code: str, message: str) -> None:
+    text = printed(kernel, code)
+    assert re.search(message, text), text
+
+
+@pytest.mark.parametrize(('code', 'message'), USES.items())
+def test_error_names_futures_that_are_taken_for_values(
+    kernel: Kernel, code: str, message: str
+) -> None:
+    kernel('import datetime, json, pathlib, random')
+    kernel("import numpy as np\nfutures = [future]\nnamed = {'a': future}")
     text = printed(kernel, code)
     assert re.search(message, text), text
 
