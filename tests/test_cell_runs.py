@@ -170,7 +170,10 @@ def test_states_hold_for_notebooks_that_were_never_saved(ledger: Ledger, tmp_pat
         (opened,) = Notebook(read_file(notebook, str(path), Queues())).states()
         return opened.state
 
-    assert state(helper) is State.RUNNING
+    assert state(helper) is State.NO_WORKER
+    queue.pause()
+    assert state(helper) is State.PAUSED
+    queue.resume()
     assert state(helper.replace('return x', 'return 2 * x')) is State.STALE
     assert state(helper, SOURCE + ' + 1') is State.EDITED
     assert state(helper, cell='copied') is State.NEVER_RUN

@@ -11,7 +11,7 @@ from desipipe.cells.changes import Recorded, describe_reads, record, version
 from desipipe.cells.definitions import Definitions
 from desipipe.cells.modules import Modules
 from desipipe.cells.statements import read_cell
-from desipipe.cells.states import CellState, Notebook, NotebookCell, Ran, State
+from desipipe.cells.states import SETTLED, CellState, Notebook, NotebookCell, Ran, State
 
 SETUP = '%load_ext desipipe\n%desipipe use q'
 HELPERS = 'import numpy as np\ndef inside(x, y):\n    return x**2 + y**2 < radius'
@@ -138,6 +138,14 @@ def test_cells_that_never_ran_or_run_or_failed_or_are_unknown() -> None:
         (State.NEVER_RUN, ''),
         (State.UNKNOWN, 'it ran with a version of desipipe that recorded less'),
     ]
+    for condition, state in (
+        ('running', 'running'),
+        ('paused', 'paused'),
+        ('stopped', 'no worker'),
+    ):
+        ran[4] = Ran(recorded, 20, left=5, condition=condition)
+        assert states(NOTEBOOK, ran)[4].state == state
+        assert State(state) in SETTLED
     ran[8] = Ran(run(NOTEBOOK)[8].recorded, problem='its queue was deleted')
     assert states(NOTEBOOK, ran)[8].state is State.UNKNOWN
 

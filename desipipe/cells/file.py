@@ -9,6 +9,7 @@ from ..errors import DesipipeError
 from ..queue.events import FAILED, KILLED, STATES, SUCCEEDED, UNKNOWN
 from ..queue.queue import Queue
 from ..utils import plural
+from ..view.cell import cell_summary
 from ..view.rows import parse_rows
 from .changes import Recorded
 from .estimate import Estimate, estimate
@@ -69,7 +70,13 @@ def tasks_ran(queue: Queue, shown: Mapping[str, Any]) -> Ran:
     blocked = queue.ledger.blocked()
     bad = sum(state.status[row] in (FAILED, KILLED, UNKNOWN) or row in blocked for row in rows)
     good = sum(state.status[row] == SUCCEEDED for row in rows)
-    return Ran(recorded, len(rows), len(rows) - bad - good, bad)
+    left = len(rows) - bad - good
+    if not left:
+        return Ran(recorded, len(rows), 0, bad)
+    summary = cell_summary(queue, parts, outputs=False)  # which reads on: it may be over by now
+    counts = summary['counts']
+    bad = counts['FAILED'] + counts['KILLED'] + counts['UNKNOWN'] + summary['blocked']
+    return Ran(recorded, len(rows), summary['left'], bad, condition=summary['condition'])
 
 
 def read_cells(notebook: Mapping[str, Any], queues: Queues | None = None) -> list[NotebookCell]:

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from .changes import NAMED_MAX, Recorded, describe_changes, describe_reads, label, version
 from .definitions import MODULE_PREFIX, Definitions, Use
 from .modules import Modules
 from .statements import CellText, Kind, read_cell
 from .task_cell import SETUP, TaskCell
+
+if TYPE_CHECKING:
+    from ..view.schema import Condition
 
 
 class State(StrEnum):
@@ -24,6 +28,8 @@ class State(StrEnum):
     EDITED = 'edited'
     STALE = 'stale'
     RUNNING = 'running'
+    PAUSED = 'paused'
+    NO_WORKER = 'no worker'
     FAILED = 'failed'
     NEVER_RUN = 'never run'
     UNKNOWN = 'unknown'
@@ -32,7 +38,13 @@ class State(StrEnum):
 CHANGED = (State.EDITED, State.STALE)
 SUPERSEDED = 'its tasks are superseded: other code ran in its place since'
 """The reason of a cell whose text is that of its tasks, while another version ran later."""
-SETTLED = (State.CURRENT, State.RUNNING)
+UNFINISHED: Mapping[Condition, State] = {
+    'running': State.RUNNING,
+    'paused': State.PAUSED,
+    'stopped': State.NO_WORKER,
+}
+"""States of cells whose tasks are left, by the condition that their views show."""
+SETTLED = (State.CURRENT, *UNFINISHED.values())
 """States in which nothing has to run again."""
 
 
@@ -48,6 +60,8 @@ class Ran:
     """Tasks that did not succeed, or wait for one that did not."""
     superseded: int = 0
     """Tasks of code that was edited and run again elsewhere."""
+    condition: Condition = 'running'
+    """Condition of the tasks that are left, as the view below the cell shows it."""
     problem: str = ''
     """Reason that nothing is known of them; empty if something is."""
 
@@ -223,7 +237,7 @@ def _of_tasks(ran: Ran) -> tuple[State, str]:
     if ran.superseded:
         return State.STALE, SUPERSEDED
     if ran.left:
-        return State.RUNNING, f'{ran.left:,d} of {ran.total:,d} tasks left'
+        return UNFINISHED[ran.condition], f'{ran.left:,d} of {ran.total:,d} tasks left'
     if ran.bad:
         return State.FAILED, f'{ran.bad:,d} of {ran.total:,d} tasks did not succeed'
     return State.CURRENT, ''

@@ -69,6 +69,8 @@ BADGE_SYMBOLS = {
     'edited': '✎',
     'stale': '↻',
     'running': '●',
+    'paused': '‖',
+    'no worker': '■',
     'failed': '✕',
     'never run': '○',
     'unknown': '?',

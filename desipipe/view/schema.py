@@ -28,7 +28,17 @@ Condition = Literal['empty', 'running', 'paused', 'stopped', 'failed', 'done']
 LineCondition = Condition | Literal['unreadable']
 """State of a queue in a list."""
 
-BadgeState = Literal['current', 'edited', 'stale', 'running', 'failed', 'never run', 'unknown']
+BadgeState = Literal[
+    'current',
+    'edited',
+    'stale',
+    'running',
+    'paused',
+    'no worker',
+    'failed',
+    'never run',
+    'unknown',
+]
 """State of a task cell."""
 
 Counts = dict[StateName, Count]

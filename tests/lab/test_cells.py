@@ -4,11 +4,14 @@ JupyterLab, in a browser.
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 from typing import Any
 
 import pytest
+
+from desipipe import Queue
 
 pytest.importorskip('playwright.sync_api', reason='playwright is not installed; try: make test')
 nbformat = pytest.importorskip('nbformat')
@@ -74,7 +77,15 @@ def test_cells_know(lab: Any, page: Any) -> None:
     expect(dialog).to_contain_text('at most 2 tasks')
     dialog.get_by_role('button', name='Run').click()
     for index in (4, 5):
-        expect(badge(page, index)).to_have_text('●running')
+        expect(badge(page, index)).to_have_text('■no worker')
+    expect(marked).to_have_attribute('data-desipipe-mark', '■')
+    queue = Queue('badges', base_dir=lab.queues / getpass.getuser(), create=False)
+    queue.pause()
+    for index in (4, 5):
+        expect(badge(page, index)).to_have_text('‖paused')
+    expect(marked).to_have_attribute('data-desipipe-mark', '‖')
+    expect(graph).to_contain_text('paused · 0/1 task')
+    queue.resume()
     page.run_cell(6)
     for index in (4, 5):
         expect(badge(page, index)).to_have_text('✓current')

@@ -71,11 +71,11 @@ def test_windows_on_one_notebook_follow_its_tasks(lab: Any, page: Any) -> None:
     page.open_notebook(lab.write('windows.ipynb', *cells))
     for index in range(3):
         page.run_cell(index)
-    expect(badge(page, 2)).to_have_text('●running')
+    expect(badge(page, 2)).to_have_text('■no worker')
     page.save()
     other = LabPage(lab, page.context.new_page())
     other.open_notebook('windows.ipynb')
-    expect(badge(other, 2)).to_have_text('●running')
+    expect(badge(other, 2)).to_have_text('■no worker')
     page.run_cell(3)
     for window in (page, other):
         expect(badge(window, 2)).to_have_text('✓current')
@@ -110,7 +110,7 @@ def test_window_opened_before_follows_what_another_one_runs(lab: Any, page: Any)
     for index in range(3):
         page.run_cell(index)
     for window in (page, other):
-        expect(badge(window, 2)).to_have_text('●running')
+        expect(badge(window, 2)).to_have_text('■no worker')
     page.run_cell(3)
     for window in (page, other):
         expect(badge(window, 2)).to_have_text('✓current')
@@ -120,6 +120,6 @@ def test_window_opened_before_follows_what_another_one_runs(lab: Any, page: Any)
     expect(badge(page, 2)).to_have_text('✓current')
     # Each window may run it: the other one knows.
     other.run_cell(2)
-    expect(badge(other, 2)).to_have_text('●running')
+    expect(badge(other, 2)).to_have_text('■no worker')
     expect(badge(page, 2)).to_have_text('✎edited: its text has changed since it ran')
     assert own_errors(page) + own_errors(other) == []

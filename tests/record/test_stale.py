@@ -55,7 +55,7 @@ def test_run_stale_computes_what_a_full_run_would(tmp_path: Path) -> None:
     shown = read_notebook(str(stale.folder / 'out.ipynb'))['cells'][7]['outputs']
     assert not [output for output in shown if output['output_type'] == 'error'], shown
     document: dict[str, Any] = json.loads(stale('plan', 'out.ipynb', '--json').stdout)
-    assert {cell['state'] for cell in document['cells']} == {'running'}
+    assert {cell['state'] for cell in document['cells']} == {'no worker'}
     assert document['total']['cells'] == 0
 
     path = stale.folder / 'out.ipynb'
@@ -64,7 +64,7 @@ def test_run_stale_computes_what_a_full_run_would(tmp_path: Path) -> None:
         cell['source'] = text
     path.write_text(json.dumps(content))
     planned: dict[str, Any] = json.loads(stale('plan', 'out.ipynb', '--json', status=1).stdout)
-    assert [cell['state'] for cell in planned['cells']] == ['stale', 'stale', 'running', 'edited']
+    assert [cell['state'] for cell in planned['cells']] == ['stale', 'stale', 'no worker', 'edited']
     assert planned['cells'][0]['reason'].startswith('helper `inside` changed in cell 3')
     assert planned['total'] | {'tasks': 7, 'cells': 3} == planned['total']
     assert planned['to_run'] == [1, 2, 3, 4, 5, 6, 10]
@@ -74,7 +74,7 @@ def test_run_stale_computes_what_a_full_run_would(tmp_path: Path) -> None:
     (full.folder / 'a.ipynb').write_text(json.dumps(notebook(edited())))
     full('run', 'a.ipynb', '--no-wait')
     assert tasks(stale.folder) - before == tasks(full.folder) - before
-    assert stale('plan', 'out.ipynb').stdout.count('running') == 4
+    assert stale('plan', 'out.ipynb').stdout.count('no worker') == 4
     # What was not run keeps what it showed.
     cells = read_notebook(str(path))['cells']
     assert cells[6]['outputs'][0]['text'] == 'not needed by any task\n'

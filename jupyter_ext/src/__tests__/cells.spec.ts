@@ -184,6 +184,14 @@ describe('states of cells', () => {
     await until(() => states.get(cell)?.state === 'current');
     expect(states.nodes[0].done).toBe(20);
     await until(() => follower.folders.length === 0);
+    for (const [condition, badge] of [
+      ['paused', 'paused'],
+      ['stopped', 'no worker'],
+      ['running', 'running']
+    ] as const) {
+      follower.note({ ...shown, condition, time: shown.time + 3 });
+      expect(states.get(cell)?.state).toBe(badge);
+    }
     follower.note({ ...over, time: shown.time + 3, total: 0, superseded: 20 });
     expect(states.get(cell)?.state).toBe('stale');
     states.dispose();

@@ -22,6 +22,10 @@ export function badgeWords(
       return trans.__('stale');
     case 'running':
       return trans.__('running');
+    case 'paused':
+      return trans.__('paused');
+    case 'no worker':
+      return trans.__('no worker');
     case 'failed':
       return trans.__('failed');
     case 'never run':

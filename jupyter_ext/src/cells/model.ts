@@ -15,6 +15,7 @@ import { RecordedRuns } from './recorded';
 import { displayOf, notebookText } from './text';
 import { UnseenTasks } from './unseen';
 import {
+  BadgeState,
   ICellNode,
   ICellStatesView,
   ICellStateView,
@@ -33,6 +34,13 @@ const TELL = 100;
 /** Why a cell is stale whose tasks are superseded, as `desipipe.cells.states.SUPERSEDED`. */
 const SUPERSEDED =
   'its tasks are superseded: other code ran in its place since';
+
+/** States of cells whose tasks are left, as `desipipe.cells.states.UNFINISHED`. */
+const UNFINISHED: Readonly<Record<string, BadgeState>> = {
+  running: 'running',
+  paused: 'paused',
+  stopped: 'no worker'
+};
 
 /** What there is to say of a notebook without task cells. */
 const NOTHING: ICellStatesView = { cells: [], shown: [] };
@@ -245,7 +253,7 @@ export class CellStates implements IDisposable {
       return { ...state, state: 'stale', reason: SUPERSEDED };
     }
     if (!isOver(summary)) {
-      return { ...state, state: 'running' };
+      return { ...state, state: UNFINISHED[summary.condition] ?? 'running' };
     }
     const bad = count(summary, TARGETS.retry) + summary.blocked;
     return bad ? { ...state, state: 'failed' } : state;

@@ -5,11 +5,24 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { duration, number, significant } from '../format';
 import { badgeWords } from './badges';
-import { BADGE_SYMBOLS, IPlanView, IPlannedCellView } from './tokens';
+import {
+  BadgeState,
+  BADGE_SYMBOLS,
+  IPlanView,
+  IPlannedCellView
+} from './tokens';
+
+/** States in which nothing has to run again, as `desipipe.cells.states.SETTLED`. */
+const SETTLED: readonly BadgeState[] = [
+  'current',
+  'running',
+  'paused',
+  'no worker'
+];
 
 /** Whether a cell has to run. */
 export function isStale({ state }: IPlannedCellView): boolean {
-  return state !== 'current' && state !== 'running';
+  return !SETTLED.includes(state);
 }
 
 /** A line for each cell that has to run. */

@@ -10,6 +10,8 @@ const ATTRIBUTE = 'data-desipipe-mark';
 /** What is marked, the first first. */
 const MARKED: readonly BadgeState[] = [
   'failed',
+  'paused',
+  'no worker',
   'running',
   'edited',
   'stale',

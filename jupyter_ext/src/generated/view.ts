@@ -24,7 +24,7 @@ export type Condition = 'empty' | 'running' | 'paused' | 'stopped' | 'failed' | 
 export type LineCondition = Condition | 'unreadable';
 
 /** State of a task cell. */
-export type BadgeState = 'current' | 'edited' | 'stale' | 'running' | 'failed' | 'never run' | 'unknown';
+export type BadgeState = 'current' | 'edited' | 'stale' | 'running' | 'paused' | 'no worker' | 'failed' | 'never run' | 'unknown';
 
 /** Numbers of tasks by state. */
 export type Counts = Partial<Record<StateName, number>>;
@@ -786,6 +786,8 @@ export const BADGE_SYMBOLS: Readonly<Record<BadgeState, string>> = {
   'edited': '✎',
   'stale': '↻',
   'running': '●',
+  'paused': '‖',
+  'no worker': '■',
   'failed': '✕',
   'never run': '○',
   'unknown': '?',
