@@ -65,6 +65,7 @@ class SlotProcess(abc.ABC):
         self.sent = self._handed.tasks
         self._unsent: deque[bytes] = deque()  # packets for which the socket had no room
         self.groups: set[int] = set()
+        self.warm: set[int] = set()  # groups of which a task has ended: their imports are loaded
         self.since = time.monotonic()
         """Monotonic time at which the first of ``sent``, or at first the slot, began."""
         self.dying: tuple[str, str] | None = None

@@ -174,9 +174,8 @@ class Worker:
         ledger, now, offset = self.ledger, time.monotonic(), self.ledger.journal.offset
         self._keep_up(now)
         is_full = self._pool.is_full()
-        if now >= self._pace.next_look or not (is_full or self._pace.look_spacing()):
-            self._pace.note_look(now)
-            self._faults.attempt(_FOLLOW, lambda: self._watcher.seen(ledger.follow()))
+        if self._pace.is_look_due(now, is_full):
+            self._faults.attempt(_FOLLOW, lambda: self._watcher.seen(self._pace.look(now, is_full)))
         self._orders.read()
         self._orders.check_queue()
         self._check_limits(now)
@@ -187,7 +186,8 @@ class Worker:
         self._patience.check(now)
         if self._idle.is_over(now):
             return False
-        self._pool.listen(self._watcher.fileno(), self._watcher.drain, not is_full)
+        listens = not is_full and now >= self._pace.next_news
+        self._pool.listen(self._watcher.fileno(), self._watcher.drain, listens)
         until = self._wake_at(now, is_full)
         is_heard = ledger.journal.announce(now - QUIET_S) or ledger.journal.offset != offset
         if is_heard and not (is_full or ledger.journal.shared):
@@ -202,7 +202,7 @@ class Worker:
         if now >= self.ledger.journal.dirty_since + self._sync_interval:
             self._faults.attempt(_SYNC, self.ledger.journal.sync)
         if now >= self._next_copy:
-            self._next_copy = now + _FOLLOW_EVERY
+            self._next_copy = now + max(_FOLLOW_EVERY, self._pace.slot_look())
             self._task_limits.follow_output(now)
 
     def _check_limits(self, now: float) -> None:
@@ -221,7 +221,7 @@ class Worker:
 
     def _wake_at(self, now: float, is_full: bool) -> float:
         """Return the monotonic time at which the next turn is due, whatever comes."""
-        pool, pace, interval = self._pool, self._pace, self._watcher.interval
+        pool, pace = self._pool, self._pace
         until = min(
             self._next_copy if pool.is_busy() else self._heartbeat.next_look(),
             self._faults.next_try(now),
@@ -238,8 +238,7 @@ class Worker:
             until = min(until, now + pace.slot_look())
         if is_full:
             return min(until, pace.next_look)
-        look_at = pace.next_look if pace.look_spacing() else now
-        return min(until, max(look_at, now + interval))
+        return min(until, pace.idle_until(now, now + self._watcher.interval))
 
     def _wait(self, until: float) -> None:
         for process in self._pool.wait(max(0.0, until - time.monotonic())):

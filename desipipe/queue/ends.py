@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, compress, islice
+from itertools import accumulate, compress, count, islice
+from operator import add
 
 from ..store.file_names import journal_segment
 from .events import FAILED, Ref
@@ -185,10 +186,10 @@ def located(event: EndEvent, offset: int, generation: str) -> EndEvent:
     """
     if 'data' not in event:
         return event
-    sizes = (len(text) + len('","') for text in event['data'])
-    refs = event['ref'].copy()
-    refs[::3] = [0] * len(event['rows'])
-    refs[1::3] = islice(accumulate(sizes, initial=offset + COPIES_AT), len(event['rows']))
+    n, refs = len(event['rows']), event['ref'].copy()
+    refs[::3] = [0] * n
+    before = accumulate(map(len, event['data']), initial=offset + COPIES_AT)
+    refs[1::3] = islice(map(add, before, count(0, len('","'))), n)
     return {**event, 'seg': [journal_segment(generation)], 'ref': refs}
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     T = TypeVar('T')
 
 
+_ATTEMPTS = (b'{"e":"run",', b'{"e":"end",')  # how lines begin that tell of what workers do
 _MANY = 1 << 15  # tasks; to read them takes memory that is worth to be given back
 
 
@@ -95,6 +96,16 @@ class QueueReader:
     def follow(self) -> bool:
         """Fold what is new; whether there was anything."""
         return self.journal.follow()
+
+    def follow_orders(self) -> bool:
+        """Fold what is new if it is more than what other workers begin and end.
+
+        Returns
+        -------
+        change : bool
+            True if something was folded.
+        """
+        return self.journal.follow_beyond(_ATTEMPTS)
 
     def watcher(self) -> Watcher:
         """This thread's watcher of the folder."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from .journal_file import JournalFile
 from .journal_reader import JournalReader
@@ -90,6 +90,26 @@ class FollowedJournal:
         if not self.shared and not self.midway and self.reader.is_up_to_date():
             return False
         return self._guard.run(lambda: self.reader.follow(self._opened()), self._clean_up)
+
+    def follow_beyond(self, heads: Sequence[bytes]) -> bool:
+        """Fold what was appended unless each line of it begins with one of ``heads``.
+
+        It is folded in any case where other hosts may write, and a look costs as much.
+
+        Returns
+        -------
+        change : bool
+            True if there were new events that are folded.
+        """
+        if not self.shared and not self.midway:
+            if self.reader.is_up_to_date():
+                return False
+            opened = self._opened()
+            if opened >= 0 and self._guard.run(
+                lambda: self.reader.has_only(heads, opened), self._clean_up
+            ):
+                return False
+        return self.follow()
 
     def read_range(self, start: int, end: int) -> bytes:
         """Return the journal's bytes from ``start`` to ``end``, fewer if it is shorter.

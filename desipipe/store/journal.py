@@ -165,21 +165,29 @@ class Journal(FollowedJournal):
             lock.acquire()
             return
         until, pause = time.monotonic() + CATCH_UP_MAX_S, CROWDED_POLL_S
+        self._follow_much()
         is_taken = lock.acquire(patiently=not self._is_crowded)
         self._is_crowded = False
         # Not in line: who is called in turn has to wait for a processor first, and all with it.
-        while not is_taken or (lock.has_waited and self.reader.n_unread() > UNREAD_MAX):
+        while not is_taken or (
+            (lock.has_waited or self._is_crowded) and self.reader.n_unread() > UNREAD_MAX
+        ):
             if is_taken:
                 lock.release()
             else:
                 time.sleep(pause)
                 pause = min(1.5 * pause, CROWDED_POLL_MAX_S)
             self._is_crowded = True
-            self.follow()
+            self._follow_much()
             if time.monotonic() > until:
                 lock.acquire()
                 return
             is_taken = lock.acquire(patiently=False)
+
+    def _follow_much(self) -> None:
+        """Fold what was appended if that would take long with the lock held."""
+        if self.reader.n_unread() > UNREAD_MAX:
+            self.follow()
 
     def _take(self, placed: Sequence[Placed], data: bytes) -> None:
         """Fold what was appended, unless the handler of a signal has read it already."""

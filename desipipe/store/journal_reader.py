@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .line_fold import Sink
 
 _CHUNK = 16 << 20  # bytes
+UNFOLDED_MAX = 1 << 20  # bytes that may wait to be folded
 TRIES = 5
 
 
@@ -54,6 +55,7 @@ class JournalReader:
         self._last = b''
         self._begun = 0
         self._scanned = 0
+        self._glanced = 0  # end of the last line that was glanced at, and not folded
 
     @property
     def late(self) -> int:
@@ -81,6 +83,30 @@ class JournalReader:
             return os.lstat(self._file.path).st_size - self.offset
         except OSError:
             return 0  # opening says why
+
+    def has_only(self, heads: Sequence[bytes], opened: int) -> bool:
+        """Return True if each line that is not folded yet begins with one of ``heads``.
+
+        Parameters
+        ----------
+        heads : sequence of bytes
+        opened : int
+            Descriptor of the journal as it is now.
+        """
+        start = max(self.offset, self._glanced)
+        try:
+            size = os.fstat(opened).st_size
+            if self.midway or not start <= size <= self.offset + UNFOLDED_MAX:
+                return False
+            data = os.pread(opened, size - start, start)
+        except OSError:
+            return False  # code of the user's closed the descriptor
+        data = data[: data.rfind(b'\n') + 1]
+        n = sum(data.count(b'\n' + head) + data.startswith(head) for head in heads)
+        if n != data.count(b'\n'):
+            return False
+        self._glanced = start + len(data)
+        return True
 
     def follow(self, opened: int = -1) -> bool:
         """Fold what was appended since the last call; return True if there was anything.
@@ -179,7 +205,7 @@ class JournalReader:
         self._begun += 1
         if first != self._first:
             self._fold.forget_refused()
-        self._scanned = 0
+        self._scanned = self._glanced = 0
         self._first = first
         self._last = first[-TAIL:]
         self.header = header

@@ -18,6 +18,7 @@ from .time_limit import TimeLimit
 
 EXCESS_LOOK_S = 0.05  # between two looks whether too much was claimed
 BATCH_MAX = 512  # tasks to have at hand for each slot
+WORTH = 4.0  # times its cost is the work of a claim, at least, where there is some
 STUCK_AFTER = 0.5  # s after which what stands behind a running task is taken back
 _NEVER = float('inf')
 _ROUNDING = 1e-6  # part of the horizon: what sums leave over is no room for a task
@@ -118,8 +119,8 @@ class Claiming:
         preferred = set(chosen)
         spare, least = self._spare(now), _ROUNDING * self._pace.horizon()
         costs: dict[int, float] = {}
-        # A claim of less work than it costs would not pay, however small its share is.
-        worthwhile = self._pool.n_places() * self._pace.cost_s()
+        # A claim of little more work than it costs would not pay, however small its share is.
+        worthwhile = self._pool.n_places() * WORTH * self._pace.cost_s()
         for i, row in enumerate(islice(rows, max(share, self._n_asked))):
             number = group[row]
             cost = costs.get(number)

@@ -14,6 +14,16 @@ class Durations:
 
     def __init__(self) -> None:
         self.mean: dict[int, float] = {}
+        self._cold: set[int] = set()  # groups of which only first tasks of slots have ended
+
+    def note_first(self, group: int, duration: int) -> None:
+        """Take in the duration of a slot's first task of a group.
+
+        It also imports what they need, so it counts only until that of another one is known.
+        """
+        if group not in self.mean:
+            self.mean[group] = duration * 1e-6
+            self._cold.add(group)
 
     def note(self, group: int, durations: Iterable[int]) -> None:
         """Take in the durations of tasks that ended, in microseconds."""
@@ -21,7 +31,8 @@ class Durations:
         # downwards.
         for duration in durations:
             seconds = duration * 1e-6
-            mean = self.mean.get(group, seconds)
+            mean = seconds if group in self._cold else self.mean.get(group, seconds)
+            self._cold.discard(group)
             self.mean[group] = seconds if seconds > 2 * mean else 0.8 * mean + 0.2 * seconds
 
     def note_results(self, tasks: Sequence[Sent], durations: Sequence[int]) -> None:

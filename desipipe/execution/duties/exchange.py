@@ -121,6 +121,8 @@ class Exchange:
 
     def exchange(self, n_wanted: int) -> None:
         """Report, give back and claim at most so many tasks, with one lock."""
+        if not self._ledger.journal.shared:
+            self._ledger.follow()  # without the lock
         began, held = time.monotonic(), self._held
         mids = self._choice.mids() if n_wanted else []
         claimed, succeeded = self._report.write(

@@ -19,6 +19,7 @@ from ..protocol import (
     VersionsFollow,
     VersionsFound,
 )
+from ..sent_tasks import Sent
 from ..slot_memory import Results
 from ..slot_process import SlotProcess
 from .durations import Durations
@@ -267,7 +268,7 @@ class SlotMessages:
             process.kill(CauseKind.EXIT, text + 'user code wrote to its connection')
             return
         task = process.pop()[0]
-        self._durations.note(task.group, [done.duration])
+        self._note_durations(process, [task], [done.duration])
         out, err = process.collect(done.output)
         if process.err.copy is not None and done.trace is not None:
             process.err.copy.write(done.trace)
@@ -303,7 +304,16 @@ class SlotMessages:
             process.kill(CauseKind.EXIT, text + 'user code wrote to its memory')
             return
         tasks = process.pop(len(results.numbers))
-        self._durations.note_results(tasks, results.durations)
+        self._note_durations(process, tasks, results.durations)
         rows, attempts = [task.row for task in tasks], [task.attempt for task in tasks]
         columns = results.began, results.durations, results.memory, results.lengths
         self._report.add_successes(Successes(rows, attempts, *columns, results.data), process.since)
+
+    def _note_durations(
+        self, process: SlotProcess, tasks: Sequence[Sent], durations: Sequence[int]
+    ) -> None:
+        group, is_first = tasks[0].group, tasks[0].group not in process.warm
+        if is_first:
+            process.warm.add(group)
+            self._durations.note_first(group, durations[0])
+        self._durations.note_results(tasks[is_first:], durations[is_first:])
