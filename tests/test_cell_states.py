@@ -362,3 +362,9 @@ def test_lines_for_ipython_in_texts_count() -> None:
     magic = ['%matplotlib inline\nx = """\n%d of\n"""', *texts[1:]]
     edited = [magic[0].replace('%d', '%s'), *texts[1:]]
     assert states(edited, run(magic))[2].reason == 'variable `x` changed in cell 1'
+
+
+def test_cell_with_a_wrong_option_says_so_in_sentences() -> None:
+    task = read_cell('%%desipipe --for\nz = 1').task
+    assert task is not None
+    assert task.error == 'Argument --for: expected one argument. Options: %%desipipe?'

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
+from typing import Any
+
 import pytest
 
-from desipipe.outputs.cell_traceback import failing_line, mark_failing_lines
+from desipipe.outputs.cell_traceback import failing_line, mark_failing_lines, raised_part
 
 CELL = """\
 %%desipipe check --for k=range(5)
@@ -78,6 +81,43 @@ HELPER_MARKED = """\
 def test_failing_lines_are_marked(trace: str, marked: str, line: int | None) -> None:
     assert mark_failing_lines(trace, CELL) == marked
     assert failing_line(trace, CELL) == line
+
+
+def group_trace(cause: str = '') -> str:
+    """Return how Python prints a group that line 3 of a cell raises, of a member of line 2."""
+    code = """\
+def member(): raise ValueError('one')
+
+def fail(n):
+    try:
+        member()
+    except ValueError as exc:
+        error = exc
+    raise ExceptionGroup('two', [error, error])
+"""
+    code = code.replace('    raise Exc', cause + '    raise Exc')
+    names: dict[str, Any] = {}
+    exec(compile(code, '<%%desipipe check cbe38f2f>', 'exec'), names)  # noqa: S102
+    try:
+        names['fail'](1)
+    except BaseException as exc:
+        return ''.join(traceback.format_exception(exc))
+    raise AssertionError('nothing was raised')
+
+
+@pytest.mark.parametrize(
+    ('cause', 'line'),
+    [
+        ('', 8),
+        ('    try: member()\n    except ValueError as exc: pass\n', 10),
+        ('    if n: raise KeyError(n) from ExceptionGroup("a", [error])\n', 8),
+        ('    try: raise error\n    finally:\n     ', 10),
+    ],
+)
+def test_failing_line_of_a_group_is_where_it_was_raised(cause: str, line: int) -> None:
+    trace = group_trace(cause)
+    assert failing_line(trace, '\n' * 20) == line, trace
+    assert raised_part(trace).count('line ') <= 2, trace
 
 
 def test_mark_leaves_what_is_ambiguous() -> None:

@@ -79,6 +79,10 @@ def offline() -> None:
     raise ConnectionRefusedError(111, 'Connection refused')
 
 
+def not_python() -> None:
+    compile('1 +', '<string>', 'eval')
+
+
 def wrong_value() -> None:
     raise ValueError('the box has no side')
 
@@ -109,6 +113,7 @@ PYTHON: dict[Callable[[], Any], str] = {
     refused: rf'The task ran as user \w+ on {NODE}.',
     full_disk: 'is full on .* Results that are in the queue are intact. Free space, then retry.',
     offline: rf'The task ran on {NODE}: nodes of a cluster may have no network.',
+    not_python: r'failed: SyntaxError: invalid syntax \(<string>, line 1\)\n',
     wrong_value: 'the box has no side',
     unpicklable: 'return what you need of it .* its result cannot be kept',
     a_generator: 'turn it into a list first',

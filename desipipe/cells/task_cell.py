@@ -63,7 +63,7 @@ def read_task_cell(text: str) -> TaskCell:
         args = parse_cell(line.partition('%%desipipe')[2])
         return _shell_cell(args, body) if args.bash else _python_cell(args, body)
     except (DesipipeError, RecursionError, MemoryError, ValueError) as exc:
-        text = re.sub(r'[;.] [Nn]othing was added\.?', '', str(exc))
+        text = re.sub(r'[;.] [Nn]othing was added(?:(?=\. )|\.?)', '', str(exc))
         message = text.splitlines() or ['it is not Python']
         content = text.encode('utf-8', 'surrogatepass')
         return TaskCell(_short(content), outputs=_unread_outputs(line, body), error=message[0])

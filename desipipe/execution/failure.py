@@ -57,6 +57,8 @@ def _describe(exc: BaseException) -> tuple[Cause, bytes | None, bytes | None]:
     if frames is not None:
         exc.__traceback__ = frames
     message = printable(''.join(traceback.format_exception_only(exc)).strip())
+    if isinstance(exc, SyntaxError):  # of which the first lines are the code
+        message = printable(f'{type(exc).__name__}: {exc}')
     if note := add_note(exc):
         message = f'{message.rstrip(".")}. {note}'
     trace = ''.join(traceback.format_exception(exc)) if frames is not None else message + '\n'

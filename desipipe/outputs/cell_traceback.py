@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ['failing_line', 'mark_failing_lines']
+__all__ = ['failing_line', 'mark_failing_lines', 'raised_part']
 
 _FRAME = re.compile(
     r'^(?P<indent>[ |]*)File "(?P<file>[^"\n]*)", line (?P<line>\d+)(?:, in (?P<scope>.*))?$'
@@ -17,6 +17,8 @@ _FRAME = re.compile(
 _TASK_CELL = re.compile(r'<%%desipipe (?P<name>.*) [0-9a-f]+>')
 _NOTEBOOK_CELL = re.compile(r'.*[/\\]ipykernel_\d+[/\\]\d+\.py|<ipython-input-.*>')
 _DEFINITION = re.compile(r'(async\s+def|def|class)\b|@')
+_START = re.compile(r'^(?:Traceback|  \+ Exception Group Traceback) \(most recent call', re.M)
+_MEMBERS = re.compile(r'^ *\+-\+-', re.M)  # of an exception group
 _AROUND = 2  # lines that are shown before the failing one, and after it
 
 
@@ -57,16 +59,30 @@ def mark_failing_lines(trace: str, code: str) -> str:
     return '\n'.join(marked)
 
 
+def raised_part(trace: str) -> str:
+    """Return the part of a traceback that tells where its exception was raised.
+
+    That is neither its causes, which stand above, nor the members of an exception group.
+    """
+    starts = [match.start() for match in _START.finditer(trace)]
+    return _MEMBERS.split(trace[starts[-1] if starts else 0 :], maxsplit=1)[0]
+
+
 def failing_line(trace: str, code: str) -> int | None:
     """Return the line of ``code``, from 1, where a task failed; None if unknown.
 
     It is the innermost one of the task's own cell or function, else of one that it uses.
     """
-    lines, source = trace.split('\n'), code.split('\n')
-    frames = (_frame(lines, i, source) for i in range(len(lines)))
-    places = [frame.place for frame in frames if frame is not None and frame.place >= 0]
+    source = code.split('\n')
+    places = _places(raised_part(trace), source) or _places(trace, source)
     own = [line for line in places if line < _own_end(source)]
     return next((line + 1 for line in reversed(own or places)), None)
+
+
+def _places(trace: str, source: list[str]) -> list[int]:
+    lines = trace.split('\n')
+    frames = (_frame(lines, i, source) for i in range(len(lines)))
+    return [frame.place for frame in frames if frame is not None and frame.place >= 0]
 
 
 def _frame(lines: list[str], i: int, source: list[str]) -> _Frame | None:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..errors import DesipipeError
+from ..outputs.cell_traceback import raised_part
 from ..queue.events import FAILED, KILLED, UNKNOWN
 from ..queue.ledger import Ledger
 from .appearance import BAD_STATES
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from .schema import CellFailure
 
 # Of tracebacks: where the task was in its cell. Cells' files are named by their magic.
-_FRAME = re.compile(r'^\s*File "<%%desipipe[^"\n]*", line (\d+)', re.M)
+_FRAME = re.compile(r'^[ |]*File "<%%desipipe[^"\n]*", line (\d+)', re.M)
 
 
 class FirstFailure:
@@ -56,8 +57,9 @@ class FirstFailure:
 
     def _line(self, row: int) -> int | None:
         try:
-            trace = self.ledger.cause(row).get('trace')
-            frames = _FRAME.findall(self.ledger.read_text(trace)) if trace else []
+            ref = self.ledger.cause(row).get('trace')
+            trace = self.ledger.read_text(ref) if ref else ''
         except DesipipeError:
             return None  # what can't be read of it is said where its output is shown
+        frames = _FRAME.findall(raised_part(trace)) or _FRAME.findall(trace)
         return int(frames[-1]) if frames else None
