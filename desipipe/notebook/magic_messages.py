@@ -111,10 +111,10 @@ def tell(manager: TaskManager) -> None:
     assert queue is not None
     counts = ', '.join(f'{n} {state}' for state, n in queue.counts.items() if n) or 'empty'
     spec = manager.to_spec()
-    workers = spec['scheduler'].get('max_workers', 1)
+    slots = spec['scheduler'].get('max_workers', 1)
     print(
         f'desipipe: queue {queue.name} ({counts}) in {_typed_path(queue.folder)}; at most '
-        f'{plural(workers, "worker")} of provider {spec["provider"]["name"]}'
+        f'{plural(slots, "slot")} of provider {spec["provider"]["name"]}'
     )
 
 

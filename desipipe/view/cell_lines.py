@@ -134,8 +134,8 @@ def _over(summary: CellView) -> Line:
     text = plural(total) if good == total else f'{format_count(good)} of {plural(total)} succeeded'
     rest = f' · {superseded_text(summary)}' if summary['superseded'] else ''
     if summary['elapsed']:
-        slots = f' on {plural(summary["workers"], "worker")}' if summary['workers'] > 1 else ''
-        rest += f' · {span(summary["elapsed"])}{slots}'
+        workers = f' on {_workers_text(summary)}' if summary['slots'] > 1 else ''
+        rest += f' · {span(summary["elapsed"])}{workers}'
     if summary['cached']:
         rest += f' · cached{_computed(summary)}'
     # Where all is well, one quiet line is enough.
@@ -147,6 +147,13 @@ def _over(summary: CellView) -> Line:
         (text, look.colour),
         (rest, 'dim'),
     ]
+
+
+def _workers_text(summary: CellView) -> str:
+    """Return how many workers there are, and how many slots where these are more."""
+    workers, slots = summary['workers'], summary['slots']
+    text = plural(workers, 'worker')
+    return f'{text}, {plural(slots, "slot")}' if slots > workers else text
 
 
 def _computed(summary: CellView) -> str:

@@ -14,6 +14,7 @@ from .journal_events import events_at
 from .pace import WINDOW, usual_rate
 
 if TYPE_CHECKING:
+    from ..queue.processes import Worker
     from .schema import CellTimes
 
 GAP = 60.0
@@ -116,14 +117,13 @@ class CellRuns:
         since = max(now - WINDOW, min(began for _, began, _ in recent))
         return sum(n for _, _, n in recent) / max(now - since, 1e-3)
 
-    def slots(self, now: Moment) -> int:
-        """Return the slots of the workers that serve the tasks, or that did."""
+    def workers(self, now: Moment) -> list[Worker]:
+        """Return the workers that serve the tasks, or that did."""
         if now.left:
-            return sum(worker.slots for worker in now.workers)
+            return now.workers
         # Of those that did it: when all is over, no worker needs to be there.
         workers = [self.ledger.state.workers.get(name) for name in self._workers]
-        slots = sum(worker.slots for worker in workers if worker is not None)
-        return min(sum(now.counts.values()), slots)
+        return [worker for worker in workers if worker is not None]
 
 
 def _merged(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:

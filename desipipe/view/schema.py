@@ -606,7 +606,9 @@ class CellView(CellTimes):
     superseded: Count
     left: Count
     workers: Count
-    """Slots of the workers that live; when nothing is left, of those that did it."""
+    """Number of workers that live; when nothing is left, of those that did it."""
+    slots: Count
+    """Slots of these workers."""
     cached: bool
     """True if all results were there when the cell was run."""
     failure: CellFailure | None

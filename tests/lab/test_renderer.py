@@ -151,7 +151,7 @@ def test_live_without_a_kernel(lab: Any, page: Any, tmp_path: Path) -> None:
         expect(display).to_contain_text('3/4')
         end_gated(gates, 0, 'zero')
         display.get_by_role('button', name='Retry').click()
-        expect(display).to_contain_text(re.compile(r'✓ 4 tasks · .* on 2 workers'))
+        expect(display).to_contain_text(re.compile(r'✓ 4 tasks · .* on 1 worker, 2 slots'))
     expect(display.get_by_role('progressbar')).to_have_count(0)
     texts = display.locator('.jp-OutputArea-output').all_inner_texts()
     assert [text.strip() for text in texts] == ['zero', 'one', 'text 2', 'text 3']

@@ -20,11 +20,14 @@ from desipipe import Queue, TaskManager
 from desipipe.errors import QueueGoneError, UnknownTaskError
 from desipipe.queue.events import FAILED
 from desipipe.queue.ledger import Ledger
+from desipipe.record.privacy import Privacy
+from desipipe.record.reading.queue import read_queue
 from desipipe.view.ansi import COLOURS, ansi_html, plain
 from desipipe.view.appearance import APPEARANCES, CONDITION_APPEARANCES
 from desipipe.view.bundle import MIME, as_html, as_text, bundle
 from desipipe.view.cell import CellReader, cell_summary
 from desipipe.view.cell_outputs import OUTPUTS_SIZE
+from desipipe.view.queue import queue_brief
 from desipipe.view.rows import format_rows, parse_rows
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -32,7 +35,7 @@ import engine
 
 KEYS = (
     'version queue folder title rows first time condition total counts claimed blocked superseded '
-    'left workers rate eta elapsed began ended cached computed '
+    'left workers slots rate eta elapsed began ended cached computed '
     'failure causes jobs n_jobs job_groups outputs truncated published gone refused untrusted advice'
 ).split()
 
@@ -135,7 +138,7 @@ def test_summary(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     }
     assert summary['began'] < summary['ended'] == summary['computed'] <= summary['time']
     assert 0 < summary['elapsed'] == pytest.approx(summary['ended'] - summary['began'])
-    assert 1 <= summary['workers'] <= 3
+    assert 1 <= summary['workers'] <= summary['slots']
     assert (
         summary['failure'],
         summary['causes'],
@@ -243,6 +246,23 @@ def test_line_of_the_cell_is_the_innermost(ledger: tuple[Queue, Ledger]) -> None
     assert '(cell line 4)' in as_text(summary)
 
 
+def test_workers_are_processes_everywhere(ledger: tuple[Queue, Ledger]) -> None:
+    queue, bare = ledger
+    rows = engine.add(bare, range(6))
+    engine.begin(bare, 'w', slots=4)
+    cell = CellReader(queue, rows)
+    cell.judge = lambda name: True
+    summary = cell.summary()
+    brief = queue_brief(queue)
+    assert (summary['workers'], summary['slots'], brief['workers']) == (1, 4, 1)
+    engine.finish(bare, 'w', engine.claim(bare, 'w', 6))
+    summary = cell.summary()
+    assert (summary['left'], summary['workers'], summary['slots']) == (0, 1, 4)
+    assert ' on 1 worker, 4 slots' in as_text(summary)
+    assert ' on 1 worker, 4 slots' in as_html(summary)
+    assert len(read_queue(queue, Privacy(queue.folder)).head['workers']) == 1
+
+
 def test_running_waiting_stopped(ledger: tuple[Queue, Ledger]) -> None:
     queue, bare = ledger
     rows = engine.add(bare, range(10))
@@ -257,7 +277,7 @@ def test_running_waiting_stopped(ledger: tuple[Queue, Ledger]) -> None:
     cell = CellReader(queue, rows)
     cell.judge = lambda name: True
     summary = cell.summary()
-    assert (summary['condition'], summary['workers']) == ('running', 4)
+    assert (summary['condition'], summary['workers'], summary['slots']) == ('running', 1, 4)
     assert as_text(summary).startswith('████████▓▓▓▓░░░░░░░░  4/10  ● 2 running')
     bare.pause(True)
     assert cell.summary()['condition'] == 'paused'

@@ -190,7 +190,7 @@ def test_show_replays_cached_outputs(ready: Kernel) -> None:
     ]
     assert len(kinds) == 5
     assert re.fullmatch(
-        r'✓ cell  2 tasks · \S+ \S+( on 2 workers)? · cached \(computed \d{4}-\d\d-\d\d '
+        r'✓ cell  2 tasks · \S+ \S+( on \d workers?(, \d slots)?)? · cached \(computed \d{4}-\d\d-\d\d '
         r'\d\d:\d\d\)',
         kinds[4][1],
     )

@@ -112,7 +112,7 @@ def open_notebook(tmp_path: Path, queue_dir: Path) -> Iterator[Callable[[], Note
 @pytest.fixture
 def notebook(open_notebook: Callable[[], Notebook]) -> Notebook:
     opened = open_notebook()
-    assert 'at most 2 workers of provider local' in opened.text(USE)
+    assert 'at most 2 slots of provider local' in opened.text(USE)
     return opened
 
 

@@ -154,8 +154,7 @@ class QueueDisplay(Shown):
 
         It is shown, and its buttons act, in the same way; ``kind`` tells them apart.
         """
-        rows, first = self._rows_of(queue, summary)
-        jobs, refused = summary['jobs'], _refusal(summary)
+        rows, first, refused = *self._rows_of(queue, summary), _refusal(summary)
         return {
             'version': 1,
             'kind': 'queue',
@@ -172,7 +171,8 @@ class QueueDisplay(Shown):
             'blocked': summary['blocked'],
             'superseded': summary['superseded'],
             'left': summary['left'],
-            'workers': sum(worker['slots'] for worker in summary['workers']),
+            'workers': len(summary['workers']),
+            'slots': sum(worker['slots'] for worker in summary['workers']),
             'rate': summary['rate'],
             'eta': summary['eta'],
             'elapsed': None,
@@ -182,9 +182,9 @@ class QueueDisplay(Shown):
             'computed': None,
             'failure': _first_failure(summary),
             'causes': summary['causes'],
-            'jobs': jobs[:JOBS],
-            'n_jobs': len(jobs),
-            'job_groups': job_groups(jobs),
+            'jobs': summary['jobs'][:JOBS],
+            'n_jobs': len(summary['jobs']),
+            'job_groups': job_groups(summary['jobs']),
             'advice': self._advice(summary, refused),
             'outputs': [],
             'truncated': '',

@@ -151,7 +151,7 @@ describe('Status', () => {
   it('is quiet when all is well', () => {
     show(done());
     expect(texts('.jp-desipipe-facts')).toEqual([
-      '✓ 20 tasks · 25.0 s on 4 workers'
+      '✓ 20 tasks · 25.0 s on 2 workers, 4 slots'
     ]);
     expect(host.querySelector('[role="progressbar"]')).toBe(null);
     expect(button('Retry')).toBe(null);

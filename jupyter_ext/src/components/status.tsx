@@ -296,6 +296,17 @@ function Clocks(props: IStatusProps): JSX.Element | null {
   );
 }
 
+/** Workers, with their slots where these are more, as `desipipe.view.cell_lines`. */
+function workersText(
+  { workers, slots }: ICellView,
+  trans: TranslationBundle
+): string {
+  const text = trans._n('%2 worker', '%2 workers', workers, number(workers));
+  return slots > workers
+    ? trans._n('%3, %2 slot', '%3, %2 slots', slots, number(slots), text)
+    : text;
+}
+
 function QuietLine({ summary, trans }: IStatusProps): JSX.Element {
   const parts = [
     trans._n('%2 task', '%2 tasks', summary.total, number(summary.total))
@@ -303,14 +314,8 @@ function QuietLine({ summary, trans }: IStatusProps): JSX.Element {
   if (!summary.cached && summary.elapsed !== null) {
     const time = duration(summary.elapsed, trans);
     parts.push(
-      summary.workers
-        ? trans._n(
-            '%3 on %2 worker',
-            '%3 on %2 workers',
-            summary.workers,
-            number(summary.workers),
-            time
-          )
+      summary.slots > 1
+        ? trans.__('%1 on %2', time, workersText(summary, trans))
         : time
     );
   }
@@ -487,7 +492,7 @@ function Details({ summary, trans }: IStatusProps): JSX.Element {
         </>
       )}
       <dt>{trans.__('Workers')}</dt>
-      <dd>{number(summary.workers)}</dd>
+      <dd>{workersText(summary, trans)}</dd>
       {summary.began !== null && (
         <>
           <dt>{trans.__('Began')}</dt>

@@ -532,8 +532,10 @@ export interface ICellView extends ICellTimes {
   blocked: number;
   superseded: number;
   left: number;
-  /** Slots of the workers that live; when nothing is left, of those that did it. */
+  /** Number of workers that live; when nothing is left, of those that did it. */
   workers: number;
+  /** Slots of these workers. */
+  slots: number;
   /** True if all results were there when the cell was run. */
   cached: boolean;
   failure: ICellFailure | null;
