@@ -85,12 +85,13 @@ def resume(queue: Queue, asked: ResumeRequest) -> Done:
 
 def retry(queue: Queue, asked: RetryRequest) -> Changed:
     """Run tasks again that ended."""
-    # As on the command line: those that did not succeed, unless tasks or states are named.
+    # As on the command line: those that did not succeed, unless tasks or states are named; who
+    # names a superseded task wants it to count again.
     chosen = asked.copy()
     if 'tids' not in asked and 'states' not in asked:
         chosen['states'] = list(BAD_STATES)
     rows = _chosen(queue, chosen)
-    n = len(queue.ledger.retry(lambda _: rows))
+    n = len(queue.ledger.retry(lambda _: rows, keep='tids' in asked))
     if asked.get('spawn') and n:
         queue.keep_spawned()
     return {'tasks': n, 'message': f'Retrying {plural(n)}'}

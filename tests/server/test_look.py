@@ -5,13 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import engine
 from pages import Ask
 
 from desipipe import Queue, TaskManager
+from desipipe.cells.file import MIME
 from desipipe.cells.statements import read_cell
+from desipipe.cells.states import SUPERSEDED
+from desipipe.queue.events import FAILED, PENDING
 from desipipe.queue.ledger import Ledger
+from desipipe.queue.transactions.tasks import code_event
+from desipipe.queue.versions import Version
 from desipipe.task_manager import TaskApp
 
 
@@ -265,3 +271,50 @@ async def test_cells_that_ran_and_were_not_saved(ask: Ask, queue: Queue, jp_root
     assert [one['state'] for one in answer['cells']] == ['unknown', 'unknown']
     assert answer['cells'][0]['reason'].endswith('whose queues this server shows')
     assert answer['shown'] == []
+
+
+async def test_superseded_tasks_count_nowhere(ask: Ask, queue: Queue, follow: Any) -> None:
+    ledger = queue.ledger
+    engine.add(ledger, range(4), app='old')
+    engine.begin(ledger, 'w1', 2)
+    engine.fail(ledger, 'w1', engine.claim(ledger, 'w1', 1))
+    engine.add(ledger, [10, 11], app='new')
+    ledger.journal.write(
+        lambda: [
+            code_event('notebook:f', Version(engine.group('old').app)),
+            code_event('notebook:f', Version(engine.group('new').app), [engine.group('old').app]),
+        ]
+    )
+    ledger.follow()
+    assert sorted(ledger.state.superseded) == [0, 1, 2, 3]
+    # Lists, the status bar and toasts: what a page is told of a queue.
+    (line,) = (await ask('queues'))[1]
+    async with follow('demo') as stream:
+        pushed = (await stream.next(lambda kind, data: kind == 'queue'))[1]
+    for view in (line, pushed, (await ask('queue', queue='demo'))[1]):
+        assert (view['total'], view['left'], view['superseded']) == (2, 2, 4), view
+        assert view['counts'] == {**view['counts'], 'FAILED': 0, 'PENDING': 2, 'WAITING': 0}
+    # Plans.
+    source = '%%desipipe --out z\nz = 1'
+    task = read_cell(source).task
+    assert task is not None
+    ran = {'text': task.digest, 'reads': {}}
+
+    def shown(rows: str, first: int) -> dict[str, object]:
+        display = {'folder': queue.folder, 'rows': rows, 'first': ledger.state.ids[first].hex()}
+        outputs = [{'data': {MIME: {**display, 'ran': ran}}}]
+        return {'cell_type': 'code', 'source': source, 'outputs': outputs}
+
+    _, plan = await ask('plan', {'cells': [shown('0-3', 0), shown('4-5', 4)]})
+    assert [(cell['state'], cell['reason']) for cell in plan['cells']] == [
+        ('stale', SUPERSEDED),
+        ('no worker', '2 of 2 tasks left'),
+    ]
+    assert (plan['to_run'], plan['total']['cells']) == ([1], 1)
+    # Retry: what failed counts no more, unless it is named.
+    status, _ = await ask('actions/retry', {'queue': 'demo', 'states': ['FAILED']})
+    ledger.follow()
+    assert status == 200 and ledger.state.status[0] == FAILED
+    await ask('actions/retry', {'queue': 'demo', 'tids': [ledger.state.ids[0].hex()]})
+    ledger.follow()
+    assert ledger.state.status[0] == PENDING and 0 not in ledger.state.superseded
