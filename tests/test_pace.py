@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from engine import add, begin, claim, finish, fresh, make_folder, succeed
 
-from desipipe.execution.duties.claiming import WORTH, Claiming
 from desipipe.execution.duties.durations import Durations
 from desipipe.execution.duties.pace import NEWS_S, UNFOLDED_MAX_S, Pace
-from desipipe.execution.duties.parts import WorkerParts
 from desipipe.queue.compact import compact
 from desipipe.queue.events import PENDING, RUNNING, SUCCEEDED
 from desipipe.queue.ledger import Ledger
@@ -142,22 +139,3 @@ def test_durations_replace_that_of_a_first_task() -> None:
     assert durations.mean[1] == pytest.approx(1e-3)
     durations.note(1, [2_000_000, 1000])  # up at once, slowly down
     assert durations.mean[1] == pytest.approx(0.8 * 2.0 + 0.2 * 1e-3)
-
-
-@pytest.mark.parametrize('share', [1, 500])
-def test_claim_is_worth_what_it_costs(ledgers: tuple[Ledger, Ledger], share: int) -> None:
-    ledger, durations, pace = ledgers[0], Durations(), Pace(ledgers[0])
-    durations.mean[0] = 0.001
-    for _ in range(100):
-        pace.note_exchange(0.0, 0.01)
-    everything = SimpleNamespace(selected=iter, fits=lambda group, now: True)
-    pool = SimpleNamespace(is_mpi=False, n_waiting=int, n_places=lambda: 1, processes=[])
-    held = SimpleNamespace(backlog=[])
-    parts = WorkerParts('w1', None, ledger, pool, held, None, None)
-    claiming = Claiming(parts, everything, durations, pace, None, everything)
-    claiming._n_asked = 500
-    rows = add(ledger, range(100, 600))
-    chosen = claiming.choose(iter(rows), share)
-    n_worth = round(WORTH * pace.cost_s() / 0.001)
-    assert chosen == rows[: len(chosen)] and 10 < n_worth < 100
-    assert abs(len(chosen) - n_worth) <= 1 if share == 1 else len(chosen) > 2 * n_worth
