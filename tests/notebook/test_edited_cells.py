@@ -5,9 +5,12 @@ and nothing else is.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 from kernels import MIME, Cell, Kernel, work
 
@@ -84,6 +87,29 @@ def test_cell_notes_its_tasks_in_the_journal(kernel: Kernel) -> None:
     noted_run = cells[str(kernel.folder / 'a.ipynb')]['one']
     assert noted_run['text'] != shown.summary['ran']['text']
     assert noted_run['reads'] == shown.summary['ran']['reads'] == {}
+
+
+@pytest.mark.parametrize(('named', 'expected'), [(True, (2, 1)), (False, (3, 0))])
+def test_cells_that_nbconvert_executes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool, expected: tuple[int, int]
+) -> None:
+    """It tells neither notebook nor cells: who names the notebook has old code superseded."""
+    monkeypatch.delenv('JPY_SESSION_NAME', raising=False)
+    if named:
+        monkeypatch.setenv('JPY_SESSION_NAME', 'a.ipynb')
+    path = tmp_path / 'a.ipynb'
+    for cells in (
+        [USE, '%%desipipe --out y\ny = 1 / 0', '%%desipipe --out z\nz = 5'],
+        [USE, '# a cell more', '%%desipipe --out y\ny = 1 / 2', '%%desipipe --out z\nz = 5'],
+    ):
+        book = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
+        nbformat.write(book, path)
+        command = 'nbconvert --execute --to notebook --inplace a.ipynb'.split()
+        subprocess.run(
+            [sys.executable, '-m', *command], cwd=tmp_path, check=True, capture_output=True
+        )
+    queue = Queue(str(tmp_path / 'nb'), create=False)
+    assert (sum(queue.counts.values()), queue.n_superseded) == expected
 
 
 def test_function_that_is_edited(kernel: Kernel) -> None:
