@@ -90,15 +90,40 @@ describe('superseded attempts in the timeline', () => {
     const [legend, states] = [
       ...host.querySelectorAll('.jp-desipipe-legend')
     ].map(node => node.textContent);
-    expect(legend).not.toContain('old');
+    expect(legend).toBe(' new');
     expect(states).toBe('✕ failed↷ superseded');
     expect(host.textContent).toContain('1 attempt · ↷ 1 superseded');
     expect(bars('[data-task="a"] rect')).toEqual([['SUPERSEDED', '0.3']]);
     // What counts has the colour of its app, hatched because it failed.
     expect(bars('[data-task="b"] rect').length).toBe(2);
     expect(host.querySelector('[data-task="a"] title')!.textContent).toBe(
-      'old[0] · superseded · 50 s'
+      'old[0] · superseded · 50.0 s'
     );
+  });
+
+  it('leave apps the colours that they had where only a part is shown', () => {
+    const one = { index: 0, level: 0, state: 'SUCCEEDED', end: 50 } as const;
+    const of = (...names: string[]) =>
+      timeline({
+        superseded: 0,
+        lanes: [
+          {
+            ...LANE,
+            intervals: names.map(name => ({
+              ...one,
+              name,
+              tid: name,
+              start: 0,
+              superseded: false
+            }))
+          }
+        ]
+      });
+    show(of('a', 'b', 'c'));
+    const [[before]] = bars('[data-task="c"] rect');
+    show(of('c'));
+    expect(bars('[data-task="c"] rect')[0][0]).toBe(before);
+    expect(host.querySelectorAll('.jp-desipipe-swatch').length).toBe(1);
   });
 
   it('stand dimmed above those that count where they are counted', () => {

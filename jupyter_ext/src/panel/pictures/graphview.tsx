@@ -321,7 +321,7 @@ export function Tools(props: {
       type="button"
       className="jp-desipipe-button"
       title={title}
-      aria-label={title}
+      aria-label={/\w/.test(words) ? undefined : title}
       onClick={act}
     >
       {words}

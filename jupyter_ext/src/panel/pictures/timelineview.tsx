@@ -19,7 +19,8 @@ import { Tools } from './graphview';
 import { short } from './layout';
 import { IPalette } from './palette';
 import type { OnSave } from './save';
-import { useZoom, zoomIdentity } from './zoom';
+import { busySpans, joinSpans, nearestView, Span } from './spans';
+import { useZoom, zoomIdentity, ZoomTransform } from './zoom';
 
 /** Sizes, px. */
 const GUTTER = 190;
@@ -56,26 +57,51 @@ export function TimelineView(props: ITimelineViewProps): JSX.Element {
   const svg = React.useRef<SVGSVGElement>(null);
   const [width, setWidth] = React.useState(900);
   const [byApp, setByApp] = React.useState(true);
-  const apps = React.useMemo(() => appColours(timeline), [timeline]);
-  React.useEffect(() => {
+  const names = React.useRef<readonly string[]>([]);
+  names.current = React.useMemo(
+    () => appNames(timeline, names.current),
+    [timeline]
+  );
+  const here = React.useMemo(() => new Set(appNames(timeline)), [timeline]);
+  const apps = appColours(names.current);
+  React.useLayoutEffect(() => {
     const node = svg.current!;
-    const observer = new ResizeObserver(() =>
-      setWidth(Math.max(400, node.clientWidth))
-    );
+    const measure = () => setWidth(Math.max(400, node.clientWidth));
+    measure();
+    const observer = new ResizeObserver(measure);
     observer.observe(node);
     return () => observer.disconnect();
   }, []);
-  const zoom = useZoom(svg, [1, 100_000], 1, [width, 1e6]);
   const base = scaleTime()
     .domain([
       new Date(1000 * whole[0]),
       new Date(1000 * Math.max(whole[1], whole[0] + 0.001))
     ])
     .range([GUTTER, width - 10]);
+  const busy = React.useRef<readonly Span[]>([]);
+  busy.current = React.useMemo(
+    () => joinSpans([...busy.current, ...busySpans(timeline, props.now)]),
+    [timeline]
+  );
+  /** Some attempts stay in sight, however far one zooms into a time between them. */
+  const keep = (transform: ZoomTransform) => {
+    const seen = transform.rescaleX(base).domain().map(seconds);
+    const [low, high] = [seen[0], seen[1]];
+    const from = nearestView(busy.current, [low, high]);
+    return from === low
+      ? transform
+      : zoomIdentity
+          .translate(
+            GUTTER - transform.k * base(new Date(1000 * from)),
+            transform.y
+          )
+          .scale(transform.k);
+  };
+  const zoom = useZoom(svg, [1, 100_000], 1, [width, 1e6], keep);
   const x = zoom.transform.rescaleX(base);
   // When one has found what one looks for, it is shown in detail.
   const { k } = zoom.transform;
-  const [from, to] = x.domain().map(date => date.getTime() / 1000);
+  const [from, to] = x.domain().map(seconds);
   React.useEffect(() => {
     const timer = setTimeout(
       () => props.onPart(k > 1.01 ? [from, to] : null),
@@ -113,7 +139,12 @@ export function TimelineView(props: ITimelineViewProps): JSX.Element {
           {timeline.aggregated &&
             ` · ${trans.__('aggregated; zoom in for single tasks')}`}
           {timeline.hidden > 0 &&
-            ` · ${trans.__('%1 more workers are not shown', number(timeline.hidden))}`}
+            ` · ${trans._n(
+              '%2 more worker is not shown',
+              '%2 more workers are not shown',
+              timeline.hidden,
+              number(timeline.hidden)
+            )}`}
         </span>
         {!timeline.aggregated && (
           <select
@@ -127,14 +158,18 @@ export function TimelineView(props: ITimelineViewProps): JSX.Element {
         )}
         {byApp && !timeline.aggregated && (
           <span className="jp-desipipe-legend">
-            {[...apps].slice(0, APPS).map(([name, colour]) => (
-              <span key={name}>
-                <span aria-hidden="true" style={{ color: colour }}>
-                  ■
-                </span>{' '}
-                {name}
-              </span>
-            ))}
+            {[...apps]
+              .filter(([name]) => here.has(name))
+              .slice(0, APPS)
+              .map(([name, colour]) => (
+                <span key={name}>
+                  <span
+                    className="jp-desipipe-swatch"
+                    style={{ background: colour }}
+                  />{' '}
+                  {name}
+                </span>
+              ))}
           </span>
         )}
         <Legend timeline={timeline} colours={colours} trans={trans} />
@@ -157,11 +192,20 @@ export function TimelineView(props: ITimelineViewProps): JSX.Element {
           className="jp-desipipe-picture"
           style={{ height: Math.max(height, 60) }}
           role="img"
-          aria-label={trans.__(
-            '%1 workers, %2 attempts',
-            number(timeline.lanes.length),
-            number(timeline.total)
-          )}
+          aria-label={[
+            trans._n(
+              '%2 worker',
+              '%2 workers',
+              timeline.lanes.length,
+              number(timeline.lanes.length)
+            ),
+            trans._n(
+              '%2 attempt',
+              '%2 attempts',
+              timeline.total,
+              number(timeline.total)
+            )
+          ].join(', ')}
           fontFamily={colours.font}
           fontSize="11"
         >
@@ -229,6 +273,10 @@ export function TimelineView(props: ITimelineViewProps): JSX.Element {
       </div>
     </>
   );
+}
+
+function seconds(date: Date): number {
+  return date.getTime() / 1000;
 }
 
 interface ILaneProps extends ITimelineViewProps {
@@ -346,6 +394,7 @@ function Lane(props: ILaneProps): JSX.Element {
               rx={wide > 6 ? 2 : 0}
               fill={fill ?? colours.states[state]}
               fillOpacity={pale}
+              stroke={fill && wide > 6 ? colours.quiet : undefined}
             />
             {worst && (
               <rect
@@ -400,18 +449,21 @@ const APP_COLOURS = [
 /** Apps that the legend names. */
 const APPS = 8;
 
-/** A colour for each app, in order of their names. */
-function appColours(timeline: ITimelineView): Map<string, string> {
-  const names = new Set(
-    timeline.lanes.flatMap(lane =>
-      lane.intervals.map(item => (item.superseded ? '' : (item.name ?? '')))
-    )
+/** The names of apps that ran, those that are known first: an app keeps its colour where only a part is shown. */
+function appNames(
+  timeline: ITimelineView,
+  known: readonly string[] = []
+): readonly string[] {
+  const names = timeline.lanes.flatMap(lane =>
+    lane.intervals.map(item => (item.superseded ? '' : (item.name ?? '')))
   );
+  return [...new Set([...known, ...names.filter(name => name).sort()])];
+}
+
+/** A colour for each app. */
+function appColours(names: readonly string[]): Map<string, string> {
   return new Map(
-    [...names]
-      .filter(name => name)
-      .sort()
-      .map((name, i) => [name, APP_COLOURS[i % APP_COLOURS.length]])
+    names.map((name, i) => [name, APP_COLOURS[i % APP_COLOURS.length]])
   );
 }
 

@@ -18,7 +18,7 @@ export interface IZoom {
   to: (transform: ZoomTransform) => void;
 }
 
-export { zoomIdentity };
+export { zoomIdentity, ZoomTransform };
 
 /** Space around a picture that may be seen, px. */
 const MARGIN = 40;
@@ -27,13 +27,17 @@ const MARGIN = 40;
  * Let a picture be zoomed, between two factors.
  *
  * @param bounds - width and height of what is drawn: some of it always stays in sight
+ * @param keep - what else keeps something in sight, where much of what is drawn is empty
  */
 export function useZoom(
   svg: React.RefObject<SVGSVGElement>,
   extent: [number, number],
   once: unknown,
-  bounds?: readonly [number, number]
+  bounds?: readonly [number, number],
+  keep: (transform: ZoomTransform) => ZoomTransform = transform => transform
 ): IZoom {
+  const kept = React.useRef(keep);
+  kept.current = keep;
   const [transform, setTransform] = React.useState(zoomIdentity);
   const behavior = React.useRef<ZoomBehavior<SVGSVGElement, unknown>>();
   React.useEffect(() => {
@@ -45,6 +49,10 @@ export function useZoom(
       .on('zoom', (event: D3ZoomEvent<SVGSVGElement, unknown>) =>
         setTransform(event.transform)
       );
+    const constrain = it.constrain();
+    it.constrain((transform, extent, limits) =>
+      kept.current(constrain(transform, extent, limits))
+    );
     behavior.current = it;
     const selection = select(svg.current);
     selection.call(it).on('dblclick.zoom', null);
