@@ -16,6 +16,7 @@ from desipipe.cells.plan import cost_text
 from desipipe.utils import format_bytes, format_count, format_duration, plural, plural_about
 from desipipe.view.appearance import APPEARANCES, CONDITION_APPEARANCES, CONDITION_WORDS
 from desipipe.view.bundle import badge_html
+from desipipe.view.folded_outputs import last_line
 from desipipe.view.text import badge_text, jobs_text, left_text, rate_text, span
 
 WORDS = json.loads((Path(__file__).parent / 'views' / 'words.json').read_text())
@@ -52,6 +53,11 @@ def test_states_and_conditions_are_told_alike() -> None:
 @pytest.mark.parametrize('case', WORDS['jobs'], ids=lambda case: str(case['text']))
 def test_jobs_are_told_alike(case: Any) -> None:
     assert jobs_text(case['jobs'], case['groups'], WORDS['now']) == case['text']
+
+
+@pytest.mark.parametrize('case', WORDS['last_lines'], ids=lambda case: str(case['text']))
+def test_last_lines_are_told_alike(case: Any) -> None:
+    assert last_line(case['outputs']) == case['text']
 
 
 @pytest.mark.parametrize('case', WORDS['badges'], ids=lambda case: str(case['text']))

@@ -111,7 +111,7 @@ def _row(label: Mapping[str, Any], outputs: Sequence[OutputView]) -> str:
         f'<b>{_escaped(label["label"])}</b>',
         f'<code>{_escaped(label.get("arguments", ""))}</code>' if label.get('arguments') else '',
         span(duration) if isinstance(duration, float) else '',
-        f'<span style="opacity:.7">{_escaped(_last_line(outputs))}</span>',
+        f'<span style="opacity:.7">{_escaped(last_line(outputs))}</span>',
     ]
     return ' '.join(filter(None, pieces))
 
@@ -120,11 +120,18 @@ def _escaped(text: object) -> str:
     return escape(visible(one_line(text, _LINE_MAX), lines=False))
 
 
-def _last_line(outputs: Sequence[OutputView]) -> str:
+def _is_rich(output: OutputView) -> bool:
+    if output['output_type'] == 'error' or output['output_type'] == 'stream':
+        return False
+    return not output['data'].keys() <= {'text/plain'}
+
+
+def last_line(outputs: Sequence[OutputView]) -> str:
     """Return the last line that a task printed, its error, or what it displayed."""
     if not outputs:
         return ''
-    last = outputs[-1]
+    # Of what has a richer form than text, the text says little: `<Figure size 400x250>`.
+    last = next((output for output in reversed(outputs) if not _is_rich(output)), outputs[-1])
     if last['output_type'] == 'error':
         return ': '.join(filter(None, (last['ename'], last['evalue'])))
     if last['output_type'] == 'stream':

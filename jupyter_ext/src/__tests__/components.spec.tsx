@@ -525,8 +525,8 @@ describe('TaskView', () => {
     };
     await act(async () => show({ displays }));
     expect(texts('summary')).toEqual([
-      '1: image/png (1.4 MB)',
-      '2: text/html (1.4 MB)'
+      'Figure 1: image/png (1.4 MB)',
+      'Display 2: text/html (1.4 MB)'
     ]);
     expect(host.textContent).toContain('--save displays');
     for (const details of host.querySelectorAll('details')) {
@@ -560,9 +560,7 @@ describe('TaskView', () => {
       return true;
     };
     await act(async () => show({ displays, onTrust }));
-    expect(find('[data-command="trust"]').textContent).toBe(
-      'Show (trusts alice)'
-    );
+    expect(find('[data-command="trust"]').textContent).toBe('Trust alice…');
     await act(async () => click('[data-command="trust"]'));
     expect(asked).toEqual([['trust', 'alice']]);
     expect(host.querySelector('[data-command="trust"]')).toBe(null);

@@ -1,4 +1,5 @@
 /** Sentences that Python writes as well: the fixtures are those of tests/test_views_words.py. */
+import type { IOutput } from '@jupyterlab/nbformat';
 import { nullTranslator } from '@jupyterlab/translation';
 import { readFileSync } from 'fs';
 import { resolve } from 'path';
@@ -6,12 +7,14 @@ import { resolve } from 'path';
 import { stamped } from '../cells/stamp';
 import { ICellStateView } from '../cells/tokens';
 import { jobsText } from '../components/jobs';
+import { lastLine } from '../components/taskoutputs';
 import { MIME_TYPE } from '../tokens';
 import { example } from './example';
 
 interface IWords {
   now: number;
   jobs: { jobs: object[]; groups: object[]; text: string }[];
+  last_lines: { outputs: IOutput[]; text: string }[];
   badges: { badge: ICellStateView; text: string; html: string }[];
 }
 
@@ -26,6 +29,13 @@ describe('words', () => {
     (text, { jobs, groups }) => {
       const view = example({ jobs, job_groups: groups, time: WORDS.now });
       expect(jobsText(view, trans)).toBe(text);
+    }
+  );
+
+  it.each(WORDS.last_lines.map(one => [one.text, one] as const))(
+    'of the last line: %s',
+    (text, { outputs }) => {
+      expect(lastLine(outputs)).toBe(text);
     }
   );
 

@@ -128,9 +128,16 @@ function title({ name, words }: IGroup): IPart[] {
   ];
 }
 
+function isRich(output: nbformat.IOutput): boolean {
+  const data = output.data as nbformat.IMimeBundle | undefined;
+  return Object.keys(data ?? {}).some(kind => kind !== 'text/plain');
+}
+
 /** The last line that a task printed, its error, or what it displayed. */
-function lastLine(outputs: readonly nbformat.IOutput[]): string {
-  const last = outputs[outputs.length - 1];
+export function lastLine(outputs: readonly nbformat.IOutput[]): string {
+  // Of what has a richer form than text, the text says little: `<Figure size 400x250>`.
+  const told = [...outputs].reverse().find(output => !isRich(output));
+  const last = told ?? outputs[outputs.length - 1];
   if (!last) {
     return '';
   }

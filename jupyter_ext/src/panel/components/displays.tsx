@@ -95,6 +95,9 @@ function Display(props: {
   const kinds = Object.entries(display.kinds).filter(
     ([kind], _, all) => kind !== 'text/plain' || all.length === 1
   );
+  const name = kinds.some(([kind]) => kind.startsWith('image/'))
+    ? trans.__('Figure %1', display.number + 1)
+    : trans.__('Display %1', display.number + 1);
   const words = kinds.map(([kind, size]) => `${kind} (${bytes(size, trans)})`);
   const atOnce =
     display.number < OPEN &&
@@ -117,17 +120,22 @@ function Display(props: {
       onToggle={event => event.currentTarget.open && load()}
     >
       <summary>
-        {display.number + 1}: {words.join(', ')}
+        {name}: {words.join(', ')}
       </summary>
       {problem && <p role="alert">{problem}</p>}
-      {data && (
-        <Content
-          data={data}
-          name={trans.__('Display %1', display.number + 1)}
-        />
-      )}
+      {data && <Content data={data} name={name} />}
     </details>
   );
+}
+
+/** Height (em) of what cannot be measured, as no script runs in it: by its rows, or much where that says nothing. */
+export function sandboxHeight(html: string): number {
+  if (/<(svg|img|canvas|script|iframe|object|video)\b/i.test(html)) {
+    return 30;
+  }
+  const rows = html.match(/<(tr|li|p|div|pre|br|hr|h[1-6])\b/gi)?.length ?? 0;
+  const lines = /<pre\b/i.test(html) ? html.split('\n').length : 0;
+  return Math.min(30, 4 + 1.8 * (rows + lines));
 }
 
 /** The richest form that can be shown without running anything of it. */
@@ -152,7 +160,8 @@ function Content(props: {
         title={name}
         sandbox=""
         srcDoc={data['text/html']}
-        style={{ width: '100%', height: '30em', border: 0, background: '#fff' }}
+        className="jp-desipipe-sandbox"
+        style={{ height: `${sandboxHeight(data['text/html'])}em` }}
       />
     );
   }
