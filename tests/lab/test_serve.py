@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
@@ -119,7 +120,7 @@ def test_page_says_that_the_server_is_gone(page: Any, address: str, queue: Queue
     open_queue(page, address)
     page.route('**/desipipe/api/**', lambda route: route.abort())
     page.get_by_role('button', name='Refresh').click()
-    expect(page.locator('.jp-desipipe-Panel')).to_contain_text('No answer from the server')
+    expect(page.locator('.jp-desipipe-Panel')).to_contain_text('No connection to the server')
 
 
 def test_narrow_window_has_all_of_it(page: Any, address: str, queue: Queue) -> None:
@@ -129,3 +130,32 @@ def test_narrow_window_has_all_of_it(page: Any, address: str, queue: Queue) -> N
     expect(page.locator('.jp-desipipe-TaskPage')).to_contain_text('ValueError: no gate')
     box = page.locator('.jp-desipipe-TaskPage').bounding_box()
     assert box['x'] >= 0 and box['x'] + box['width'] <= 420
+
+
+def test_open_queue_covers_no_other(page: Any, address: str, queue: Queue) -> None:
+    for number in range(9):
+        Queue(f'other{number}', base_dir=str(Path(queue.folder).parent), create=True)
+    page.set_viewport_size({'width': 720, 'height': 420})
+    open_queue(page, address)
+    expect(page.locator('.jp-desipipe-queue')).to_have_count(10)
+    expect(task(page, 'square[3]')).to_be_visible()
+    for name in ('Workers', 'Apps'):
+        toggle = page.get_by_role('button', name=re.compile(f'^{name}'))
+        if toggle.count() and toggle.get_attribute('aria-expanded') == 'false':
+            toggle.click()
+    expect(page.locator('.jp-desipipe-apps tr')).to_have_count(2)
+    boxes = [
+        row.bounding_box()
+        for row in page.locator('.jp-desipipe-queue > *').all()
+        if row.is_visible()
+    ]
+    below = sorted(boxes, key=lambda box: box['y'])
+    overlaps = [
+        (one, other)
+        for one, other in itertools.pairwise(below)
+        if one['y'] + one['height'] > other['y'] + 0.5
+    ]
+    assert overlaps == []
+    section = page.locator('.jp-desipipe-tasks-section').bounding_box()
+    body = page.locator('.jp-desipipe-body').bounding_box()
+    assert section['y'] + section['height'] <= body['y'] + body['height'] + 0.5
