@@ -74,13 +74,13 @@ def in_thread(do: Callable[[Queue, Asked], object]) -> Callable[[Hub, Asked], Aw
 def pause(queue: Queue, asked: QueueRequest) -> Done:
     """Pause a queue."""
     queue.pause()
-    return {'message': 'Paused'}
+    return {'message': 'Paused: no further task starts.'}
 
 
 def resume(queue: Queue, asked: ResumeRequest) -> Done:
     """Resume a queue."""
     queue.resume(spawn=asked.get('spawn', False))
-    return {'message': 'Resumed'}
+    return {'message': 'Resumed.'}
 
 
 def retry(queue: Queue, asked: RetryRequest) -> Changed:
@@ -94,20 +94,20 @@ def retry(queue: Queue, asked: RetryRequest) -> Changed:
     n = len(queue.ledger.retry(lambda _: rows, keep='tids' in asked))
     if asked.get('spawn') and n:
         queue.keep_spawned()
-    return {'tasks': n, 'message': f'Retrying {plural(n)}'}
+    return {'tasks': n, 'message': f'Retrying {plural(n)}.'}
 
 
 def cancel(queue: Queue, asked: SelectRequest) -> Changed:
     """Keep tasks from beginning, and stop those that run."""
     rows = _chosen(queue, asked)
     n = len(queue.ledger.cancel(lambda _: rows))
-    return {'tasks': n, 'message': f'Cancelled {plural(n)}'}
+    return {'tasks': n, 'message': f'Cancelled {plural(n)}.'}
 
 
 def forget(queue: Queue, asked: QueueRequest) -> Changed:
     """Delete superseded tasks."""
     n = len(queue.forget(superseded=True))
-    return {'tasks': n, 'message': f'Cleared {plural(n)}'}
+    return {'tasks': n, 'message': f'Cleared {plural(n)}.'}
 
 
 def kill(queue: Queue, asked: KillRequest) -> Stopped:
@@ -119,10 +119,10 @@ def kill(queue: Queue, asked: KillRequest) -> Stopped:
     names = [name for name in asked_names if name in ledger.state.workers]
     manager = len(asked_names) > len(names)
     stopping = f'{plural(len(names), "worker")}{" and the manager" if manager else ""}'
-    messages = [f'Stopping {stopping}'] if names or manager else []
+    messages = [f'Stopping {stopping}.'] if names or manager else []
     if withdrawn.jobids:
-        messages.append(f'Cancelled {plural(len(withdrawn.jobids), "job")} that had not started')
-    message = '. '.join([*messages, *withdrawn.errors]) or 'No worker or manager is running'
+        messages.append(f'Cancelled {plural(len(withdrawn.jobids), "job")} that had not started.')
+    message = ' '.join([*messages, *withdrawn.errors]) or 'No worker or manager is running.'
     return {'workers': names, 'manager': manager, 'vanished': vanished, 'message': message}
 
 
@@ -130,14 +130,14 @@ def delete(queue: Queue, asked: QueueRequest) -> Changed:
     """Delete a queue."""
     n = len(queue)
     queue.delete()
-    return {'tasks': n, 'message': f'Deleted the queue and {plural(n)}'}
+    return {'tasks': n, 'message': f'Deleted the queue and {plural(n)}.'}
 
 
 def spawn(queue: Queue, asked: SpawnRequest) -> Started:
     """Start a manager."""
     most = asked.get('max_workers')
     pid, log = begin(queue, max_workers=None if most is None else int(most))
-    return {'pid': pid, 'log': log, 'message': 'Started'}
+    return {'pid': pid, 'log': log, 'message': 'Starting workers.'}
 
 
 def trust(queue: Queue, asked: TrustRequest) -> Done:
@@ -148,7 +148,7 @@ def trust(queue: Queue, asked: TrustRequest) -> Done:
     users = {untrusted_owner(ledger), *untrusted_writers(ledger)}
     users |= {untrusted_writer(ledger, row_of(queue, tid)) for tid in asked.get('tids', ())}
     if user not in users - {'', UNNAMED}:
-        return {'message': f'Nothing here needs trust in {user}. Nothing was changed'}
+        return {'message': f'Nothing here needs trust in {user}. Nothing was changed.'}
     if os.environ.get('DESIPIPE_TRUST'):
         raise ConfigError(
             'DESIPIPE_TRUST is set, and wins over the configuration. Nothing was changed. '
@@ -164,4 +164,4 @@ def resize(queue: Queue, asked: ResizeRequest) -> Done:
     """Change the number of tasks that run at once."""
     most = int(asked['max_workers'])  # 2.0 is a whole number too, in JSON
     queue.ledger.resize(most)
-    return {'message': f'At most {plural(most)} in parallel'}
+    return {'message': f'At most {plural(most)} in parallel.'}

@@ -232,7 +232,7 @@ class StatusWidget extends ReactWidget {
               number(running)
             )
           : '',
-        trans.__('Results that are there stay. Retry runs the others again.')
+        trans.__('Finished results stay. Retry runs the others again.')
       ];
       const answer = await showDialog({
         title: trans.__('Cancel the remaining tasks?'),

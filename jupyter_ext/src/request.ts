@@ -270,7 +270,7 @@ export class Api {
         this.settings
       );
     } catch (error) {
-      throw new RequestError(`No answer from the server: ${error}`, 0, '');
+      throw new RequestError(`No connection to the server (${error}).`, 0, '');
     }
     if (!response.ok) {
       const text = await response.text();

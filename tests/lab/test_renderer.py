@@ -166,7 +166,7 @@ def test_outputs_of_another_user_are_shown_once_that_user_is_trusted(lab: Any, p
     notebook = cell(cell_summary(Queue(queue.folder, create=False), '0', title='theirs'))
     page.open_notebook(lab.write('theirs.ipynb', notebook))
     display = page.display(0)
-    show = display.get_by_role('button', name=f'Show (trusts {ATTACKER.uid})')
+    show = display.get_by_role('button', name=f'Trust {ATTACKER.uid}…')
     try:
         expect(display).to_contain_text('poor')
         for answer in ('Show as text', f'Trust {ATTACKER.uid}'):

@@ -174,7 +174,7 @@ async def test_kill_ends_real_workers(
             await wait_for((tmp_path / 'go.begun').exists)
             _, answer = await ask('actions/kill', body={'queue': 'demo', 'jobids': ['other']})
             assert (
-                answer['workers'] == [] and answer['message'] == 'No worker or manager is running'
+                answer['workers'] == [] and answer['message'] == 'No worker or manager is running.'
             )
             _, answer = await ask('actions/kill', body={'queue': 'demo', 'jobids': ['mine']})
             assert len(answer['workers']) == 1

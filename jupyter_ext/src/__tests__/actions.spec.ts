@@ -90,7 +90,7 @@ describe('Actions', () => {
     [
       'clears superseded tasks',
       it => it.clearSuperseded(queueLine({ superseded: 2 })),
-      ['Cancel', 'Clear', '2 tasks of code that was edited since'],
+      ['Cancel', 'Clear', '2 tasks whose code was edited since'],
       'forget',
       order
     ]

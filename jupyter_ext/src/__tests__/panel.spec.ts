@@ -466,13 +466,13 @@ describe('news', () => {
     tell({ folder: '/q/other.queue' }, { ...failed, folder: '/q/other.queue' });
     tell(failed, { ...failed, total: 4, counts: { SUCCEEDED: 3, FAILED: 1 } });
     expect(messages().sort()).toEqual([
-      'test finished: 2 succeeded, 1 failed',
-      'test finished: 3 succeeded, 1 failed'
+      'test finished: 2 succeeded, 1 failed.',
+      'test finished: 3 succeeded, 1 failed.'
     ]);
     // The failed task is superseded, and nothing runs.
     const corrected = { counts: { SUCCEEDED: 3 }, left: 0, superseded: 1 };
     tell(failed, { ...corrected, condition: 'done' });
-    expect(messages()).toEqual(['test finished: 2 succeeded, 1 failed']);
+    expect(messages()).toEqual(['test finished: 2 succeeded, 1 failed.']);
   });
 });
 

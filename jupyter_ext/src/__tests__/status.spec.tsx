@@ -338,7 +338,7 @@ describe('Status', () => {
     const shown = host.querySelector<HTMLButtonElement>(
       'button[data-command="trust"]'
     );
-    expect(shown?.textContent).toBe('Show (trusts bob)');
+    expect(shown?.textContent).toBe('Trust bob…');
     act(() => shown?.click());
     expect(trusted).toHaveBeenCalledTimes(1);
     show(example({ outputs: [{ ...output, metadata: {} }] }), {

@@ -58,7 +58,7 @@ function preview(plan: IPlanView, trans: TranslationBundle): Widget {
   total.textContent = totalLine(plan, trans);
   const cells = node.appendChild(document.createElement('p'));
   cells.textContent = trans.__(
-    'These cells run, in order: %1',
+    'These cells run, in order: %1.',
     plan.to_run.join(', ')
   );
   return new Widget({ node });

@@ -17,7 +17,7 @@ export async function confirmTrust(
   const answer = await showDialog({
     title: trans.__('Trust %1?', user),
     body: trans.__(
-      'What tasks of %1 display runs in this page as you. Commands, tasks and results in queues of %1 may run as you. To take that back, type: desipipe trust --remove %1',
+      'What tasks of %1 display can then act as you in this page, and commands, tasks and results in queues of %1 can run as you. To undo this, type: desipipe trust --remove %1',
       user
     ),
     buttons: [

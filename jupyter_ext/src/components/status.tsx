@@ -386,7 +386,7 @@ function Buttons(props: IStatusProps): JSX.Element {
   const failed = count(summary, TARGETS.retry);
   const refused = summary.untrusted
     ? trans.__(
-        'This queue belongs to user %1, whom you do not trust',
+        'This queue belongs to user %1, whom you do not trust.',
         summary.untrusted
       )
     : '';
@@ -418,7 +418,7 @@ function Buttons(props: IStatusProps): JSX.Element {
           type="button"
           disabled={acting !== null || refused !== ''}
           aria-busy={acting === 'cancel'}
-          title={refused || trans.__('Cancel the remaining tasks')}
+          title={refused || trans.__('Cancel the remaining tasks…')}
           aria-label={trans.__('Cancel')}
           onClick={() => props.onAct('cancel')}
         >
@@ -437,7 +437,7 @@ function Buttons(props: IStatusProps): JSX.Element {
       )}
       <button
         type="button"
-        title={trans.__('Details')}
+        title={props.open ? trans.__('Hide details') : trans.__('Show details')}
         aria-label={trans.__('Details')}
         aria-expanded={props.open}
         onClick={props.onToggle}

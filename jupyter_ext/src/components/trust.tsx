@@ -54,7 +54,7 @@ export function TrustNote({
         data-command="trust"
         onClick={onTrust}
       >
-        {trans.__('Show (trusts %1)', user)}
+        {trans.__('Trust %1…', user)}
       </button>
     </div>
   );

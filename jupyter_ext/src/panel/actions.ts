@@ -8,6 +8,7 @@ import {
   showDialog
 } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
+import { Widget } from '@lumino/widgets';
 
 import { confirmTrust } from '../components/confirm';
 import { number } from '../format';
@@ -18,6 +19,20 @@ import { label } from './tokens';
 
 interface IAnswer {
   message: string;
+}
+
+/** The body of a dialog: a path, as of a folder, runs into no sentence. */
+function paragraphs(lines: readonly string[]): Widget {
+  const node = document.createElement('div');
+  node.className = 'jp-desipipe-question';
+  node.append(
+    ...lines.map(line => {
+      const paragraph = document.createElement('p');
+      paragraph.textContent = line;
+      return paragraph;
+    })
+  );
+  return new Widget({ node });
 }
 
 /** Orders to the server. None rejects. */
@@ -60,7 +75,7 @@ export class Actions {
           number(RUNNING + PENDING + WAITING)
         ),
         this._lost(RUNNING),
-        trans.__('Results that are there stay. Retry runs the others again.')
+        trans.__('Finished results stay. Retry runs the others again.')
       ],
       trans.__('Cancel tasks'),
       trans.__('Don’t cancel')
@@ -82,8 +97,8 @@ export class Actions {
       trans.__('Clear the superseded tasks of %1?', line.queue),
       [
         trans._n(
-          '%2 task of code that was edited since is deleted, with its result.',
-          '%2 tasks of code that was edited since are deleted, with their results.',
+          '%2 task whose code was edited since is deleted, with its result.',
+          '%2 tasks whose code was edited since are deleted, with their results.',
           n,
           number(n)
         ),
@@ -191,11 +206,14 @@ export class Actions {
       label: [
         many
           ? trans.__(
-              'Run at most so many tasks of %1 in parallel, for each of its %2 task managers',
+              'Run at most this many tasks of %1 in parallel, for each of its %2 task managers',
               line.queue,
               limits.length
             )
-          : trans.__('Run at most so many tasks of %1 in parallel', line.queue),
+          : trans.__(
+              'Run at most this many tasks of %1 in parallel',
+              line.queue
+            ),
         now === null
           ? ''
           : trans.__(
@@ -233,14 +251,14 @@ export class Actions {
       (await this._ask(
         n === 1
           ? trans.__('Run %1 again?', label(succeeded[0]))
-          : trans.__('Run %1 tasks again that succeeded?', number(n)),
+          : trans.__('Run %1 succeeded tasks again?', number(n)),
         [
           trans._n(
-            'Its result stays until the new one is there. To keep the old one, cancel the task before.',
-            'Their results stay until the new ones are there. To keep the old ones, cancel the tasks before.',
+            'Its result stays until the new one is there. To keep it, cancel the new run.',
+            'Their results stay until the new ones are there. To keep them, cancel the new runs.',
             n
           ),
-          trans.__('Tasks that have used the old results are not run again.')
+          trans.__('Tasks that used the old results are not run again.')
         ],
         trans.__('Run again')
       ));
@@ -306,7 +324,7 @@ export class Actions {
   ): Promise<boolean> {
     const answer = await showDialog({
       title,
-      body: lines.filter(line => line).join(' '),
+      body: paragraphs(lines.filter(line => line)),
       buttons: [
         Dialog.cancelButton({ label: no }),
         Dialog.warnButton({ label: yes })

@@ -97,8 +97,8 @@ function emit(
   if (what === 'done') {
     return Notification.success(
       trans._n(
-        '%3 finished: %2 task succeeded',
-        '%3 finished: all %2 tasks succeeded',
+        '%3 finished: %2 task succeeded.',
+        '%3 finished: all %2 tasks succeeded.',
         now.total,
         number(now.total),
         now.queue
@@ -111,14 +111,14 @@ function emit(
   }
   if (what === 'failed') {
     return Notification.warning(
-      trans.__('%1 finished: %2', now.queue, outcome(now, trans)),
+      trans.__('%1 finished: %2.', now.queue, outcome(now, trans)),
       { actions, autoClose: false }
     );
   }
   return Notification.warning(
     trans._n(
-      '%3: %2 task did not succeed',
-      '%3: %2 tasks did not succeed',
+      '%3: %2 task did not succeed.',
+      '%3: %2 tasks did not succeed.',
       bad(now),
       number(bad(now)),
       now.queue

@@ -38,7 +38,7 @@ export class StatusItem extends ReactWidget {
       ? trans.__('desipipe: no connection')
       : `${SYMBOLS.RUNNING} ${number(running)}  ${SYMBOLS.FAILED} ${number(failed)}`;
     const title = trans.__(
-      'desipipe: %1 running, %2 not succeeded, in %3',
+      'desipipe: %1 running, %2 failed, in %3. Click to show the panel.',
       number(running),
       number(failed),
       trans._n('%2 queue', '%2 queues', lines.length, number(lines.length))

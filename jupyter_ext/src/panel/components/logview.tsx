@@ -123,10 +123,14 @@ function Tools(
         value={props.search}
         onChange={event => props.onSearch(event.target.value)}
       />
-      <Link onClick={() => take(text => navigator.clipboard.writeText(text))}>
+      <Link
+        title={trans.__('Copy all of it to the clipboard')}
+        onClick={() => take(text => navigator.clipboard.writeText(text))}
+      >
         {trans.__('Copy')}
       </Link>
       <Link
+        title={trans.__('Save all of it as a file')}
         onClick={() =>
           take(text => save(new Blob([text], { type: 'text/plain' }), file))
         }

@@ -89,7 +89,7 @@ export function QueueList(props: IQueueListProps): JSX.Element {
           <button
             type="button"
             className="jp-desipipe-icon"
-            title={trans.__('Settings')}
+            title={trans.__('Open the settings')}
             aria-label={trans.__('Settings')}
             onClick={props.onSettings}
           >
@@ -216,7 +216,7 @@ function Queue(props: IQueueListProps & { line: IListedQueue }): JSX.Element {
             <button
               type="button"
               className="jp-desipipe-icon"
-              title={trans.__('More')}
+              title={trans.__('More actions')}
               aria-label={trans.__('More of %1', line.queue)}
               aria-haspopup="menu"
               onClick={event => props.onMenu(line, event.currentTarget)}

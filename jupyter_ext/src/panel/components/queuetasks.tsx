@@ -138,6 +138,7 @@ function Filter(props: IQueueViewProps): JSX.Element {
           <button
             type="button"
             className="jp-desipipe-icon"
+            title={trans.__('Show the tasks of all cells')}
             aria-label={trans.__('Show the tasks of all cells')}
             onClick={() => onFilter({ ...filter, cell: null })}
           >

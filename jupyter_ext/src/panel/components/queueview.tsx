@@ -151,7 +151,9 @@ function Pace({ line, trans }: IQueueViewProps): JSX.Element | null {
       )}
       {manager?.says && <Banner>{manager.says}</Banner>}
       {line.last_says && (
-        <Banner>{trans.__('The last manager: %1', line.last_says)}</Banner>
+        <Banner>
+          {trans.__('The last manager reported: %1', line.last_says)}
+        </Banner>
       )}
     </>
   );
@@ -258,8 +260,8 @@ function Buttons({ line, onCommand, trans }: IQueueViewProps): JSX.Element {
           COMMANDS.retry,
           trans.__('Retry %1', number(failed)),
           trans._n(
-            'Run the task again that did not succeed',
-            'Run the %2 tasks again that did not succeed',
+            'Retry the failed task',
+            'Retry the %2 failed tasks',
             failed,
             number(failed)
           ),
