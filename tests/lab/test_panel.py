@@ -496,7 +496,7 @@ def test_hundred_thousand_tasks(lab: Any, page: Any, tmp_path: Path) -> None:
     expect(graph.locator('[data-node]')).to_have_count(11)
     for kind in ('SVG', 'PNG'):
         with page.expect_download() as waited:
-            graph.get_by_role('button', name=f'Save as {kind}').click()
+            graph.get_by_role('button', name=kind, exact=True).click()
         path = tmp_path / waited.value.suggested_filename
         waited.value.save_as(path)
         data = path.read_bytes()
