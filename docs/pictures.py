@@ -116,6 +116,9 @@ def take(lab: Lab, page: Any) -> None:
         'PUT',
     )
     page.goto(f'{lab.url}lab?token={lab.token}')
+    page.locator('.jp-desipipe-Cell').first.wait_for()
+    if not page.locator('#desipipe-panel').is_visible():  # the layout is saved some time later
+        page.locator('.jp-SideBar [data-id="desipipe-panel"]').click()
     page.locator('.jp-Notebook').evaluate('node => { node.scrollTop = 0; }')
     shot(page, 'panel_dark', '.jp-desipipe-Cell', '.jp-desipipe-queue[data-open="true"]')
     take_rest(page, queue, '_dark')
