@@ -101,14 +101,11 @@ class FollowedJournal:
         change : bool
             True if there were new events that are folded.
         """
-        if not self.shared and not self.midway:
-            if self.reader.is_up_to_date():
-                return False
-            opened = self._opened()
-            if opened >= 0 and self._guard.run(
-                lambda: self.reader.has_only(heads, opened), self._clean_up
-            ):
-                return False
+        opened = -1 if self.shared else self._opened()
+        if opened >= 0 and self._guard.run(
+            lambda: self.reader.has_only(heads, opened), self._clean_up
+        ):
+            return False
         return self.follow()
 
     def read_range(self, start: int, end: int) -> bytes:

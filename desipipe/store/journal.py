@@ -165,7 +165,6 @@ class Journal(FollowedJournal):
             lock.acquire()
             return
         until, pause = time.monotonic() + CATCH_UP_MAX_S, CROWDED_POLL_S
-        self._follow_much()
         is_taken = lock.acquire(patiently=not self._is_crowded)
         self._is_crowded = False
         # Not in line: who is called in turn has to wait for a processor first, and all with it.
