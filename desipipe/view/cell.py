@@ -35,7 +35,7 @@ from .ownership import held_tasks, untrusted_owner
 from .processes import is_alive
 from .queue import condition, job_groups, job_summaries
 from .rows import format_rows, parse_rows, ranges
-from .text import display_advice, waiting_text
+from .text import advice, held_advice, waiting_text
 
 if TYPE_CHECKING:
     from .schema import (
@@ -246,7 +246,8 @@ class CellReader:
         failure, manager = facts['failure'], self.ledger.state.manager
         failures = [] if failure is None else [failure]
         held = held_tasks(self.ledger, self._rows.members) if now.counts['PENDING'] else []
-        steps = display_advice(facts, self._where, failures, facts['causes'], held=held)
+        steps = held_advice(held)
+        steps += advice(facts, self._where, failures, facts['causes'], held=held)
         if not now.running and (waiting := waiting_text(facts['job_groups'])):
             steps.append((waiting, f'desipipe status {self._where}'))
         if (

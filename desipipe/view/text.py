@@ -305,18 +305,13 @@ def advice(
     return steps
 
 
-def display_advice(
-    summary: Facts,
-    where: str,
-    failures: Sequence[FailureView],
-    causes: Sequence[CauseView],
-    damaged: bool = False,
-    held: Sequence[HeldView] = (),
-) -> list[tuple[str, str]]:
-    """Return :func:`advice`, below why pending tasks do not run as this user."""
+def held_advice(held: Sequence[HeldView]) -> list[tuple[str, str]]:
+    """Return why pending tasks do not run as this user, and what to type.
+
+    It stands above :func:`advice`.
+    """
     texts = (item['text'].rpartition('\n') for item in held)
-    steps = [(text.rstrip(':'), command) for text, _, command in texts if text]
-    return steps + advice(summary, where, failures, causes, damaged, held)
+    return [(text.rstrip(':'), command) for text, _, command in texts if text]
 
 
 def _retry_text(summary: Facts, causes: Sequence[CauseView]) -> str:

@@ -22,7 +22,7 @@ from ...view.cell import JOBS, cell_summary
 from ...view.journal_events import event_time, events_at
 from ...view.queue import job_groups, queue_summary
 from ...view.rows import format_rows
-from ...view.text import bar_pieces, display_advice
+from ...view.text import advice, bar_pieces, held_advice
 from ..commands import typed
 from ..follower import Display
 from ..liveness import View
@@ -196,8 +196,8 @@ class QueueDisplay(Shown):
 
     def _advice(self, summary: QueueSummary, refused: str) -> list[list[str]]:
         failures, causes, held = summary['failures'], summary['causes'], summary['held']
-        damaged = bool(summary['damage'])
-        steps = display_advice(summary, self._where, failures, causes, damaged, held)
+        steps = held_advice(held)
+        steps += advice(summary, self._where, failures, causes, bool(summary['damage']), held)
         if refused:
             steps.append((refused.rstrip('.'), f'desipipe doctor {self._where}'))
         return [list(step) for step in steps]
