@@ -89,7 +89,8 @@ export class CellStates implements IDisposable {
   }
 
   /**
-   * The tasks of a cell of which its outputs here say nothing: another window ran it, or this one did before it was loaded again.
+   * The tasks of a cell of which its outputs here say nothing: another window ran it, or this one
+   * did before it was loaded again.
    */
   missing(cell: ICellModel): ICellView | null {
     const shown = this._shown(cell);

@@ -1,6 +1,7 @@
 /**
- * Task cells that ran, of which this window has no outputs: it was loaded again without being saved, or was opened after another one ran them. The server
- * knows them by the journals of the notebook's queues.
+ * Task cells that ran, of which this window has no outputs: it was loaded again without being
+ * saved, or was opened after another one ran them. The server knows them by the journals of the
+ * notebook's queues.
  */
 import type { ICellModel } from '@jupyterlab/cells';
 import { JSONExt, ReadonlyJSONObject } from '@lumino/coreutils';

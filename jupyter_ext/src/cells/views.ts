@@ -1,5 +1,6 @@
 /**
- * The tasks of cells that have no output of them in this window, shown below the cell. The notebook is not changed by it.
+ * The tasks of cells that have no output of them in this window, shown below the cell. The
+ * notebook is not changed by it.
  */
 import { Cell, CodeCell } from '@jupyterlab/cells';
 import type { Notebook } from '@jupyterlab/notebook';

@@ -128,7 +128,10 @@ function Display(props: {
   );
 }
 
-/** Height (em) of what cannot be measured, as no script runs in it: by its rows, or much where that says nothing. */
+/**
+ * Height (em) of what cannot be measured, as no script runs in it: by its rows, or much where that
+ * says nothing.
+ */
 export function sandboxHeight(html: string): number {
   if (/<(svg|img|canvas|script|iframe|object|video)\b/i.test(html)) {
     return 30;

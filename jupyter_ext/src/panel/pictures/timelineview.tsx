@@ -449,7 +449,10 @@ const APP_COLOURS = [
 /** Apps that the legend names. */
 const APPS = 8;
 
-/** The names of apps that ran, those that are known first: an app keeps its colour where only a part is shown. */
+/**
+ * The names of apps that ran, those that are known first: an app keeps its colour where only a part
+ * is shown.
+ */
 function appNames(
   timeline: ITimelineView,
   known: readonly string[] = []
