@@ -123,8 +123,9 @@ def record(args: argparse.Namespace) -> None:
         notebook, source, queues, privacy, cell_node, args.with_results, args.all
     )
     written = _written(document, models, output, args)
-    total = document['metadata'][digests.KEY]['totals']['tasks']
-    print(f'{plural(total)} recorded in {", ".join(written)}')
+    totals = document['metadata'][digests.KEY]['totals']
+    superseded = f' and {n} superseded' if (n := totals.get('superseded')) else ''
+    print(f'{plural(totals["tasks"])}{superseded} recorded in {", ".join(written)}')
     _tell_left_out(document['metadata'][digests.KEY], models)
 
 

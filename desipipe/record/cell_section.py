@@ -10,7 +10,7 @@ from ..view.text import span
 from .markdown import code, fenced, folded, moment, plain, shown_state, state_words, table
 from .model import QueueModel, places_of
 from .model_types import AttemptEntry, CellEntry, TaskEntry, WorkerEntry
-from .task_text import argument_texts, counted, last_attempt, result_text
+from .task_text import argument_texts, counted, last_attempt, result_text, superseded_text
 
 ROWS_MAX = 20
 """Tasks that a table shows."""
@@ -51,30 +51,40 @@ def cell_section(
     text = [tasks.headline(title), *(f'⚠ {plain(note, 400)}' for note in notes)]
     if listed:
         text.append(_tasks_table(model, listed))
-    if len(listed) < len(places):
+    text += _more(tasks.n_current - len(listed), 'more tasks')
+    if old := tasks.listed_superseded:
+        more = _more(tasks.n_superseded - len(old), 'more superseded tasks')
         text.append(
-            f'{format_count(len(places) - len(listed))} more tasks of this cell are in the '
-            'metadata of this notebook.'
+            folded(counted('SUPERSEDED', tasks.n_superseded), _tasks_table(model, old), *more)
         )
     text.append(
         folded(
             'Provenance',
             *[_app_section(model, app) for app in tasks.apps],
-            *_attempts_section(model, listed),
-            *_files_section(listed),
+            *_attempts_section(model, [*listed, *old]),
+            *_files_section([*listed, *old]),
         )
     )
     return '\n\n'.join(text)
 
 
+def _more(n: int, label: str) -> list[str]:
+    return [f'{format_count(n)} {label} of this cell are in the metadata of this notebook.'] * (
+        n > 0
+    )
+
+
 class _CellTasks:
-    """Tasks of a cell: numbers over all of them, and those that are listed."""
+    """Tasks of a cell: numbers over those that count, and tasks that are listed."""
 
     def __init__(self, model: QueueModel, places: Sequence[int]) -> None:
-        self._total = len(places)
         self._counts: Counter[str] = Counter()
         self._first: list[TaskEntry] = []
         self._bad: list[TaskEntry] = []
+        self.listed_superseded: list[TaskEntry] = []
+        """The first superseded ones."""
+        self.n_superseded = 0
+        """Number of superseded ones; no other number counts them."""
         self._began, self._ended, self._busy = float('inf'), 0.0, 0.0
         self._has_run = False
         self.apps: dict[int, None] = {}
@@ -84,8 +94,13 @@ class _CellTasks:
 
     def _add(self, model: QueueModel, task: TaskEntry) -> None:
         state = shown_state(task)
-        self._counts[state] += 1
         self.apps.setdefault(model.head['groups'][task['group']]['app'])
+        if 'superseded' in task:
+            self.n_superseded += 1
+            if len(self.listed_superseded) < ROWS_MAX:
+                self.listed_superseded.append(task)
+            return
+        self._counts[state] += 1
         for attempt in task.get('attempts', ()):
             if 'worker' in attempt:
                 self._began = min(self._began, attempt['began'])
@@ -102,10 +117,16 @@ class _CellTasks:
         """The first ones, and of the others some that did not succeed."""
         return [*self._first, *self._bad]
 
+    @property
+    def n_current(self) -> int:
+        """The number of tasks that are not superseded."""
+        return self._counts.total()
+
     def headline(self, title: str) -> str:
         """Return how many there are in which states, and what they took."""
         states = ', '.join(counted(state, n) for state, n in self._counts.items())
-        line = f'**{plain(title)}** · {plural(self._total)}: {states}'
+        line = f'**{plain(title)}** · {plural(self.n_current)}{": " * bool(states)}{states}'
+        line += superseded_text(self.n_superseded)
         if not self._has_run:
             return line
         within = span(max(0.0, self._ended - self._began))

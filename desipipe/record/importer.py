@@ -28,10 +28,12 @@ from ..queue.transactions.processes import worker_begin_event, worker_end_event
 from ..queue.transactions.tasks import (
     add_event,
     app_event,
+    code_event,
     group_event,
     manager_event,
     shared_event,
 )
+from ..queue.versions import Version
 from ..store.segment_writer import ALIGNMENT
 from ..utils import plural
 from .files import Record
@@ -90,7 +92,8 @@ def make_queues(
         except BaseException:
             queue.delete(kill=False)  # a part of it would be taken for the whole
             raise
-        yield queue, f'{plural(model.head["total"])}, {done} of them with results'
+        superseded = f' ({model.n_superseded} superseded)' if model.n_superseded else ''
+        yield queue, f'{plural(model.head["total"])}{superseded}, {done} of them with results'
 
 
 def check(record: Record, model: QueueModel) -> None:
@@ -161,6 +164,8 @@ def fill(
             and 'sha256' in task.get('result', {})
         ):
             filler.end_task(row, task)
+    if again is None:
+        filler.supersede(model)
     return filler.write()
 
 
@@ -212,16 +217,7 @@ class _Filler:
         )
 
     def add_task(self, row: int, task: TaskEntry, with_needs: bool) -> None:
-        """Add a task.
-
-        Parameters
-        ----------
-        row : int
-            Its row in the new queue.
-        task : dict
-        with_needs : bool
-            False if it is to need nothing.
-        """
+        """Add a task at a row of the new queue; without ``with_needs`` it needs nothing."""
         common = task.get('shared', '')
         if common and common not in self._shared:
             # Any name will do that the group and the event agree on.
@@ -263,6 +259,13 @@ class _Filler:
     def end_task(self, row: int, task: TaskEntry) -> None:
         """Add that a task has its recorded result."""
         self._done.append((row, task))
+
+    def supersede(self, model: QueueModel) -> None:
+        """Mark the code of superseded tasks, so that these don't count and don't run."""
+        current = {self._head['groups'][task['group']]['app'] for task in model.current_tasks()}
+        for number, app in enumerate(self._head['apps']):
+            if number not in current and 'code' in app:
+                self._adds.append(code_event(IMPORTED, Version(app['id'], current=False)))
 
     def write(self) -> int:
         """Write all events; return the number of tasks that have a result."""

@@ -38,6 +38,20 @@ class QueueModel:
         for line in self.lines:
             yield orjson.loads(line)
 
+    def current_tasks(self) -> Iterator[TaskEntry]:
+        """Yield the tasks that count: those that are not superseded."""
+        return (task for task in self.tasks() if 'superseded' not in task)
+
+    @property
+    def n_superseded(self) -> int:
+        """The number of superseded tasks."""
+        return self.head.get('superseded', 0)
+
+    @property
+    def n_current(self) -> int:
+        """The number of tasks that are not superseded."""
+        return self.head['total'] - self.n_superseded
+
     def task(self, index: int) -> TaskEntry:
         """Return the task at a place."""
         task: TaskEntry = orjson.loads(self.lines[index])
@@ -55,8 +69,8 @@ def totals(models: Sequence[QueueModel]) -> Totals:
     Returns
     -------
     totals : dict
-        ``tasks``, ``counts`` (by state), ``busy`` (seconds of all attempts together), ``workers``,
-        ``hosts``.
+        ``tasks``, ``counts`` (by state), ``busy`` (seconds of all attempts together), without
+        superseded tasks; ``superseded``, their number; ``workers``, ``hosts``.
     """
     counts = dict.fromkeys(STATES, 0)
     for model in models:
@@ -64,7 +78,8 @@ def totals(models: Sequence[QueueModel]) -> Totals:
             counts[state] += n
     workers = [worker for model in models for worker in model.head['workers']]
     return {
-        'tasks': sum(model.head['total'] for model in models),
+        'tasks': sum(model.n_current for model in models),
+        'superseded': sum(model.n_superseded for model in models),
         'counts': counts,
         'busy': round(sum(model.head['busy'] for model in models), 6),
         'workers': len(workers),

@@ -119,6 +119,8 @@ class TaskEntry(ArgumentsEntry):
     result: NotRequired[PayloadEntry]
     versions: NotRequired[int]
     """Number of the versions that it ran with."""
+    superseded: NotRequired[bool]
+    """There if other code took the place of its own, or of that of a task that it needs."""
     unfinished: NotRequired[bool]
     """There if it has not ended."""
 
@@ -234,6 +236,8 @@ class QueueHead(QueueFacts, QueueLists):
 
     total: int
     """Number of the tasks that are recorded."""
+    superseded: int
+    """Number of those that are superseded; no number below counts them. Old records have none."""
     others: int
     """Number of the queue's other tasks."""
     counts: dict[str, int]
@@ -251,6 +255,9 @@ class Totals(TypedDict):
     """Numbers over all queues of a record."""
 
     tasks: int
+    """Number of tasks that are not superseded; so are the others."""
+    superseded: int
+    """Number of superseded tasks."""
     counts: dict[str, int]
     """Numbers of tasks by state."""
     busy: float

@@ -121,6 +121,7 @@ class _Document:
             'prov:label': f'{group["name"]}[{task["index"]}]',
             'dp:state': task['state'],
             'dp:attempts': len(task.get('attempts', ())),
+            **({'dp:superseded': True} if 'superseded' in task else {}),
             **{f'dp:argument-{name}': text for name, text in argument_texts(task).items()},
             **_attempt_facts(last),
         }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..view.rows import format_rows
-from .model import Node, QueueModel
+from .model import Node, QueueModel, places_of
 from .model_types import AppEntry, CellEntry
 from .selection import Selection, cell_rows
 from .sources import cell_tree, recorded_tree, source_of
@@ -29,7 +29,13 @@ def cell_entries(
     shown = {use.cell for use in selection.uses}
     for number, model in enumerate(models):
         cells += _defined(notebook, number, model, claimed, shown, node)
-    return sorted(cells, key=lambda entry: (entry['cell'], entry['queue']))
+    return sorted(cells, key=lambda entry: _order(entry, models[entry['queue']]))
+
+
+def _order(entry: CellEntry, model: QueueModel) -> tuple[int, int, bool]:
+    """Return the key of the order of entries: what is superseded is below what counts."""
+    is_old = all('superseded' in model.task(index) for index in places_of(entry))
+    return entry['cell'], entry['queue'], is_old
 
 
 def _shown(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -187,16 +187,18 @@ def app_trees(app: AppEntry, node: Node | None) -> set[str] | None:
 
 
 def compared(
-    cell: Mapping[str, Any], model: QueueModel, places: Iterable[int], node: Node | None
+    cell: Mapping[str, Any], model: QueueModel, entry: CellEntry, node: Node | None
 ) -> list[tuple[Match, str]]:
     """Compare a cell's text with the code that its tasks ran.
+
+    It need not be that of superseded tasks, unless the cell shows them.
 
     Parameters
     ----------
     cell : dict
     model : QueueModel
-    places : iterable of int
-        Its tasks.
+    entry : CellEntry
+        Of the cell.
     node : callable or None
 
     Returns
@@ -205,7 +207,12 @@ def compared(
         For each app of them, with the app's name.
     """
     groups = model.head['groups']
-    apps = dict.fromkeys(groups[model.task(index)['group']]['app'] for index in places)
+    tasks = (model.task(index) for index in places_of(entry))
+    apps = dict.fromkeys(
+        groups[task['group']]['app']
+        for task in tasks
+        if entry['how'] == 'display' or 'superseded' not in task
+    )
     matches = []
     for number in apps:
         app = model.head['apps'][number]
@@ -225,8 +232,7 @@ def cell_notes(
 ) -> list[str]:
     """Return the notes on a cell whose tasks are not those of its present text."""
     notes = [str(entry['gone'])] if 'gone' in entry else []
-    places = places_of(entry)
-    for match, name in compared(cell, model, places, node):
+    for match, name in compared(cell, model, entry, node):
         if match == Match.CHANGED:
             notes.append(
                 f'this cell was changed after its tasks ({name}) ran: they ran other code, which '

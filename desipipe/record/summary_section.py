@@ -12,7 +12,7 @@ from ..view.text import span
 from .markdown import code, fenced, folded, moment, plain, shown_state, table
 from .model import QueueModel
 from .model_types import Json, RecordDocument, Totals
-from .task_text import counts_text, last_attempt
+from .task_text import counted, counts_text, last_attempt, superseded_text
 
 CHANGES_SHOWN_MAX = 20_000
 """Characters that are shown of what differs from a commit."""
@@ -46,6 +46,7 @@ def summary_section(
     ]
     text += [
         _apps_table(models),
+        *_superseded(models),
         *_run_with(models),
         _made_with(document['made'], models),
         *_changes(document['made'].get('git changes')),
@@ -61,7 +62,8 @@ def summary_section(
 def _totals_line(totals: Totals, models: Sequence[QueueModel]) -> str:
     return (
         f'{plural(totals["tasks"])} of {plural(len(models), "queue")}: '
-        f'{counts_text(totals["counts"], sum(model.head["blocked"] for model in models))}; '
+        f'{counts_text(totals["counts"], sum(model.head["blocked"] for model in models))}'
+        f'{superseded_text(totals.get("superseded", 0))}; '
         f'{span(totals["busy"])} of task time by {plural(totals["workers"], "worker")} on '
         f'{plain(", ".join(totals["hosts"][:10])) or "no host"}.'
     )
@@ -71,8 +73,9 @@ def _queues_table(models: Sequence[QueueModel]) -> str:
     rows = [
         [
             plain(model.head['name']),
-            format_count(model.head['total']),
-            counts_text(model.head['counts'], model.head['blocked']),
+            format_count(model.n_current),
+            counts_text(model.head['counts'], model.head['blocked'])
+            + superseded_text(model.n_superseded),
             span(model.head['busy']),
             str(len(model.head['workers'])),
             moment(model.head['as_of']),
@@ -136,24 +139,34 @@ def _run_with(models: Sequence[QueueModel]) -> list[str]:
     )
 
 
-def _apps_table(models: Sequence[QueueModel]) -> str:
+def _superseded(models: Sequence[QueueModel]) -> list[str]:
+    """List the apps of superseded tasks, which no other number and no picture counts."""
+    n = sum(model.n_superseded for model in models)
+    return [folded(counted('SUPERSEDED', n), _apps_table(models, superseded=True))] if n else []
+
+
+def _apps_table(models: Sequence[QueueModel], superseded: bool = False) -> str:
+    """Write a row an app: of tasks that count, or of superseded ones."""
     rows = []
     for model in models:
         taken: dict[int, list[float]] = {}
         memory: dict[int, int] = {}
         counts: dict[int, Counter[str]] = {}
         for task in model.tasks():
+            if ('superseded' in task) != superseded:
+                continue
             number = model.head['groups'][task['group']]['app']
             counts.setdefault(number, Counter())[shown_state(task)] += 1
             last = last_attempt(task)
             memory[number] = max(memory.get(number, 0), last.get('memory', 0))
             if task['state'] == 'SUCCEEDED' and 'seconds' in last:
                 taken.setdefault(number, []).append(last['seconds'])
-        for number, app in enumerate(model.head['apps']):
+        for number in sorted(counts):
+            app = model.head['apps'][number]
             times = taken.get(number, [])
             states = ', '.join(
                 f'{APPEARANCES[state].symbol} {format_count(n)}'
-                for state, n in counts.get(number, {}).items()
+                for state, n in counts[number].items()
             )
             mean = span(sum(times) / len(times)) if times else ''
             most = format_bytes(memory[number]) if memory.get(number) else ''

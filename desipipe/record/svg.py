@@ -91,13 +91,12 @@ def graph_of(models: Sequence[QueueModel], limit: int = NODES) -> Graph:
     -------
     graph : Graph
     """
-    total = sum(model.head['total'] for model in models)
-    grouped = total > limit
+    grouped = sum(model.n_current for model in models) > limit
     nodes: dict[str, GraphNode] = {}
     edges: Counter[tuple[str, str]] = Counter()
     for number, model in enumerate(models):
         names: dict[int, str] = {}
-        for task in model.tasks():
+        for task in model.current_tasks():
             group = model.head['groups'][task['group']]
             key = f'{number}:{group["name"]}' if grouped else task['id']
             names[task['row']] = key

@@ -44,6 +44,11 @@ def counts_text(counts: dict[str, int], blocked: int = 0) -> str:
     return ', '.join(counted(state, n) for state, n in shown.items() if n) or 'no tasks'
 
 
+def superseded_text(n: int) -> str:
+    """Return ``' · ↷ 3 superseded'``; empty if there are none."""
+    return f' · {counted("SUPERSEDED", n)}' if n else ''
+
+
 def counted(state: str, n: int) -> str:
     """Return a number of tasks in a state: ``'✓ 12 succeeded'``."""
     return f'{APPEARANCES[state].symbol} {format_count(n)} {state.lower()}'

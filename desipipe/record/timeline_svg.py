@@ -83,7 +83,7 @@ def timeline_of(models: Sequence[QueueModel], limit: int = INTERVALS) -> Timelin
     lanes: dict[tuple[int, int], list[tuple[float, float, str, str]]] = {}
     n = 0
     for number, model in enumerate(models):
-        for task in model.tasks():
+        for task in model.current_tasks():
             for attempt in task.get('attempts', ()):
                 if 'worker' in attempt:
                     label = f'{model.head["groups"][task["group"]]["name"]}[{task["index"]}]'

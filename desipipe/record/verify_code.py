@@ -18,7 +18,7 @@ from .checks import NAMED, NOTE, NOTHING, UNCHECKED, Check, Differences
 from .composition import described
 from .digests import ADDED
 from .files import Record
-from .model import Node, QueueModel, places_of
+from .model import Node, QueueModel
 from .model_types import AppEntry, CellEntry
 from .modules import changed_functions
 from .pieces import piece_of
@@ -180,7 +180,7 @@ def _check_entry(
     cell = f'cell {entry["cell"] + 1:d} ({entry["title"] or "no title"})'
     if 'gone' in entry:
         differing.add(f'{cell}: {entry["gone"]}')
-    for match, name in compared(cells[entry['cell']], model, places_of(entry), node):
+    for match, name in compared(cells[entry['cell']], model, entry, node):
         if match == Match.SAME:
             same += 1
         elif match == Match.CHANGED:

@@ -181,9 +181,12 @@ def check_states(record: Record, tasks: Sequence[list[TaskEntry]]) -> Iterator[C
     bad = Differences()
     total: Counter[str] = Counter()
     for model, lines in zip(record.models, tasks, strict=True):
-        counts = Counter(task['state'] for task in lines)
+        current = [task for task in lines if 'superseded' not in task]
+        counts = Counter(task['state'] for task in current)
         total.update(counts)
-        _check_numbers(model, lines, counts, bad)
+        _check_numbers(model, current, counts, bad)
+        if model.n_superseded != len(lines) - len(current):
+            bad.add(f'{model.head["name"]}: the number of superseded tasks')
         for task in lines:
             for fault in _outcome_faults(model, task):
                 bad.add(f'{task_label(model, task)}{fault}')
@@ -204,7 +207,7 @@ def check_states(record: Record, tasks: Sequence[list[TaskEntry]]) -> Iterator[C
 def _check_numbers(
     model: QueueModel, lines: Sequence[TaskEntry], counts: Counter[str], bad: Differences
 ) -> None:
-    """Check the numbers of a queue against its tasks."""
+    """Check the numbers of a queue against its tasks that are not superseded."""
     head = model.head
     if {state: n for state, n in head['counts'].items() if n} != dict(counts):
         bad.add(f'{head["name"]}: the counts by state are not those of its tasks')

@@ -10,7 +10,7 @@ from ..digests import RECORD, plain_bytes
 from ..model import QueueModel
 from ..model_types import RecordDocument
 from ..prov import time_of
-from ..task_text import counts_text
+from ..task_text import counts_text, superseded_text
 from .entities import CHANGES, Entities
 from .run_actions import Agents, RunActions
 from .workflow import IPYNB, Workflow
@@ -61,6 +61,7 @@ def metadata_bytes(
     crate.name = f'Record of {document["notebook"]["name"]}'
     crate.description = (
         f'{totals["tasks"]:,d} tasks run by desipipe: {counts_text(totals["counts"])}'
+        f'{superseded_text(totals.get("superseded", 0))}'
     )
     crate.datePublished = time_of(as_of)
     crate.license = 'Not stated: ask the author of the notebook'

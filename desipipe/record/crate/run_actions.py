@@ -56,6 +56,8 @@ class RunActions:
             self._controls.append(control)
 
     def _count(self, task: TaskEntry) -> None:
+        if 'superseded' in task:
+            return
         self._bad += task['state'] != 'SUCCEEDED'
         for attempt in task.get('attempts', ()):
             if 'began' in attempt:

@@ -84,7 +84,8 @@ class TaskActions:
             type='CreateAction',
             name=f'{group["name"]}[{task["index"]}]',
             description=(
-                f'task {task["id"]}, {task["state"]}, {attempts} attempts{self._worker(last)}'
+                f'task {task["id"]}, {task["state"]}{", superseded" * ("superseded" in task)}, '
+                f'{attempts} attempts{self._worker(last)}'
             ),
             agent=self._user,
             instrument=self._tools[app['id']],

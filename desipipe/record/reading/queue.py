@@ -80,6 +80,7 @@ class _Reader:
             **self._facts(),
             'total': len(chosen),
             'others': len(every) - len(chosen),
+            'superseded': self._tasks.superseded,
             'counts': self._tasks.counts,
             'blocked': self._tasks.blocked,
             'busy': round(self._tasks.busy, 6),

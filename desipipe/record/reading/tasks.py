@@ -151,6 +151,8 @@ class Tasks:
         self._shared = shared
         self._values = values
         self._blocked = ledger.blocked()
+        self.superseded = 0
+        """Number of superseded tasks that were read; the numbers below leave them out."""
         self.counts = dict.fromkeys(STATES, 0)
         """Number of tasks that were read, by state."""
         self.blocked = 0
@@ -180,13 +182,18 @@ class Tasks:
             'state': STATES[state.status_shown(row)],
             'added': added,
         }
-        self.counts[task['state']] += 1
+        is_superseded = row in state.superseded
+        if is_superseded:
+            task['superseded'] = True
+            self.superseded += 1
+        else:
+            self.counts[task['state']] += 1
         # mypy wants something that may have all members of a task.
         task |= self._values.arguments(row, state.groups[number])  # type: ignore[typeddict-item]
         needs = state.requires.get(row)
         if needs:
             task['needs'] = list(needs)
-        if row in self._blocked:
+        if row in self._blocked and not is_superseded:
             task['blocked'] = self._blocked[row]
             self.blocked += 1
         # In the order of tasks, whatever the journal's is: compaction changes that.
@@ -200,7 +207,8 @@ class Tasks:
             entry = attempt.entry
             if 'worker' in entry:
                 entry['worker'] = self._shared.number_worker(attempt.worker)
-                self.busy += entry['seconds']
+                if 'superseded' not in task:
+                    self.busy += entry['seconds']
         if attempts:
             task['attempts'] = [attempt.entry for attempt in attempts]
         files = self._files(attempts)
