@@ -445,7 +445,7 @@ def test_figures_beyond_the_size_of_a_cell_are_shown_small(queue: Queue, tm: Tas
     assert len(shown) == 4 and all({'image/png', 'image/jpeg'} & set(data) for data in shown)
     assert 'image/jpeg' in shown[-1]
     assert re.search(
-        r'displays of (\d tasks|\S+) are shown small; to open .*: desipipe logs -q \S+ '
+        r'displays of (\d tasks|\S+) are shown small; to open .*: %desipipe logs -q \S+ '
         r'[0-9a-f]{12} --save displays',
         summary['truncated'],
     )

@@ -59,14 +59,34 @@ def spare(path: str, key: str) -> None:
 
 
 def read_notebook(path: str) -> Notebook:
-    """Read a notebook, whoever wrote it.
+    """Read a notebook, whoever wrote it; each cell gets an id of its own.
 
     Raises
     ------
     RecordError
         It is none.
     """
-    return parse_notebook(read_bytes(path), path)
+    notebook = parse_notebook(read_bytes(path), path)
+    _part_ids(notebook)
+    return notebook
+
+
+def _part_ids(notebook: Notebook) -> None:
+    """Set ids of cells that have that of a cell above them, the same each time.
+
+    nbformat would take one by chance, and print a warning for each; tasks are superseded by cell.
+    """
+    cells = [cell for cell in notebook['cells'] if isinstance(cell.get('id'), str)]
+    taken = {cell['id'] for cell in cells}
+    seen: set[str] = set()
+    for cell in cells:
+        if cell['id'] in seen:
+            stem, n = cell['id'][:58], 2
+            while f'{stem}-{n:d}' in taken:
+                n += 1
+            cell['id'] = f'{stem}-{n:d}'
+            taken.add(cell['id'])
+        seen.add(cell['id'])
 
 
 def read_bytes(path: str) -> bytes:

@@ -18,7 +18,7 @@ from ..terminal import visible
 from ..utils import format_count
 from .appearance import APPEARANCES, CONDITION_APPEARANCES
 from .cell_lines import BAR_WIDTH, lines
-from .folded_outputs import folded_html
+from .folded_outputs import folded_html, folded_text
 from .output_forms import output_html, outputs_text
 from .text import (
     Line,
@@ -114,7 +114,7 @@ def as_text(summary: CellView, table: bool = False) -> str:
     badge = f'{visible(badge_text(summary["badge"]), lines=False)}\n' if 'badge' in summary else ''
     if table:
         texts += [f'  {name:<14}{value:>10}' for name, value in _table(summary)]
-    shown = outputs_text(summary['outputs'])
+    shown = folded_text(summary['outputs'], outputs_text, summary['folder'])
     if len(shown) > _TEXT:  # the other forms have all of it
         shown = (
             f'{shown[: _TEXT // 2]}\n[… {len(shown) - _TEXT:,d} characters '

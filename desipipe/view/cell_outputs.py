@@ -119,9 +119,8 @@ class CellOutputs:
             return []
         logs = self._logs(rows[0])
         return [
-            f'figures as files: {logs} --save {SAVED}',
             f'what {plural(len(rows), "more task")} printed is not shown; the first of them: '
-            f'{logs}',
+            f'{logs}; its figures as files: {logs} --save {SAVED}'
         ]
 
     def _small_words(self, rows: list[int]) -> str:
@@ -134,7 +133,7 @@ class CellOutputs:
         )
 
     def _logs(self, row: int) -> str:
-        return f'desipipe logs {self._where} {self.ledger.state.ids[row].hex()[:12]}'
+        return f'%desipipe logs {self._where} {self.ledger.state.ids[row].hex()[:12]}'
 
     def _task_outputs(self, row: int, runs: bool) -> list[OutputView]:
         if runs:

@@ -1,14 +1,17 @@
-"""Outputs of many tasks as HTML: folded, a row for each task."""
+"""Outputs of many tasks as HTML and as text: folded, a row for each task."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..queue.location import type_queue
 from ..terminal import visible
-from ..utils import format_count
+from ..utils import format_count, plural
 from .ansi import plain
 from .appearance import APPEARANCES, BAD_STATES
 from .text import one_line, span
@@ -20,6 +23,8 @@ UNFOLDED_MAX = 8
 """Tasks whose outputs are shown one below the other, here and in JupyterLab."""
 _LINE_MAX = 200  # characters of the last line in a row
 _CAUSE_MIN = 2  # failures of one class that are shown as one row
+_ROWS_MAX = 40  # tasks that are shown a row each; the others are one row
+_TEXT_FAILURES_MAX = 3  # of them those that share a cause
 
 
 def is_folded(outputs: Sequence[OutputView]) -> bool:
@@ -52,6 +57,93 @@ def mark_shared_causes(labels: Sequence[tuple[DisplayOutput, str]]) -> None:
             made['cause'] = cause
 
 
+class _Part(NamedTuple):
+    """The outputs of one of several tasks."""
+
+    label: Mapping[str, Any]
+    outputs: Sequence[OutputView]
+
+
+class _Parts(NamedTuple):
+    """Outputs of many tasks, by task."""
+
+    before: Sequence[OutputView]
+    by_cause: Mapping[str, Sequence[_Part]]
+    others: Sequence[_Part]
+
+
+def _parts(outputs: Sequence[OutputView]) -> _Parts | None:
+    """Return outputs by task; None for those of a few tasks."""
+    starts = [number for number, output in enumerate(outputs) if _label(output)]
+    if len(starts) <= UNFOLDED_MAX:
+        return None
+    by_cause: dict[str, list[_Part]] = {}
+    others: list[_Part] = []
+    for start, end in zip(starts, [*starts[1:], len(outputs)], strict=True):
+        part = _Part(_label(outputs[start]) or {}, outputs[start + 1 : end])
+        cause = part.label.get('cause')
+        (others if cause is None else by_cause.setdefault(cause, [])).append(part)
+    return _Parts(outputs[: starts[0]], by_cause, others)
+
+
+def folded_text(
+    outputs: Sequence[OutputView], form: Callable[[Sequence[OutputView]], str], folder: str
+) -> str:
+    """Format outputs as text, those of more than a few tasks as a row of each.
+
+    Parameters
+    ----------
+    outputs : sequence of OutputView
+        With a label before those of each of several tasks.
+    form : callable
+        Formats outputs one below the other.
+    folder : str
+        Of the queue.
+
+    Returns
+    -------
+    text : str
+    """
+    parts = _parts(outputs)
+    if parts is None:
+        return form(outputs)
+    rows = []
+    for cause, failures in parts.by_cause.items():
+        title = f'{one_line(cause, _LINE_MAX)} × {format_count(len(failures))}'
+        rows += [f'{APPEARANCES["FAILED"].symbol} {title}']
+        rows += [f'  {row}' for row in _text_rows(failures, _TEXT_FAILURES_MAX)]
+    rows += _text_rows(parts.others, _ROWS_MAX)
+    first = next(filter(None, map(_label, outputs)))
+    logs = f'%desipipe logs {_typed_queue(folder, os.getcwd())} {first["tid"][:12]}'
+    rows.append(f'[all that {first["label"]} printed: {logs}]')
+    return form(parts.before) + ''.join(f'{visible(row, lines=False)}\n' for row in rows)
+
+
+@lru_cache(maxsize=64)
+def _typed_queue(folder: str, here: str) -> str:
+    # Kept, for each folder `here` that its path may start from: it asks the user database.
+    return type_queue(folder)
+
+
+def _text_rows(parts: Sequence[_Part], most: int) -> list[str]:
+    rows = ['  '.join(_row_texts(part)) for part in parts[:most]]
+    more = len(parts) - most
+    return [*rows, f'… {plural(more, "more task")}'] if more > 0 else rows
+
+
+def _row_texts(part: _Part) -> list[str]:
+    """Return what the row of a task shows: name, arguments, time, last line."""
+    label = part.label
+    look, duration = APPEARANCES.get(str(label.get('state'))), label.get('duration')
+    pieces = [
+        f'{look.symbol if look else " "} {label["label"]}',
+        str(label.get('arguments', '')),
+        span(duration) if isinstance(duration, float) else '',
+        last_line(part.outputs),
+    ]
+    return [one_line(piece, _LINE_MAX) for piece in pieces if piece]
+
+
 def folded_html(outputs: Sequence[OutputView], form: Callable[[OutputView], str]) -> str:
     """Format outputs, those of more than a few tasks folded below the label of each.
 
@@ -66,18 +158,20 @@ def folded_html(outputs: Sequence[OutputView], form: Callable[[OutputView], str]
     -------
     html : str
     """
-    starts = [number for number, output in enumerate(outputs) if _label(output)]
-    if len(starts) <= UNFOLDED_MAX:
+    parts = _parts(outputs)
+    if parts is None:
         return ''.join(map(form, outputs))
-    by_cause: dict[str, list[str]] = {}
-    others: list[str] = []
-    for start, end in zip(starts, [*starts[1:], len(outputs)], strict=True):
-        made = _label(outputs[start]) or {}
-        row = _row(made, outputs[start + 1 : end])
-        piece = _details(row, ''.join(map(form, outputs[start + 1 : end])))
-        (by_cause.setdefault(made['cause'], []) if 'cause' in made else others).append(piece)
-    failures = [_cause_html(cause, pieces) for cause, pieces in by_cause.items()]
-    return ''.join([*map(form, outputs[: starts[0]]), *failures, *others])
+
+    def piece(part: _Part) -> str:
+        return _details(_row(part.label, part.outputs), ''.join(map(form, part.outputs)))
+
+    failures = [
+        _cause_html(cause, [*map(piece, failed)]) for cause, failed in parts.by_cause.items()
+    ]
+    rows = [piece(part) for part in parts.others[:_ROWS_MAX]]
+    if more := parts.others[_ROWS_MAX:]:
+        rows.append(_details(f'… {plural(len(more), "more task")}', ''.join(map(piece, more))))
+    return ''.join([*map(form, parts.before), *failures, *rows])
 
 
 def _cause_html(cause: str, pieces: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ _PRE = 'margin:.2em 0;padding:0;background:transparent;color:inherit;white-space
 _PRE += 'overflow-wrap:anywhere;font-family:monospace'
 
 
-def outputs_text(outputs: list[OutputView]) -> str:
+def outputs_text(outputs: Sequence[OutputView]) -> str:
     """Return outputs as a terminal shows them, without colours."""
     text = ''
     for output in outputs:

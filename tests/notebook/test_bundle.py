@@ -329,6 +329,23 @@ def test_outputs_of_many_tasks_are_folded(ledger: tuple[Queue, Ledger], n: int, 
     assert html.count('out ') == n
 
 
+def test_text_of_many_tasks_is_folded(ledger: tuple[Queue, Ledger]) -> None:
+    queue, journal = ledger
+    engine.add(journal, [f'task {i}' for i in range(60)])
+    engine.begin(journal, 'w', 60)
+    engine.finish(journal, 'w', engine.claim(journal, 'w', 60))
+    few = as_text(cell_summary(queue, '0-7')).splitlines()
+    assert 'out 7 1err 7 1' in few
+    _, *rows, more, logs = as_text(cell_summary(queue, '0-59')).splitlines()
+    assert len(rows) == 40 and all(row.startswith('✓ ') for row in rows)
+    assert all(row.endswith(f'  err {i} 1') for i, row in enumerate(rows))
+    assert more == '… 20 more tasks'
+    html = as_html(cell_summary(queue, '0-59'))
+    assert html.index('[39]') < html.index('<summary>… 20 more tasks') < html.index('[40]')
+    tid = queue.ledger.state.ids[0].hex()[:12]
+    assert re.fullmatch(rf'\[all that .*\[0\] printed: %desipipe logs -q \S+ {tid}\]', logs)
+
+
 def test_failures_of_many_tasks_are_grouped_by_cause(tmp_path: Path) -> None:
     queue = Queue('causes', base_dir=tmp_path)
 
@@ -349,6 +366,13 @@ def test_failures_of_many_tasks_are_grouped_by_cause(tmp_path: Path) -> None:
     assert [row[:9] for row in rows[5:]] == [
         f'{"✕" if i == 3 else "✓"} step[{i}]' for i in (0, 2, 3, 4, 6, 8)
     ]
+    text = as_text(cell_summary(queue, '0-9')).splitlines()
+    start = text.index('✕ ValueError × 4')
+    assert [row[:11] for row in text[start + 1 : start + 4]] == [
+        f'  ✕ step[{i}]' for i in (1, 5, 7)
+    ]
+    assert text[start + 4] == '  … 1 more task'
+    assert [row[:9] for row in text[start + 5 : -1]] == [row[:9] for row in rows[5:]]
     group = html[: html.index('step[0]')]
     assert group.count('<details>') - group.count('</details>') == 1  # that of step[0] itself
 
@@ -361,7 +385,8 @@ def test_outputs_are_bounded(ledger: tuple[Queue, Ledger]) -> None:
     summary = cell_summary(queue, rows)
     assert len(summary['outputs']) <= 400
     more = re.search(
-        r'what (\d+) more tasks printed is not shown; the first of them: (desipipe logs .*)',
+        r'what (\d+) more tasks printed is not shown; the first of them: %(desipipe logs [^;]*); '
+        'its figures as files: ',
         summary['truncated'],
     )
     assert more and 0 < int(more[1]) < 1000

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,19 @@ def test_run_writes_valid_notebook(executed: Cli) -> None:
     assert (
         sum('desipipe-record' in cell['metadata'].get('tags', []) for cell in opened['cells']) == 3
     )
+
+
+def test_read_notebook_gives_each_cell_its_own_id(tmp_path: Path) -> None:
+    document = notebook([('1', [])] * 6)
+    ids = ['a', 'a', 'a-2', 'a', 'b' * 64, 'b' * 64]
+    for cell, name in zip(document['cells'], ids, strict=True):
+        cell['id'] = name
+    (tmp_path / 'a.ipynb').write_text(json.dumps(document))
+    read = [cell['id'] for cell in read_notebook(str(tmp_path / 'a.ipynb'))['cells']]
+    assert read == ['a', 'a-3', 'a-2', 'a-4', 'b' * 64, f'{"b" * 58}-2']
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')  # nbformat warns where it gives ids
+        Cli(tmp_path)('run', 'a.ipynb', '--no-wait')
 
 
 MORE = """

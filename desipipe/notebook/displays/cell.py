@@ -22,7 +22,7 @@ from ...utils import plural
 from ...view.bundle import bundle
 from ...view.cell import CellReader
 from ...view.cell_lines import lines
-from ...view.folded_outputs import is_folded
+from ...view.folded_outputs import folded_text, is_folded
 from ...view.output_forms import outputs_text
 from ..follower import INTERVAL, Display
 from ..liveness import View
@@ -316,7 +316,7 @@ def _publish_outputs(handle: Handle, update: bool, table: bool = False) -> None:
         for output in outputs:
             _publish(handle, output)
     elif outputs:
-        print(outputs_text(outputs), end='')
+        print(folded_text(outputs, outputs_text, summary['folder']), end='')
     if not update:
         handle.publish(summary, False, table)
 
