@@ -239,6 +239,11 @@ def test_orders_in_which_cells_may_run(order: list[int], is_current: bool) -> No
             '+ 2',
             'variable `lam` changed in cell 1',
         ),
+        (['x = 1', 'y = 2'], 1, 'y = 2', 'del y, x', '`x` is deleted in cell 2'),
+        (['x = 1', 'y = 2', 'x = 1'], 1, 'y = 2', 'del x', ''),
+        (['x = [1]', 'y = 2'], 1, 'y = 2', 'del x[0]', 'variable `x` changed in cell 2'),
+        (['x = 1', 'y = 2'], 1, 'y = 2', 'if x: del x', 'variable `x` changed in cell 2'),
+        (['a = 1', 'x = a', 'y = 2'], 2, 'y = 2', 'del a', ''),
     ],
 )
 def test_state_changes_with_input_of_cell(
@@ -271,6 +276,16 @@ def test_bash_cells() -> None:
         == 'variable `name` changed in cell 1'
     )
     assert states([texts[0], texts[1] + ' b'], run(texts))[1].state is State.EDITED
+
+
+def test_cell_that_reads_what_is_deleted_above_it_cannot_run() -> None:
+    texts = ['n = 3', 'm = n\ndel n', '%%desipipe --out out\nout = n + m']
+    notebook = Notebook([NotebookCell(text) for text in texts])
+    (state,) = notebook.states()
+    assert state.state == State.NEVER_RUN
+    assert state.reason == 'it cannot run: `n` is deleted in cell 2'
+    # The cell that defines `m` deletes `n`, which has to be there.
+    assert notebook.cells_to_run([state]) == [0, 1, 2]
 
 
 def test_cells_to_run() -> None:

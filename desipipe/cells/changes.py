@@ -88,6 +88,7 @@ def describe_changes(
     reads: Mapping[str, Use],
     name_cell: Callable[[int], str],
     error_of: Callable[[int], str],
+    deleted: Mapping[str, int] | None = None,
 ) -> list[str]:
     """Describe what a cell reads that is not what it ran with.
 
@@ -98,6 +99,8 @@ def describe_changes(
         All that it reads now.
     name_cell, error_of : callable
         Name a cell; say why its text cannot be read.
+    deleted : mapping, default=None
+        Cells that deleted names.
 
     Returns
     -------
@@ -110,11 +113,12 @@ def describe_changes(
         use, before = reads.get(name), recorded.reads.get(name)
         if use is None:
             module = name.removeprefix(MODULE_PREFIX)
-            changes.append(
-                f'`{name}` is no longer defined'
-                if module == name
-                else f'module `{module}` is no longer there'
-            )
+            if deleted and name in deleted:
+                changes.append(describe_deletion(name, name_cell(deleted[name])))
+            elif module == name:
+                changes.append(f'`{name}` is no longer defined')
+            else:
+                changes.append(f'module `{module}` is no longer there')
         elif use.digest != before:
             where, error = name_cell(use.cell), error_of(use.cell)
             if use.kind is Kind.TASK:
@@ -129,6 +133,11 @@ def describe_changes(
                 how = 'is new' if before is None else 'changed'
                 changes.append(f'{use.kind} `{name}` {how} in {where}')
     return changes
+
+
+def describe_deletion(name: str, cell: str) -> str:
+    """Describe that a name which a cell reads is deleted before it."""
+    return f'`{name}` is deleted in {cell}'
 
 
 def label(number: int) -> str:

@@ -70,6 +70,8 @@ class Definitions:
 
     def __init__(self, modules: Modules | None = None) -> None:
         self._by_name: dict[str, Definition] = {}
+        self.deleted: dict[str, int] = {}
+        """Cells that deleted names, of those that have no definition since."""
         self._modules = modules
 
     def get(self, name: str) -> Definition | None:
@@ -103,11 +105,15 @@ class Definitions:
         own, title = frozenset((number,)), cell.task.title
         for name in cell.task.outputs:
             before = self.before(name, cell.task)
+            self.deleted.pop(name, None)
             self._by_name[name] = Definition(
                 Kind.TASK, number, (version,), cells=own, title=title, before=before
             )
 
     def _add(self, number: int, statement: Statement) -> None:
+        for name in statement.deletes:
+            self._by_name.pop(name, None)
+            self.deleted[name] = number
         for name in statement.binds:
             self._set(number, name, statement, None)
         for name in statement.stores:
@@ -147,6 +153,7 @@ class Definitions:
     def _set(
         self, number: int, name: str, statement: Statement, definition: Definition | None
     ) -> None:
+        self.deleted.pop(name, None)
         own = frozenset((number,))
         if statement.kind in (Kind.FUNCTION, Kind.CLASS):
             self._by_name[name] = Definition(

@@ -76,13 +76,15 @@ class Statement:
     calls: tuple[Call, ...] = ()
     sets_globals: frozenset[str] = frozenset()
     """Names that a function binds by ``global``."""
+    deletes: frozenset[str] = frozenset()
+    """Names that it deletes in any case."""
     modules: tuple[Imported, ...] = ()
     """All that it, or a function in it, imports."""
 
     def touched(self) -> frozenset[str]:
         """Return all names that have to have their values before it runs."""
         roots = frozenset(call.root for call in self.calls)
-        return self.reads | self.stores | self.changes | roots
+        return self.reads | self.stores | self.changes | self.deletes | roots
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,15 +212,17 @@ def _variable(node: ast.stmt) -> Statement:
     is_conditional = isinstance(node, _COMPOUND)
     inside = {name for item in _own(node, ast.Expr) for name in _receivers(item)}
     changed |= inside if is_conditional else set()
-    binds = set() if is_conditional else stored - changed
+    deletes = stored if isinstance(node, ast.Delete) else set()
+    binds = set() if is_conditional else stored - changed - deletes
     return Statement(
         digest(syntax_trees.tree(node).hex()),
         Kind.VARIABLE,
         frozenset(binds),
-        frozenset((stored | parts) - binds - changed),
+        frozenset((stored | parts) - binds - changed - deletes),
         frozenset(changed),
-        read_names(code),
+        read_names(code) - deletes,
         tuple(_calls(node)),
+        deletes=frozenset(deletes),
         modules=imports_in(node),
     )
 

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from .changes import NAMED_MAX, Recorded, describe_changes, describe_reads, label, version
+from .changes import (
+    NAMED_MAX,
+    Recorded,
+    describe_changes,
+    describe_deletion,
+    describe_reads,
+    label,
+    version,
+)
 from .definitions import MODULE_PREFIX, Definitions, Use
 from .modules import Modules
 from .statements import CellText, Kind, read_cell
@@ -111,6 +119,8 @@ class Notebook:
         """At the end of the notebook."""
         self.reads: dict[int, dict[str, Use]] = {}
         """All that each task cell reads, by number."""
+        self._deleted: dict[int, dict[str, int]] = {}
+        """Names that are deleted where each task cell stands, with the cells that delete them."""
         for number, text in enumerate(self.texts):
             self._add(number, text)
 
@@ -119,6 +129,7 @@ class Notebook:
             self.definitions.add(number, text)
             return
         self.reads[number] = describe_reads(text.task, self.definitions, number)
+        self._deleted[number] = dict(self.definitions.deleted)
         if not text.task.is_skipped:
             self.definitions.add(number, text, version(text.task, self.reads[number]))
 
@@ -157,7 +168,7 @@ class Notebook:
                 State.NEVER_RUN if ran is None else State.EDITED
             ), f'it cannot run: {task.error}'
         if ran is None:
-            return State.NEVER_RUN, ''
+            return State.NEVER_RUN, self._missing(number, task)
         if ran.problem:
             return State.UNKNOWN, ran.problem
         if ran.recorded is None:
@@ -178,6 +189,13 @@ class Notebook:
             return State.STALE, seen
         return _of_tasks(ran)
 
+    def _missing(self, number: int, task: TaskCell) -> str:
+        """Describe why a cell cannot run: one above it deletes what it reads."""
+        deleted = self._deleted[number]
+        names = [name for name in task.reads if name in deleted]
+        texts = [describe_deletion(name, label(deleted[name])) for name in names[:NAMED_MAX]]
+        return f'it cannot run: {"; ".join(texts)}' if texts else ''
+
     def _changes(self, number: int, recorded: Recorded) -> list[str]:
         """Describe what a cell reads that is not what it ran with."""
         reads = dict(self.reads[number])
@@ -193,7 +211,9 @@ class Notebook:
             definition = self.definitions.get(name)
             if definition is not None and definition.cell != number:
                 reads[name] = definition.use()
-        return describe_changes(recorded, reads, label, lambda cell: self.texts[cell].error)
+        return describe_changes(
+            recorded, reads, label, lambda cell: self.texts[cell].error, self._deleted[number]
+        )
 
     def cells_to_run(self, states: Iterable[CellState]) -> list[int]:
         """List the cells that a new kernel has to run to make all tasks current.

@@ -195,13 +195,18 @@ class History:
         if recorded is None:
             return ''
         reads = describe_reads(self._tasks[ran.number], self.definitions, ran.number)
-        again = {
-            name: use
-            for name, use in reads.items()
-            if self._cell_ids.get(use.cell) and self._cell_ids[use.cell] == ran.sources.get(name)
+
+        def ran_again(name: str, cell: int) -> bool:
+            return bool(self._cell_ids.get(cell)) and self._cell_ids[cell] == ran.sources.get(name)
+
+        again = {name: use for name, use in reads.items() if ran_again(name, use.cell)}
+        deleted = {
+            name: cell
+            for name, cell in self.definitions.deleted.items()
+            if name in recorded.reads and ran_again(name, cell)
         }
-        kept = Recorded(recorded.text, {name: recorded.reads[name] for name in again})
-        changes = describe_changes(kept, again, _name_cell, lambda cell: '')
+        kept = Recorded(recorded.text, {name: recorded.reads[name] for name in (*again, *deleted)})
+        changes = describe_changes(kept, again, _name_cell, lambda cell: '', deleted)
         for name, use in again.items():
             if use.kind is Kind.TASK and use.cell in stale:
                 changes.append(f'`{name}` comes from {_name_cell(use.cell)}, which is stale')

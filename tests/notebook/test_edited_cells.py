@@ -200,6 +200,14 @@ def test_displays_say_that_they_are_stale(kernel: Kernel) -> None:
     kernel.wait_for(lambda: badges() == expected, 'displays of stale cells')
     kernel('def f(x):\n    return x  # as before', 'f')
     kernel.wait_for(lambda: badges() == [''] * 4, 'displays of current cells again')
+    kernel('del k', 'below')  # for the cells below it
+    kernel.wait_for(lambda: badges() == [''] * 4, 'displays of cells above a deletion')
+    kernel('k = 1\ndel k', 'k')
+    expected = ['↻ stale: `k` is deleted in cell [16]']
+    expected += ['↻ stale: `y` comes from cell [5], which is stale', '', '']
+    kernel.wait_for(lambda: badges() == expected, 'displays of cells whose input is deleted')
+    kernel('k = 1', 'k')
+    kernel.wait_for(lambda: badges() == [''] * 4, 'displays of current cells once more')
     # The same text, and another value.
     kernel('value = [next(numbers)]\nlast = [3]', 'value')
     expected = ['', '', '↻ stale: `value` has another value than when it ran', '']
