@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from desipipe.view import schema
 from desipipe.view.appearance import APPEARANCES, BADGE_SYMBOLS, CONDITION_APPEARANCES
-from desipipe.view.folded_outputs import UNFOLDED_MAX
+from desipipe.view.folded_outputs import ROWS_MAX, UNFOLDED_MAX
 from desipipe.view.structs import bases, constraints, is_struct, own_members, summary
 
 PATH = Path(__file__).parent / 'src' / 'generated' / 'view.ts'
@@ -108,6 +108,8 @@ def write() -> str:
         _constant('BADGE_SYMBOLS', 'BadgeState', BADGE_SYMBOLS, 'The same of task cells'),
         '/** Tasks whose outputs are shown one below the other; those of more are folded. */\n'
         f'export const UNFOLDED_MAX = {UNFOLDED_MAX:d};\n',
+        '/** Tasks of those that are shown a row each; the others are below one row. */\n'
+        f'export const ROWS_MAX = {ROWS_MAX:d};\n',
     ]
     return '\n'.join(parts)
 

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 UNFOLDED_MAX = 8
 """Tasks whose outputs are shown one below the other, here and in JupyterLab."""
+ROWS_MAX = 40
+"""Tasks that are shown a row each, here and in JupyterLab; the others are below one row."""
 _LINE_MAX = 200  # characters of the last line in a row
 _CAUSE_MIN = 2  # failures of one class that are shown as one row
-_ROWS_MAX = 40  # tasks that are shown a row each; the others are one row
 _TEXT_FAILURES_MAX = 3  # of them those that share a cause
 
 
@@ -112,7 +113,7 @@ def folded_text(
         title = f'{one_line(cause, _LINE_MAX)} × {format_count(len(failures))}'
         rows += [f'{APPEARANCES["FAILED"].symbol} {title}']
         rows += [f'  {row}' for row in _text_rows(failures, _TEXT_FAILURES_MAX)]
-    rows += _text_rows(parts.others, _ROWS_MAX)
+    rows += _text_rows(parts.others, ROWS_MAX)
     first = next(filter(None, map(_label, outputs)))
     logs = f'%desipipe logs {_typed_queue(folder, os.getcwd())} {first["tid"][:12]}'
     rows.append(f'[all that {first["label"]} printed: {logs}]')
@@ -168,8 +169,8 @@ def folded_html(outputs: Sequence[OutputView], form: Callable[[OutputView], str]
     failures = [
         _cause_html(cause, [*map(piece, failed)]) for cause, failed in parts.by_cause.items()
     ]
-    rows = [piece(part) for part in parts.others[:_ROWS_MAX]]
-    if more := parts.others[_ROWS_MAX:]:
+    rows = [piece(part) for part in parts.others[:ROWS_MAX]]
+    if more := parts.others[ROWS_MAX:]:
         rows.append(_details(f'… {plural(len(more), "more task")}', ''.join(map(piece, more))))
     return ''.join([*map(form, parts.before), *failures, *rows])
 

@@ -190,6 +190,33 @@ describe('CellDisplay', () => {
     expect(shown().length).toBe(1);
   });
 
+  it('shows the first rows of a long sweep, and the others when asked', async () => {
+    const outputs = Array.from({ length: 60 }, (_, i) => [
+      {
+        ...label(`${i}`),
+        metadata: {
+          desipipe: {
+            tid: `${i}`,
+            label: `f[${i}]`,
+            state: 'SUCCEEDED',
+            arguments: 'x'
+          }
+        }
+      },
+      text(`last ${i}`)
+    ]).flat();
+    await show(example({ outputs }));
+    const rows = () =>
+      [...display.node.querySelectorAll<HTMLElement>('.jp-desipipe-fold')]
+        .filter(row => !row.closest('.lm-mod-hidden'))
+        .map(row => row.textContent!.trim());
+    expect(rows().length).toBe(41);
+    expect(rows().slice(39)).toEqual(['✓ f[39] x last 39', '… 20 more tasks']);
+    display.node.querySelector<HTMLElement>('.jp-desipipe-cause')!.click();
+    expect(rows().length).toBe(61);
+    expect(rows()[60]).toBe('✓ f[59] x last 59');
+  });
+
   it('renders only what is new: tasks end in any order', async () => {
     const one = [label('a'), text('one')];
     const two = [label('b'), text('two')];

@@ -7,10 +7,13 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { Panel, Widget } from '@lumino/widgets';
 
 import { number } from '../format';
-import { UNFOLDED_MAX } from '../generated/view';
+import { ROWS_MAX, UNFOLDED_MAX } from '../generated/view';
 import { SYMBOLS } from '../tokens';
 import { Fold } from './fold';
 import { IGroup, TaskOutputs } from './taskoutputs';
+
+/** Key of the tasks that have no row of their own; no cause is empty. */
+const MORE = '';
 
 /** The outputs of a cell's tasks. Only what changed is rendered again: tasks end in any order, and each may have a figure. */
 export class Outputs extends Panel {
@@ -37,27 +40,31 @@ export class Outputs extends Panel {
     const groups = grouped(outputs);
     this._removeBut(new Set(groups.map(group => group.key)));
     const folded = superseded || groups.length > UNFOLDED_MAX;
-    const causes = folded ? byCause(groups) : new Map<string, IGroup[]>();
+    const folds = folded ? byCause(groups) : new Map<string, IGroup[]>();
+    const isIn = new Set([...folds.values()].flat());
+    const others = groups.filter(group => !isIn.has(group));
     const order: Widget[] = [];
-    const isIn = new Set<IGroup>();
-    for (const [cause, failed] of causes) {
-      const fold = this._cause(cause, failed.length);
+    const addFold = (key: string, inside: IGroup[]) => {
+      const fold = this._fold(key, inside.length);
       order.push(fold);
-      failed.forEach(group => {
-        isIn.add(group);
+      inside.forEach(group => {
         const widget = this._task(group, true, trusted);
         widget.setHidden(!fold.open);
         order.push(widget);
       });
+    };
+    folds.forEach((failed, cause) => addFold(cause, failed));
+    const rows = folded ? others.slice(0, ROWS_MAX) : others;
+    for (const group of rows) {
+      const widget = this._task(group, folded, trusted);
+      widget.setHidden(false);
+      order.push(widget);
     }
-    for (const group of groups) {
-      if (!isIn.has(group)) {
-        const widget = this._task(group, folded, trusted);
-        widget.setHidden(false);
-        order.push(widget);
-      }
+    if (rows.length < others.length) {
+      folds.set(MORE, others.slice(rows.length));
+      addFold(MORE, others.slice(rows.length));
     }
-    this._arrange(order, causes);
+    this._arrange(order, folds);
   }
 
   private _task(group: IGroup, folded: boolean, trusted: boolean): TaskOutputs {
@@ -70,7 +77,8 @@ export class Outputs extends Panel {
     return widget;
   }
 
-  private _cause(cause: string, n: number): Fold {
+  /** The row above failures of a cause, or above the tasks that have no row of their own. */
+  private _fold(cause: string, n: number): Fold {
     let fold = this._causes.get(cause);
     if (!fold) {
       fold = new Fold();
@@ -78,10 +86,15 @@ export class Outputs extends Panel {
       fold.toggled.connect(() => this._foldCauses());
       this._causes.set(cause, fold);
     }
-    fold.setParts([
-      { text: SYMBOLS.FAILED, state: 'FAILED' },
-      { text: `${cause} × ${number(n)}`, strong: true }
-    ]);
+    const more = this.trans._n('%2 more task', '%2 more tasks', n, number(n));
+    fold.setParts(
+      cause === MORE
+        ? [{ text: `… ${more}` }]
+        : [
+            { text: SYMBOLS.FAILED, state: 'FAILED' },
+            { text: `${cause} × ${number(n)}`, strong: true }
+          ]
+    );
     return fold;
   }
 

@@ -797,3 +797,6 @@ export const BADGE_SYMBOLS: Readonly<Record<BadgeState, string>> = {
 
 /** Tasks whose outputs are shown one below the other; those of more are folded. */
 export const UNFOLDED_MAX = 8;
+
+/** Tasks of those that are shown a row each; the others are below one row. */
+export const ROWS_MAX = 40;
