@@ -13,7 +13,7 @@ from ..queue.output import kept_number, outputs, untrusted_writer
 from ..utils import format_bytes, plural
 from .cell_rows import Moment
 from .folded_outputs import error_class, mark_shared_causes
-from .task_summary import state_name, task_name
+from .task_summary import shown_arguments, state_name, task_name
 from .text import one_line
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class CellOutputs:
     def _sweep(self, row: int) -> str:
         try:
             own, first, last = (
-                self.ledger.arguments(other) for other in (row, self.rows[0], self.rows[-1])
+                shown_arguments(self.ledger, other) for other in (row, self.rows[0], self.rows[-1])
             )
         except (PayloadError, IndexError):
             # the arguments are lost, or those of a task beside it that was deleted; its name is

@@ -6,9 +6,9 @@ Nothing of a result runs: its classes appear by their names.
 from __future__ import annotations
 
 from ..errors import PayloadError, UntrustedQueueError
-from ..queue.events import SUCCEEDED
 from ..queue.ledger import Ledger
 from ..serialize.outline import outline
+from .task_summary import has_result
 
 __all__ = ['result_preview']
 
@@ -29,7 +29,7 @@ def result_preview(ledger: Ledger, row: int) -> str:
         user who is not trusted.
     """
     ref = ledger.state.result(row)
-    if ref is None or ledger.state.status[row] != SUCCEEDED:
+    if ref is None or not has_result(ledger, row):
         return ''
     try:
         return outline(ledger.read_trusted(ref))

@@ -404,7 +404,7 @@ class TaskDetail(TaskSummary):
     trace: str
     """The remote traceback."""
     result: int | None
-    """Bytes of the result; None if there is none."""
+    """Bytes of the result, while it runs again of the one before; None if there is none."""
     requires: list[RelativeView]
     n_requires: Count
     dependants: list[RelativeView]

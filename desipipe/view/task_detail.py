@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from ..errors import CorruptJournalError, PayloadError
 from ..queue.attempt_reader import Attempt, AttemptReader
-from ..queue.events import SUCCEEDED, EventKind
-from .task_summary import state_name, task_label, task_summary, user_of
+from ..queue.events import EventKind
+from .task_summary import has_result, shown_arguments, state_name, task_label, task_summary, user_of
 
 if TYPE_CHECKING:
     from .schema import AttemptView, FileUse, RelativeView, TaskDetail
@@ -123,7 +123,7 @@ class _TaskReader:
 
     def arguments(self) -> dict[str, str]:
         """Return the arguments as text."""
-        return self._read(lambda: self.ledger.arguments(self.row), {})
+        return self._read(lambda: shown_arguments(self.ledger, self.row), {})
 
 
 def _attempt(ledger: AttemptReader, attempt: Attempt) -> AttemptView:
@@ -148,7 +148,7 @@ def _attempt(ledger: AttemptReader, attempt: Attempt) -> AttemptView:
 
 def _result_size(ledger: AttemptReader, row: int) -> int | None:
     ref = ledger.state.result(row)
-    return ref.length if ref is not None and ledger.state.status[row] == SUCCEEDED else None
+    return ref.length if ref is not None and has_result(ledger, row) else None
 
 
 def _relative(ledger: AttemptReader, row: int) -> RelativeView:

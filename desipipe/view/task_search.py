@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ..errors import PayloadError
 from ..queue.events import FAILED, KILLED, UNKNOWN
 from ..queue.ledger import Ledger
-from .task_summary import task_summaries
+from .task_summary import shown_arguments, task_summaries
 from .text import one_line
 
 __all__ = ['argument_terms', 'arguments_text', 'rows_by_arguments', 'rows_by_cause']
@@ -84,7 +84,7 @@ def rows_by_arguments(ledger: Ledger, terms: Sequence[Term]) -> set[int]:
 def _arguments(ledger: Ledger, row: int) -> dict[str, str]:
     """Return a task's arguments as text; none if lost or not written by desipipe."""
     try:
-        arguments: Any = ledger.arguments(row)
+        arguments: Any = shown_arguments(ledger, row)
     except (PayloadError, IndexError, ValueError, struct.error):
         return {}
     return (

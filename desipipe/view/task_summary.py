@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ..queue.attempt_fold import LOST
 from ..queue.attempt_reader import AttemptReader
-from ..queue.events import DROPPED, ENDED, PENDING, RUNNING, STATES, WAITING, EventKind
+from ..queue.events import DROPPED, ENDED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, EventKind
 from ..utils import username
 from .journal_events import events_at
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from ..queue.processes import Worker
     from ..queue.task_events import Cause
     from .schema import TaskLabel, TaskState, TaskSummary
+
+
+_REFERENCE = re.compile(r'\btask ([0-9a-f]{32})\b')
 
 
 def state_name(code: int) -> TaskState:
@@ -39,6 +43,32 @@ def task_label(ledger: AttemptReader, row: int) -> TaskLabel:
         'name': task_name(ledger, row),
         'index': ledger.state.index[row],
     }
+
+
+def shown_arguments(ledger: AttemptReader, row: int) -> dict[str, str]:
+    """Return the arguments of a task as text; futures as the tasks they are: ``square[0]``.
+
+    Raises
+    ------
+    PayloadError
+        They are lost.
+    """
+    arguments = ledger.arguments(row)
+    state = ledger.state
+    if not state.requires.get(row):
+        return arguments
+
+    def named(match: re.Match[str]) -> str:
+        other = state.rows.get(bytes.fromhex(match[1]))
+        return match[0] if other is None else f'{task_name(ledger, other)}[{state.index[other]:d}]'
+
+    return {name: _REFERENCE.sub(named, text) for name, text in arguments.items()}
+
+
+def has_result(ledger: AttemptReader, row: int) -> bool:
+    """Return True for a task that succeeded, also while it runs again."""
+    state = ledger.state
+    return state.status[row] == SUCCEEDED or row in state.rerun
 
 
 def task_summaries(ledger: AttemptReader, rows: Sequence[int]) -> list[TaskSummary]:

@@ -148,6 +148,40 @@ async def test_tasks_by_argument_and_cause(ask: Ask, queue: Queue) -> None:
     assert apps[0]['median'] > 0
 
 
+async def test_arguments_name_tasks(ask: Ask, queue: Queue) -> None:
+    """Futures as arguments are shown as the tasks that they are, wherever arguments are."""
+
+    def square(i: int) -> int: ...
+
+    def add(a: object, b: object = None) -> None: ...
+
+    manager = TaskManager(queue)
+    squares = manager.python_app(square).map(i=range(3))
+    app = manager.python_app(add)
+    app(squares[1], b={'all': [squares[0], squares[2]]})
+    app(f'task {squares[0].id}')
+    _, page = await ask('tasks', queue='demo', text='a=square[1]')
+    assert [task['arguments_text'] for task in page['tasks']] == [
+        "b={'all': [square[0], square[2…, a=square[1]"
+    ]
+    _, task = await ask('task', queue='demo', tid='add[0]')
+    assert task['arguments'] == {'a': 'square[1]', 'b': "{'all': [square[0], square[2]]}"}
+    _, task = await ask('task', queue='demo', tid='add[1]')
+    assert task['arguments']['a'] == f"'task {squares[0].id}'"
+
+
+async def test_result_is_shown_while_it_runs_again(ask: Ask, queue: Queue) -> None:
+    ledger = queue.ledger
+    add_and_run(ledger, total=1, good=1)
+    _, before = await ask('task', queue='demo', tid='fraction[0]')
+    ledger.retry(lambda state: [0])
+    _, task = await ask('task', queue='demo', tid='fraction[0]')
+    assert (task['state'], task['result']) == ('PENDING', before['result'])
+    assert before['result'] is not None
+    ledger.cancel(lambda state: [0])
+    assert (await ask('task', queue='demo', tid='fraction[0]'))[1]['state'] == 'SUCCEEDED'
+
+
 async def test_task_beside_others(ask: Ask, queue: Queue) -> None:
     """Its neighbours, the other tasks of its app, the task that blocks it, its earlier attempts."""
     ledger = queue.ledger
