@@ -162,7 +162,7 @@ async def test_arguments_name_tasks(ask: Ask, queue: Queue) -> None:
     app(f'task {squares[0].id}')
     _, page = await ask('tasks', queue='demo', text='a=square[1]')
     assert [task['arguments_text'] for task in page['tasks']] == [
-        "b={'all': [square[0], square[2…, a=square[1]"
+        "b={'all': [square[0], square[2]…, a=square[1]"
     ]
     _, task = await ask('task', queue='demo', tid='add[0]')
     assert task['arguments'] == {'a': 'square[1]', 'b': "{'all': [square[0], square[2]]}"}

@@ -356,7 +356,7 @@ export interface ITaskDetail extends ITaskSummary {
   err: number;
   /** The remote traceback. */
   trace: string;
-  /** Bytes of the result; None if there is none. */
+  /** Bytes of the result, while it runs again of the one before; None if there is none. */
   result: number | null;
   requires: IRelativeView[];
   n_requires: number;
