@@ -285,6 +285,9 @@ export class CellModel implements IDisposable {
       return;
     }
     const age = Date.now() / 1000 - summary.time;
+    if (known || age < FRESH) {
+      this.follower.api.revive(summary.folder); // the kernel made it anew
+    }
     this._fromServer = false;
     this._take(summary, known || age < FRESH ? 'live' : 'unknown');
     this._refollow();

@@ -40,6 +40,9 @@ export class RequestError extends Error {
  */
 const PASSING: readonly number[] = [408, 424, 425, 429];
 
+/** Errors of a queue that was deleted, or cleared. */
+export const GONE: readonly unknown[] = ['QueueGoneError', 'UnknownQueueError'];
+
 /** Answers to a page whose login has ended: JupyterHub started the server again, or a password was changed. */
 const LOGGED_OUT: readonly number[] = [401, 403];
 
@@ -87,8 +90,18 @@ export class Api {
     path: string,
     query: Record<string, string | readonly string[]> = {}
   ): Promise<T> {
+    const gone =
+      typeof query.queue === 'string' && this._gone.get(query.queue);
+    if (gone) {
+      throw gone;
+    }
     const signal = AbortSignal.timeout(LOOK_PATIENCE);
     return (await this._request(path, query, { signal })).json();
+  }
+
+  /** Forget that a queue was deleted: it is heard of again. */
+  revive(folder: string): void {
+    this._gone.delete(folder);
   }
 
   /** Ask about something that does not fit into an address; nothing is changed. */
@@ -211,6 +224,7 @@ export class Api {
         listen();
         const { event, data } = JSON.parse(message.data);
         if (event !== 'beat') {
+          this._note(data);
           onEvent(data);
         }
       };
@@ -226,6 +240,15 @@ export class Api {
     });
     if (!opened) {
       throw await this._refusal();
+    }
+  }
+
+  /** The stream tells of deleted queues: nothing is asked about them, which browsers would note as errors. */
+  private _note({ queue, error, message }: IServerEvent): void {
+    if (GONE.includes(error)) {
+      this._gone.set(queue, new RequestError(`${message}`, 404, `${error}`));
+    } else {
+      this.revive(queue);
     }
   }
 
@@ -292,6 +315,8 @@ export class Api {
     }
     return response;
   }
+
+  private _gone = new Map<string, RequestError>();
 }
 
 /** Text that stands in HTML. */

@@ -76,6 +76,24 @@ describe('Actions', () => {
       { ...order, tids: ['abc'], spawn: true }
     ],
     [
+      'cancels a task that runs again',
+      it => it.cancelTask(line.folder, { ...taskLine(), result: 5 } as never),
+      ['Don’t cancel', 'Cancel task', 'Its earlier result stays.'],
+      'cancel',
+      { ...order, tids: ['abc'] }
+    ],
+    [
+      'retries several tasks of which one has a result',
+      it =>
+        it.retryTasks(line.folder, [
+          taskLine({ state: 'SUCCEEDED' }),
+          taskLine({ tid: 'def', state: 'FAILED' })
+        ]),
+      ['Cancel', 'Run again', '1 other task is retried, too.'],
+      'retry',
+      { ...order, tids: ['abc', 'def'], spawn: true }
+    ],
+    [
       'cancels those of several tasks that have not ended',
       it =>
         it.cancelTasks(line.folder, [

@@ -406,6 +406,32 @@ describe('TaskList', () => {
     expect(current()).toEqual(['t4']);
   });
 
+  it('selects from what is current now, in lines drawn before', () => {
+    const rows = [0, 1, 2, 3, 4].map(i => taskLine({ tid: `t${i}` }));
+    const selected: (string | undefined)[][] = [];
+    let cleared = 0;
+    show({
+      total: 5,
+      get: place => rows[place],
+      selected: new Map([['t1', rows[1]]]),
+      onSelect: tasks => selected.push(tasks.map(({ tid }) => tid)),
+      onClear: () => (cleared += 1)
+    });
+    for (const [place, key] of [
+      [2, 'ctrlKey'],
+      [4, 'shiftKey']
+    ] as const) {
+      act(() => {
+        lines()[place].dispatchEvent(
+          new MouseEvent('click', { bubbles: true, [key]: true })
+        );
+      });
+    }
+    expect(selected).toEqual([['t2'], ['t2', 't3', 't4']]);
+    press(find('[role="listbox"]'), 'Escape');
+    expect(cleared).toBe(1);
+  });
+
   it('shows the arguments of tasks', () => {
     show({ total: 1, get: () => taskLine({ arguments_text: 'i=<b>12' }) });
     expect(texts('.jp-desipipe-arguments')).toEqual(['i=<b>12']);

@@ -2,10 +2,11 @@ import { Notification } from '@jupyterlab/apputils';
 import { NotebookModel } from '@jupyterlab/notebook';
 import { ServerConnection } from '@jupyterlab/services';
 import { nullTranslator } from '@jupyterlab/translation';
+import { Signal } from '@lumino/signaling';
 
 import { Follower } from '../model';
 import { hasRow, placeOf } from '../panel/cells';
-import { usedAmong, usesOf } from '../panel/notebookqueues';
+import { NotebookQueues, usedAmong, usesOf } from '../panel/notebookqueues';
 import { LogModel, shown } from '../panel/log';
 import { news, notify } from '../panel/notify';
 import { fold, place, short, TASK } from '../panel/pictures/layout';
@@ -244,6 +245,30 @@ describe('TasksModel', () => {
     expect(server.asked.length).toBe(2);
   });
 
+  it('keeps which tasks are selected, as they are now', async () => {
+    const { server, tasks } = model();
+    tasks.want(0, 30);
+    await until(() => tasks.total === 1000, 'the first page is there');
+    const row = (place: number) => tasks.get(place)!;
+    const selected = () => [...tasks.selected.keys()];
+    tasks.select([row(3)]);
+    tasks.select([row(5)]);
+    tasks.select([row(5), row(6)]);
+    expect(selected()).toEqual(['3', '5', '6']);
+    tasks.select([row(5)]);
+    expect(selected()).toEqual(['3', '6']);
+    const { tasks: answer } = server.by;
+    server.by.tasks = query => {
+      const page = answer(query) as { tasks: { state: string }[] };
+      page.tasks.forEach(task => (task.state = 'FAILED'));
+      return page;
+    };
+    tasks.touch();
+    await until(() => tasks.selected.get('3')?.state === 'FAILED', 'it is new');
+    tasks.clearSelection();
+    expect(selected()).toEqual([]);
+  });
+
   it('shows nothing of one filter under another', async () => {
     const { tasks } = model();
     tasks.want(0, 30);
@@ -302,9 +327,81 @@ describe('TaskModel', () => {
     await settle();
     expect(server.count('task')).toBe(asked);
   });
+
+  it('asks nothing of a queue that was deleted until it is back', async () => {
+    const server = new Answers();
+    server.by.task = () => ({ tid: 'abc', state: 'RUNNING', attempt: 1 });
+    server.by.log = () => 404;
+    const follower = new Follower(server.api, TIMING);
+    const model = new TaskModel(follower, '/q/test.queue', 'abc', 1);
+    model.visible = true;
+    await until(() => model.task !== null && !!server.stream, 'it is told');
+    await settle();
+    const asked = server.asked.length;
+    const error = { error: 'QueueGoneError', message: 'It is gone.' };
+    server.stream!({ queue: '/q/test.queue', ...error });
+    await until(() => model.problem !== null, 'it is told of');
+    expect(model.problem?.message).toBe('It is gone.');
+    model.refresh();
+    model.visible = false;
+    model.visible = true;
+    await settle();
+    expect(server.asked.length).toBe(asked);
+    server.stream!(line({ folder: '/q/test.queue', queue: '/q/test.queue' }));
+    await until(() => model.problem === null, 'it is back');
+    expect(server.asked.length).toBeGreaterThan(asked);
+    model.dispose();
+  });
 });
 
 describe('queues of a notebook', () => {
+  it('says which are not shown, once the stream has told why', async () => {
+    const server = new Answers();
+    const follower = new Follower(server.api, TIMING);
+    const model = new NotebookModel();
+    const folders = ['/q/listed.queue', '/far/a.queue', '/q/deleted.queue'];
+    model.fromJSON({
+      cells: folders.map(folder => ({
+        cell_type: 'code',
+        source: 'f(1)',
+        metadata: {},
+        execution_count: 1,
+        outputs: [
+          {
+            output_type: 'display_data',
+            data: { [MIME_TYPE]: { ...example(), folder } },
+            metadata: {}
+          }
+        ]
+      })),
+      metadata: {},
+      nbformat: 4,
+      nbformat_minor: 5
+    } as never);
+    const notebooks = {
+      currentWidget: { content: { model } },
+      currentChanged: new Signal({})
+    } as never;
+    const queues = new NotebookQueues(notebooks, follower);
+    const lines = [line({ folder: folders[0] })];
+    let changes = 0;
+    queues.changed.connect(() => (changes += 1));
+    expect(queues.refusals(lines)).toEqual([]);
+    expect(follower.folders).toEqual([folders[1], folders[2]]);
+    await until(() => !!server.stream, 'they are followed');
+    const message = '/far/a.queue is outside.';
+    const refusal = { error: 'PermissionDeniedError', message };
+    server.stream!({ queue: folders[1], ...refusal });
+    server.stream!({ queue: folders[2], error: 'UnknownQueueError', message: '' });
+    await until(() => changes === 1, 'it is told');
+    expect(queues.refusals(lines)).toEqual([message]);
+    expect(follower.folders).toEqual([folders[2]]);
+    expect(queues.refusals([...lines, line({ folder: folders[2] })])).toEqual([
+      message
+    ]);
+    expect(follower.folders).toEqual([]);
+  });
+
   it('are those whose tasks its cells show, and those it names', () => {
     const model = new NotebookModel();
     const display = { ...example(), folder: '/q/shown.queue' };

@@ -76,6 +76,7 @@ export class PageHost implements IHost {
   readonly commands = new CommandRegistry();
   readonly shell = new Shell();
   readonly restored = Promise.resolve();
+  readonly contextMenu = new ContextMenu({ commands: this.commands });
 
   /** Show it in the page. */
   attach(): void {
@@ -88,20 +89,19 @@ export class PageHost implements IHost {
   ): HTMLElement | undefined => this._hit.find(test);
 
   private _addContextMenu(): void {
-    const menu = new ContextMenu({ commands: this.commands });
     [
       COMMANDS.openTask,
       COMMANDS.openTaskTab,
       COMMANDS.retryTask,
       COMMANDS.cancelTask
     ].forEach((command, rank) =>
-      menu.addItem({ command, selector: TASK, rank })
+      this.contextMenu.addItem({ command, selector: TASK, rank })
     );
     this.shell.node.addEventListener('contextmenu', event => {
       this._hit = event
         .composedPath()
         .filter((node): node is HTMLElement => node instanceof HTMLElement);
-      if (menu.open(event)) {
+      if (this.contextMenu.open(event)) {
         event.preventDefault();
       }
     });

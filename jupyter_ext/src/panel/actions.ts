@@ -14,7 +14,12 @@ import { confirmTrust } from '../components/confirm';
 import { number } from '../format';
 import type { Api } from '../request';
 import { canCancel, canRunAgain, isRunAgain } from './components/bits';
-import type { IListedQueue, ITaskSummary, IWorkerView } from './tokens';
+import type {
+  IListedQueue,
+  ITaskSummary,
+  ITaskView,
+  IWorkerView
+} from './tokens';
 import { label } from './tokens';
 
 interface IAnswer {
@@ -33,6 +38,13 @@ function paragraphs(lines: readonly string[]): Widget {
     })
   );
   return new Widget({ node });
+}
+
+/** Whether a task that runs again has a result, which stays if it is cancelled. */
+function keepsResult(
+  task: ITaskSummary & Partial<Pick<ITaskView, 'result'>>
+): boolean {
+  return (task.result ?? null) !== null;
 }
 
 /** Orders to the server. None rejects. */
@@ -258,7 +270,15 @@ export class Actions {
             'Their results stay until the new ones are there. To keep them, cancel the new runs.',
             n
           ),
-          trans.__('Tasks that used the old results are not run again.')
+          trans.__('Tasks that used the old results are not run again.'),
+          ended.length > n
+            ? trans._n(
+                '%2 other task is retried, too.',
+                '%2 other tasks are retried, too.',
+                ended.length - n,
+                number(ended.length - n)
+              )
+            : ''
         ],
         trans.__('Run again')
       ));
@@ -296,7 +316,13 @@ export class Actions {
         : trans.__('Cancel %1 tasks?', number(left.length)),
       [
         this._lost(running) || trans.__('Nothing is lost.'),
-        trans.__('Retry runs cancelled tasks again.')
+        left.length > 1
+          ? trans.__(
+              'Retry runs cancelled tasks again. Those that have an earlier result keep it.'
+            )
+          : keepsResult(left[0])
+            ? trans.__('Its earlier result stays.')
+            : trans.__('Retry runs cancelled tasks again.')
       ],
       left.length === 1 ? trans.__('Cancel task') : trans.__('Cancel tasks'),
       trans.__('Don’t cancel')

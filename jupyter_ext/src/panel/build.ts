@@ -13,6 +13,7 @@ import { Actions } from './actions';
 import type { Cells } from './cells';
 import { Commands } from './commands';
 import type { IHost, InsertUse, IStates, IThemes } from './host';
+import { keepFocus } from './menufocus';
 import type { NotebookQueues } from './notebookqueues';
 import { notify } from './notify';
 import { Pages } from './pages';
@@ -69,6 +70,10 @@ export function buildPanel(services: IServices): DesipipePanel {
     pages.restore(restorer);
   }
   const commands = new Commands({ ...services, panel, pages, actions });
+  keepFocus(
+    app.contextMenu.menu,
+    node => node.closest('.jp-desipipe-Panel, .jp-desipipe-Page') !== null
+  );
   follower.show = summary => commands.showCellTasks(summary);
   connect(services, panel, showQueue);
   return panel;

@@ -62,6 +62,8 @@ interface ITarget {
   tid: string;
   /** What the page shows of it; nothing if it is not known yet. */
   task?: ITaskRow;
+  /** Those that are selected with it; empty if it is alone. */
+  several: readonly ITaskRow[];
 }
 
 /** Adds the commands, and finds out what each is for. */
@@ -79,6 +81,9 @@ export class Commands {
     if (_options.cells) {
       this._addCells();
     }
+    const { panel } = _options;
+    panel.queues.changed.connect(this._onQueues, this);
+    panel.stateChanged.connect(this._onQueues, this);
   }
 
   /** Show the tasks of a cell in the panel. */
@@ -92,13 +97,29 @@ export class Commands {
     });
   }
 
+  /** Tell the palette, which keeps what it was told, what does something now. */
+  private _onQueues(): void {
+    const { commands } = this._options.app;
+    for (const [id, before] of this._enabled) {
+      const now = commands.isEnabled(id, { isPalette: true });
+      if (now !== before) {
+        this._enabled.set(id, now);
+        commands.notifyCommandChanged(id);
+      }
+    }
+  }
+
   private _addGeneral(): void {
     const { app, panel, trans } = this._options;
     const { shell } = app;
     this._add(COMMANDS.open, {
       label: trans.__('Show desipipe Panel'),
       listed: trans.__('Show Panel'),
-      execute: () => shell.activateById(PANEL_ID)
+      execute: () => {
+        shell.activateById(PANEL_ID);
+        // Again after the palette, which gives the focus back to the page in front.
+        setTimeout(() => panel.activate());
+      }
     });
     this._add(COMMANDS.refresh, {
       label: trans.__('Refresh Queues'),
@@ -242,16 +263,28 @@ export class Commands {
     open(COMMANDS.openTaskTab, trans.__('Open Task in New Tab'), true);
     this._onTask(
       COMMANDS.retryTask,
-      task => (isRunAgain(task) ? trans.__('Run Again…') : trans.__('Retry')),
+      target =>
+        target?.several.length
+          ? trans.__('Retry Selected Tasks')
+          : isRunAgain(target?.task)
+            ? trans.__('Run Again…')
+            : trans.__('Retry'),
       async target =>
-        actions.retryTask(target.folder, await this._detail(target)),
+        target.several.length
+          ? actions.retryTasks(target.folder, target.several)
+          : actions.retryTask(target.folder, await this._detail(target)),
       canRunAgain
     );
     this._onTask(
       COMMANDS.cancelTask,
-      trans.__('Cancel Task…'),
+      target =>
+        target?.several.length
+          ? trans.__('Cancel Selected Tasks…')
+          : trans.__('Cancel Task…'),
       async target =>
-        actions.cancelTask(target.folder, await this._detail(target)),
+        target.several.length
+          ? actions.cancelTasks(target.folder, target.several)
+          : actions.cancelTask(target.folder, await this._detail(target)),
       canCancel
     );
   }
@@ -316,19 +349,24 @@ export class Commands {
     enabled: (line: IListedQueue) => boolean = () => true
   ): void {
     const { panel } = this._options;
+    this._enabled.set(id, true);
     this._add(id, {
       label,
       listed: label,
       execute: async args => {
-        const line = await this._chooseLine(args.folder);
+        const line = await this._chooseLine(args.folder, enabled);
         if (line && !line.error) {
           await act(line);
         }
       },
       isEnabled: args => {
-        const line =
-          typeof args.folder === 'string' && panel.queues.line(args.folder);
-        return !line || enabled(line);
+        const line = this._namedLine(args.folder);
+        // Without one, as in the palette, the user chooses among those for which it does something.
+        return line
+          ? !!line.error || enabled(line)
+          : typeof args.folder === 'string' ||
+              !panel.queues.lines?.length ||
+              panel.queues.lines.some(line => !line.error && enabled(line));
       }
     });
   }
@@ -345,7 +383,7 @@ export class Commands {
 
   private _onTask(
     id: string,
-    label: string | ((task: ITaskRow | undefined) => string),
+    label: string | ((target: ITarget | null) => string),
     act: (target: ITarget, args: Arguments) => unknown,
     enabled: (task: ITaskRow) => boolean = () => true
   ): void {
@@ -353,7 +391,7 @@ export class Commands {
       label:
         typeof label === 'string'
           ? label
-          : args => label(this._target(args)?.task),
+          : args => label(this._target(args)),
       execute: async args => {
         const target = this._target(args);
         if (target) {
@@ -361,8 +399,8 @@ export class Commands {
         }
       },
       isEnabled: args => {
-        const task = this._target(args)?.task;
-        return !task || enabled(task);
+        const { task, several = [] } = this._target(args) ?? {};
+        return several.length ? several.some(enabled) : !task || enabled(task);
       }
     });
   }
@@ -370,15 +408,19 @@ export class Commands {
   /** Return the task of the arguments, or the one that the context menu was opened on. */
   private _target(args: Arguments): ITarget | null {
     const { app, panel } = this._options;
-    const data = (key: 'tid' | 'folder') =>
-      app.contextMenuHitTest(node => key in node.dataset)?.dataset[key];
+    const hit = (key: 'tid' | 'folder') =>
+      app.contextMenuHitTest(node => key in node.dataset);
+    const data = (key: 'tid' | 'folder') => hit(key)?.dataset[key];
     const named =
       typeof args.tid === 'string' && typeof args.folder === 'string';
     const tid = named ? `${args.tid}` : data('tid');
     const folder = named ? `${args.folder}` : data('folder');
-    return tid && folder
-      ? { folder, tid, task: panel.task(folder, tid) }
-      : null;
+    if (!tid || !folder) {
+      return null;
+    }
+    const isLine = !named && hit('tid')?.getAttribute('role') === 'option';
+    const several = isLine ? panel.selection(folder, tid) : [];
+    return { folder, tid, task: panel.task(folder, tid), several };
   }
 
   private _detail({ folder, tid }: ITarget): Promise<ITaskView> {
@@ -388,17 +430,27 @@ export class Commands {
     });
   }
 
-  /** Return the queue of a folder; without one, the queue that is open, or the one that the user chooses. */
-  private async _chooseLine(folder: unknown): Promise<IListedQueue | null> {
-    const { panel, trans } = this._options;
-    const { queues } = panel;
-    const line = queues.line(
+  /** Return the queue of a folder; without one, the queue that is open. */
+  private _namedLine(folder: unknown): IListedQueue | null {
+    const { panel } = this._options;
+    return panel.queues.line(
       typeof folder === 'string' ? folder : panel.state.open
     );
+  }
+
+  /** Return the queue of a folder; without one, the queue that is open, or the one that the user chooses. */
+  private async _chooseLine(
+    folder: unknown,
+    enabled: (line: IListedQueue) => boolean
+  ): Promise<IListedQueue | null> {
+    const { panel, trans } = this._options;
+    const { queues } = panel;
+    const line = this._namedLine(folder);
     if (line || typeof folder === 'string') {
       return line;
     }
-    const lines = queues.lines?.filter(line => !line.error) ?? [];
+    const lines =
+      queues.lines?.filter(line => !line.error && enabled(line)) ?? [];
     if (!lines.length) {
       Notification.info(
         trans.__('No queue is known yet. Open the desipipe panel.'),
@@ -416,4 +468,7 @@ export class Commands {
       null
     );
   }
+
+  /** Whether commands of the palette do something, as it was told. */
+  private readonly _enabled = new Map<string, boolean>();
 }

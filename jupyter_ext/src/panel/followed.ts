@@ -5,6 +5,7 @@ import { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
 import { Follower } from '../model';
+import { RequestError } from '../request';
 import { Looker } from './looker';
 
 /** Asks the server again when something happened to a queue, while someone looks. */
@@ -89,7 +90,9 @@ export abstract class FollowedModel implements IDisposable {
     if (changed || before || this._problem) {
       this._changed.emit();
     }
-    return this._problem !== null;
+    // What is refused stays so until something happens.
+    const { _problem: problem } = this;
+    return !!problem && !(problem instanceof RequestError && problem.isFinal);
   }
 
   private _changed = new Signal<this, void>(this);

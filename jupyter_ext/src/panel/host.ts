@@ -5,7 +5,7 @@
 import type { IStateDB } from '@jupyterlab/statedb';
 import type { CommandRegistry } from '@lumino/commands';
 import type { ISignal } from '@lumino/signaling';
-import type { Widget } from '@lumino/widgets';
+import type { Menu, Widget } from '@lumino/widgets';
 
 /** The part of an application that the panel uses. */
 export interface IHost {
@@ -20,6 +20,8 @@ export interface IHost {
   };
   /** Kept when the host can tell what was open before. */
   readonly restored: Promise<void>;
+  /** The menu of the right button. */
+  readonly contextMenu: { readonly menu: Menu };
   /** Return the innermost element that passes a test, of those that the context menu was opened on. */
   contextMenuHitTest: (
     test: (node: HTMLElement) => boolean

@@ -8,8 +8,10 @@ import type {
   INotebookTracker
 } from '@jupyterlab/notebook';
 import { Debouncer } from '@lumino/polling';
+import type { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
+import type { Follower } from '../model';
 import { MIME_TYPE, readCell } from '../tokens';
 import type { IListedQueue } from './tokens';
 
@@ -71,6 +73,7 @@ function foldersOf(cell: ICellModel): string[] {
 export class NotebookQueues {
   constructor(
     private readonly _notebooks: INotebookTracker,
+    private readonly _follower: Pick<Follower, 'follow'>,
     rest = REST
   ) {
     this._debouncer = new Debouncer(() => this._changed.emit(), rest);
@@ -85,12 +88,48 @@ export class NotebookQueues {
 
   /** Return the folders of those of the queues that it uses. */
   among(lines: readonly IListedQueue[]): ReadonlySet<string> {
+    const uses = this._look();
+    return uses ? usedAmong(uses, lines) : new Set();
+  }
+
+  /**
+   * Return why queues that it uses are not shown: they are outside of the folders of the server.
+   *
+   * The stream tells it, once for each that is not among `lines`; of deleted ones nothing is said.
+   */
+  refusals(lines: readonly IListedQueue[]): readonly string[] {
+    const listed = new Set(lines.map(({ folder }) => folder));
+    const folders = [...(this._look()?.folders ?? [])];
+    const unlisted = folders.filter(folder => !listed.has(folder));
+    for (const [folder, following] of [...this._asked]) {
+      if (!unlisted.includes(folder)) {
+        following.dispose();
+        this._asked.delete(folder);
+      }
+    }
+    for (const folder of unlisted) {
+      if (!this._asked.has(folder) && !this._refused.has(folder)) {
+        const following = this._follower.follow(folder, event => {
+          if (event?.error === 'PermissionDeniedError') {
+            following.dispose();
+            this._asked.delete(folder);
+            this._refused.set(folder, `${event.message}`);
+            this._changed.emit();
+          }
+        });
+        this._asked.set(folder, following);
+      }
+    }
+    return unlisted.flatMap(folder => this._refused.get(folder) ?? []);
+  }
+
+  /** What it uses; `null` if there is no notebook. */
+  private _look(): IUses | null {
     const { _model: model } = this;
     if (!model || model.isDisposed) {
-      return new Set();
+      return null;
     }
-    this._uses ??= usesOf(model.cells);
-    return usedAmong(this._uses, lines);
+    return (this._uses ??= usesOf(model.cells));
   }
 
   private _follow(): void {
@@ -109,8 +148,11 @@ export class NotebookQueues {
     void this._debouncer.invoke();
   }
 
+  /** Queues of which the stream has not said why they are not listed. */
+  private _asked = new Map<string, IDisposable>();
   private _changed = new Signal<this, void>(this);
   private _debouncer: Debouncer<void>;
   private _model: INotebookModel | null = null;
+  private _refused = new Map<string, string>();
   private _uses: IUses | null = null;
 }

@@ -2,6 +2,7 @@
  * The panel in the sidebar.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
+import type { Message } from '@lumino/messaging';
 import { ISignal, Signal } from '@lumino/signaling';
 import React from 'react';
 
@@ -55,6 +56,7 @@ export class DesipipePanel extends WatchedWidget {
     this.addClass('jp-desipipe-Panel');
     this.title.icon = pipeIcon;
     this.title.caption = trans.__('desipipe: queues and their tasks');
+    this.node.tabIndex = -1;
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', trans.__('desipipe'));
     queues.changed.connect(this._onQueues, this);
@@ -109,6 +111,15 @@ export class DesipipePanel extends WatchedWidget {
     );
   }
 
+  /** The tasks that are selected, if a task is one of several. */
+  selection(folder: string, tid: string): readonly ITaskRow[] {
+    const selected =
+      folder === this._open?.folder ? this._open.tasks.selected : null;
+    return selected?.has(tid) && selected.size > 1
+      ? [...selected.values()]
+      : [];
+  }
+
   /** Open a queue, and show its tasks that pass a filter. */
   showTasks(folder: string, filter: IFilter = NO_FILTER): void {
     this.state = { ...this._state, open: folder, filter };
@@ -130,6 +141,18 @@ export class DesipipePanel extends WatchedWidget {
     }
   }
 
+  /** Take the focus, so that keys go on from the queue that is open, or from the first one. */
+  protected override onActivateRequest(msg: Message): void {
+    super.onActivateRequest(msg);
+    if (!this.node.contains(document.activeElement)) {
+      const toggle =
+        this.node.querySelector<HTMLElement>(
+          '[data-open="true"] .jp-desipipe-toggle'
+        ) ?? this.node.querySelector<HTMLElement>('.jp-desipipe-toggle');
+      (toggle ?? this.node).focus();
+    }
+  }
+
   private _onQueues(): void {
     if (this.isVisible) {
       this.update();
@@ -146,6 +169,7 @@ export class DesipipePanel extends WatchedWidget {
         heard={queues.heard}
         open={state.open}
         front={this.notebook?.among(queues.lines ?? [])}
+        refusals={queues.lines ? this.notebook?.refusals(queues.lines) : []}
         onToggle={folder =>
           this.showTasks(folder === state.open ? '' : folder, NO_FILTER)
         }

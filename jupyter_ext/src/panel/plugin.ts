@@ -74,7 +74,7 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
       cells:
         notebooks &&
         new Cells(notebooks, documents, app.serviceManager.contents),
-      notebookQueues: notebooks && new NotebookQueues(notebooks),
+      notebookQueues: notebooks && new NotebookQueues(notebooks, follower),
       insertUse: queue => insertUse(notebooks, queue),
       languages,
       themes,

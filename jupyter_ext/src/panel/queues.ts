@@ -5,15 +5,12 @@ import { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
 import { Follower } from '../model';
-import { IServerEvent, RequestError } from '../request';
+import { GONE, IServerEvent, RequestError } from '../request';
 import { Looker } from './looker';
 import type { IListedQueue, ISettings } from './tokens';
 
 /** The most queues that are followed: a server keeps 128 in memory, for all pages. */
 const MOST = 100;
-
-/** Errors of a queue that was deleted, or cleared: it is listed only if the server still finds it. */
-const GONE: readonly unknown[] = ['QueueGoneError', 'UnknownQueueError'];
 
 /** What became of a queue. */
 export interface IChange {
@@ -152,6 +149,7 @@ export class QueuesModel implements IDisposable {
     }
     for (const line of lines) {
       if (!line.error) {
+        this.follower.api.revive(line.folder);
         this._dismissed.delete(line.folder);
       }
     }
@@ -202,6 +200,7 @@ export class QueuesModel implements IDisposable {
     this._heard = Date.now();
     const before = this._lines[place];
     if (GONE.includes(event.error)) {
+      // It is listed only if the server still finds it.
       this._lines = this._lines.filter(line => line !== before);
       this._refollow();
       this._changed.emit();

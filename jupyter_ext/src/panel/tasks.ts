@@ -9,6 +9,9 @@ import { IFilter, ITaskRow, ITaskPage, NO_FILTER } from './tokens';
 /** Tasks that are asked for at once. */
 const PAGE = 100;
 
+/** The most tasks that are selected: one order is for them. */
+const MOST = 1000;
+
 /** Pages that are remembered. */
 const KEPT = 50;
 
@@ -75,6 +78,33 @@ export class TasksModel {
     return undefined;
   }
 
+  /** Tasks that are selected, as they are now where that is known. */
+  get selected(): ReadonlyMap<string, ITaskRow> {
+    return this._selected;
+  }
+
+  /** Select one task, or no longer; select several. */
+  select(tasks: readonly ITaskRow[]): void {
+    const now = new Map(this._selected);
+    for (const task of tasks) {
+      if (tasks.length === 1 && now.has(task.tid)) {
+        now.delete(task.tid);
+      } else if (now.size < MOST) {
+        now.set(task.tid, task);
+      }
+    }
+    this._selected = now;
+    this._changed.emit();
+  }
+
+  /** Select none. */
+  clearSelection(): void {
+    if (this._selected.size) {
+      this._selected = new Map();
+      this._changed.emit();
+    }
+  }
+
   /** Someone looks at these places. */
   want(first: number, last: number): void {
     this._first = first;
@@ -138,6 +168,11 @@ export class TasksModel {
     this._total = answer.total;
     this._pages.delete(page);
     this._pages.set(page, { tasks: answer.tasks, look });
+    for (const task of answer.tasks) {
+      if (this._selected.has(task.tid)) {
+        this._selected.set(task.tid, task);
+      }
+    }
     for (const old of this._pages.keys()) {
       if (this._pages.size <= KEPT) {
         break;
@@ -158,6 +193,7 @@ export class TasksModel {
   private _look = 0;
   private _pages = new Map<number, IKnown>();
   private _problem: Error | null = null;
+  private _selected = new Map<string, ITaskRow>();
   private _shown: IFilter | null = null;
   private _total: number | null = null;
 }

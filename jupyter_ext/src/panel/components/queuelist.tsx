@@ -46,6 +46,8 @@ export interface IQueueListProps {
   open: string | null;
   /** Folders of the queues that the notebook in front uses: on top. */
   front?: ReadonlySet<string>;
+  /** Why other queues that it uses are not shown. */
+  refusals?: readonly string[];
   onToggle: (folder: string) => void;
   onDismiss: (folder: string) => void;
   onCommand: (command: string, line?: IListedQueue) => void;
@@ -120,6 +122,12 @@ export function QueueList(props: IQueueListProps): JSX.Element {
           />
         </div>
       )}
+      {props.refusals?.map(text => (
+        <Banner key={text}>
+          {trans.__('This notebook uses a queue that is not shown here.')}{' '}
+          {text}
+        </Banner>
+      ))}
       <ul className="jp-desipipe-queues">
         {used.length > 0 && (
           <li className="jp-desipipe-group">{trans.__('This notebook')}</li>

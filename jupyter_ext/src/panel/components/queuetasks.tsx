@@ -8,20 +8,14 @@ import React from 'react';
 import { stateWords } from '../../components/status';
 import { number } from '../../format';
 import { Shown, State, STATES, SYMBOLS } from '../../tokens';
-import type { IFilter, ITaskRow, Order } from '../tokens';
+import type { IFilter, Order } from '../tokens';
 import { Banner, canCancel, canRunAgain, refusal } from './bits';
 import type { IQueueViewProps } from './queueprops';
 import { TaskList } from './tasklist';
 
-/** The most tasks that one order is for. */
-const MOST = 1000;
-
-type Selection = ReadonlyMap<string, ITaskRow>;
-
 /** The list, and what determines what is in it. */
 export function Tasks(props: IQueueViewProps): JSX.Element {
   const { filter, tasks, trans } = props;
-  const [selected, setSelected] = React.useState<Selection>(new Map());
   const range = React.useCallback(
     (first: number, last: number) => tasks.want(first, last),
     [tasks]
@@ -43,13 +37,7 @@ export function Tasks(props: IQueueViewProps): JSX.Element {
         </span>
       </h3>
       <Filter {...props} />
-      {selected.size > 0 && (
-        <Chosen
-          {...props}
-          selected={selected}
-          onClear={() => setSelected(new Map())}
-        />
-      )}
+      {tasks.selected.size > 0 && <Chosen {...props} />}
       {problem && <Banner>{problem}</Banner>}
       <TaskList
         total={tasks.total}
@@ -57,8 +45,9 @@ export function Tasks(props: IQueueViewProps): JSX.Element {
         get={place => tasks.get(place)}
         onRange={range}
         onOpen={props.onTask}
-        selected={selected}
-        onSelect={some => setSelected(toggled(selected, some))}
+        selected={tasks.selected}
+        onSelect={some => tasks.select(some)}
+        onClear={() => tasks.clearSelection()}
         empty={
           filtered
             ? trans.__('No matching tasks.')
@@ -72,26 +61,10 @@ export function Tasks(props: IQueueViewProps): JSX.Element {
   );
 }
 
-/** One task is selected or no longer; several are selected. */
-function toggled(selected: Selection, tasks: readonly ITaskRow[]): Selection {
-  const now = new Map(selected);
-  for (const task of tasks) {
-    if (tasks.length === 1 && now.has(task.tid)) {
-      now.delete(task.tid);
-    } else if (now.size < MOST) {
-      now.set(task.tid, task);
-    }
-  }
-  return now;
-}
-
 /** What can be done with the tasks that are selected. */
-function Chosen(
-  props: IQueueViewProps & { selected: Selection; onClear: () => void }
-): JSX.Element {
-  const { line, tasks, selected, trans } = props;
-  // As they are now, where that is known.
-  const some = [...selected.values()].map(task => tasks.find(task.tid) ?? task);
+function Chosen(props: IQueueViewProps): JSX.Element {
+  const { line, tasks, trans } = props;
+  const some = [...tasks.selected.values()];
   const refused = refusal(line.untrusted, trans);
   const button = (
     words: string,
@@ -111,7 +84,7 @@ function Chosen(
   return (
     <div className="jp-desipipe-row jp-desipipe-chosen">
       <span role="status">
-        {trans.__('%1 selected', number(selected.size))}
+        {trans.__('%1 selected', number(some.length))}
       </span>
       {button(trans.__('Retry'), 'retry', some.some(canRunAgain))}
       {button(trans.__('Cancel…'), 'cancel', some.some(canCancel))}
@@ -120,7 +93,7 @@ function Chosen(
         className="jp-desipipe-icon"
         title={trans.__('Clear the selection')}
         aria-label={trans.__('Clear the selection')}
-        onClick={props.onClear}
+        onClick={() => tasks.clearSelection()}
       >
         <closeIcon.react tag="span" height="14px" width="14px" />
       </button>

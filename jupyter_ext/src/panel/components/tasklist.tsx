@@ -27,6 +27,8 @@ export interface ITaskListProps {
   selected?: ReadonlyMap<string, ITaskRow>;
   /** One task more or less is to be selected, or several more. */
   onSelect?: (tasks: readonly ITaskRow[]) => void;
+  /** No task is to be selected any more. */
+  onClear?: () => void;
   /** What is said where there is nothing. */
   empty: string;
   trans: TranslationBundle;
@@ -72,7 +74,9 @@ export function TaskList(props: ITaskListProps): JSX.Element {
       End: (total ?? 1) - 1
     };
     const task = props.get(current);
-    if (event.key === ' ' && event.ctrlKey && task) {
+    if (event.key === 'Escape' && props.selected?.size) {
+      props.onClear?.();
+    } else if (event.key === ' ' && event.ctrlKey && task) {
       props.onSelect?.([task]);
     } else if (event.key in moves) {
       move(moves[event.key]);
@@ -104,6 +108,14 @@ export function TaskList(props: ITaskListProps): JSX.Element {
     }
     setActive(place);
   };
+
+  // Lines that stay what they are call what is done now, not what was done when they were drawn.
+  const latest = React.useRef(onClick);
+  latest.current = onClick;
+  const onLine: ILineProps['onClick'] = React.useCallback(
+    (place, task, event) => latest.current(place, task, event),
+    []
+  );
 
   /** The menu key opens the menu of the line that is current, not that of the list, which has the focus. */
   const onContextMenu = (event: React.MouseEvent) => {
@@ -156,7 +168,7 @@ export function TaskList(props: ITaskListProps): JSX.Element {
                 ? props.selected.has(props.get(item.index)?.tid ?? '')
                 : item.index === current
             }
-            onClick={(task, event) => onClick(item.index, task, event)}
+            onClick={onLine}
             words={words}
             trans={trans}
           />
@@ -175,7 +187,7 @@ export interface ILineProps {
   task: ITaskRow | undefined;
   active: boolean;
   selected: boolean;
-  onClick: (task: ITaskRow, event: React.MouseEvent) => void;
+  onClick: (place: number, task: ITaskRow, event: React.MouseEvent) => void;
   words: ReturnType<typeof stateWords>;
   trans: TranslationBundle;
 }
@@ -214,7 +226,7 @@ export const TaskLine = React.memo(
                 .join(' · ')
             : undefined
         }
-        onClick={event => task && props.onClick(task, event)}
+        onClick={event => task && props.onClick(props.place, task, event)}
       >
         {task && state && (
           <>

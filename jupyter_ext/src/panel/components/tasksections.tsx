@@ -50,7 +50,14 @@ export function Result({ task, trans }: ISectionProps): JSX.Element | null {
       <h3>
         {trans.__('Result')}{' '}
         <span className="jp-desipipe-aside">
-          {task.result === null ? '' : bytes(task.result, trans)}
+          {[
+            task.result === null ? '' : bytes(task.result, trans),
+            task.state === 'SUCCEEDED'
+              ? ''
+              : trans.__('of an earlier attempt; stays until the new one is there')
+          ]
+            .filter(part => part)
+            .join(' · ')}
         </span>
       </h3>
       <pre className="jp-desipipe-code" tabIndex={0}>

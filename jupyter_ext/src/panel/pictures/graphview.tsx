@@ -67,6 +67,7 @@ export function GraphView(props: IGraphViewProps): JSX.Element {
     }
   }, [picture]);
   React.useEffect(fit, [fit]);
+  const onUnfold = useKeptFocus(svg, props.onUnfold, unfolded, picture);
   const box = { x: 0, y: 0, width: picture.width, height: picture.height };
   return (
     <>
@@ -84,7 +85,7 @@ export function GraphView(props: IGraphViewProps): JSX.Element {
           <button
             type="button"
             className="jp-desipipe-button"
-            onClick={() => props.onUnfold([...picture.folded])}
+            onClick={() => onUnfold([...picture.folded])}
           >
             {trans.__('Show single tasks')}
           </button>
@@ -93,7 +94,7 @@ export function GraphView(props: IGraphViewProps): JSX.Element {
           <button
             type="button"
             className="jp-desipipe-button"
-            onClick={() => props.onUnfold([])}
+            onClick={() => onUnfold([])}
           >
             {trans.__('Fold by app')}
           </button>
@@ -105,7 +106,7 @@ export function GraphView(props: IGraphViewProps): JSX.Element {
             className="jp-desipipe-button"
             title={trans.__('Show the app instead of its tasks')}
             onClick={() =>
-              props.onUnfold(unfolded.filter(other => other !== name))
+              onUnfold(unfolded.filter(other => other !== name))
             }
           >
             {trans.__('Fold %1', name)}
@@ -160,6 +161,7 @@ export function GraphView(props: IGraphViewProps): JSX.Element {
             <Node
               key={placed.node.id}
               {...props}
+              onUnfold={onUnfold}
               placed={{
                 ...placed,
                 node: now.get(placed.node.id) ?? placed.node
@@ -170,6 +172,35 @@ export function GraphView(props: IGraphViewProps): JSX.Element {
       </svg>
     </>
   );
+}
+
+/** Unfold and fold, and keep the focus in the picture: what had it is replaced by other nodes. */
+function useKeptFocus(
+  svg: React.RefObject<SVGSVGElement>,
+  onUnfold: (names: string[]) => void,
+  before: readonly string[],
+  picture: unknown
+): (names: string[]) => void {
+  /** The app that was folded or unfolded; empty: several. */
+  const changed = React.useRef<string | null>(null);
+  React.useEffect(() => {
+    if (changed.current !== null && document.activeElement === document.body) {
+      const nodes = [
+        ...(svg.current?.querySelectorAll<SVGGElement>('[data-node]') ?? [])
+      ];
+      const app = nodes.find(({ dataset }) => dataset.app === changed.current);
+      (app ?? nodes[0])?.focus();
+      changed.current = null;
+    }
+  }, [picture]);
+  return names => {
+    const some = [
+      ...names.filter(name => !before.includes(name)),
+      ...before.filter(name => !names.includes(name))
+    ];
+    changed.current = some.length === 1 ? some[0] : '';
+    onUnfold(names);
+  };
 }
 
 function Node(props: IGraphViewProps & { placed: IPlaced }): JSX.Element {
@@ -202,6 +233,7 @@ function Node(props: IGraphViewProps & { placed: IPlaced }): JSX.Element {
       tabIndex={0}
       aria-label={`${name}: ${facts}`}
       data-node={node.id}
+      data-app={node.name}
       style={{ cursor: 'pointer' }}
       onClick={act}
       onKeyDown={event => {
