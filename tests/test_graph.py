@@ -82,6 +82,7 @@ def test_large_graph_is_grouped_and_unfolds(ledger: Ledger) -> None:
 def test_empty(ledger: Ledger) -> None:
     assert graph(ledger) == {'grouped': False, 'total': 0, 'nodes': [], 'edges': []}
     assert Timeline(ledger).view() == {
+        'whole': [],
         'began': None,
         'ended': None,
         'total': 0,
@@ -151,14 +152,13 @@ def test_timeline_of_two_workers(ledger: Ledger) -> None:
         ('SUCCEEDED', 106.0),
         ('RUNNING', None),
     ]
-    assert view == {**Timeline(ledger).view(), 'ended': view['ended']}
+    assert view == {**Timeline(ledger).view(), 'ended': view['ended'], 'whole': view['whole']}
     engine.finish(ledger, 'w2', claimed, KILLED)
     assert timeline.view()['total'] == 7
-    assert [
-        item['index']
-        for lane in timeline.view(begin=104.5, end=104.9)['lanes']
-        for item in lane['intervals']
-    ] == [0, 2, 4]
+    part = timeline.view(begin=104.5, end=104.9)
+    assert [item['index'] for lane in part['lanes'] for item in lane['intervals']] == [0, 2, 4]
+    assert part['whole'] == timeline.view()['whole']
+    assert (part['began'], part['ended'], part['whole'][0]) == (104.5, 104.9, 100.0)
 
 
 def test_timeline_follows_compaction_and_clearing(ledger: Ledger) -> None:

@@ -798,6 +798,8 @@ class LaneView(TypedDict):
 class TimelineView(TypedDict):
     """Timeline of which worker ran what when."""
 
+    whole: list[float]
+    """Times of the first begin and the last end of all parts; empty if nothing has run."""
     began: float | None
     ended: float | None
     total: Count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ..queue.event_checks import decode_event
@@ -133,6 +134,7 @@ class Timeline:
             n = min(BINS, max(10, limit // max(1, len(names[:LANES]))))
             bins = Bins(first, max(last, first + 1e-3), n, now)
         return {
+            'whole': self._whole(now),
             'began': first if began else None,
             'ended': last if began else None,
             'total': len(began) - n_superseded,
@@ -144,6 +146,12 @@ class Timeline:
             ],
             'hidden': max(0, len(names) - LANES),
         }
+
+    def _whole(self, now: float) -> list[float]:
+        """Return the times between which something ran; empty if nothing has run."""
+        running = [some.start for some in chain(*self._running_before(now).values())]
+        began, ended = [*self._began, *running], [*self._ended, *([now] if running else [])]
+        return [min(began), max(ended)] if began else []
 
     def _ended_between(self, since: float, until: float) -> dict[str, list[int]]:
         """Return the places of attempts that ended, by worker."""

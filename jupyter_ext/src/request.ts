@@ -43,6 +43,9 @@ const PASSING: readonly number[] = [408, 424, 425, 429];
 /** Errors of a queue that was deleted, or cleared. */
 export const GONE: readonly unknown[] = ['QueueGoneError', 'UnknownQueueError'];
 
+/** What the stream tells of queues about which nothing else is asked until they are heard of again. */
+const REFUSED: readonly unknown[] = [...GONE, 'PermissionDeniedError'];
+
 /** Answers to a page whose login has ended: JupyterHub started the server again, or a password was changed. */
 const LOGGED_OUT: readonly number[] = [401, 403];
 
@@ -90,10 +93,10 @@ export class Api {
     path: string,
     query: Record<string, string | readonly string[]> = {}
   ): Promise<T> {
-    const gone =
-      typeof query.queue === 'string' && this._gone.get(query.queue);
-    if (gone) {
-      throw gone;
+    const refusal =
+      typeof query.queue === 'string' && this._refused.get(query.queue);
+    if (refusal) {
+      throw refusal;
     }
     const signal = AbortSignal.timeout(LOOK_PATIENCE);
     return (await this._request(path, query, { signal })).json();
@@ -101,7 +104,7 @@ export class Api {
 
   /** Forget that a queue was deleted: it is heard of again. */
   revive(folder: string): void {
-    this._gone.delete(folder);
+    this._refused.delete(folder);
   }
 
   /** Ask about something that does not fit into an address; nothing is changed. */
@@ -243,10 +246,12 @@ export class Api {
     }
   }
 
-  /** The stream tells of deleted queues: nothing is asked about them, which browsers would note as errors. */
+  /** The stream tells of deleted queues: nothing is asked about them, as browsers list refusals as errors. */
   private _note({ queue, error, message }: IServerEvent): void {
-    if (GONE.includes(error)) {
-      this._gone.set(queue, new RequestError(`${message}`, 404, `${error}`));
+    if (REFUSED.includes(error)) {
+      const status = GONE.includes(error) ? 404 : 403;
+      const refusal = new RequestError(`${message}`, status, `${error}`);
+      this._refused.set(queue, refusal);
     } else {
       this.revive(queue);
     }
@@ -316,7 +321,7 @@ export class Api {
     return response;
   }
 
-  private _gone = new Map<string, RequestError>();
+  private _refused = new Map<string, RequestError>();
 }
 
 /** Text that stands in HTML. */

@@ -368,6 +368,104 @@ def test_orders_from_menus(lab: Any, page: Any, tmp_path: Path) -> None:
         queue.kill()
 
 
+def test_keys_and_selection(lab: Any, page: Any, tmp_path: Path) -> None:
+    """Several tasks are selected; commands are listed where they do something; focus returns."""
+    queue, gates = new_queue(lab, 'keys'), tmp_path / 'gates'
+    add_gated(queue, gates, 40)
+    open_lab(page)
+    shown = open_queue(page, 'keys')
+    lines = shown.get_by_role('listbox', name='Tasks')
+    for i in (1, 3, 2):
+        task(shown, f'gated[{i}]').first.click(modifiers=['Control'])
+    expect(shown.locator('.jp-desipipe-chosen')).to_contain_text('3 selected')
+    in_context_menu(page, task(shown, 'gated[3]').first, 'Cancel Selected Tasks')
+    agree(page, 'Cancel tasks')
+    expect(shown.locator('.jp-desipipe-counts')).to_contain_text('3 killed')
+    in_context_menu(page, task(shown, 'gated[3]').first, 'Retry Selected Tasks')
+    expect(shown.locator('.jp-desipipe-counts')).to_contain_text('40 pending')
+    # Menus and Escape leave the keys where they were.
+    task(shown, 'gated[4]').click(button='right')
+    page.locator('.lm-Menu-item', has_text='Retry').wait_for()
+    page.keyboard.press('Escape')
+    expect(lines).to_be_focused()
+    page.keyboard.press('Escape')
+    expect(shown.locator('.jp-desipipe-chosen')).to_have_count(0)
+    # The palette
+    page.locator('.jp-Launcher').click()
+    page.keyboard.press('Control+Shift+c')
+    palette = page.locator('.lm-CommandPalette-item')
+    page.keyboard.type('desipipe:')
+    expect(palette.filter(has_text='Pause Queue')).to_be_visible()
+    for text in ('Resume Queue', 'Retry Failed', 'Clear Superseded'):
+        expect(palette.filter(has_text=text)).to_be_hidden()
+    page.keyboard.type(' show panel')
+    expect(palette.filter(visible=True)).to_have_count(1)
+    page.keyboard.press('Enter')
+    expect(shown.get_by_role('button', name='keys', exact=True)).to_be_focused()
+    # The graph
+    shown.get_by_role('button', name='Graph').focus()
+    page.keyboard.press('Enter')
+    nodes = page.locator('.jp-desipipe-PicturePage:visible [data-node]')
+    expect(nodes).to_have_count(1)
+    nodes.focus()
+    page.keyboard.press('Enter')
+    expect(nodes).to_have_count(40)
+    expect(nodes.first).to_be_focused()
+
+
+def test_deleted_queue_is_told_of_once(lab: Any, page: Any, tmp_path: Path) -> None:
+    """A queue that another process deletes while its pages are open vanishes without errors."""
+    queue, gates = new_queue(lab, 'vanishes'), tmp_path / 'gates'
+    add_gated(queue, gates, 3)
+    open_lab(page)
+    shown = open_queue(page, 'vanishes')
+    task(shown, 'gated[0]').click()
+    shown.get_by_role('button', name='Graph').click()
+    expect(page.locator('.jp-desipipe-PicturePage:visible [data-node]')).to_have_count(3)
+    page.errors.clear()
+    shutil.rmtree(queue.folder)
+    expect(shown).to_have_count(0)
+    banner = page.locator('.jp-desipipe-Page:visible .jp-desipipe-banner')
+    expect(banner).to_be_visible()
+    page.locator('.lm-TabBar-tab', has_text='gated[0]').click()
+    expect(page.locator('.jp-desipipe-TaskPage:visible .jp-desipipe-banner')).to_be_visible()
+    assert page.errors == []
+    # Another one takes its place
+    add_gated(new_queue(lab, 'vanishes'), gates, 3)
+    expect(banner).to_have_count(0)
+
+
+def test_zoomed_timeline_stays(lab: Any, page: Any, tmp_path: Path) -> None:
+    """It shows the same time while there is more of it, until *Fit*."""
+    queue, gates = new_queue(lab, 'zoomed'), tmp_path / 'gates'
+    add_gated(queue, gates, 8)
+    for i in range(2):
+        end_gated(gates, i, 'early')
+    open_lab(page)
+    shown = open_queue(page, 'zoomed')
+    with working(lab, queue):
+        expect(shown.locator('.jp-desipipe-numbers')).to_have_text('2 / 8')
+        shown.get_by_role('button', name='Timeline').click()
+        timeline = page.locator('.jp-desipipe-PicturePage:visible')
+        running = timeline.locator('[data-task]', has_text='gated[2]')
+        expect(running).to_have_count(1)
+        for _ in range(2):
+            timeline.get_by_role('button', name='Zoom in').click()
+        ticks = timeline.locator('svg.jp-desipipe-picture > g text')
+        expect(ticks.first).to_be_attached()
+        before = ticks.first.text_content()
+        for i in range(2, 6):
+            end_gated(gates, i, 'late')
+        expect(shown.locator('.jp-desipipe-numbers')).to_have_text('6 / 8')
+        with page.expect_response(lambda response: 'api/timeline' in response.url):
+            pass
+        assert ticks.first.text_content() == before
+        timeline.get_by_role('button', name='Fit').click()
+        expect(timeline.locator('[data-task]', has_text='gated[5]')).to_have_count(1)
+        for i in range(6, 8):
+            end_gated(gates, i, 'last')
+
+
 def test_settings(lab: Any, page: Any, tmp_path: Path) -> None:
     """The form of the settings: more folders are searched, notifications are switched off."""
     deep = lab.workdir / 'a' / 'b'

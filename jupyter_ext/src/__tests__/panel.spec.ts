@@ -392,7 +392,11 @@ describe('queues of a notebook', () => {
     const message = '/far/a.queue is outside.';
     const refusal = { error: 'PermissionDeniedError', message };
     server.stream!({ queue: folders[1], ...refusal });
-    server.stream!({ queue: folders[2], error: 'UnknownQueueError', message: '' });
+    server.stream!({
+      queue: folders[2],
+      error: 'UnknownQueueError',
+      message: ''
+    });
     await until(() => changes === 1, 'it is told');
     expect(queues.refusals(lines)).toEqual([message]);
     expect(follower.folders).toEqual([folders[2]]);

@@ -35,6 +35,7 @@ function timeline(changes: Partial<ITimelineView>): ITimelineView {
     ended: 100,
     total: 1,
     superseded: 1,
+    whole: [0, 100],
     aggregated: false,
     hidden: 0,
     lanes: [],

@@ -706,6 +706,8 @@ export interface ILaneView {
 
 /** Timeline of which worker ran what when. */
 export interface ITimelineView {
+  /** Times of the first begin and the last end of all parts; empty if nothing has run. */
+  whole: number[];
   began: number | null;
   ended: number | null;
   /** Number of attempts of tasks that are not superseded. */

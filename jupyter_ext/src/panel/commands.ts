@@ -389,9 +389,7 @@ export class Commands {
   ): void {
     this._add(id, {
       label:
-        typeof label === 'string'
-          ? label
-          : args => label(this._target(args)),
+        typeof label === 'string' ? label : args => label(this._target(args)),
       execute: async args => {
         const target = this._target(args);
         if (target) {

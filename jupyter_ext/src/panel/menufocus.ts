@@ -4,7 +4,10 @@
 import type { Menu } from '@lumino/widgets';
 
 /** Give the focus back to where it was in a part of the page when a menu was opened there. */
-export function keepFocus(menu: Menu, inside: (node: Element) => boolean): void {
+export function keepFocus(
+  menu: Menu,
+  inside: (node: Element) => boolean
+): void {
   let opener: HTMLElement | null = null;
   document.addEventListener(
     'contextmenu',

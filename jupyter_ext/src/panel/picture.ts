@@ -74,8 +74,9 @@ export class PictureModel extends FollowedModel {
     });
     this._timeline = timeline;
     this._now = Date.now() / 1000;
-    if (!part && timeline.began !== null) {
-      this._whole = [timeline.began, timeline.ended ?? this._now];
+    const [began, ended] = timeline.whole;
+    if (began !== undefined) {
+      this._whole = [began, ended];
     }
     return true;
   }

@@ -83,9 +83,7 @@ function Chosen(props: IQueueViewProps): JSX.Element {
   );
   return (
     <div className="jp-desipipe-row jp-desipipe-chosen">
-      <span role="status">
-        {trans.__('%1 selected', number(some.length))}
-      </span>
+      <span role="status">{trans.__('%1 selected', number(some.length))}</span>
       {button(trans.__('Retry'), 'retry', some.some(canRunAgain))}
       {button(trans.__('Cancel…'), 'cancel', some.some(canCancel))}
       <button

@@ -54,7 +54,9 @@ export function Result({ task, trans }: ISectionProps): JSX.Element | null {
             task.result === null ? '' : bytes(task.result, trans),
             task.state === 'SUCCEEDED'
               ? ''
-              : trans.__('of an earlier attempt; stays until the new one is there')
+              : trans.__(
+                  'of an earlier attempt; stays until the new one is there'
+                )
           ]
             .filter(part => part)
             .join(' · ')}

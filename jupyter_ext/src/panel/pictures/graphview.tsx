@@ -105,9 +105,7 @@ export function GraphView(props: IGraphViewProps): JSX.Element {
             type="button"
             className="jp-desipipe-button"
             title={trans.__('Show the app instead of its tasks')}
-            onClick={() =>
-              onUnfold(unfolded.filter(other => other !== name))
-            }
+            onClick={() => onUnfold(unfolded.filter(other => other !== name))}
           >
             {trans.__('Fold %1', name)}
           </button>

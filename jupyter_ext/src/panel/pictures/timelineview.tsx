@@ -20,7 +20,7 @@ import { short } from './layout';
 import { IPalette } from './palette';
 import type { OnSave } from './save';
 import { busySpans, joinSpans, nearestView, Span } from './spans';
-import { useZoom, zoomIdentity, ZoomTransform } from './zoom';
+import { sameTimes, useZoom, zoomIdentity, ZoomTransform } from './zoom';
 
 /** Sizes, px. */
 const GUTTER = 190;
@@ -31,6 +31,9 @@ const AXIS = 24;
 
 /** How opaque attempts of superseded tasks are. */
 const DIM = 0.3;
+
+/** Above this factor a part is shown. */
+const ZOOMED = 1.01;
 
 /** ms after the last movement until more of what is seen is asked for. */
 const REST = 300;
@@ -98,17 +101,27 @@ export function TimelineView(props: ITimelineViewProps): JSX.Element {
           .scale(transform.k);
   };
   const zoom = useZoom(svg, [1, 100_000], 1, [width, 1e6], keep);
+  // Who zoomed goes on to see the same time, though there is more of it, until *Fit*.
+  const before = React.useRef(whole);
+  React.useLayoutEffect(() => {
+    const { transform } = zoom;
+    if (transform.k > ZOOMED) {
+      const range = [GUTTER, width - 10] as const;
+      zoom.to(sameTimes(transform, before.current, whole, range));
+    }
+    before.current = whole;
+  }, [whole[0], whole[1]]);
   const x = zoom.transform.rescaleX(base);
   // When one has found what one looks for, it is shown in detail.
   const { k } = zoom.transform;
   const [from, to] = x.domain().map(seconds);
   React.useEffect(() => {
     const timer = setTimeout(
-      () => props.onPart(k > 1.01 ? [from, to] : null),
+      () => props.onPart(k > ZOOMED ? [from, to] : null),
       REST
     );
     return () => clearTimeout(timer);
-  }, [k > 1.01 ? from : 0, k > 1.01 ? to : 0]);
+  }, [k > ZOOMED ? from : 0, k > ZOOMED ? to : 0]);
   let top = AXIS;
   const lanes = timeline.lanes.map(lane => {
     const height = timeline.aggregated

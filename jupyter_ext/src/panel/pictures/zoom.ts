@@ -83,3 +83,26 @@ export function useZoom(
     }
   };
 }
+
+/**
+ * Show the same times where an axis of time has become another one.
+ *
+ * @param transform - of the axis from `before[0]` to `before[1]` (s)
+ * @param range - where that axis begins and ends, px
+ * @returns the one of the axis from `now[0]` to `now[1]`
+ */
+export function sameTimes(
+  transform: ZoomTransform,
+  before: readonly [number, number],
+  now: readonly [number, number],
+  [left, right]: readonly [number, number]
+): ZoomTransform {
+  const length = (span: readonly [number, number]) =>
+    Math.max(span[1] - span[0], 0.001);
+  const from =
+    before[0] +
+    ((transform.invertX(left) - left) / (right - left)) * length(before);
+  const k = (transform.k * length(now)) / length(before);
+  const at = left + ((from - now[0]) / length(now)) * (right - left);
+  return zoomIdentity.translate(left - k * at, transform.y).scale(k);
+}
