@@ -46,7 +46,7 @@ def task_label(ledger: AttemptReader, row: int) -> TaskLabel:
 
 
 def shown_arguments(ledger: AttemptReader, row: int) -> dict[str, str]:
-    """Return the arguments of a task as text; futures as the tasks they are: ``square[0]``.
+    """Return the arguments of a task as text, futures as names of tasks.
 
     Raises
     ------
