@@ -404,6 +404,7 @@ describe('queues of a notebook', () => {
       message
     ]);
     expect(follower.folders).toEqual([]);
+    model.dispose();
   });
 
   it('are those whose tasks its cells show, and those it names', () => {

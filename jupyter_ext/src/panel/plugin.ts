@@ -21,6 +21,7 @@ import { Follower, IFollower } from '../model';
 import { buildPanel } from './build';
 // eslint-disable-next-line jupyter/prefer-lazy-imports -- they are looked up in notebooks that the page restores
 import { Cells } from './cells';
+// eslint-disable-next-line jupyter/prefer-lazy-imports -- the panel shows what they find
 import { NotebookQueues } from './notebookqueues';
 import { insertUse } from './snippet';
 // eslint-disable-next-line jupyter/prefer-lazy-imports
