@@ -402,6 +402,15 @@ def test_keys_and_selection(lab: Any, page: Any, tmp_path: Path) -> None:
     expect(palette.filter(visible=True)).to_have_count(1)
     page.keyboard.press('Enter')
     expect(shown.get_by_role('button', name='keys', exact=True)).to_be_focused()
+    # From task to task
+    task(shown, 'gated[4]').click()
+    detail = page.locator('.jp-desipipe-TaskPage:visible')
+    following = detail.get_by_role('button', name='Next task')
+    following.focus()
+    for i in (5, 6):
+        page.keyboard.press('Enter')
+        expect(detail.locator('h2')).to_contain_text(f'gated[{i}]')
+        expect(following).to_be_focused()
     # The graph
     shown.get_by_role('button', name='Graph').focus()
     page.keyboard.press('Enter')

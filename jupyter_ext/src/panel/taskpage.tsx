@@ -2,6 +2,7 @@
  * The page of a task, in the main area.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
+import type { Message } from '@lumino/messaging';
 import React from 'react';
 
 import { Banner } from './components/bits';
@@ -49,8 +50,32 @@ export class TaskPage extends Page<TaskModel> {
     this._queue = queue;
     this.title.label = name;
     this.node.scrollTop = 0;
+    const { activeElement: active } = document;
+    if (active && this.node.contains(active)) {
+      // What had the focus is replaced: the page keeps it until its like is there.
+      this._focused = active.getAttribute('aria-label');
+      this.node.focus();
+    }
     this._connect(model);
     this.replaceModel(model);
+  }
+
+  protected override onUpdateRequest(msg: Message): void {
+    super.onUpdateRequest(msg);
+    void this.renderPromise?.then(() => this._refocus());
+  }
+
+  /** Give the focus to the button that had it when another task was shown. */
+  private _refocus(): void {
+    const label = this._focused;
+    if (label !== null && this.model.task) {
+      this._focused = null;
+      if (document.activeElement === this.node) {
+        [...this.node.querySelectorAll<HTMLElement>('button:enabled')]
+          .find(button => button.getAttribute('aria-label') === label)
+          ?.focus();
+      }
+    }
   }
 
   private _connect(model: TaskModel): void {
@@ -108,6 +133,7 @@ export class TaskPage extends Page<TaskModel> {
     );
   }
 
+  private _focused: string | null = null;
   private _queue: string;
 }
 
