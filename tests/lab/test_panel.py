@@ -64,7 +64,8 @@ def open_queue(page: Any, name: str) -> Any:
 
 def task(where: Any, name: str) -> Any:
     """A line of the list of tasks."""
-    return where.locator('.jp-desipipe-task', has_text=name)
+    title = where.page.locator('.jp-desipipe-name', has_text=name)
+    return where.locator('.jp-desipipe-task', has=title)
 
 
 def agree(page: Any, message: str) -> None:
