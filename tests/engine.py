@@ -239,7 +239,9 @@ def facts(state: State) -> dict[str, Any]:
                 for name, worker in value.items()
             }
         elif key == 'running':
-            value = {row: worker and worker.name for row, worker in value.items()}
+            value = {
+                row: (worker and worker.name, value.started(row)) for row, worker in value.items()
+            }
         elif key in ('manager', 'last_manager'):
             value = _as_read(value)
         elif key in ('apps', 'managers', 'versions'):
@@ -284,11 +286,9 @@ def consistent(state: State) -> None:
         )
         assert row not in state.kept or reasons
     assert all(state.status[row] != 7 for row in (*state.superseded, *state.kept, *state.reasons))
-    assert (
-        set(state.running)
-        == set(state.started)
-        == {row for row in state.each() if state.status[row] == RUNNING}
-    )
+    running = [row for row in state.each() if state.status[row] == RUNNING]
+    assert sorted(state.running) == running and len(state.running) == len(running)
+    assert sorted(dict(state.running.times())) == running
     for row in state.each():
         assert state.unmet[row] == sum(
             state.status[other] != SUCCEEDED for other in state.requires.get(row, ())
@@ -307,9 +307,8 @@ def consistent(state: State) -> None:
             row for row in expected if state.groups[state.group[row]].mid == mid
         ]
     for worker in state.alive.values():
-        assert worker.rows.keys() == {
-            row for row, other in state.running.items() if other is worker
-        }
+        own = [row for row, other in state.running.items() if other is worker]
+        assert list(worker.rows) == own and len(worker.rows) == len(own)
     assert len({id(column) for column in (state.status, state.attempt)}) == 2
     columns = (
         state.ids,
@@ -364,7 +363,10 @@ def knowledge(ledger: Ledger) -> dict[str, Any]:
             'result': None if result is None else bytes(ledger.read(result)),
             'cause': ledger.cause(row),
             'added': ledger.journal.event_at(state.added_at[row])['t'],
-            'running': (worker.name if (worker := state.running[row]) else '', state.started[row])
+            'running': (
+                worker.name if (worker := state.running[row]) else '',
+                state.running.started(row),
+            )
             if row in state.running
             else None,
             'attempts': [

@@ -143,7 +143,7 @@ def test_task_that_runs_again_after_it_was_cancelled(tmp_path: Path) -> None:
     compact(ledger)
     assert differences(before, knowledge(ledger)) == []
     assert (
-        ledger.state.alive['w'].rows.keys()
+        set(ledger.state.alive['w'].rows)
         == {row for row in range(2) if states(ledger.state)[row] == 'RUNNING'}
         != set()
     )

@@ -221,7 +221,7 @@ def test_damaged_line_costs_its_own_attempts(ledger: Ledger) -> None:
     position = next(
         offset
         for offset, line in engine.journal_lines(ledger.journal)
-        if line.startswith(b'{"e":"end"')
+        if line.startswith(b'{"e":"end')
     )
     with open(ledger.journal.path, 'r+b') as file:
         file.seek(position + 20)

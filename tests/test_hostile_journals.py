@@ -55,6 +55,10 @@ def folded(folder: str) -> State:
     return Ledger(folder, None).state
 
 
+ENDS = {
+    'e': 'ends', 'w': 'w', 'ranges': [0, 3], 'n': 1, 't': 1.0, 't0': 1.0, 'b': 0, 'd': 1,
+    'seg': 's', 'off': 0, 'len': 4,
+}  # fmt: skip
 GROUP = {'e': 'group', 'app': 'ab', 'mid': 'm', 'name': 'n', 'kind': 'python'}
 
 
@@ -91,6 +95,17 @@ GROUP = {'e': 'group', 'app': 'ab', 'mid': 'm', 'name': 'n', 'kind': 'python'}
         {'e': 'run', 'w': 5, 'rows': [0], 'n': [1], 't': 1.0},
         {'e': 'run', 'w': 'w', 'rows': [0, -1], 'n': [1, 1], 't': 1.0},
         {'e': 'back', 'rows': [-1], 'n': [0]},
+        {'e': 'runs', 'w': 'w', 'ranges': [0, 4 * 10**9], 'n': 1, 't': 1.0},
+        {'e': 'runs', 'w': 'w', 'ranges': [ROWS_FREE + 100_000, 1], 'n': 1, 't': 1.0},
+        {'e': 'runs', 'w': 'w', 'ranges': [-1, 3], 'n': 1, 't': 1.0},
+        {'e': 'runs', 'w': 'w', 'ranges': [0, 1, 2], 'n': 1, 't': 1.0},
+        {'e': 'runs', 'w': 'w', 'ranges': [], 'n': 1, 't': 1.0},
+        {'e': 'runs', 'w': 'w', 'ranges': [0, 3], 'n': 'one', 't': 1.0},
+        {**ENDS, 'len': 'AAAA'},
+        {**ENDS, 'len': 1 << 62},
+        {**ENDS, 'd': '"'},
+        {**ENDS, 'd': None},
+        {**ENDS, 'off': -1},
         {'e': 'lend', 'w': 'w', 'n': 'many', 't': 1.0},
         {'e': 'submit', 'name': 5, 'mid': 'm', 'slots': 1, 't': 1.0},
         {'e': 'worker', 'do': 'begin', 'w': 'w', 'slots': -1, 't': 1.0},
@@ -111,6 +126,34 @@ def test_lines_that_say_what_can_not_be_are_damage(tmp_path: Path, event: dict[s
         and len(state.groups) == 1
         and len(state.status) == 3
     )
+
+
+@pytest.mark.parametrize(
+    'change',
+    [{'b': '"'}, {'d': 'AAAAAAAA'}, {'m': None}, {'m': 'AA=='}, {'t0': 'x'}, {'b': 1 << 62}],
+    ids=str,
+)
+def test_packed_details_that_can_not_be_are_lost_alone(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    folder = make_folder(tmp_path)
+    ledger = Ledger(folder, None)
+    add(ledger, range(3))
+    begin(ledger, 'w')
+    finish(ledger, 'w', claim(ledger, 'w', 2))
+    claim(ledger, 'w')
+    ledger.close()
+    append(folder, {**ENDS, 'ranges': [2, 1], **change}, {'e': 'state', 'paused': True, 't': 1.0})
+    ledger = Ledger(folder, None)
+    assert ledger.state.paused
+    tasks = task_summaries(ledger, range(3))
+    assert [task['state'] for task in tasks[:2]] == ['SUCCEEDED'] * 2
+    assert tasks[2]['state'] in ('SUCCEEDED', 'RUNNING')
+    for row in range(3):
+        task_detail(ledger, row)
+    durations(ledger)
+    Timeline(ledger).view()
+    assert attempts(ledger) == []
 
 
 @pytest.mark.parametrize('late', [False, True])

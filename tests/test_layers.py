@@ -60,10 +60,10 @@ INSIDE = {
         'slurm_withdrawal slurm_job_end local slurm nersc gridengine'
     ),
     'queue': (
-        'events task_events process_events event_types claim_types call_here event_checks ends '
+        'events task_events process_events event_types packing claim_types call_here event_checks ends '
         'faults names '
         'original_names lending not_a_value place selection sweep versions columns '
-        'processes task_columns requirement_fold attempt_fold task_fold state transactions '
+        'workers processes task_columns requirement_fold attempt_fold task_fold state transactions '
         'transactions.tasks transactions.processes transactions.attempts '
         'transactions.decisions author_claims authors uses adding queue_reader payload_reader '
         'attempt_reader read_only payload_writer decider worker_ends single_addition '
@@ -161,8 +161,10 @@ PURE = {
     'queue.events',
     'queue.event_checks',
     'queue.ends',
+    'queue.packing',
     'queue.versions',
     'queue.columns',
+    'queue.workers',
     'queue.processes',
     'queue.task_columns',
     'queue.requirement_fold',

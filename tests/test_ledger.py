@@ -58,6 +58,7 @@ from desipipe.queue import names as queue_names
 from desipipe.queue.adding import Batch, NewTasks
 from desipipe.queue.compact import compact
 from desipipe.queue.ends import COPY_MAX, End
+from desipipe.queue.event_checks import decode_event
 from desipipe.queue.events import CHUNK, FAILED, PENDING, RUNNING, SUCCEEDED, Ref
 from desipipe.queue.future import Future
 from desipipe.queue.ledger import Ledger, find_mid
@@ -165,7 +166,7 @@ def test_thirty_two_processes_at_once(folder: str) -> None:
     check_ends(ledger, total)
     assert ledger.state.stale == 0
     assert {tid(('common', i)) for i in range(40)} <= set(ledger.state.ids)
-    events = [decode(line, offset) for offset, line in journal_lines(ledger.journal)]
+    events = [decode_event(line, offset) for offset, line in journal_lines(ledger.journal)]
     ended = Counter(
         row for event in events if event and event['e'] == 'end' for row in event['rows']
     )

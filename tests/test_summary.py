@@ -370,7 +370,7 @@ def test_rate_and_what_runs(bare: Queue) -> None:
     assert [(task['name'], task['index']) for task in worker['tasks']] == [('app', 3), ('app', 4)]
     running = task_summary(ledger, claimed[3][0])
     assert (running['state'], running['worker'], running['duration']) == ('RUNNING', 'w', None)
-    assert running['began'] == ledger.state.started[claimed[3][0]]
+    assert running['began'] == ledger.state.running.started(claimed[3][0])
     bare.pause()
     assert queue_summary(bare)['eta'] is None
 
@@ -380,13 +380,14 @@ def test_rate_of_long_tasks_is_that_of_earlier_ones(
 ) -> None:
     ledger = bare.ledger
     begin(ledger, 'w', slots=4)
-    claimed = ledger.exchange('w', want=5, mids=list(ledger.state.managers))
+    mids = list(ledger.state.managers)
+    claimed = [some for n in (1, 1, 3) for some in ledger.exchange('w', want=n, mids=mids)]
     assert queue_summary(bare)['rate'] is None  # nobody knows yet
     ledger.exchange('w', [End(*claimed[0], SUCCEEDED, time.time() - 100, 100_000_000)])
     monkeypatch.setattr(pace, 'WINDOW', 0.0)  # as if that had been long ago
     assert queue_summary(bare)['rate'] == pytest.approx(4 / 100)
-    started = ledger.state.started
-    started[next(iter(started))] -= 400  # it takes longer than the others did
+    first, _ = ledger.state.alive['w'].rows.claims.values()
+    first.started -= 400  # its task takes longer than the others did
     assert queue_summary(bare)['rate'] == pytest.approx(3 / 100 + 1 / 400, rel=0.01)
 
 

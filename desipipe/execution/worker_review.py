@@ -6,7 +6,7 @@ import math
 from itertools import islice
 
 from ..queue.ledger import Ledger
-from ..queue.processes import Worker
+from ..queue.workers import Worker
 from ..store.file_names import check_name
 from .last_words import last_words
 from .manager_messages import Messages, Topic

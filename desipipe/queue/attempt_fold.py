@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
 
+from ..utils.named_tuple import NamedTuple
 from .columns import ID
 from .ends import located
 from .event_checks import check_event
@@ -18,8 +19,10 @@ from .events import (
     UNKNOWN,
     CauseKind,
 )
-from .processes import Draining, Worker
+from .packing import Range, offsets_of, plain_ends, ranges_in, ranges_of, rows_in, unpack
+from .processes import Draining
 from .requirement_fold import RequirementFold
+from .workers import Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +32,9 @@ if TYPE_CHECKING:
         Cause,
         DrainEvent,
         EndEvent,
+        EndsEvent,
         RunEvent,
+        RunsEvent,
     )
 
 LOST: Cause = {
@@ -41,39 +46,73 @@ LOST: Cause = {
     'kinds': [CauseKind.LOST],
 }
 """The cause of attempts whose end is not known."""
-_ONE = array('I', (1,))
+
+
+class Results(NamedTuple):
+    """Positions of the results of many attempts, all in one segment."""
+
+    segment: int
+    """Number of the segment."""
+    offsets: array[int]
+    lengths: array[int]
 
 
 class AttemptFold(RequirementFold):
     """Fold of attempts: begun, ended, given back, drained."""
 
     def _run(self, event: RunEvent, offset: int) -> None:
+        rows, attempts = event['rows'], event['n']
+        worker = self._running_worker(event)
+        if self.marks:
+            self._unmark(rows)
+        if (
+            worker is not None
+            and len(rows) > 1
+            and attempts.count(attempts[0]) == len(attempts) == len(rows)
+            and (ranges := ranges_of(rows)) is not None
+            and self._run_ranges(ranges, attempts[0], worker, event['t'])
+        ):
+            return
+        self._run_each(rows, attempts, worker, event['t'])
+
+    def _runs(self, event: RunsEvent, offset: int) -> None:
+        ranges, n = ranges_in(event), event['n']
+        worker = self._running_worker(event)
+        if self.marks:
+            self._unmark(rows_in(event))
+        if worker is None or not self._run_ranges(ranges, n, worker, event['t']):
+            rows = rows_in(event)
+            self._run_each(rows, [n] * len(rows), worker, event['t'])
+
+    def _unmark(self, rows: Iterable[int]) -> None:
+        for row in rows:
+            self.marks.pop(row, None)
+
+    def _running_worker(self, event: RunEvent | RunsEvent) -> Worker | None:
+        """Return the worker that begins attempts of rows."""
         worker = self.workers.get(event['w'])
-        status, attempt, running = self.status, self.attempt, self.running
-        group, groups = self.group, self.groups
-        number, counts, time = -1, [0] * 8, event['t']
         if worker is None and event['w']:
             # The line in which it began was lost: it can be judged all the same.
             check_event(event)
-            worker = Worker(event['w'], time, {'slots': 1})
+            worker = Worker(event['w'], event['t'], {'slots': 1})
             self.workers[event['w']] = self.alive[event['w']] = worker
-        if self.marks:
-            for row in event['rows']:
-                self.marks.pop(row, None)
         if worker is not None:
             worker.began = True
-            is_many = len(event['rows']) > 1
-            if is_many and self._run_all(event['rows'], event['n'], worker, time):
-                return
-        for row, n in zip(event['rows'], event['n'], strict=True):
+        return worker
+
+    def _run_each(
+        self, rows: Iterable[int], attempts: Iterable[int], worker: Worker | None, time: float
+    ) -> None:
+        status, attempt = self.status, self.attempt
+        group, groups = self.group, self.groups
+        number, counts = -1, [0] * 8
+        begun = []
+        for row, n in zip(rows, attempts, strict=True):
             if status[row] != PENDING or n != attempt[row] + 1:
                 continue
             status[row] = RUNNING
             attempt[row] = n
-            running[row] = worker
-            self.started[row] = time
-            if worker is not None:
-                worker.rows[row] = None
+            begun.append(row)
             if row in self.superseded:
                 # Claimed by name, or by an older version, which does not know of superseded rows.
                 here = self._counts_of(row)
@@ -84,27 +123,24 @@ class AttemptFold(RequirementFold):
                 here = counts
             here[PENDING] -= 1
             here[RUNNING] += 1
+        if begun:
+            self.running.begin(begun, worker, time)
 
-    def _run_all(self, rows: list[int], attempts: list[int], worker: Worker, time: float) -> bool:
-        """Fold first attempts that begin, if nothing is special about any of them."""
-        ranges = self._ranges(rows, PENDING)
-        if ranges is None or not _are_disjoint(ranges):
-            return False
-        if not attempts.count(1) == len(attempts) == len(rows):
+    def _run_ranges(self, ranges: list[Range], number: int, worker: Worker, time: float) -> bool:
+        """Fold attempts of one number that begin, if nothing is special about any of them."""
+        if not self._are_alike(ranges, PENDING):
             return False
         for first, last in ranges:
-            if any(self.attempt[first:last]):
+            if self.attempt[first:last] != array('I', (number - 1,)) * (last - first):
                 return False
         for first, last in ranges:
             n = last - first
             self.status[first:last] = bytes((RUNNING,)) * n
-            self.attempt[first:last] = _ONE * n
+            self.attempt[first:last] = array('I', (number,)) * n
             counts = self.counts[self.groups[self.group[first]].mid]
             counts[PENDING] -= n
             counts[RUNNING] += n
-        self.running.update(dict.fromkeys(rows, worker))
-        self.started.update(dict.fromkeys(rows, time))
-        worker.rows.update(dict.fromkeys(rows))
+            self.running.begin(range(first, last), worker, time)
         return True
 
     def _end(self, event: EndEvent, offset: int) -> None:
@@ -116,15 +152,35 @@ class AttemptFold(RequirementFold):
             if kind != 'final':
                 return
         me = self.workers.get(event['w'])
+        refs, rows, n = event['ref'], event['rows'], len(event['rows'])
         if (
             event['s'] == SUCCEEDED
             and not kind
             and me is not None
-            and len(event['rows']) > 1
-            and self._end_all(event, segments, me, offset)
+            and n > 1
+            and (ranges := ranges_of(rows)) is not None
+            # What is damaged is found when each is folded.
+            and len(event['n']) == len(event['d']) == n
+            and len(refs) == 3 * n
+            and not any(refs[::3])  # of several segments, or of none
         ):
-            return
+            results = Results(segments[0], array('Q', refs[1::3]), array('Q', refs[2::3]))
+            attempts = array('I', event['n'])
+            if self._end_ranges(ranges, attempts, event['d'], results, me, offset):
+                return
         self._end_each(event, segments, me, offset)
+
+    def _ends(self, event: EndsEvent, offset: int) -> None:
+        ranges = ranges_in(event)
+        n = sum(last - first for first, last in ranges)
+        durations, lengths = unpack(event['d'], n), unpack(event['len'], n)
+        segment, me = self.segment_number(event['seg']), self.workers.get(event['w'])
+        if me is not None:
+            results = Results(segment, offsets_of(event, lengths), array('Q', lengths))
+            attempts = array('I', (event['n'],)) * n
+            if self._end_ranges(ranges, attempts, durations, results, me, offset):
+                return
+        self._end_each(plain_ends(event), [segment], me, offset)
 
     def _end_each(self, event: EndEvent, names: list[int], me: Worker | None, offset: int) -> None:
         status, attempt, group = self.status, self.attempt, self.group
@@ -141,7 +197,7 @@ class AttemptFold(RequirementFold):
             ):
                 self._end_past(event, i, row, offset)
                 continue
-            self._leave(row)
+            self.running.end(row)
             if self.ended_at[row]:
                 self._note_repeated(row)
             self.ended_at[row] = offset
@@ -179,48 +235,50 @@ class AttemptFold(RequirementFold):
         self.history.setdefault(row, []).append(self.ended_at[row])
         self.rerun.discard(row)
 
-    def _end_all(self, event: EndEvent, segments: list[int], me: Worker, offset: int) -> bool:
+    def _end_ranges(
+        self,
+        ranges: list[Range],
+        attempts: array[int],
+        durations: Sequence[int],
+        results: Results,
+        me: Worker,
+        offset: int,
+    ) -> bool:
         """Fold attempts that succeeded, if nothing is special about any of them."""
-        rows, refs, durations = event['rows'], event['ref'], event['d']
-        running, started, own = self.running, self.started, me.rows
-        ranges = self._ranges(rows, RUNNING)
-        if ranges is None or not _are_disjoint(ranges) or not all(map(own.__contains__, rows)):
+        if not self._are_alike(ranges, RUNNING):
             return False
-        if self.dependants and not self.dependants.keys().isdisjoint(rows):
-            return False
-        if len(refs) != 3 * len(rows) or len(durations) != len(rows):
-            return False  # what is damaged is found when each is folded
-        if any(refs[::3]):
-            return False  # of several segments, or of none
         i = 0
         for first, last in ranges:
-            if any(self.ended_at[first:last]):
-                return False  # some are repeated
-            if self.attempt[first:last].tolist() != event['n'][i : i + last - first]:
+            n = last - first
+            if (
+                self.attempt[first:last] != attempts[i : i + n]
+                or not self.running.are_of(first, last, me)
+                or self.ended_at[first:last] != array('Q', (0,)) * n  # some are repeated
+                or (self.dependants and not self.dependants.keys().isdisjoint(range(first, last)))
+            ):
                 return False
-            i += last - first
-        i, offsets, lengths = 0, array('Q', refs[1::3]), array('Q', refs[2::3])
+            i += n
+        i = 0
         for first, last in ranges:
             n = last - first
             self.status[first:last] = bytes((SUCCEEDED,)) * n
             self.ended_at[first:last] = array('Q', (offset,)) * n
-            self.result_segment[first:last] = array('I', (segments[0],)) * n
-            self.result_offset[first:last] = offsets[i : i + n]
-            self.result_length[first:last] = lengths[i : i + n]
+            self.result_segment[first:last] = array('I', (results.segment,)) * n
+            self.result_offset[first:last] = results.offsets[i : i + n]
+            self.result_length[first:last] = results.lengths[i : i + n]
             number = self.group[first]
             self.group_done[number] += n
             self.group_time[number] += sum(durations[i : i + n])
             counts = self.counts[self.groups[number].mid]
             counts[RUNNING] -= n
             counts[SUCCEEDED] += n
+            self.running.end_range(first, last)
             i += n
-        for row in rows:
-            del running[row], started[row], own[row]
         return True
 
     def _lose(self, row: int, offset: int) -> None:
         # Its worker has ended, and what it said of this attempt was lost: nothing runs for ever.
-        self._leave(row)
+        self.running.end(row)
         self.rerun.discard(row)
         if self.ended_at[row]:
             self.history.setdefault(row, []).append(self.ended_at[row])
@@ -294,7 +352,7 @@ class AttemptFold(RequirementFold):
         # back what it began after all.
         for row, n in zip(event['rows'], event['n'], strict=True):
             if self.status[row] == RUNNING and self.attempt[row] == n:
-                self._leave(row)
+                self.running.end(row)
                 self._move(row, self._wanted(row, first=True))
             elif (
                 self.draining
@@ -320,12 +378,6 @@ class AttemptFold(RequirementFold):
             return False
         self.burned[row] = burned + 1
         return True
-
-
-def _are_disjoint(ranges: list[tuple[int, int]]) -> bool:
-    """Return True if no row is in two of the ranges."""
-    ranges = sorted(ranges) if len(ranges) > 1 else ranges
-    return all(last <= first for (_, last), (first, _) in pairwise(ranges))
 
 
 def _cause(event: EndEvent, i: int) -> Cause:

@@ -12,13 +12,14 @@ from .attempt_fold import LOST
 from .ends import detail_of, end_at, located
 from .event_checks import check_file
 from .events import EventKind, Ref
+from .packing import plain_event
 from .payload_reader import PayloadReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .event_types import JournalEvent
+    from .event_types import JournalEvent, LineEvent
     from .task_events import AppEvent, Cause, UsedFile
 
 
@@ -53,7 +54,8 @@ class AttemptReader(PayloadReader):
     def event_at(self, offset: int) -> JournalEvent:
         """Read one event again, as :meth:`.Journal.event_at`, which checks it."""
         read: Any = self.journal.event_at(offset)
-        event: JournalEvent = read
+        line: LineEvent = read
+        event = plain_event(line)
         if event['e'] == EventKind.END:
             return located(event, offset, self.journal.header['gen'])
         return event

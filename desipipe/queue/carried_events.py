@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .processes import Worker
 from .repair import plain
 from .state import State
 from .task_columns import BYTES_PER_ROW, ROWS_FREE
@@ -22,6 +21,7 @@ from .transactions.processes import (
     worker_end_event,
 )
 from .transactions.tasks import drain_event, fill_event
+from .workers import Worker
 
 if TYPE_CHECKING:
     from .event_types import JournalEvent
@@ -65,7 +65,7 @@ def draining_events(state: State, rows: dict[int, Worker | None]) -> Iterator[Jo
             state.attempt[row],
             state.group[row],
             state.ids[row],
-            state.started[row] if draining is None else draining.started,
+            state.running.start_of(row) if draining is None else draining.started,
         )
 
 

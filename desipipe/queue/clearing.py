@@ -12,10 +12,10 @@ from .author_claims import SUFFIX as CLAIMS_SUFFIX
 from .carried_events import draining_events, left_out_events, surrounding_events, worker_events
 from .events import Ref
 from .ledger import Ledger
-from .processes import Worker
 from .repair import plain
 from .state import State
 from .transactions.tasks import group_event, segments_event
+from .workers import Worker
 
 if TYPE_CHECKING:
     from ..store.header import Header

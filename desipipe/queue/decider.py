@@ -41,7 +41,7 @@ from .transactions.processes import (
 from .transactions.tasks import cell_event
 
 if TYPE_CHECKING:
-    from .event_types import JournalEvent
+    from .event_types import JournalEvent, LineEvent
     from .process_events import JobLine
 
 
@@ -50,7 +50,7 @@ class Decider(PayloadWriter):
 
     def _write(
         self,
-        decide: Callable[[], Sequence[JournalEvent]],
+        decide: Callable[[], Sequence[LineEvent]],
         sync: bool = False,
         identity: str = '',
         quiet: bool = False,
@@ -63,7 +63,7 @@ class Decider(PayloadWriter):
         """
         identity = identity or self.journal.header['id']
 
-        def checked() -> Sequence[JournalEvent]:
+        def checked() -> Sequence[LineEvent]:
             if self.journal.header['id'] != identity:
                 raise QueueGoneError(
                     f'The queue in {self.folder} was cleared meanwhile: what it held is gone, and '

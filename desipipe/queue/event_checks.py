@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from ..store.line_format import decode
 from ..store.lines import RefusedEvent
 from .events import STATES
+from .packing import plain_event, ranges_in, unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .event_types import JournalEvent
+    from .event_types import JournalEvent, LineEvent
     from .task_events import UsedFile
 
 Check = Callable[['Any'], bool]
@@ -91,6 +92,12 @@ _is_rows = _column_of({int}, 0, 1 << 32)
 _is_sizes = _column_of({int}, 0, 1 << 60)
 _is_numbers = _column_of({int, float}, -_NUMBER_MAX, _NUMBER_MAX)
 _is_names = _list_of(_is_text)
+
+
+def _is_packed(value: Any) -> bool:
+    return _is_size(value) or _is_text(value)
+
+
 _is_state = _one_of(*range(len(STATES)))
 
 
@@ -146,6 +153,11 @@ _REQUIRED: dict[str, dict[str, Check]] = {
         'b': _is_numbers, 'd': _is_numbers,
         'seg': _is_names, 'ref': _is_numbers, 's': _is_any,
     },
+    'runs': {'w': _is_text, 'ranges': _is_rows, 'n': _is_count, 't': _is_number},
+    'ends': {
+        'w': _is_text, 'ranges': _is_rows, 'n': _is_count, 't': _is_number, 't0': _is_number,
+        'b': _is_packed, 'd': _is_packed, 'seg': _is_text, 'off': _is_size, 'len': _is_packed,
+    },
     'back': {'rows': _is_rows, 'n': _is_rows},
     'versions': {'w': _is_text, 'app': _is_text, 'versions': _dict_of(_is_text)},
     'set': {'rows': _is_rows, 's': _is_state, 't': _is_number},
@@ -185,6 +197,7 @@ _OPTIONAL: dict[str, dict[str, Check]] = {
         'req': _list_of(_pair_of(_is_count, _is_rows))},
     'end': {'data': _is_names, 'm': _is_numbers, 'x': _dict_of(_is_detail),
         'kind': _one_of('past', 'last', 'final')},
+    'ends': {'m': _is_packed},
     'revive': {'req': _is_rows},
     'drop': {'ids': _is_hex},
     'set': {'cause': _is_cause, 'why': _is_text},
@@ -238,8 +251,8 @@ def decode_event(line: bytes, offset: int) -> JournalEvent | None:
             check_event(event)
     except ValueError:
         return None
-    checked: JournalEvent | None = event
-    return checked
+    checked: LineEvent | None = event
+    return None if checked is None else plain_event(checked)
 
 
 def check_file(line: Any) -> UsedFile:
@@ -278,6 +291,10 @@ def _check_columns(kind: str, event: Mapping[str, Any]) -> None:
         valid &= len(event.get('data', columns[0])) == n
         valid &= _is_sizes(refs[1::3]) and _is_sizes(refs[2::3])
         valid &= all(key.isdecimal() and int(key) < n for key in event.get('x', ()))
+    elif kind in ('runs', 'ends'):
+        n = sum(last - first for first, last in ranges_in(event))
+        for name in ('b', 'd', 'len', 'm') if kind == 'ends' else ():
+            unpack(event.get(name, 0), n)
     elif kind == 'drop':
         valid &= len(event.get('ids', '')) in (0, 32 * n)
     elif kind == 'drain':

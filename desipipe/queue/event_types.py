@@ -32,6 +32,7 @@ from .task_events import (
     DrainEvent,
     DropEvent,
     EndEvent,
+    EndsEvent,
     FillEvent,
     GroupEvent,
     KeepEvent,
@@ -39,6 +40,7 @@ from .task_events import (
     MarkEvent,
     ReviveEvent,
     RunEvent,
+    RunsEvent,
     SegmentsEvent,
     SetEvent,
     SharedEvent,
@@ -83,4 +85,6 @@ JournalEvent = (
     | TaskManagerEvent
 )
 """An event of the journal after its first, read or on its way into it."""
-JournalLine = HeaderEvent | JournalEvent
+LineEvent = JournalEvent | RunsEvent | EndsEvent
+"""As events stand in lines: those of many attempts may be packed, see :mod:`.packing`."""
+JournalLine = HeaderEvent | LineEvent

@@ -188,7 +188,8 @@ def attempt_events(state: State) -> Iterator[JournalEvent]:
         yield attempt_event(part, numbers, [state.burned.get(row, 0) for row in part])
     running: dict[tuple[str, float], list[int]] = defaultdict(list)
     for row, worker in state.running.items():
-        running['' if worker is None else worker.name, state.started[row]].append(row)
+        name = '' if worker is None else worker.name
+        running[name, state.running.start_of(row)].append(row)
     for (name, began), own_rows in running.items():
         yield run_event(name, own_rows, [state.attempt[row] for row in own_rows], began)
 

@@ -22,11 +22,11 @@ from .ends import End, Successes, forgive_failures
 from .events import PENDING, RUNNING, Ref
 from .single_addition import SingleAddition
 from .state import State
-from .transactions.attempts import back_event, claim, end_event, successes_events
+from .transactions.attempts import back_event, claim, end_event, next_attempts, successes_events
 from .uses import Use, code_events, needed_events, note_uses
 
 if TYPE_CHECKING:
-    from .event_types import JournalEvent
+    from .event_types import JournalEvent, LineEvent
     from .task_events import AppEvent, CodeEvent, SharedEvent, Spec
 
 Choose = Callable[[Iterator[int], int], list[int]]
@@ -220,17 +220,22 @@ class Ledger(SingleAddition):
             self._claim_results(worker, ends, successes)
         self.follow()
 
-        def decide() -> Sequence[JournalEvent]:
+        def decide() -> Sequence[LineEvent]:
             now = time.time()
             claimed.clear()
             ended = [self._end_event(worker, ends, cleared_at, now)] if ends else []
             given_back = [back_event(worker, back, now)] if back else []
-            events = [*ended, *successes_events(worker, successes, now, copy), *given_back]
+            events: list[LineEvent] = [
+                *ended,
+                *successes_events(self.state, worker, successes, now, copy),
+                *given_back,
+            ]
             if want > 0:
                 n_done = len(ends) + len(back) + sum(len(batch.rows) for batch in successes)
                 if rows := self._rows_to_claim(worker, want, n_done, mids, choose):
-                    events.append(event := claim(self.state, worker, rows, now))
-                    claimed.extend(zip(rows, event['n'], strict=True))
+                    attempts = next_attempts(self.state, rows)
+                    events.append(claim(self.state, worker, rows, attempts, now))
+                    claimed.extend(zip(rows, attempts, strict=True))
             return events
 
         # Who waits, waits for ends: a short task ends before its beginning is of interest.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .events import Step, StopLevel
+from .workers import Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,74 +22,8 @@ if TYPE_CHECKING:
         Submission,
         SubmitEvent,
         VersionsEvent,
-        WorkerInfo,
     )
     from .task_events import Mark, MarkEvent, StateEvent, TaskManagerEvent
-
-
-class Worker:
-    """A worker, as the journal knows it."""
-
-    __slots__ = (
-        'began',
-        'draining',
-        'ended',
-        'host',
-        'job',
-        'kind',
-        'lent',
-        'mid',
-        'name',
-        'pid',
-        'rows',
-        'slots',
-        'stop',
-        'time',
-        'user',
-    )
-
-    def __init__(self, name: str, time: float, info: WorkerInfo) -> None:
-        self.name = name
-        self.time = time
-        self.mid = info.get('mid')
-        self.host = info.get('host', '')
-        self.pid = info.get('pid', 0)
-        self.slots = info.get('slots', 1)
-        self.job = info.get('job', '')
-        self.user = info.get('user', '')
-        """Name of who runs it, as it says itself."""
-        self.ended: str | None = None
-        self.kind = ''
-        """Fate of its job, where it was known when it ended."""
-        self.stop: str | None = None
-        """Way it was asked to end."""
-        self.rows: dict[int, None] = {}
-        """Rows that it has claimed, in this order: the first are in its slots, the others run next.
-        """
-        self.lent = 0
-        """Places it has besides its slots, as tasks in these wait for other tasks."""
-        self.began = False
-        """True once it has started a task."""
-        self.draining: set[int] = set()
-        """Running tasks that were cleared."""
-
-    @property
-    def is_local(self) -> bool:
-        """Return True for a process of the local provider, or one that someone started."""
-        return self.job.startswith('local:') or not self.job
-
-    @property
-    def claimed(self) -> int:
-        """The number of its rows that wait for one of its slots."""
-        return max(0, len(self.rows) - self.slots - self.lent)
-
-    def rows_in_slots(self) -> list[int]:
-        """Return the rows that run: those that were claimed first."""
-        return list(self.rows)[: self.slots + self.lent]
-
-    def rows_before_slots(self) -> list[int]:
-        """Return the rows that were claimed, and wait for one of its slots."""
-        return list(self.rows)[self.slots + self.lent :] if self.claimed else []
 
 
 class Draining:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 from ..store import file_names, files
-from ..store.journal_file import FILE_NAME, VERSION, first_event, replace
+from ..store.journal_file import FILE_NAME, KNOWN_VERSIONS, first_event, replace
 from ..store.lines import scan_lines
 from ..store.lock import QueueLock
 from ..store.recover import Recovered, recover
@@ -113,7 +113,7 @@ def restore_header(folder: str, header: Header, lock: str) -> bool:
         old = [
             event
             for event in kept
-            if event['e'] == EventKind.QUEUE and event.get('version') == VERSION
+            if event['e'] == EventKind.QUEUE and event.get('version') in KNOWN_VERSIONS
         ]
         first = first_event(old[0] if old else header)
         put_aside(folder, first['gen'], recovered)

@@ -24,9 +24,10 @@ from .events import (
     Ref,
     Step,
 )
-from .processes import Worker
+from .packing import ranges_in
 from .task_columns import NOWHERE
 from .task_fold import TaskFold
+from .workers import Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
 
 _DAMAGE_MAX = 1000  # damaged lines in a row that are told apart
 TIME_MAX = 1e11  # s since the epoch
-_OFTEN = frozenset(('add', 'run', 'end', 'set', 'back'))  # are checked as they are folded
+_OFTEN = frozenset(
+    ('add', 'run', 'runs', 'end', 'ends', 'set', 'back')
+)  # are checked as they are folded
 
 
 class State(TaskFold):
@@ -53,7 +56,9 @@ class State(TaskFold):
         self._reset_columns()
         self._fold: dict[str, Callable[[Any, int], None]] = {
             'end': self._end,
+            'ends': self._ends,
             'run': self._run,
+            'runs': self._runs,
             'back': self._back,
             'add': self._add,
             'set': self._set,
@@ -102,6 +107,8 @@ class State(TaskFold):
         if not -TIME_MAX < event.get('t', 0.0) < TIME_MAX:
             raise RefusedEvent('An event is of no time.')
         rows = event.get('rows')
+        if 'ranges' in event:
+            rows = [row for first, last in ranges_in(event) for row in (first, last - 1)]
         if rows and (rows[0] < 0 or (len(rows) > 1 and min(rows) < 0)):
             raise RefusedEvent('A row of an event is negative.')
         if rows and max(rows) >= len(self.status):
@@ -130,12 +137,8 @@ class State(TaskFold):
 
     def _begin_worker(self, worker: Worker) -> None:
         if (before := self.alive.get(worker.name)) is not None:  # it was said twice
-            worker.rows, worker.draining, worker.began = (
-                before.rows,
-                before.draining,
-                before.began,
-            )
-            self.running.update(dict.fromkeys(worker.rows, worker))
+            worker.draining, worker.began = before.draining, before.began
+            self.running.give(worker, before)
             for row in worker.draining:
                 self.draining[self.ids[row]].worker = worker
         self.workers[worker.name] = self.alive[worker.name] = worker

@@ -159,7 +159,7 @@ class StoredTask:
         """The start of its last attempt, in seconds since the epoch; -1 if none has begun."""
         if 't0' in (mark := self.ledger.state.marks.get(self.row, {})):
             return float(mark['t0'])
-        started = self.ledger.state.started.get(self.row)
+        started = self.ledger.state.running.started(self.row)
         if started is not None:
             return started
         last = self._last

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, MutableMapping
-from itertools import compress, count, islice, pairwise, repeat
-from operator import ne, sub
+from itertools import islice
 
 from ..store.lines import RefusedEvent
 from .columns import ID, PACKED_FROM, Identities, RowIndex, RowQueue, split_ids
@@ -14,8 +13,10 @@ from .events import (
     PENDING,
     Group,
 )
-from .processes import Draining, ProcessFold, Worker
+from .packing import Range, are_disjoint
+from .processes import Draining, ProcessFold
 from .versions import Versions
+from .workers import RunningRows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,8 +102,7 @@ class TaskColumns(ProcessFold):
         stay used.
         """
         self.draining: dict[bytes, Draining] = {}
-        self.running: dict[int, Worker | None] = {}
-        self.started: dict[int, float] = {}
+        self.running = RunningRows()
         self.stale = 0
         self.retried = 0
         self.assigned = 0
@@ -185,6 +185,7 @@ class TaskColumns(ProcessFold):
 
     def _extend(self, n: int, status: int, group: int, offset: int, attempt: int) -> None:
         self.status.extend(bytes((status,)) * n)
+        self.running.extend(n)
         self.attempt.extend(array('I', (attempt,)) * n)
         self.group.extend(array('I', (group,)) * n)
         self.unmet.extend(array('I', (0,)) * n)
@@ -277,38 +278,17 @@ class TaskColumns(ProcessFold):
         counts[status] += 1
         self.status[row] = status
 
-    def _leave(self, row: int) -> None:
-        worker = self.running.pop(row, None)
-        self.started.pop(row, None)
-        if worker is not None:
-            worker.rows.pop(row, None)
-
-    def _ranges(self, rows: list[int], status: int) -> list[tuple[int, int]] | None:
-        """Divide rows into ranges of one group.
-
-        Return None if any row is superseded or in another state.
-        """
-        if self.superseded and not self.superseded.isdisjoint(rows):
-            return None
-        # In C: a journal of a million tasks has two million rows to compare.
-        if rows == list(range(rows[0], rows[0] + len(rows))):
-            bounds = [0, len(rows)]
-        else:
-            is_gap = map(ne, map(sub, rows[1:], rows), repeat(1))
-            bounds = [0, *compress(count(1), is_gap), len(rows)]
-        if 4 * len(bounds) > len(rows) + 8:
-            return None  # they are scattered: one by one takes less
-        ranges = []
-        for begin, end in pairwise(bounds):
-            first, last = rows[begin], rows[end - 1] + 1
-            groups = self.group[first:last]
+    def _are_alike(self, ranges: list[Range], status: int) -> bool:
+        """Return True if all rows are in a state, each range of one group, none superseded."""
+        for first, last in ranges:
+            n = last - first
             if (
-                self.status.count(status, first, last) != last - first
-                or groups.count(groups[0]) != last - first
+                self.status.count(status, first, last) != n
+                or self.group[first:last] != array('I', (self.group[first],)) * n
+                or (self.superseded and not self.superseded.isdisjoint(range(first, last)))
             ):
-                return None
-            ranges.append((first, last))
-        return ranges
+                return False
+        return are_disjoint(ranges)
 
     def _draining_row(self, row: int) -> Draining | None:
         draining = self.draining.get(self.ids[row])

@@ -222,6 +222,39 @@ class RunEvent(TypedDict):
     t: float
 
 
+class RunsEvent(TypedDict):
+    """A worker claimed ranges of tasks, for attempts of one number."""
+
+    e: Literal[EventKind.RUNS]
+    w: str
+    ranges: list[int]
+    """First row and number of rows of each."""
+    n: int
+    t: float
+
+
+class EndsEvent(TypedDict):
+    """Attempts of one number, of ranges of tasks, succeeded, and left only results.
+
+    A column is the number that all rows have, or base64 of 32-bit integers, little-endian.
+    """
+
+    e: Literal[EventKind.ENDS]
+    w: str
+    ranges: list[int]
+    n: int
+    t: float
+    t0: float
+    b: int | str
+    d: int | str
+    m: NotRequired[int | str]
+    """These as in :class:`EndEvent`."""
+    seg: str
+    off: int
+    """Offset of the first result; the others stand behind it."""
+    len: int | str
+
+
 class EndEvent(TypedDict):
     """Attempts ended. Columns, so that a batch of many small tasks stays small."""
 

@@ -124,6 +124,7 @@ class TaskFold(AttemptFold):
             self.rows = RowIndex(self.ids, self.rows.items())
         self.rows[tid] = row
         self.status.append(PENDING)
+        self.running.extend(1)
         self.attempt.append(0)
         self.group.append(number)
         self.unmet.append(0)
@@ -175,10 +176,9 @@ class TaskFold(AttemptFold):
         if draining.done:
             self._met(row)
         else:
-            self.running[row], self.started[row] = draining.worker, draining.started
+            self.running.begin((row,), draining.worker, draining.started)
             if draining.worker is not None:
                 draining.worker.draining.discard(row)
-                draining.worker.rows[row] = None
 
     def _segments(self, event: SegmentsEvent, offset: int) -> None:
         self.kept_segments.update(event['names'])
@@ -192,7 +192,7 @@ class TaskFold(AttemptFold):
             if was == DROPPED:
                 continue
             if was == RUNNING:
-                self._leave(row)
+                self.running.end(row)
             if row in self.rerun and target == SUCCEEDED and is_cancelled:
                 self._move(row, SUCCEEDED)  # the attempt counts again whose result is still there
                 self.rerun.discard(row)
@@ -266,7 +266,7 @@ class TaskFold(AttemptFold):
             if row in self.dependants:
                 self._sever(row)
             if self.status[row] == RUNNING:
-                self._leave(row)
+                self.running.end(row)
             if self.status[row] == SUCCEEDED:
                 self._unmet(row)
             if self.reasons.pop(row, 0):

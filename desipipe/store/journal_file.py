@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from .header import Header, HeaderEvent
 
-VERSION = 1
+VERSION = 2
+KNOWN_VERSIONS = (1, VERSION)  # the first has no packed events
 FILE_NAME = JOURNAL
 _CHUNK = 16 << 20  # bytes
 _HEADER_MAX = 1 << 20  # bytes of the first line
@@ -257,10 +258,10 @@ class JournalFile:
                 self.path,
                 0,
             )
-        if header.get('version') != VERSION:
+        if header.get('version') not in KNOWN_VERSIONS:
             raise QueueVersionError(
                 f'The queue in {self.folder} has format version {header.get("version")}, this '
-                f'desipipe knows {VERSION:d}; it was not touched. '
+                f'desipipe knows {" and ".join(map(str, KNOWN_VERSIONS))}; it was not touched. '
                 'Use the desipipe that made it, or another queue name.'
             )
         return first, header

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..errors import UnknownTaskError
 from ..queue.events import DROPPED, PENDING, RUNNING, WAITING
 from ..queue.ledger import Ledger
-from ..queue.processes import Worker
+from ..queue.workers import Worker
 from .rows import format_rows, ranges
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from .journal_events import events_at
 from .pace import WINDOW, usual_rate
 
 if TYPE_CHECKING:
-    from ..queue.processes import Worker
+    from ..queue.workers import Worker
     from .schema import CellTimes
 
 GAP = 60.0
@@ -100,10 +100,10 @@ class CellRuns:
 
     def _spans_until(self, now: Moment) -> list[tuple[float, float]]:
         """Return the times in which some of the tasks ran."""
-        started = self.ledger.state.started
+        started = self.ledger.state.running.started
         self._spans = _merged(self._spans)
         return _merged(
-            [*self._spans, *((started.get(row, now.time), now.time) for row in now.running)]
+            [*self._spans, *((started(row) or now.time, now.time) for row in now.running)]
         )
 
     def _rate(self, now: float, running: Sequence[int]) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ..queue.attempt_reader import AttemptReader
 from ..queue.event_checks import check_event
+from ..queue.packing import plain_event
 from ..store.lines import LINE_MAX, RefusedEvent
 from ..store.placement import pieces
 
@@ -13,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..queue.event_types import JournalEvent
+    from ..queue.event_types import JournalEvent, LineEvent
 
 
 def decoded_event(line: bytes, offset: int) -> JournalEvent | None:
@@ -28,8 +29,8 @@ def decoded_event(line: bytes, offset: int) -> JournalEvent | None:
         check_event(event)
     except RefusedEvent:
         return None
-    checked: JournalEvent = event
-    return checked
+    checked: LineEvent = event
+    return plain_event(checked)
 
 
 def event_time(event: JournalEvent | None) -> float:

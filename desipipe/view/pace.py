@@ -40,7 +40,7 @@ def usual_rate(ledger: AttemptReader, rows: Iterable[int], now: float) -> float 
         group = state.group[row]
         if row not in state.superseded and state.group_done[group]:
             usual = state.group_time[group] / state.group_done[group] * 1e-6
-            rate += 1 / max(usual, now - state.started.get(row, now), 1e-6)
+            rate += 1 / max(usual, now - (state.running.started(row) or now), 1e-6)
     return rate or None
 
 
@@ -67,7 +67,7 @@ def _recent(ledger: AttemptReader) -> tuple[list[tuple[float, float, int]], floa
         data, start = data[skip:], start + skip
     first = 0.0
     for offset, line in lines(data, start):
-        if not line.startswith((b'{"e":"end"', b'{"e":"run"')):
+        if not line.startswith((b'{"e":"end', b'{"e":"run')):
             continue
         event = decoded_event(line, offset)
         if (

@@ -10,7 +10,7 @@ from .task_summary import task_label
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..queue.processes import Worker
+    from ..queue.workers import Worker
     from .schema import ManagerView, WorkerView
 
 
@@ -80,7 +80,7 @@ def worker_view(ledger: AttemptReader, worker: Worker, observer: Observer | None
         'tasks': [
             {
                 **task_label(ledger, row),
-                'since': ledger.state.started.get(row),
+                'since': ledger.state.running.started(row),
                 'superseded': row in ledger.state.superseded,
             }
             for row in rows

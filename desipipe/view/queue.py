@@ -22,8 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..queue.processes import Worker
     from ..queue.read_only import ReadableQueue
+    from ..queue.workers import Worker
     from .schema import (
         Condition,
         Counts,

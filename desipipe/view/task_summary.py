@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..queue.event_types import JournalEvent
-    from ..queue.processes import Worker
     from ..queue.task_events import Cause
+    from ..queue.workers import Worker
     from .schema import TaskLabel, TaskState, TaskSummary
 
 
@@ -112,7 +112,7 @@ def task_summaries(ledger: AttemptReader, rows: Sequence[int]) -> list[TaskSumma
         if ledger.is_group_queue:
             task['user'], task['ran_by'] = author_of(ledger, row), ''
         if status == RUNNING:
-            task['began'] = state.started.get(row) if row not in claimed else None
+            task['began'] = state.running.started(row) if row not in claimed else None
             _worked(task, state.running.get(row))
         elif status in ENDED and state.ended_at[row]:
             ended.setdefault(state.ended_at[row], []).append(row)

@@ -109,7 +109,7 @@ def _ordered(
         )
     if order == 'slowest' and durations is not None:
         taken, now = durations(), time.time()
-        running = {row: now - began for row, began in state.started.items()}
+        running = {row: now - began for row, began in state.running.times()}
         return sorted(rows, key=lambda row: (-running.get(row, taken.get(row, -1.0)), row))
     if order == 'name':
         return sorted(

@@ -66,7 +66,7 @@ class Timeline:
             self._begin(gen)
         for line, offset in _new_lines(ledger, self._offset):
             self._offset = offset + len(line)
-            if line.startswith(b'{"e":"end"'):
+            if line.startswith(b'{"e":"end'):
                 event = decode_event(line, offset)
                 total = len(ledger.state.status)
                 if event is None or event['e'] != EventKind.END or not event['w']:
@@ -167,8 +167,9 @@ class Timeline:
         claimed = state.claimed_rows()
         lanes: dict[str, list[Running]] = {}
         for row, worker in state.running.items():
-            if worker is not None and row not in claimed and state.started[row] <= until:
-                lanes.setdefault(worker.name, []).append(Running(row, state.started[row]))
+            began = state.running.started(row)
+            if worker is not None and row not in claimed and began is not None and began <= until:
+                lanes.setdefault(worker.name, []).append(Running(row, began))
         return lanes
 
     def _in_order(self, names: set[str]) -> list[str]:

@@ -6,6 +6,7 @@ notes what contradicts the promises of the queue.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pickle
@@ -175,6 +176,21 @@ class Checker:
             if (row := self._known(number, 'requirements')) is not None:
                 row.requires = list(requires)
 
+    def _on_runs(self, event: Event) -> None:
+        rows = _rows_in_ranges(event)
+        self._on_run({**event, 'rows': rows, 'n': [event['n']] * len(rows)})
+
+    def _on_ends(self, event: Event) -> None:
+        rows = _rows_in_ranges(event)
+        lengths = _column(event['len'], len(rows))
+        refs, offset = [], event['off']
+        for length in lengths:
+            refs += [0, offset, length]
+            offset += length
+        attempts = [event['n']] * len(rows)
+        plain = {'rows': rows, 'n': attempts, 's': SUCCEEDED, 'seg': [event['seg']], 'ref': refs}
+        self._on_end({**event, **plain})
+
     def _on_run(self, event: Event) -> None:
         if event['w'] in self.ended_workers:
             self.fault(f'worker {event["w"]} claims after its end')
@@ -338,6 +354,18 @@ class Checker:
         for tid, number in self.by_id.items():
             if tid not in expected and self.rows[number].state != SUCCEEDED:
                 self.fault(f'row {number} ({tid}) ends in state {self.rows[number].state}')
+
+
+def _rows_in_ranges(event: Event) -> list[int]:
+    ranges = event['ranges']
+    pairs = zip(ranges[::2], ranges[1::2], strict=True)
+    return [row for first, n in pairs for row in range(first, first + n)]
+
+
+def _column(column: int | str, n: int) -> list[int]:
+    if isinstance(column, int):
+        return [column] * n
+    return list(struct.unpack(f'<{n:d}I', base64.b64decode(column)))
 
 
 def same_value(value: Any, expected: Any) -> bool:

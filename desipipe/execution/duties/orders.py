@@ -88,7 +88,7 @@ class Orders:
             self._held.outlive()
             forgive_failures(self._report.ends)
         if len(me.rows) + len(me.draining) != n_held or me.draining:
-            self._reconcile(me.rows.keys() | me.draining, me.draining)
+            self._reconcile({*me.rows, *me.draining}, me.draining)
 
     def _lose(self) -> None:
         if self._name in self._ledger.state.workers:

@@ -7,22 +7,48 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING
 
+from ...utils.named_tuple import NamedTuple
 from ..ends import End, Successes
 from ..events import CHUNK, SUCCEEDED, UNKNOWN, CauseKind, EventKind
+from ..packing import FROM_VERSION, pack, packed_ranges
 from .processes import worker_end_event
 
 if TYPE_CHECKING:
     from ..process_events import WorkerEndEvent
     from ..state import State
-    from ..task_events import AttemptEvent, BackEvent, Cause, EndDetail, EndEvent, RunEvent
+    from ..task_events import (
+        AttemptEvent,
+        BackEvent,
+        Cause,
+        EndDetail,
+        EndEvent,
+        EndsEvent,
+        RunEvent,
+        RunsEvent,
+    )
 
     Judgement = Callable[[int], tuple[int, Cause]]
     """Given a row, the state in which its attempt ended, and the cause."""
 
 
-def claim(state: State, worker: str, rows: list[int], time: float) -> RunEvent:
-    """Begin the next attempt of each row."""
-    return run_event(worker, rows, [state.attempt[row] + 1 for row in rows], time)
+def next_attempts(state: State, rows: list[int]) -> list[int]:
+    """Return the number of the next attempt of each row."""
+    return [state.attempt[row] + 1 for row in rows]
+
+
+def claim(
+    state: State, worker: str, rows: list[int], attempts: list[int], time: float
+) -> RunEvent | RunsEvent:
+    """Begin attempts of each row, whose numbers :func:`next_attempts` gave."""
+    ranges = packed_ranges(rows, attempts) if _may_pack(state) else None
+    if ranges is None:
+        return run_event(worker, rows, attempts, time)
+    return {'e': EventKind.RUNS, 'w': worker, 'ranges': ranges, 'n': attempts[0], 't': time}
+
+
+def _may_pack(state: State) -> bool:
+    """Return True if all who read the journal know packed events."""
+    return state.header.get('version', 0) >= FROM_VERSION
 
 
 def run_event(worker: str, rows: list[int], attempts: list[int], time: float) -> RunEvent:
@@ -107,56 +133,114 @@ def final_events(worker: str, ends: Sequence[End], time: float) -> list[EndEvent
 
 
 def successes_events(
-    worker: str, batches: Sequence[Successes], time: float, copy: bool = False
-) -> list[EndEvent]:
-    """Build the ``end`` events of attempts whose results are stored.
+    state: State, worker: str, batches: Sequence[Successes], time: float, copy: bool = False
+) -> list[EndEvent | EndsEvent]:
+    """Build the events of attempts whose results are stored.
 
     With ``copy`` their lines have copies of the results.
     """
-    events: list[EndEvent] = []
-    some: list[Successes] = []
-    n = 0
+    may_pack = not copy and _may_pack(state)
+    parts: list[list[Successes]] = []
+    n = CHUNK
     for batch in batches:
-        if some and n + len(batch.rows) > CHUNK:
-            events.append(_successes_event(worker, some, time, copy))
-            some, n = [], 0
-        some.append(batch)
+        if n + len(batch.rows) > CHUNK:
+            parts.append([])
+            n = 0
+        parts[-1].append(batch)
         n += len(batch.rows)
-    return [*events, _successes_event(worker, some, time, copy)] if some else events
+    events: list[EndEvent | EndsEvent] = []
+    for part in parts:
+        joined = _joined(part)
+        packed = _packed_successes(worker, joined, part, time) if may_pack else None
+        events.append(packed or _successes_event(worker, joined, part, time, copy))
+    return events
+
+
+class _Columns(NamedTuple):
+    """Columns of several batches, one after the other."""
+
+    first: int
+    """Microseconds since the epoch at which the first attempt began."""
+    rows: list[int]
+    attempts: list[int]
+    delays: list[int]
+    """Microseconds after the first."""
+    durations: list[int]
+    memory: list[int]
+
+
+def _joined(batches: Sequence[Successes]) -> _Columns:
+    first = min(min(batch.began) for batch in batches)
+    columns = _Columns(first, [], [], [], [], [])
+    for batch in batches:
+        columns.rows.extend(batch.rows)
+        columns.attempts.extend(batch.attempts)
+        columns.delays.extend([began - first for began in batch.began])
+        columns.durations.extend(batch.durations)
+        columns.memory.extend(batch.memory)
+    return columns
+
+
+def _packed_successes(
+    worker: str, columns: _Columns, batches: Sequence[Successes], time: float
+) -> EndsEvent | None:
+    """Return a packed event; None where lists are as short, or only they can tell it."""
+    ranges = packed_ranges(columns.rows, columns.attempts)
+    place = _first_place(batches)
+    if ranges is None or place is None:
+        return None
+    lengths = [length for batch in batches for length in batch.lengths]
+    b, d, m, sizes = map(pack, (columns.delays, columns.durations, columns.memory, lengths))
+    if b is None or d is None or m is None or sizes is None:
+        return None
+    event: EndsEvent = {
+        'e': EventKind.ENDS,
+        'w': worker,
+        't': time,
+        't0': columns.first * 1e-6,
+        'n': columns.attempts[0],
+        'ranges': ranges,
+        'seg': place[0],
+        'off': place[1],
+        'len': sizes,
+        'b': b,
+        'd': d,
+    }
+    if m:
+        event['m'] = m
+    return event
+
+
+def _first_place(batches: Sequence[Successes]) -> tuple[str, int] | None:
+    """Return where the first result is stored; None if not all stand behind it."""
+    segment, end = batches[0].place or ('', 0)
+    for batch in batches:
+        if batch.place != (segment, end):
+            return None
+        end += len(batch.data)
+    return batches[0].place
 
 
 def _successes_event(
-    worker: str, batches: Sequence[Successes], time: float, copy: bool
+    worker: str, columns: _Columns, batches: Sequence[Successes], time: float, copy: bool
 ) -> EndEvent:
-    first = min(min(batch.began) for batch in batches)
-    rows: list[int] = []
-    attempts: list[int] = []
-    delays: list[int] = []
-    durations: list[int] = []
-    memory: list[int] = []
-    for batch in batches:
-        rows += batch.rows
-        attempts += batch.attempts
-        delays += [began - first for began in batch.began]
-        durations += batch.durations
-        memory += batch.memory
     segments, refs = _references(batches)
     event: EndEvent = {
         'e': EventKind.END,
         'data': [text for batch in batches for text in _texts(batch)] if copy else [],
         'w': worker,
         't': time,
-        't0': first * 1e-6,
+        't0': columns.first * 1e-6,
         's': SUCCEEDED,
         'seg': segments,
-        'rows': rows,
-        'n': attempts,
-        'b': delays,
-        'd': durations,
+        'rows': columns.rows,
+        'n': columns.attempts,
+        'b': columns.delays,
+        'd': columns.durations,
         'ref': refs,
     }
-    if any(memory):
-        event['m'] = memory
+    if any(columns.memory):
+        event['m'] = columns.memory
     if not copy:
         del event['data']
     return event
@@ -232,7 +316,7 @@ def end_worker(
     ends = []
     for row in sorted(state.alive[name].rows):
         code, cause = judge(row)
-        began = state.started[row]
+        began = state.running.start_of(row)
         duration = round(max(0.0, time - began) * 1e6)
         ends.append(End(row, state.attempt[row], code, began, duration, cause=cause))
     ended = worker_end_event(name, why, time, kind)

@@ -16,7 +16,7 @@ from ..events import (
     EventKind,
     Reason,
 )
-from .attempts import claim
+from .attempts import next_attempts, run_event
 from .tasks import chunks, keep_events
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def begin_here(state: State, rows: list[int], time: float) -> list[SetEvent | Ru
     if not rows:
         return []
     other = [row for row in rows if state.status[row] != PENDING]
-    return [*set_events(other, PENDING, Reason.RETRY, time), claim(state, '', rows, time)]
+    attempts = next_attempts(state, rows)
+    return [*set_events(other, PENDING, Reason.RETRY, time), run_event('', rows, attempts, time)]
 
 
 def _needed(state: State, rows: Iterable[int]) -> list[int]:
