@@ -67,7 +67,7 @@ def mend(ledger: Ledger) -> Repaired:
         recovered = recovered_of(ledger)
         put_aside(ledger.folder, ledger.journal.header['gen'], recovered)
         kept = _plain_events(recovered)
-        return [first_event(kept[0]), *kept[1:]]
+        return [first_event(_mended(kept[0], recovered)), *kept[1:]]
 
     gaps = sum(not length for _, length in ledger.state.damage)
     if recovered.damaged or recovered.regained or gaps:
@@ -76,6 +76,12 @@ def mend(ledger: Ledger) -> Repaired:
     return Repaired(
         len(recovered.damaged), recovered.regained, gaps, before, len(ledger.state), lost
     )
+
+
+def _mended(header: Header, recovered: Recovered) -> Header:
+    """Return a header that says if tasks may stand twice: lost ones that were added again."""
+    is_mended = bool(recovered.damaged or recovered.regained)
+    return {**header, 'mended': True} if is_mended else {**header}
 
 
 def lost_tasks(ledger: Ledger, recovered: Recovered) -> int:
@@ -115,7 +121,7 @@ def restore_header(folder: str, header: Header, lock: str) -> bool:
             for event in kept
             if event['e'] == EventKind.QUEUE and event.get('version') in KNOWN_VERSIONS
         ]
-        first = first_event(old[0] if old else header)
+        first = first_event(_mended(old[0] if old else header, recovered))
         put_aside(folder, first['gen'], recovered)
         replace(folder, [first, *(event for event in kept if event['e'] != EventKind.QUEUE)])
     return True
@@ -131,7 +137,8 @@ def share_journal(ledger: Ledger, group: str) -> None:
         recovered = recovered_of(ledger)
         put_aside(ledger.folder, ledger.journal.header['gen'], recovered)
         kept = _plain_events(recovered)
-        header = {key: value for key, value in kept[0].items() if key != 'group'}
+        header = _mended(kept[0], recovered)
+        header.pop('group', None)
         return [first_event({**header, **({'group': group} if group else {})}), *kept[1:]]
 
     ledger.journal.replaced(events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import RLock
 from array import array
 from collections.abc import Iterable, Iterator, MutableMapping
 from itertools import islice
@@ -13,7 +14,7 @@ from .events import (
     PENDING,
     Group,
 )
-from .packing import Range, are_disjoint
+from .packing import FROM_VERSION, Range, are_disjoint
 from .processes import Draining, ProcessFold
 from .versions import Versions
 from .workers import RunningRows
@@ -29,6 +30,8 @@ ROWS_FREE = 1 << 21  # rows that a journal may leave out, however short it is
 BYTES_PER_ROW = 4  # of the journal before it, for each row that it leaves out besides
 _GROUPS_FREE = 1 << 12  # the same for groups
 _BYTES_PER_GROUP = 64
+_INDEXED_AT_ONCE = 1 << 16  # rows
+_indexing = RLock()
 LOST_GROUP = Group('', '', '?', 'python')  # stands for a group whose line was lost
 
 
@@ -43,7 +46,8 @@ class TaskColumns(ProcessFold):
         self._reset_losses()
 
     def _reset_tasks(self) -> None:
-        self.rows: MutableMapping[bytes, int] = {}
+        self._rows: MutableMapping[bytes, int] = {}
+        self._indexed = 0  # rows whose identities are there, if they are tasks
         self.ids = Identities()
         self.status = bytearray()
         self.attempt = array('I')
@@ -124,6 +128,20 @@ class TaskColumns(ProcessFold):
         """Segments of before the queue was cleared, which workers may yet read."""
         self.damage: list[tuple[int, int]] = []
 
+    @property
+    def rows(self) -> MutableMapping[bytes, int]:
+        """Rows by identity."""
+        # Workers never ask for it, and it takes more memory than all the columns.
+        if self._indexed < len(self.ids):
+            with _indexing:
+                self._index_rest()
+        return self._rows
+
+    @property
+    def n_tasks(self) -> int:
+        """The number of tasks."""
+        return len(self._rows) + len(self.ids) - self._indexed
+
     def segment_number(self, name: str) -> int:
         """The number by which columns refer to the segment ``name``."""
         number = self._segment.get(name)
@@ -178,7 +196,7 @@ class TaskColumns(ProcessFold):
             )
         if lost > 0:
             self.lost_rows += lost
-            self.ids.extend_lost(lost)
+            self._add_ids(b'', lost)
             self._extend(lost, DROPPED, 0, 0, 0)
             for column in (self.args_segment, self.args_offset, self.args_length, self.index):
                 column.extend([0] * lost)
@@ -195,14 +213,40 @@ class TaskColumns(ProcessFold):
         self.added_at.extend(array('Q', (offset,)) * n)
         self.ended_at.extend(array('Q', (0,)) * n)
 
+    def _may_repeat(self) -> bool:
+        """Return True if tasks may come that are there: recovered ones were added again."""
+        header = self.header
+        is_old = header.get('version', 0) < FROM_VERSION
+        return bool(is_old or header.get('mended') or self.damage or self.lost_rows)
+
+    def _add_ids(self, packed: bytes, n_lost: int = 0) -> None:
+        """Add identities of rows that are tasks, or are lost, to the column and the index."""
+        with _indexing:
+            self._index_rest()
+            if n_lost:
+                self.ids.extend_lost(n_lost)
+            else:
+                first = len(self.ids)
+                self.ids.extend(packed)
+                self._index_rows(packed, first)
+            self._indexed = len(self.ids)
+
+    def _index_rest(self) -> None:
+        """Index the rows that came since anybody asked for a row by its identity."""
+        while self._indexed < len(self.ids):
+            first = self._indexed
+            last = min(len(self.ids), first + _INDEXED_AT_ONCE)
+            self._index_rows(bytes(self.ids.packed[ID * first : ID * last]), first)
+            self._indexed = last
+
     def _index_rows(self, packed: bytes, first: int) -> None:
         n = len(packed) // ID
-        if type(self.rows) is dict and len(self.rows) + n >= PACKED_FROM:
-            self.rows = RowIndex(self.ids, self.rows.items())
-        if isinstance(self.rows, RowIndex):
-            self.rows.update_range(packed, first)
+        if type(self._rows) is dict and len(self._rows) + n >= PACKED_FROM:
+            self._rows = RowIndex(self.ids, self._rows.items())
+        if isinstance(self._rows, RowIndex):
+            self._rows.update_range(packed, first)
         else:
-            self.rows.update(zip(split_ids(packed), range(first, first + n), strict=True))
+            self._rows.update(zip(split_ids(packed), range(first, first + n), strict=True))
 
     def _note_rows(self, number: int, first: int, n: int) -> None:
         ranges = self._group_rows[number]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import accumulate, islice
 
 from .attempt_fold import AttemptFold
-from .columns import ID, PACKED_FROM, RowIndex, split_ids
+from .columns import ID, split_ids
 from .events import (
     DROPPED,
     ENDED,
@@ -77,10 +77,12 @@ class TaskFold(AttemptFold):
                     self._rejoin(tid, first + i)
 
     def _index_added(self, packed: bytes, first: int) -> None:
+        if not self._may_repeat():
+            self.ids.extend(packed)
+            return
         n = len(packed) // ID
-        self.ids.extend(packed)
         n_before = len(self.rows)
-        self._index_rows(packed, first)
+        self._add_ids(packed)
         if len(self.rows) != n_before + n:  # some were lost, were added again, and were recovered
             wanted = set(split_ids(packed))
             before = [
@@ -116,13 +118,13 @@ class TaskFold(AttemptFold):
         tid = bytes.fromhex(event['ids'])
         if len(tid) != ID:
             raise ValueError(f'A task has {len(tid):d} bytes of identity.')
-        if tid in self.rows:  # it was lost, was added again, and was recovered
-            self._drop_rows((self.rows[tid],))
+        if not self._may_repeat():
+            self.ids.append(tid)
+        else:
+            if tid in self.rows:  # it was lost, was added again, and was recovered
+                self._drop_rows((self.rows[tid],))
+            self._add_ids(tid)
         offsets = event['off']
-        self.ids.append(tid)
-        if type(self.rows) is dict and len(self.rows) >= PACKED_FROM:
-            self.rows = RowIndex(self.ids, self.rows.items())
-        self.rows[tid] = row
         self.status.append(PENDING)
         self.running.extend(1)
         self.attempt.append(0)

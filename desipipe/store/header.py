@@ -22,6 +22,8 @@ class Header(TypedDict, total=False):
     fstype: str
     lease: float
     """Seconds without a heartbeat after which a process counts as dead."""
+    mended: bool
+    """True if lines were recovered: tasks may have been added twice."""
     group: str
     """The group that shares the queue."""
     t: float

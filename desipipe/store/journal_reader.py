@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .header import Header
     from .line_fold import Sink
 
-_CHUNK = 16 << 20  # bytes
+_CHUNK = 1 << 18  # bytes; more comes from fresh pages of memory each time
 UNFOLDED_MAX = 1 << 20  # bytes that may wait to be folded
 TRIES = 5
 
@@ -142,7 +142,7 @@ class JournalReader:
         pauses = () if locked else RETRY_PAUSES_S if self.shared else (0.0,)
         rest = b''
         position = self.offset
-        while data := os.pread(fd, _CHUNK, position):
+        while data := os.pread(fd, max(_CHUNK, len(rest)), position):
             position += len(data)
             if rest:
                 data = rest + data
