@@ -60,10 +60,10 @@ INSIDE = {
         'slurm_withdrawal slurm_job_end local slurm nersc gridengine'
     ),
     'queue': (
-        'events task_events process_events event_types packing claim_types call_here event_checks ends '
+        'events task_events attempt_events process_events event_types packing claim_types call_here event_checks ends '
         'faults names '
         'original_names lending not_a_value place selection sweep versions columns '
-        'workers processes task_columns requirement_fold attempt_fold task_fold state transactions '
+        'workers processes task_index task_columns requirement_fold range_fold attempt_fold task_fold state transactions '
         'transactions.tasks transactions.processes transactions.attempts '
         'transactions.decisions author_claims authors uses adding queue_reader payload_reader '
         'attempt_reader read_only payload_writer decider worker_ends single_addition '
@@ -165,6 +165,8 @@ PURE = {
     'queue.versions',
     'queue.columns',
     'queue.workers',
+    'queue.task_index',
+    'queue.range_fold',
     'queue.processes',
     'queue.task_columns',
     'queue.requirement_fold',

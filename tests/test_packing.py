@@ -63,8 +63,8 @@ def test_packed_successes_say_what_lists_say(ranges: list[Any], data: st.DataObj
 @given(RANGES)
 def test_packed_claims_say_what_lists_say(ranges: list[Any]) -> None:
     rows = [row for first, last in ranges for row in range(first, last)]
-    plain = claim_event(state_of(1), 'w', rows, [1] * len(rows), 5.0)
-    assert plain_event(claim_event(state_of(2), 'w', rows, [1] * len(rows), 5.0)) == plain
+    plain = claim_event(state_of(1), 'w', [(row, 1) for row in rows], 5.0)
+    assert plain_event(claim_event(state_of(2), 'w', [(row, 1) for row in rows], 5.0)) == plain
 
 
 def test_ranges_of_scattered_rows_are_none() -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from ..utils.named_tuple import NamedTuple
 from .columns import ID
 from .ends import located
 from .event_checks import check_event
@@ -19,23 +18,15 @@ from .events import (
     UNKNOWN,
     CauseKind,
 )
-from .packing import Range, offsets_of, plain_ends, ranges_in, ranges_of, rows_in, unpack
+from .packing import offsets_of, plain_ends, ranges_in, ranges_of, rows_in, unpack
 from .processes import Draining
-from .requirement_fold import RequirementFold
+from .range_fold import RangeFold, Results
 from .workers import Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .task_events import (
-        AttemptEvent,
-        BackEvent,
-        Cause,
-        DrainEvent,
-        EndEvent,
-        EndsEvent,
-        RunEvent,
-        RunsEvent,
-    )
+    from .attempt_events import AttemptEvent, BackEvent, EndEvent, EndsEvent, RunEvent, RunsEvent
+    from .task_events import Cause, DrainEvent
 
 LOST: Cause = {
     'kind': CauseKind.LOST,
@@ -48,16 +39,7 @@ LOST: Cause = {
 """The cause of attempts whose end is not known."""
 
 
-class Results(NamedTuple):
-    """Positions of the results of many attempts, all in one segment."""
-
-    segment: int
-    """Number of the segment."""
-    offsets: array[int]
-    lengths: array[int]
-
-
-class AttemptFold(RequirementFold):
+class AttemptFold(RangeFold):
     """Fold of attempts: begun, ended, given back, drained."""
 
     def _run(self, event: RunEvent, offset: int) -> None:
@@ -125,23 +107,6 @@ class AttemptFold(RequirementFold):
             here[RUNNING] += 1
         if begun:
             self.running.begin(begun, worker, time)
-
-    def _run_ranges(self, ranges: list[Range], number: int, worker: Worker, time: float) -> bool:
-        """Fold attempts of one number that begin, if nothing is special about any of them."""
-        if not self._are_alike(ranges, PENDING):
-            return False
-        for first, last in ranges:
-            if self.attempt[first:last] != array('I', (number - 1,)) * (last - first):
-                return False
-        for first, last in ranges:
-            n = last - first
-            self.status[first:last] = bytes((RUNNING,)) * n
-            self.attempt[first:last] = array('I', (number,)) * n
-            counts = self.counts[self.groups[self.group[first]].mid]
-            counts[PENDING] -= n
-            counts[RUNNING] += n
-            self.running.begin(range(first, last), worker, time)
-        return True
 
     def _end(self, event: EndEvent, offset: int) -> None:
         event = located(event, offset, self.header.get('gen', ''))
@@ -234,47 +199,6 @@ class AttemptFold(RequirementFold):
         """Put the former end of a task in its history."""
         self.history.setdefault(row, []).append(self.ended_at[row])
         self.rerun.discard(row)
-
-    def _end_ranges(
-        self,
-        ranges: list[Range],
-        attempts: array[int],
-        durations: Sequence[int],
-        results: Results,
-        me: Worker,
-        offset: int,
-    ) -> bool:
-        """Fold attempts that succeeded, if nothing is special about any of them."""
-        if not self._are_alike(ranges, RUNNING):
-            return False
-        i = 0
-        for first, last in ranges:
-            n = last - first
-            if (
-                self.attempt[first:last] != attempts[i : i + n]
-                or not self.running.are_of(first, last, me)
-                or self.ended_at[first:last] != array('Q', (0,)) * n  # some are repeated
-                or (self.dependants and not self.dependants.keys().isdisjoint(range(first, last)))
-            ):
-                return False
-            i += n
-        i = 0
-        for first, last in ranges:
-            n = last - first
-            self.status[first:last] = bytes((SUCCEEDED,)) * n
-            self.ended_at[first:last] = array('Q', (offset,)) * n
-            self.result_segment[first:last] = array('I', (results.segment,)) * n
-            self.result_offset[first:last] = results.offsets[i : i + n]
-            self.result_length[first:last] = results.lengths[i : i + n]
-            number = self.group[first]
-            self.group_done[number] += n
-            self.group_time[number] += sum(durations[i : i + n])
-            counts = self.counts[self.groups[number].mid]
-            counts[RUNNING] -= n
-            counts[SUCCEEDED] += n
-            self.running.end_range(first, last)
-            i += n
-        return True
 
     def _lose(self, row: int, offset: int) -> None:
         # Its worker has ended, and what it said of this attempt was lost: nothing runs for ever.

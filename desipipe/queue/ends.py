@@ -11,7 +11,8 @@ from .events import FAILED, Ref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .task_events import Cause, EndDetail, EndEvent
+    from .attempt_events import EndDetail, EndEvent
+    from .task_events import Cause
 
 
 COPY_MAX = 256  # bytes of results that the line of their report may have copies of

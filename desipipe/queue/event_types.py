@@ -6,6 +6,7 @@ Kinds of later versions are in no type: the fold passes over them.
 from __future__ import annotations
 
 from ..store.header import HeaderEvent
+from .attempt_events import AttemptEvent, BackEvent, EndEvent, EndsEvent, RunEvent, RunsEvent
 from .process_events import (
     JobEvent,
     LendEvent,
@@ -25,22 +26,16 @@ from .task_events import (
     AddEvent,
     AppEvent,
     AssignEvent,
-    AttemptEvent,
-    BackEvent,
     CellEvent,
     CodeEvent,
     DrainEvent,
     DropEvent,
-    EndEvent,
-    EndsEvent,
     FillEvent,
     GroupEvent,
     KeepEvent,
     LinkEvent,
     MarkEvent,
     ReviveEvent,
-    RunEvent,
-    RunsEvent,
     SegmentsEvent,
     SetEvent,
     SharedEvent,
@@ -86,5 +81,5 @@ JournalEvent = (
 )
 """An event of the journal after its first, read or on its way into it."""
 LineEvent = JournalEvent | RunsEvent | EndsEvent
-"""As events stand in lines: those of many attempts may be packed, see :mod:`.packing`."""
+"""An event as its line has it: those of many attempts may be packed, see :mod:`.packing`."""
 JournalLine = HeaderEvent | LineEvent

@@ -28,8 +28,9 @@ from .transactions.decisions import set_events
 from .transactions.tasks import chunks
 
 if TYPE_CHECKING:
+    from .attempt_events import EndEvent
     from .event_types import JournalEvent
-    from .task_events import AcceptEvent, EndEvent, SetEvent
+    from .task_events import AcceptEvent, SetEvent
 
 Move = Callable[[Ref], Ref]
 

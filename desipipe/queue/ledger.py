@@ -212,8 +212,7 @@ class Ledger(SingleAddition):
         # Before anything is read: it may be another queue by then.
         identity = identity or self.journal.header['id']
         cleared_at = self.state.header.get('t')
-        # What takes long comes before the lock: a report needs its payloads on disk, and reading
-        # what the others did meanwhile would keep them waiting.
+        # What takes long comes before the lock: storing payloads, reading what others did.
         if not copy:
             self.writer.flush()
         if self.is_group_queue:
@@ -223,19 +222,15 @@ class Ledger(SingleAddition):
         def decide() -> Sequence[LineEvent]:
             now = time.time()
             claimed.clear()
-            ended = [self._end_event(worker, ends, cleared_at, now)] if ends else []
-            given_back = [back_event(worker, back, now)] if back else []
-            events: list[LineEvent] = [
-                *ended,
-                *successes_events(self.state, worker, successes, now, copy),
-                *given_back,
-            ]
+            events: list[LineEvent] = []
+            events += [self._end_event(worker, ends, cleared_at, now)] if ends else []
+            events += successes_events(self.state, worker, successes, now, copy)
+            events += [back_event(worker, back, now)] if back else []
             if want > 0:
                 n_done = len(ends) + len(back) + sum(len(batch.rows) for batch in successes)
                 if rows := self._rows_to_claim(worker, want, n_done, mids, choose):
-                    attempts = next_attempts(self.state, rows)
-                    events.append(claim(self.state, worker, rows, attempts, now))
-                    claimed.extend(zip(rows, attempts, strict=True))
+                    claimed.extend(next_attempts(self.state, rows))
+                    events.append(claim(self.state, worker, claimed, now))
             return events
 
         # Who waits, waits for ends: a short task ends before its beginning is of interest.

@@ -16,8 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .attempt_events import EndEvent, EndsEvent, RunEvent, RunsEvent
     from .event_types import JournalEvent, LineEvent
-    from .task_events import EndEvent, EndsEvent, RunEvent, RunsEvent
 
 FROM_VERSION = 2
 """Format version of the first journals that have packed events."""
@@ -43,7 +43,7 @@ def ranges_of(rows: list[int]) -> list[Range] | None:
 
 
 def packed_ranges(rows: list[int], attempts: list[int]) -> list[int] | None:
-    """Return the ranges of rows as they stand in an event: first row and number of each.
+    """Return ranges as they stand in an event: first row and number of each.
 
     Returns
     -------

@@ -79,7 +79,7 @@ def mend(ledger: Ledger) -> Repaired:
 
 
 def _mended(header: Header, recovered: Recovered) -> Header:
-    """Return a header that says if tasks may stand twice: lost ones that were added again."""
+    """Return a header that says if lost tasks may have come back."""
     is_mended = bool(recovered.damaged or recovered.regained)
     return {**header, 'mended': True} if is_mended else {**header}
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from _thread import RLock
 from array import array
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from ..store.lines import RefusedEvent
-from .columns import ID, PACKED_FROM, Identities, RowIndex, RowQueue, split_ids
+from .columns import RowQueue
 from .events import (
     DROPPED,
     PENDING,
     Group,
 )
-from .packing import FROM_VERSION, Range, are_disjoint
-from .processes import Draining, ProcessFold
+from .processes import Draining
+from .task_index import TaskIndex
 from .versions import Versions
 from .workers import RunningRows
 
@@ -30,12 +29,10 @@ ROWS_FREE = 1 << 21  # rows that a journal may leave out, however short it is
 BYTES_PER_ROW = 4  # of the journal before it, for each row that it leaves out besides
 _GROUPS_FREE = 1 << 12  # the same for groups
 _BYTES_PER_GROUP = 64
-_INDEXED_AT_ONCE = 1 << 16  # rows
-_indexing = RLock()
 LOST_GROUP = Group('', '', '?', 'python')  # stands for a group whose line was lost
 
 
-class TaskColumns(ProcessFold):
+class TaskColumns(TaskIndex):
     """The columns of all tasks, a row each, and what is counted of them."""
 
     def _reset_columns(self) -> None:
@@ -46,9 +43,7 @@ class TaskColumns(ProcessFold):
         self._reset_losses()
 
     def _reset_tasks(self) -> None:
-        self._rows: MutableMapping[bytes, int] = {}
-        self._indexed = 0  # rows whose identities are there, if they are tasks
-        self.ids = Identities()
+        self._reset_index()
         self.status = bytearray()
         self.attempt = array('I')
         self.group = array('I')
@@ -128,20 +123,6 @@ class TaskColumns(ProcessFold):
         """Segments of before the queue was cleared, which workers may yet read."""
         self.damage: list[tuple[int, int]] = []
 
-    @property
-    def rows(self) -> MutableMapping[bytes, int]:
-        """Rows by identity."""
-        # Workers never ask for it, and it takes more memory than all the columns.
-        if self._indexed < len(self.ids):
-            with _indexing:
-                self._index_rest()
-        return self._rows
-
-    @property
-    def n_tasks(self) -> int:
-        """The number of tasks."""
-        return len(self._rows) + len(self.ids) - self._indexed
-
     def segment_number(self, name: str) -> int:
         """The number by which columns refer to the segment ``name``."""
         number = self._segment.get(name)
@@ -212,41 +193,6 @@ class TaskColumns(ProcessFold):
         self.result_length.extend(array('Q', (0,)) * n)
         self.added_at.extend(array('Q', (offset,)) * n)
         self.ended_at.extend(array('Q', (0,)) * n)
-
-    def _may_repeat(self) -> bool:
-        """Return True if tasks may come that are there: recovered ones were added again."""
-        header = self.header
-        is_old = header.get('version', 0) < FROM_VERSION
-        return bool(is_old or header.get('mended') or self.damage or self.lost_rows)
-
-    def _add_ids(self, packed: bytes, n_lost: int = 0) -> None:
-        """Add identities of rows that are tasks, or are lost, to the column and the index."""
-        with _indexing:
-            self._index_rest()
-            if n_lost:
-                self.ids.extend_lost(n_lost)
-            else:
-                first = len(self.ids)
-                self.ids.extend(packed)
-                self._index_rows(packed, first)
-            self._indexed = len(self.ids)
-
-    def _index_rest(self) -> None:
-        """Index the rows that came since anybody asked for a row by its identity."""
-        while self._indexed < len(self.ids):
-            first = self._indexed
-            last = min(len(self.ids), first + _INDEXED_AT_ONCE)
-            self._index_rows(bytes(self.ids.packed[ID * first : ID * last]), first)
-            self._indexed = last
-
-    def _index_rows(self, packed: bytes, first: int) -> None:
-        n = len(packed) // ID
-        if type(self._rows) is dict and len(self._rows) + n >= PACKED_FROM:
-            self._rows = RowIndex(self.ids, self._rows.items())
-        if isinstance(self._rows, RowIndex):
-            self._rows.update_range(packed, first)
-        else:
-            self._rows.update(zip(split_ids(packed), range(first, first + n), strict=True))
 
     def _note_rows(self, number: int, first: int, n: int) -> None:
         ranges = self._group_rows[number]
@@ -321,18 +267,6 @@ class TaskColumns(ProcessFold):
         counts[self.status[row]] -= 1
         counts[status] += 1
         self.status[row] = status
-
-    def _are_alike(self, ranges: list[Range], status: int) -> bool:
-        """Return True if all rows are in a state, each range of one group, none superseded."""
-        for first, last in ranges:
-            n = last - first
-            if (
-                self.status.count(status, first, last) != n
-                or self.group[first:last] != array('I', (self.group[first],)) * n
-                or (self.superseded and not self.superseded.isdisjoint(range(first, last)))
-            ):
-                return False
-        return are_disjoint(ranges)
 
     def _draining_row(self, row: int) -> Draining | None:
         draining = self.draining.get(self.ids[row])

@@ -16,6 +16,7 @@ from .events import (
     WAITING,
     Reason,
 )
+from .packing import FROM_VERSION
 from .task_columns import LOST_GROUP, NOWHERE
 
 TYPE_CHECKING = False
@@ -75,6 +76,12 @@ class TaskFold(AttemptFold):
             for i, tid in enumerate(split_ids(packed)):
                 if tid in self.severed_ids:
                     self._rejoin(tid, first + i)
+
+    def _may_repeat(self) -> bool:
+        """Return True if tasks may come that are there: recovered ones were added again."""
+        header = self.header
+        is_old = header.get('version', 0) < FROM_VERSION
+        return bool(is_old or header.get('mended') or self.damage or self.lost_rows)
 
     def _index_added(self, packed: bytes, first: int) -> None:
         if not self._may_repeat():

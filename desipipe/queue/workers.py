@@ -237,7 +237,7 @@ class RunningRows(Mapping[int, 'Worker | None']):
                 claim.worker.rows.claims.pop(number, None)
 
     def give(self, worker: Worker, before: Worker) -> None:
-        """Let a worker that began twice keep what it has."""
+        """Give a worker that began twice what it had before."""
         worker.rows = before.rows
         for claim in worker.rows.claims.values():
             claim.worker = worker

@@ -14,7 +14,7 @@ from ..queue.ledger import Ledger
 from .task_summary import state_name, task_label
 
 if TYPE_CHECKING:
-    from ..queue.task_events import EndEvent
+    from ..queue.attempt_events import EndEvent
     from .schema import (
         AttemptInterval,
         CountedInterval,

@@ -14,32 +14,33 @@ from ..packing import FROM_VERSION, pack, packed_ranges
 from .processes import worker_end_event
 
 if TYPE_CHECKING:
-    from ..process_events import WorkerEndEvent
-    from ..state import State
-    from ..task_events import (
+    from ..attempt_events import (
         AttemptEvent,
         BackEvent,
-        Cause,
         EndDetail,
         EndEvent,
         EndsEvent,
         RunEvent,
         RunsEvent,
     )
+    from ..process_events import WorkerEndEvent
+    from ..state import State
+    from ..task_events import Cause
 
     Judgement = Callable[[int], tuple[int, Cause]]
     """Given a row, the state in which its attempt ended, and the cause."""
 
 
-def next_attempts(state: State, rows: list[int]) -> list[int]:
-    """Return the number of the next attempt of each row."""
-    return [state.attempt[row] + 1 for row in rows]
+def next_attempts(state: State, rows: Iterable[int]) -> list[tuple[int, int]]:
+    """Return rows, each with the number of its next attempt."""
+    return [(row, state.attempt[row] + 1) for row in rows]
 
 
 def claim(
-    state: State, worker: str, rows: list[int], attempts: list[int], time: float
+    state: State, worker: str, claimed: Sequence[tuple[int, int]], time: float
 ) -> RunEvent | RunsEvent:
-    """Begin attempts of each row, whose numbers :func:`next_attempts` gave."""
+    """Begin attempts of rows, which :func:`next_attempts` gave."""
+    rows, attempts = [row for row, _ in claimed], [n for _, n in claimed]
     ranges = packed_ranges(rows, attempts) if _may_pack(state) else None
     if ranges is None:
         return run_event(worker, rows, attempts, time)
@@ -186,8 +187,8 @@ def _packed_successes(
 ) -> EndsEvent | None:
     """Return a packed event; None where lists are as short, or only they can tell it."""
     ranges = packed_ranges(columns.rows, columns.attempts)
-    place = _first_place(batches)
-    if ranges is None or place is None:
+    first = _first_place(batches)
+    if ranges is None or first is None:
         return None
     lengths = [length for batch in batches for length in batch.lengths]
     b, d, m, sizes = map(pack, (columns.delays, columns.durations, columns.memory, lengths))
@@ -200,8 +201,8 @@ def _packed_successes(
         't0': columns.first * 1e-6,
         'n': columns.attempts[0],
         'ranges': ranges,
-        'seg': place[0],
-        'off': place[1],
+        'seg': first[0],
+        'off': first[1],
         'len': sizes,
         'b': b,
         'd': d,

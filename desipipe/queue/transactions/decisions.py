@@ -20,6 +20,7 @@ from .attempts import next_attempts, run_event
 from .tasks import chunks, keep_events
 
 if TYPE_CHECKING:
+    from ..attempt_events import RunEvent
     from ..state import State
     from ..task_events import (
         AcceptEvent,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
         DropEvent,
         KeepEvent,
         MarkEvent,
-        RunEvent,
         SetEvent,
         StateEvent,
     )
@@ -74,7 +74,7 @@ def begin_here(state: State, rows: list[int], time: float) -> list[SetEvent | Ru
     if not rows:
         return []
     other = [row for row in rows if state.status[row] != PENDING]
-    attempts = next_attempts(state, rows)
+    attempts = [n for _, n in next_attempts(state, rows)]
     return [*set_events(other, PENDING, Reason.RETRY, time), run_event('', rows, attempts, time)]
 
 

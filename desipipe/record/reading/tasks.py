@@ -19,8 +19,9 @@ from .shared import SharedEntries
 from .values import Values
 
 if TYPE_CHECKING:
+    from ...queue.attempt_events import EndEvent
     from ...queue.event_types import JournalEvent
-    from ...queue.task_events import Cause, EndEvent
+    from ...queue.task_events import Cause
 
 
 class Attempt(NamedTuple):
