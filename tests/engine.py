@@ -225,11 +225,11 @@ def states(state: State) -> list[str]:
 def facts(state: State) -> dict[str, Any]:
     """All that a fold knows, as plain data that can be compared."""
     facts_by_name: dict[str, Any] = {}
-    assert state.n_tasks == len(state.rows)  # by which the rows are indexed
+    assert len(state) == len(state.rows)  # by which the rows are indexed
     for key, value in vars(state).items():
         if key == 'code_versions':
             value = (value.places, value.superseded)
-        if key in ('_fold', '_indexed', 'header'):
+        if key in ('_fold', '_indexing', 'header'):
             continue
         if key in ('workers', 'alive'):
             value = {

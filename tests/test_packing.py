@@ -106,12 +106,40 @@ def test_rows_are_indexed_when_someone_asks(tmp_path: Any) -> None:
     add(ledger, range(60))
     claimed = claim(ledger, 'w', 50)
     other = fresh(ledger)
-    assert (other.state._indexed, len(other.state)) == (0, 60)
+    assert (other.state._n_indexed, len(other.state)) == (0, 60)
     other.exchange('w', back=claimed[10:])
-    assert (other.state._indexed, len(other.state.running)) == (0, 10)
+    assert (other.state._n_indexed, len(other.state.running)) == (0, 10)
     other.drop(lambda state: [59])
     assert len(other.state) == 59 and tid(59) not in other.state.rows
     assert other.state.rows == {tid(i): i for i in range(59)}
     add(ledger, [59])
     other.follow()
     assert other.state.rows[tid(59)] == 60 and len(other.state) == 60
+
+
+@pytest.mark.parametrize('fault', [KeyboardInterrupt, 'handler'])
+def test_rows_are_indexed_anew_after_an_interrupt(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, fault: Any
+) -> None:
+    ledger = Ledger(make_folder(tmp_path), None)
+    add(ledger, range(40))
+    ledger.drop(lambda state: [3])
+    add(ledger, range(40, 60))
+    state = fresh(ledger).state
+    expected = {tid(i): i for i in range(60) if i != 3}
+    index_rows, seen = State._index_rows, []
+
+    def interrupted(self: State, first: int, last: int) -> None:
+        index_rows(self, first, (first + last) // 2)
+        if fault is KeyboardInterrupt:
+            raise fault
+        monkeypatch.undo()
+        seen.append(dict(self.rows))  # as a signal's handler would ask
+        index_rows(self, first, last)
+
+    monkeypatch.setattr(State, '_index_rows', interrupted)
+    if fault is KeyboardInterrupt:
+        with pytest.raises(fault):
+            _ = state.rows
+        monkeypatch.undo()
+    assert state.rows == expected and seen in ([], [expected])

@@ -82,6 +82,7 @@ class QueueReader:
         """
         self._mutex = RLock()
         self._local = _local()
+        self._state.forked()
 
     @property
     def state(self) -> State:

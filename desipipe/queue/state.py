@@ -176,7 +176,7 @@ class State(TaskFold):
             }
 
     def __len__(self) -> int:
-        return self.n_tasks
+        return len(self.status) - self.status.count(DROPPED)
 
     def total(self, *states: int) -> int:
         """Count the tasks in one of ``states``, without those that are superseded."""
@@ -262,7 +262,7 @@ class State(TaskFold):
     def blocked(self) -> dict[int, int]:
         """Return the rows that can't run before a retry, each with the row that causes it."""
         causes: dict[int, int] = {}
-        if not self.total(FAILED, KILLED, UNKNOWN) and not len(self.status) > self.n_tasks:
+        if not self.total(FAILED, KILLED, UNKNOWN) and not self.status.count(DROPPED):
             return causes
         # The last is taken first: what several tasks block counts for the oldest of them.
         stack = [

@@ -44,7 +44,6 @@ class TaskColumns(TaskIndex):
 
     def _reset_tasks(self) -> None:
         self._reset_index()
-        self.status = bytearray()
         self.attempt = array('I')
         self.group = array('I')
         self.index = array('I')
@@ -177,8 +176,8 @@ class TaskColumns(TaskIndex):
             )
         if lost > 0:
             self.lost_rows += lost
-            self._add_ids(b'', lost)
             self._extend(lost, DROPPED, 0, 0, 0)
+            self.ids.extend_lost(lost)
             for column in (self.args_segment, self.args_offset, self.args_length, self.index):
                 column.extend([0] * lost)
 

@@ -60,8 +60,10 @@ class TaskFold(AttemptFold):
         offsets = event['off']
         if not isinstance(offsets, int) and len(offsets) != n:
             raise ValueError(f'{n:d} tasks have {len(offsets):d} offsets.')
-        self._index_added(packed, first)
+        if self._may_repeat():
+            self._drop_repeated(split_ids(packed))
         self._extend(n, PENDING, number, offset, 0)
+        self.ids.extend(packed)
         self._note_rows(number, first, n)
         self.args_segment.extend([self.segment_number(event['seg'])] * n)
         self.args_offset.extend(
@@ -83,20 +85,11 @@ class TaskFold(AttemptFold):
         is_old = header.get('version', 0) < FROM_VERSION
         return bool(is_old or header.get('mended') or self.damage or self.lost_rows)
 
-    def _index_added(self, packed: bytes, first: int) -> None:
-        if not self._may_repeat():
-            self.ids.extend(packed)
-            return
-        n = len(packed) // ID
-        n_before = len(self.rows)
-        self._add_ids(packed)
-        if len(self.rows) != n_before + n:  # some were lost, were added again, and were recovered
-            wanted = set(split_ids(packed))
-            before = [
-                row for row, tid in zip(range(first), self.ids, strict=False) if tid in wanted
-            ]
-            self._drop_rows(before)
-            self._index_rows(packed, first)
+    def _drop_repeated(self, ids: Iterable[bytes]) -> None:
+        """Drop tasks that were lost, were added again, and were recovered."""
+        rows = self.rows
+        if repeated := [rows[tid] for tid in ids if tid in rows]:
+            self._drop_rows(repeated)
 
     def _enqueue(self, event: AddEvent, number: int, rows: range) -> None:
         """Note what added tasks need, and queue those that need nothing."""
@@ -125,14 +118,11 @@ class TaskFold(AttemptFold):
         tid = bytes.fromhex(event['ids'])
         if len(tid) != ID:
             raise ValueError(f'A task has {len(tid):d} bytes of identity.')
-        if not self._may_repeat():
-            self.ids.append(tid)
-        else:
-            if tid in self.rows:  # it was lost, was added again, and was recovered
-                self._drop_rows((self.rows[tid],))
-            self._add_ids(tid)
+        if self._may_repeat():
+            self._drop_repeated((tid,))
         offsets = event['off']
         self.status.append(PENDING)
+        self.ids.append(tid)
         self.running.extend(1)
         self.attempt.append(0)
         self.group.append(number)
