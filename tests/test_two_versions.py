@@ -105,20 +105,32 @@ def done(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(('maker', 'other'), [('0.1.0', 'now'), ('now', '0.1.0')])
-def test_versions_add_and_run_and_read_alike(
-    versions: dict[str, Call], tmp_path: Path, maker: str, other: str
-) -> None:
+def test_versions_add_and_run_and_read_alike(versions: dict[str, Call], tmp_path: Path) -> None:
     (tmp_path / 'script.py').write_text(SCRIPT)
     queue = str(tmp_path / 'shared')
-    first = done(versions[maker]('script.py', 'add'))
-    second = done(versions[other]('script.py', 'add'))
+    first = done(versions['0.1.0']('script.py', 'add'))
+    second = done(versions['now']('script.py', 'add'))
     assert first.split()[0] != second.split()[0], 'one of them is not what it was called as'
     assert first.split()[1] == second.split()[1] == '203', 'the calls have other identities'
     workers = [call('-m', 'desipipe', 'work', '-q', queue) for call in versions.values()]
     assert [done(worker) for worker in workers] == ['', '']
-    for compacts in ('', other):
+    for compacts in ('', 'now', '0.1.0'):
         if compacts:
             done(versions[compacts]('-m', 'desipipe', 'compact', '-q', queue))
         for call in versions.values():
             assert done(call('script.py', 'read')).split()[1] == '203'
+
+
+@pytest.mark.slow
+def test_earlier_version_leaves_a_newer_queue_alone(
+    versions: dict[str, Call], tmp_path: Path
+) -> None:
+    (tmp_path / 'script.py').write_text(SCRIPT)
+    done(versions['now']('script.py', 'add'))
+    journal = tmp_path / 'shared.queue/journal.jsonl'
+    before = journal.read_bytes()
+    process = versions['0.1.0']('script.py', 'add')
+    _, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 1
+    assert 'has format version 2, this desipipe knows 1; it was not touched' in err
+    assert journal.read_bytes() == before
