@@ -94,7 +94,7 @@ def submit(ledger: Ledger) -> None:
 
 def exchange(ledger: Ledger) -> None:
     """Report a result and claim another task."""
-    running = dict(ledger.state.running)
+    running = dict(ledger.state.running.items())
     ends = [
         End(row, ledger.state.attempt[row], SUCCEEDED, 1.0, 1, ledger.store(dumps(('result', row))))
         for row in running

@@ -70,7 +70,7 @@ def _cleared(state: State, carry: bool) -> Iterator[JournalLine]:
         },
     )
     yield from left_out_events(0, len(state.status))
-    yield from draining_events(state, {**state.running, **_still_draining(state)})
+    yield from draining_events(state, {**dict(state.running.items()), **_still_draining(state)})
     yield from surrounding_events(state, now)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..errors import UnknownQueueError
     from .queue import Queue
 
-_INDEXED = re.compile(r'(.+)\[(\d+)\]')
+_INDEXED = r'(.+)\[(\d+)\]'
 
 
 def find_folder(name: str, config: Config) -> str:
@@ -155,7 +155,7 @@ def find_task(queue: Queue, text: str) -> str:
     from ..errors import UnknownTaskError
 
     ledger = queue.ledger
-    indexed = _INDEXED.fullmatch(text)
+    indexed = re.fullmatch(_INDEXED, text)
     if indexed is None:
         try:
             return ledger.state.ids[ledger.find(text)].hex()

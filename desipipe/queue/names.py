@@ -21,7 +21,7 @@ from .faults import patiently
 
 SUFFIX = '.queue'
 ORIGINAL_SUFFIX = '.sqlite'  # of the queues of desipipe 1.0
-_NAME = re.compile(r'[A-Za-z0-9_][\w.+=@-]{0,127}', re.ASCII)
+_NAME = r'[A-Za-z0-9_][A-Za-z0-9_.+=@-]{0,127}'
 _OWN_PATTERNS = ('*', './*', './queues/*')
 OPEN_PATIENCE_S = 5.0  # for faults of the filesystem that pass, when a queue is opened
 
@@ -33,7 +33,7 @@ def check_name(name: str) -> str:
     ------
     InvalidQueueNameError
     """
-    if not _NAME.fullmatch(name) or name.endswith(SUFFIX):
+    if not re.fullmatch(_NAME, name) or name.endswith(SUFFIX):
         raise InvalidQueueNameError(
             f'{name!r} cannot be the name of a queue: use letters, digits and any of _ . + = @ -, '
             'beginning with a letter, a digit or _ '
@@ -87,7 +87,7 @@ def of_user(name: str, config: Config) -> str:
     Empty for other names and for unknown users.
     """
     user, _, last = name.rstrip('/').removesuffix(SUFFIX).partition('/')
-    if not last or not _NAME.fullmatch(user) or not _NAME.fullmatch(last):
+    if not last or not re.fullmatch(_NAME, user) or not re.fullmatch(_NAME, last):
         return ''
     try:
         return os.path.join(config.queue_dir_of(user), check_name(last) + SUFFIX)
@@ -97,7 +97,7 @@ def of_user(name: str, config: Config) -> str:
 
 def _subfolders(name: str, folder: str) -> list[str]:
     parts = [part for part in folder.split('/') if part not in ('', '.')]
-    if not all(_NAME.fullmatch(part) for part in parts):
+    if not all(re.fullmatch(_NAME, part) for part in parts):
         raise InvalidQueueNameError(
             f'{name!r} is no queue: use name, folder/name, user/name, or a path that begins with '
             './ or /. '

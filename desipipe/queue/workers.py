@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 TYPE_CHECKING = False
@@ -43,7 +43,7 @@ class Claim:
         return row in self.rows and self._numbers[row] == self._number
 
 
-class WorkerRows(Collection[int]):
+class WorkerRows:
     """Rows that a worker has claimed, in this order; those that ended are gone."""
 
     __slots__ = ('claims', 'n')
@@ -58,8 +58,8 @@ class WorkerRows(Collection[int]):
     def __iter__(self) -> Iterator[int]:
         return (row for claim in list(self.claims.values()) for row in claim)
 
-    def __contains__(self, row: object) -> bool:
-        return isinstance(row, int) and any(row in claim for claim in list(self.claims.values()))
+    def __contains__(self, row: int) -> bool:
+        return any(row in claim for claim in list(self.claims.values()))
 
 
 class Worker:
@@ -127,7 +127,7 @@ class Worker:
         return list(islice(self.rows, self.slots + self.lent, None)) if self.claimed else []
 
 
-class RunningRows(Mapping[int, 'Worker | None']):
+class RunningRows:
     """The rows that run, each with its worker; None where it is not known."""
 
     def __init__(self) -> None:
@@ -145,14 +145,23 @@ class RunningRows(Mapping[int, 'Worker | None']):
     def __iter__(self) -> Iterator[int]:
         return (row for claim in list(self._claims.values()) for row in claim)
 
-    def __contains__(self, row: object) -> bool:
-        return isinstance(row, int) and self._claim_of(row) is not None
+    def __contains__(self, row: int) -> bool:
+        return self._claim_of(row) is not None
 
     def __getitem__(self, row: int) -> Worker | None:
         claim = self._claim_of(row)
         if claim is None:
             raise KeyError(row)
         return claim.worker
+
+    def get(self, row: int) -> Worker | None:
+        """Return the worker of a row; None also for one that does not run."""
+        claim = self._claim_of(row)
+        return None if claim is None else claim.worker
+
+    def items(self) -> Iterator[tuple[int, Worker | None]]:
+        """Yield the rows, each with its worker."""
+        return ((row, claim.worker) for claim in list(self._claims.values()) for row in claim)
 
     def _claim_of(self, row: int) -> Claim | None:
         return self._claims.get(self._numbers[row]) if 0 <= row < len(self._numbers) else None

@@ -10,7 +10,7 @@ from ..errors import UnsafeFileError
 JOURNAL = 'journal.jsonl'
 SUBFOLDERS = ('segments', 'live', 'workers')
 _JOURNAL_SEGMENT = 'journal@'  # and the generation; no writer has such a name
-NAME = re.compile(r'\w[\w.+=@,~-]{0,239}')
+NAME = r'\w[\w.+=@,~-]{0,239}'
 
 
 def check_name(name: str) -> str:
@@ -21,7 +21,7 @@ def check_name(name: str) -> str:
     UnsafeFileError
         It could lead out of the queue's folder.
     """
-    if not isinstance(name, str) or not NAME.fullmatch(name):
+    if not isinstance(name, str) or not re.fullmatch(NAME, name):
         raise UnsafeFileError(
             f'{str(name)[:200]!r} is no name of a file in a queue: it may lead outside of the '
             'queue. '

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import stat
 from collections.abc import Iterator
 
@@ -101,7 +102,7 @@ def own_files(folder: str) -> Iterator[tuple[str, bool]]:
             is_kept = (
                 name in SUBFOLDERS and not below
                 if is_folder
-                else stat.S_ISREG(status.st_mode) and NAME.fullmatch(name)
+                else stat.S_ISREG(status.st_mode) and re.fullmatch(NAME, name)
             )
             if is_kept and os.geteuid() in (0, status.st_uid):
                 yield '/'.join((*below, name)), is_folder

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .schema import TaskLabel, TaskState, TaskSummary
 
 
-_REFERENCE = re.compile(r'\btask ([0-9a-f]{32})\b')
+_REFERENCE = r'\btask ([0-9a-f]{32})\b'
 
 
 def state_name(code: int) -> TaskState:
@@ -62,7 +62,7 @@ def shown_arguments(ledger: AttemptReader, row: int) -> dict[str, str]:
         other = state.rows.get(bytes.fromhex(match[1]))
         return match[0] if other is None else f'{task_name(ledger, other)}[{state.index[other]:d}]'
 
-    return {name: _REFERENCE.sub(named, text) for name, text in arguments.items()}
+    return {name: re.sub(_REFERENCE, named, text) for name, text in arguments.items()}
 
 
 def has_result(ledger: AttemptReader, row: int) -> bool:

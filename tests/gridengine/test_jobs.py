@@ -50,7 +50,7 @@ def jobs(queue: Queue) -> dict[str, str]:
 def the_job(queue: Queue) -> str:
     """The job that runs the one task that runs."""
     queue.ledger.follow()
-    (worker,) = queue.ledger.state.running.values()
+    ((_, worker),) = queue.ledger.state.running.items()
     return worker.job
 
 

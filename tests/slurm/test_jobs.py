@@ -116,7 +116,7 @@ def manager_message(queue: Queue) -> str:
 def running_job(queue: Queue) -> str:
     """The job that runs the one task that runs."""
     queue.ledger.follow()
-    (worker,) = queue.ledger.state.running.values()
+    ((_, worker),) = queue.ledger.state.running.items()
     return worker.job
 
 
@@ -173,7 +173,7 @@ def test_time_limit(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> N
     assert one.result(timeout=TIMEOUT) == 1
     wait_for(lambda: first.running() and second.running(), 'both run')
     queue.ledger.follow()
-    for worker in queue.ledger.state.running.values():
+    for _, worker in queue.ledger.state.running.items():
         slurm.run('scontrol', 'update', f'jobid={worker.job}', 'EndTime=now+5')
     wait_for(first.done, 'the first ended')
     assert first.state == 'KILLED'

@@ -202,7 +202,7 @@ def test_killed_manager_loses_nothing_and_the_next_adopts(
 
 def first_job(queue: Queue) -> str:
     queue.ledger.follow()
-    return min(worker.job for worker in queue.ledger.state.running.values())
+    return min(worker.job for _, worker in queue.ledger.state.running.items())
 
 
 def test_job_that_nobody_noted_is_found(
