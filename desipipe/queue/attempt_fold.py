@@ -18,7 +18,7 @@ from .events import (
     UNKNOWN,
     CauseKind,
 )
-from .packing import offsets_of, plain_ends, ranges_in, ranges_of, rows_in, unpack
+from .packing import offsets_of, plain_ends, ranges_of, rows_in, unpack
 from .processes import Draining
 from .range_fold import RangeFold, Results
 from .workers import Worker
@@ -58,7 +58,7 @@ class AttemptFold(RangeFold):
         self._run_each(rows, attempts, worker, event['t'])
 
     def _runs(self, event: RunsEvent, offset: int) -> None:
-        ranges, n = ranges_in(event), event['n']
+        ranges, n = self._ranges_of(event, offset), event['n']
         worker = self._running_worker(event)
         if self.marks:
             self._unmark(rows_in(event))
@@ -136,7 +136,7 @@ class AttemptFold(RangeFold):
         self._end_each(event, segments, me, offset)
 
     def _ends(self, event: EndsEvent, offset: int) -> None:
-        ranges = ranges_in(event)
+        ranges = self._ranges_of(event, offset)
         n = sum(last - first for first, last in ranges)
         durations, lengths = unpack(event['d'], n), unpack(event['len'], n)
         segment, me = self.segment_number(event['seg']), self.workers.get(event['w'])

@@ -123,7 +123,10 @@ def unpack(column: int | str, n: int) -> array[int]:
 
 def offsets_of(event: EndsEvent, lengths: array[int]) -> array[int]:
     """Return the offsets of results that stand one after the other."""
-    offsets = array('Q', accumulate(lengths, initial=event['off']))
+    first, length = event['off'], event['len']
+    if isinstance(length, int) and length:  # as most are
+        return array('Q', range(first, first + length * len(lengths), length))
+    offsets = array('Q', accumulate(lengths, initial=first))
     offsets.pop()
     return offsets
 

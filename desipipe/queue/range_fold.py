@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from ..utils.named_tuple import NamedTuple
 from .events import PENDING, RUNNING, SUCCEEDED
-from .packing import Range, are_disjoint
+from .packing import Range, are_disjoint, ranges_in
 from .requirement_fold import RequirementFold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .attempt_events import EndsEvent, RunsEvent
     from .workers import Worker
 
 
@@ -26,6 +27,14 @@ class Results(NamedTuple):
 
 class RangeFold(RequirementFold):
     """Fold of attempts of ranges of rows, if nothing is special about any."""
+
+    def _ranges_of(self, event: RunsEvent | EndsEvent, offset: int) -> list[Range]:
+        """Return the ranges of an event; rows of lost lines are filled in."""
+        ranges = ranges_in(event)
+        end = max(last for _, last in ranges)
+        if end > len(self.status):
+            self._fill(end, offset)
+        return ranges
 
     def _run_ranges(self, ranges: list[Range], number: int, worker: Worker, time: float) -> bool:
         """Fold attempts of one number that begin, if nothing is special about any of them."""

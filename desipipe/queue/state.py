@@ -24,7 +24,6 @@ from .events import (
     Ref,
     Step,
 )
-from .packing import ranges_in
 from .task_columns import NOWHERE
 from .task_fold import TaskFold
 from .workers import Worker
@@ -107,8 +106,6 @@ class State(TaskFold):
         if not -TIME_MAX < event.get('t', 0.0) < TIME_MAX:
             raise RefusedEvent('An event is of no time.')
         rows = event.get('rows')
-        if 'ranges' in event:
-            rows = [row for first, last in ranges_in(event) for row in (first, last - 1)]
         if rows and (rows[0] < 0 or (len(rows) > 1 and min(rows) < 0)):
             raise RefusedEvent('A row of an event is negative.')
         if rows and max(rows) >= len(self.status):
