@@ -391,6 +391,23 @@ def test_rate_of_long_tasks_is_that_of_earlier_ones(
     assert queue_summary(bare)['rate'] == pytest.approx(3 / 100 + 1 / 400, rel=0.01)
 
 
+def test_time_left_knows_what_runs(bare: Queue) -> None:
+    """Many short tasks that ended say nothing of a long one of another app."""
+    ledger = bare.ledger
+    begin(ledger, 'w', slots=2)
+    mids = list(ledger.state.managers)
+    (first,) = ledger.exchange('w', want=1, mids=mids)
+    now = time.time()
+    assert pace.time_left(ledger, 5, 100.0, [first[0]], now + 300) == pytest.approx(300, abs=5)
+    ledger.exchange('w', [End(*first, SUCCEEDED, now - 10, 10_000_000)])
+    (second,) = ledger.exchange('w', want=1, mids=mids)
+    assert pace.time_left(ledger, 4, 100.0, [second[0]], now) == pytest.approx(10, abs=5)
+    assert pace.time_left(ledger, 4, 0.1, [second[0]], now) == 40
+    assert pace.time_left(ledger, 4, None, [second[0]], now) is None
+    bare.pause()
+    assert pace.time_left(ledger, 4, 0.1, [second[0]], now) is None
+
+
 def test_first_failures_come_first_and_cancelled_ones_last(bare: Queue) -> None:
     ledger = bare.ledger
     begin(ledger, 'w', slots=8)

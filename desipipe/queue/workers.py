@@ -175,6 +175,10 @@ class RunningRows:
         """Return the time at which a row that runs began, seconds since the epoch."""
         return self._claims[self._numbers[row]].started
 
+    def first_rows(self) -> Iterator[int]:
+        """Yield the first row of each claim: the others of it may not have begun."""
+        return (row for claim in list(self._claims.values()) for row in islice(claim, 1))
+
     def times(self) -> Iterator[tuple[int, float]]:
         """Yield the rows, each with the time at which it began to run."""
         return ((row, claim.started) for claim in list(self._claims.values()) for row in claim)

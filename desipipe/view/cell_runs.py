@@ -11,7 +11,7 @@ from ..queue.ledger import Ledger
 from .cell_outputs import CellOutputs
 from .cell_rows import CellRows, Moment
 from .journal_events import events_at
-from .pace import WINDOW, usual_rate
+from .pace import WINDOW, time_left, usual_rate
 
 if TYPE_CHECKING:
     from ..queue.workers import Worker
@@ -91,7 +91,7 @@ class CellRuns:
         rate = self._rate(now.time, now.running) if now.running else None
         return {
             'rate': rate,
-            'eta': now.left / rate if rate and not self.ledger.state.paused else None,
+            'eta': time_left(self.ledger, now.left, rate, now.running, now.time),
             'elapsed': sum(end - begin for begin, end in spans),
             'began': spans[0][0] if spans else None,
             'ended': self._last or None if not now.left else None,

@@ -44,6 +44,40 @@ def usual_rate(ledger: AttemptReader, rows: Iterable[int], now: float) -> float 
     return rate or None
 
 
+def time_left(
+    ledger: AttemptReader, left: int, rate: float | None, rows: Iterable[int], now: float
+) -> float | None:
+    """Return the seconds until all is done, as far as that can be known.
+
+    That is at least as long as what runs takes: as long as its app's tasks before, and where none
+    of these has ended, as long again as it has taken already.
+
+    Parameters
+    ----------
+    ledger : AttemptReader
+    left : int
+        Tasks that have not ended.
+    rate : float or None
+        Tasks that end per second.
+    rows : iterable of int
+        Rows that run.
+    now : float
+        Seconds since the epoch.
+    """
+    if not rate or ledger.state.paused:
+        return None
+    state, longest = ledger.state, 0.0
+    for row in rows:
+        group, began = state.group[row], state.running.started(row)
+        if row in state.superseded or began is None:
+            continue
+        rest = elapsed = now - began
+        if state.group_done[group]:
+            rest = state.group_time[group] / state.group_done[group] * 1e-6 - elapsed
+        longest = max(longest, rest)
+    return max(left / rate, longest)
+
+
 def counted_tasks(ledger: AttemptReader, rows: Collection[int]) -> int:
     """Return how many rows are of tasks that are not superseded."""
     superseded = ledger.state.superseded

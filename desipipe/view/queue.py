@@ -14,7 +14,7 @@ from ..queue.attempt_reader import AttemptReader
 from ..store.lease import Observer
 from .failures import blocked_causes, first_failures
 from .ownership import held_tasks, ownership
-from .pace import task_rate
+from .pace import task_rate, time_left
 from .processes import is_alive, manager_view, worker_view
 from .task_summary import task_label
 
@@ -92,7 +92,7 @@ def _facts(queue: ReadableQueue, observer: Observer | None) -> QueueFacts:
         'last_says': last_says if counts['PENDING'] else '',
         'limits': _limits(ledger),
         'rate': rate,
-        'eta': left / rate if rate and not state.paused else None,
+        'eta': time_left(ledger, left, rate, state.running.first_rows(), now),
         **ownership(ledger),
     }
 
