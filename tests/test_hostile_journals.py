@@ -128,6 +128,30 @@ def test_lines_that_say_what_can_not_be_are_damage(tmp_path: Path, event: dict[s
     )
 
 
+def tasks_after(tmp_path: Path, event: dict[str, Any]) -> list[Any]:
+    """Append an event to a queue of two tasks that succeeded and one that runs; return what views
+    say of the three, and try all other views.
+    """
+    folder = make_folder(tmp_path)
+    ledger = Ledger(folder, None)
+    add(ledger, range(3))
+    begin(ledger, 'w')
+    finish(ledger, 'w', claim(ledger, 'w', 2))
+    claim(ledger, 'w')
+    ledger.close()
+    append(folder, event, {'e': 'state', 'paused': True, 't': 1.0})
+    ledger = Ledger(folder, None)
+    assert ledger.state.paused
+    tasks = list(task_summaries(ledger, range(3)))
+    assert [task['state'] for task in tasks[:2]] == ['SUCCEEDED'] * 2
+    for row in range(3):
+        task_detail(ledger, row)
+    durations(ledger)
+    Timeline(ledger).view()
+    assert attempts(ledger) == []
+    return tasks
+
+
 @pytest.mark.parametrize(
     'change',
     [{'b': '"'}, {'d': 'AAAAAAAA'}, {'m': None}, {'m': 'AA=='}, {'t0': 'x'}, {'b': 1 << 62}],
@@ -136,24 +160,8 @@ def test_lines_that_say_what_can_not_be_are_damage(tmp_path: Path, event: dict[s
 def test_packed_details_that_can_not_be_are_lost_alone(
     tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    folder = make_folder(tmp_path)
-    ledger = Ledger(folder, None)
-    add(ledger, range(3))
-    begin(ledger, 'w')
-    finish(ledger, 'w', claim(ledger, 'w', 2))
-    claim(ledger, 'w')
-    ledger.close()
-    append(folder, {**ENDS, 'ranges': [2, 1], **change}, {'e': 'state', 'paused': True, 't': 1.0})
-    ledger = Ledger(folder, None)
-    assert ledger.state.paused
-    tasks = task_summaries(ledger, range(3))
-    assert [task['state'] for task in tasks[:2]] == ['SUCCEEDED'] * 2
+    tasks = tasks_after(tmp_path, {**ENDS, 'ranges': [2, 1], **change})
     assert tasks[2]['state'] in ('SUCCEEDED', 'RUNNING')
-    for row in range(3):
-        task_detail(ledger, row)
-    durations(ledger)
-    Timeline(ledger).view()
-    assert attempts(ledger) == []
 
 
 @pytest.mark.parametrize('late', [False, True])
@@ -182,28 +190,12 @@ def test_packed_details_that_can_not_be_are_lost_alone(
 def test_details_that_can_not_be_are_lost_alone(
     tmp_path: Path, change: dict[str, Any], late: bool
 ) -> None:
-    folder = make_folder(tmp_path)
-    ledger = Ledger(folder, None)
-    add(ledger, range(3))
-    begin(ledger, 'w')
-    finish(ledger, 'w', claim(ledger, 'w', 2))
-    claim(ledger, 'w')
-    ledger.close()
     good = {
         'e': 'end', 'w': 'w', 'rows': [1 if late else 2], 'n': [1], 't': 1.0, 't0': 1.0, 'b': [0], 'd': [1],
         's': FAILED, 'seg': [], 'ref': [-1, 0, 0], 'x': {'0': {'cause': {'kind': 'E', 'text': 'x'}}},
     }  # fmt: skip
-    append(folder, {**good, **change}, {'e': 'state', 'paused': True, 't': 1.0})
-    ledger = Ledger(folder, None)
-    assert ledger.state.paused
-    tasks = task_summaries(ledger, range(3))
-    assert [task['state'] for task in tasks[:2]] == ['SUCCEEDED'] * 2
+    tasks = tasks_after(tmp_path, {**good, **change})
     assert tasks[2]['state'] in ('FAILED', 'RUNNING') and isinstance(tasks[2]['cause'], str)
-    for row in range(3):
-        task_detail(ledger, row)
-    durations(ledger)
-    Timeline(ledger).view()
-    assert attempts(ledger) == []
 
 
 @pytest.mark.parametrize(
