@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -50,16 +51,18 @@ async def _cells(hub: Hub, asked: NotebookRequest) -> CellStatesView:
 
 
 async def _journals(hub: Hub, asked: NotebookRequest) -> _Journals:
-    """Look for the cells of a notebook in the queues that its text names."""
+    """Look for the cells of a notebook in queues that its text names, or that were shown."""
     runs, problem = list[dict[str, CellRun]](), ''
     file = _file(hub, asked)
     if file is None:
         return _Journals(runs, problem)
+    looked_at = set[str]()
     for named in named_queues(asked):
         try:
             async with asyncio.timeout(_ANSWER_MAX_S):
                 folder = await hub.run(partial(named.folder, os.path.dirname(file), Config()))
                 queue = await hub.queue(folder)
+                looked_at.add(queue.folder)
                 runs.append(await queue.do(partial(_runs, file)))
         except (UnknownQueueError, QueueGoneError):
             continue  # no cell has run with it, or its tasks are gone
@@ -67,6 +70,13 @@ async def _journals(hub: Hub, asked: NotebookRequest) -> _Journals:
             problem = f'the queue {named.name} does not answer'
         except (DesipipeError, OSError) as exc:
             problem = first_sentence(exc)
+    # A name may be in a variable. Queues that were shown lately are in memory, and cost little.
+    latest = sorted(hub.open, key=lambda queue: queue.asked, reverse=True)
+    others = [queue for queue in latest if queue.folder not in looked_at]
+    for queue in others[:_FOLDERS_MAX]:
+        with contextlib.suppress(DesipipeError, OSError, TimeoutError):  # the page says so
+            async with asyncio.timeout(_ANSWER_MAX_S):
+                runs.append(await queue.do(partial(_runs, file)))
     return _Journals(runs, problem)
 
 

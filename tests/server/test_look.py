@@ -299,12 +299,30 @@ async def test_cells_that_ran_and_were_not_saved(ask: Ask, queue: Queue, jp_root
     # Of another notebook with the same cells, as of a copy, nothing is known.
     _, answer = await ask('cells', {'cells': cells, 'path': 'copy.ipynb'})
     assert [one['state'] for one in answer['cells']] == ['never run', 'never run']
-    # A queue that this server does not show may have tasks of it.
+    # A queue that this server does not show may have tasks of it; the other one is in memory.
     use['source'] = '%desipipe use /nowhere/q'
     _, answer = await ask('cells', {'cells': cells, 'path': 'a.ipynb'})
-    assert [one['state'] for one in answer['cells']] == ['unknown', 'unknown']
-    assert answer['cells'][0]['reason'].endswith('whose queues this server shows')
-    assert answer['shown'] == []
+    assert [one['state'] for one in answer['cells']] == ['current', 'unknown']
+    assert answer['cells'][1]['reason'].endswith('whose queues this server shows')
+
+
+async def test_cells_that_ran_with_a_queue_whose_name_is_in_a_variable(
+    ask: Ask, queue: Queue, jp_root_dir: Path
+) -> None:
+    add_and_run(queue.ledger, total=2, good=2)
+    source = '%%desipipe --out z\nz = 1'
+    task = read_cell(source).task
+    assert task is not None
+    path = jp_root_dir / 'a.ipynb'
+    path.touch()
+    queue.ledger.note_cell(str(path), 'one', 'z', '0-1', (task.digest, {}))
+    use = {'cell_type': 'code', 'id': 'use', 'source': 'tm = TaskManager(Queue(name))'}
+    cells = [use, {'cell_type': 'code', 'id': 'one', 'source': source}]
+    _, answer = await ask('cells', {'cells': cells, 'path': 'a.ipynb'})
+    assert [one['state'] for one in answer['cells']] == ['never run']
+    assert (await ask('tasks', queue='demo'))[0] == 200  # a page shows it
+    _, answer = await ask('cells', {'cells': cells, 'path': 'a.ipynb'})
+    assert [one['state'] for one in answer['cells']] == ['current']
 
 
 async def test_superseded_tasks_count_nowhere(ask: Ask, queue: Queue, follow: Any) -> None:
