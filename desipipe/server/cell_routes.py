@@ -51,7 +51,7 @@ async def _cells(hub: Hub, asked: NotebookRequest) -> CellStatesView:
 
 
 async def _journals(hub: Hub, asked: NotebookRequest) -> _Journals:
-    """Look for the cells of a notebook in queues that its text names, or that were shown."""
+    """Look for the cells of a notebook in queues it names, or that were shown."""
     runs, problem = list[dict[str, CellRun]](), ''
     file = _file(hub, asked)
     if file is None:
