@@ -38,8 +38,15 @@ def test_busy_worker_folds_no_attempts_of_others(ledgers: tuple[Ledger, Ledger])
     assert not busy.follow_orders() and not busy.follow()
 
 
+@pytest.mark.parametrize('at_once', [1 << 16, 100, 7])
 @pytest.mark.parametrize('looks_between', [False, True])
-def test_busy_worker_folds_orders(ledgers: tuple[Ledger, Ledger], looks_between: bool) -> None:
+def test_busy_worker_folds_orders(
+    ledgers: tuple[Ledger, Ledger],
+    monkeypatch: pytest.MonkeyPatch,
+    looks_between: bool,
+    at_once: int,
+) -> None:
+    monkeypatch.setattr(journal_reader, '_GLANCED_AT_ONCE', at_once)
     busy, other = ledgers
     claimed = claim(other, 'w2', 2)
     if looks_between:

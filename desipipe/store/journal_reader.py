@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .line_fold import Sink
 
 _CHUNK = 1 << 18  # bytes; more comes from fresh pages of memory each time
+_GLANCED_AT_ONCE = 1 << 16  # bytes; more comes from fresh pages, too
 UNFOLDED_MAX = 1 << 20  # bytes that may wait to be folded
 TRIES = 5
 
@@ -93,19 +94,23 @@ class JournalReader:
         opened : int
             Descriptor of the journal as it is now.
         """
-        start = max(self.offset, self._glanced)
+        self._glanced = position = max(self.offset, self._glanced)
         try:
             size = os.fstat(opened).st_size
-            if self.midway or not start <= size <= self.offset + UNFOLDED_MAX:
+            if self.midway or not position <= size <= self.offset + UNFOLDED_MAX:
                 return False
-            data = os.pread(opened, size - start, start)
+            rest = b''
+            while position < size and (data := os.pread(opened, _GLANCED_AT_ONCE, position)):
+                position += len(data)
+                data = rest + data
+                cut = data.rfind(b'\n') + 1
+                n = sum(data.count(b'\n' + head, 0, cut) + data.startswith(head) for head in heads)
+                if cut and n != data.count(b'\n'):
+                    return False
+                self._glanced += cut
+                rest = data[cut:]
         except OSError:
             return False  # code of the user's closed the descriptor
-        data = data[: data.rfind(b'\n') + 1]
-        n = sum(data.count(b'\n' + head) + data.startswith(head) for head in heads)
-        if n != data.count(b'\n'):
-            return False
-        self._glanced = start + len(data)
         return True
 
     def follow(self, opened: int = -1) -> bool:

@@ -27,8 +27,8 @@ from .thread_guard import release_fully
 KINDS = ('flock', 'poll', 'soft')
 NOTICE_AFTER_S = 3.0  # of waiting, after which the holder is named
 _ANNOUNCED_AT = 128  # offset in the lock file; before it is the note of a sync
-_NOTICE_LOOK_S = 0.5
-_NOTICE_IDLE = 20  # looks without a wait, after which the thread ends
+_NOTICE_LOOK_S = 1.0
+_NOTICE_IDLE = 10  # looks without a wait, after which the thread ends
 
 
 class _Notices:
