@@ -13,12 +13,14 @@ from typing import Any
 from ..errors import DesipipeError
 from ..queue.future import Future
 from ..queue.future_list import FutureList
+from ..queue.not_a_value import is_refusal
 
 _NAMED_MAX = 3
 _ITEMS_MAX = 1000  # of a list that are looked at
 _PACKAGE = __name__.partition('.')[0]
 _NAME = re.compile(r'(?<![\w.])([^\W\d]\w*)\s*(\.?)')
-_TEXT = re.compile(r"""'[^'\n]*'|"[^"\n]*\"""")
+_TEXT = re.compile(r"""(?:(?<!\w)([fF][rR]?|[rR][fF]))?(?:'[^'\n]*'|"[^"\n]*\")""")
+_FIELD = re.compile(r'\{([^{}]*)')
 _CONTAINERS = (list, tuple, set, frozenset, ValuesView)
 _KINDS = (TypeError, ValueError, AttributeError, LookupError)
 
@@ -27,7 +29,8 @@ def tell_future_error(error: object, namespace: Mapping[str, Any]) -> None:
     """Print below an error which names of its line are futures, and how to go on.
 
     What libraries say of an object that they do not know speaks of operand types, shapes, or
-    scalars. Errors of desipipe say it themselves.
+    scalars. What a future says of itself does not name the variable. Other errors of desipipe say
+    it themselves.
 
     Parameters
     ----------
@@ -36,7 +39,9 @@ def tell_future_error(error: object, namespace: Mapping[str, Any]) -> None:
     namespace : mapping
         The names of the notebook.
     """
-    if not isinstance(error, _KINDS) or isinstance(error, DesipipeError):
+    if not isinstance(error, _KINDS):
+        return
+    if isinstance(error, DesipipeError) and not is_refusal(error):
         return
     for hint in islice(_hints(error, namespace), _NAMED_MAX):
         print(f'desipipe: {hint}', file=sys.stderr)
@@ -46,9 +51,9 @@ def _hints(error: Exception, namespace: Mapping[str, Any]) -> Iterator[str]:
     position = _position(error, namespace)
     if position is None:
         return
-    for name, dot in dict.fromkeys(_NAME.findall(_TEXT.sub('', _source(position)))):
+    for name, dot in dict.fromkeys(_NAME.findall(_TEXT.sub(_fields, _source(position)))):
         value = position.tb_frame.f_locals.get(name, namespace.get(name))
-        if isinstance(value, Future) and not dot:
+        if isinstance(value, Future) and (not dot or isinstance(error, AttributeError)):
             yield (
                 f'{name} is the future of a task, not its value. Take the value with '
                 f'{name}.result(), or read {name} in a task cell.'
@@ -60,6 +65,11 @@ def _hints(error: Exception, namespace: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
+def _fields(text: re.Match[str]) -> str:
+    """Return the expressions in a text: those of an f-string; no others are code."""
+    return ' '.join(_FIELD.findall(text[0])) if text[1] else ''
+
+
 def _position(error: Exception, namespace: Mapping[str, Any]) -> TracebackType | None:
     """Return where the notebook's own code was last; None if desipipe's own raised."""
     last, entry = None, error.__traceback__
@@ -68,6 +78,8 @@ def _position(error: Exception, namespace: Mapping[str, Any]) -> TracebackType |
         if globals_ is namespace:
             last = entry
         elif last is not None and str(globals_.get('__name__')).partition('.')[0] == _PACKAGE:
+            if is_refusal(error):
+                break
             return None  # an app was called, or a result was asked for
         entry = entry.tb_next
     return last

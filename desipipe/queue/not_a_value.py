@@ -22,6 +22,18 @@ _METHODS = (
 )
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Return True for what a future raises that was taken for its value."""
+    entry = error.__traceback__
+    while entry is not None and entry.tb_next is not None:
+        entry = entry.tb_next
+    return (
+        isinstance(error, FutureValueError)
+        and entry is not None
+        and entry.tb_frame.f_globals is globals()
+    )
+
+
 class NotAValue:
     """The base of a placeholder that must not be taken for what it stands for.
 
