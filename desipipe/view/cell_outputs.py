@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 
 from ..errors import DesipipeError, PayloadError
 from ..outputs.thumbnails import thumbnail
-from ..queue.events import ENDED
+from ..queue.events import ENDED, FAILED, UNKNOWN
 from ..queue.ledger import Ledger
 from ..queue.output import kept_number, outputs, untrusted_writer
 from ..utils import format_bytes, plural
 from .cell_rows import Moment
-from .folded_outputs import error_class, mark_shared_causes
+from .folded_outputs import UNFOLDED_MAX, error_class, mark_shared_causes
 from .task_summary import shown_arguments, state_name, task_name
 from .text import one_line
 
@@ -23,7 +23,7 @@ OUTPUTS_SIZE = 1_000_000
 """Bytes of outputs that a summary holds at most, if nothing else is asked for."""
 IMAGES_MAX = 8
 """Too large displays that it shows as small images: each takes up to a second."""
-OUTPUTS_MAX = 200
+OUTPUTS_MAX = 1000
 """Outputs that it holds at most."""
 SAVED = 'displays'
 """Folder that advice names for displays to be saved in."""
@@ -73,6 +73,9 @@ class CellOutputs:
         slots = set(now.running)
         gathered = _Gathered(limit, most)
         rows = self._rows_with_outputs(now, slots, published)
+        if len(rows) > UNFOLDED_MAX:
+            # Where there is no room for all, failures and their number count most.
+            rows.sort(key=lambda row: not FAILED <= self.ledger.state.status[row] <= UNKNOWN)
         for i, row in enumerate(rows):
             if gathered.is_full:
                 gathered.omitted += self._rest_words([row for row in rows[i:] if row not in slots])

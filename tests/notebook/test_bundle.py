@@ -26,7 +26,7 @@ from desipipe.view.ansi import COLOURS, ansi_html, plain
 from desipipe.view.appearance import APPEARANCES, CONDITION_APPEARANCES
 from desipipe.view.bundle import MIME, as_html, as_text, bundle
 from desipipe.view.cell import CellReader, cell_summary
-from desipipe.view.cell_outputs import OUTPUTS_SIZE
+from desipipe.view.cell_outputs import OUTPUTS_MAX, OUTPUTS_SIZE
 from desipipe.view.queue import queue_brief
 from desipipe.view.rows import format_rows, parse_rows
 
@@ -364,7 +364,7 @@ def test_failures_of_many_tasks_are_grouped_by_cause(tmp_path: Path) -> None:
     assert rows[0] == '✕ ValueError × 4'
     assert [row[:9] for row in rows[1:5]] == [f'✕ step[{i}]' for i in (1, 5, 7, 9)]
     assert [row[:9] for row in rows[5:]] == [
-        f'{"✕" if i == 3 else "✓"} step[{i}]' for i in (0, 2, 3, 4, 6, 8)
+        f'{"✕" if i == 3 else "✓"} step[{i}]' for i in (3, 0, 2, 4, 6, 8)
     ]
     text = as_text(cell_summary(queue, '0-9')).splitlines()
     start = text.index('✕ ValueError × 4')
@@ -377,19 +377,41 @@ def test_failures_of_many_tasks_are_grouped_by_cause(tmp_path: Path) -> None:
     assert group.count('<details>') - group.count('</details>') == 1  # that of step[0] itself
 
 
+def test_outputs_of_failures_come_first_where_there_is_no_room(tmp_path: Path) -> None:
+    queue = Queue('q', base_dir=tmp_path)
+
+    @TaskManager(queue).python_app
+    def step(i):
+        print(i)
+        if i % 10 == 9:
+            raise ValueError(i)
+
+    step.map(i=range(30))
+    work(queue)
+    labels = [
+        made
+        for output in CellReader(queue, range(30)).summary(most=9)['outputs']
+        if (made := output.get('metadata', {}).get('desipipe')) and 'label' in made
+    ]
+    assert [(made['label'], made.get('cause')) for made in labels] == [
+        *((f'step[{i}]', 'ValueError') for i in (9, 19, 29)),
+        *((f'step[{i}]', None) for i in (0, 1, 2)),
+    ]
+
+
 def test_outputs_are_bounded(ledger: tuple[Queue, Ledger]) -> None:
     queue, bare = ledger
-    rows = engine.add(bare, range(1000))
+    rows = engine.add(bare, range(1400))
     engine.begin(bare, 'w')
-    engine.finish(bare, 'w', engine.claim(bare, 'w', 1000))
+    engine.finish(bare, 'w', engine.claim(bare, 'w', 1400))
     summary = cell_summary(queue, rows)
-    assert len(summary['outputs']) <= 400
+    assert len(summary['outputs']) <= 2 * OUTPUTS_MAX
     more = re.search(
         r'what (\d+) more tasks printed is not shown; the first of them: %(desipipe logs [^;]*); '
         'its figures as files: ',
         summary['truncated'],
     )
-    assert more and 0 < int(more[1]) < 1000
+    assert more and 0 < int(more[1]) < 1400
     run = subprocess.run(
         [sys.executable, '-m', *more[2].split()], check=True, capture_output=True, text=True
     )
