@@ -72,21 +72,30 @@ class Plan:
     @property
     def total(self) -> Total:
         """Cost of the task cells that are not current."""
-        stale = [item for item in self.cells if item.cell.state not in SETTLED]
+        stale = self.stale
         counts = [item.tasks for item in stale]
+        adding = [item for item in stale if item.tasks != 0]
         return Total(
             len(stale),
             sum(count or 0 for count in counts) if None not in counts else None,
-            _sum([item.seconds for item in stale]),
-            _sum([item.node_hours for item in stale]),
-            _sum([item.charge for item in stale]),
+            _sum([item.seconds for item in adding]),
+            _sum([item.node_hours for item in adding]),
+            _sum([item.charge for item in adding]),
         )
+
+    @property
+    def stale(self) -> list[PlannedCell]:
+        """Those of the cells that are not current."""
+        return [item for item in self.cells if item.cell.state not in SETTLED]
 
 
 def _sum(values: Sequence[float | None]) -> float | None:
     estimates = [value for value in values if value is not None]
-    return sum(estimates) if len(estimates) == len(values) else None
+    return sum(estimates) if estimates and len(estimates) == len(values) else None
 
+
+RETRY_TEXT = 'adds no task: correct it, or retry its tasks'
+"""What a plan says of a cell whose tasks failed."""
 
 Find = Callable[[str], Estimate | None]
 """Estimate what a task of a name takes."""
@@ -176,8 +185,10 @@ def _cell_line(item: PlannedCell) -> str:
     title = f' {cell.title}' if cell.title else ''
     reason = f': {cell.reason}' if cell.reason else ''
     text = f'{BADGE_SYMBOLS[cell.state]} {label(cell.number)}{title}  {cell.state}{reason}'
-    if cell.state in (*SETTLED, State.FAILED):
+    if cell.state in SETTLED:
         return text
+    if cell.state is State.FAILED:
+        return f'{text} ({RETRY_TEXT})'
     return f'{text} ({_cost(item)})'
 
 
@@ -201,9 +212,27 @@ def cost_text(node_hours: float | None, charge: float | None) -> list[str]:
 
 
 def _total_line(plan: Plan) -> str:
-    total = plan.total
-    tasks_text = 'tasks not known' if total.tasks is None else f'at most {plural(total.tasks)}'
-    pieces = [f'{plural(total.cells, "cell")} not current', tasks_text]
-    if total.seconds is not None:
-        pieces.append(f'{span(total.seconds)} of task time')
-    return ', '.join([*pieces, *cost_text(total.node_hours, total.charge)]) + '.'
+    """Sum up what is known; where that is not all, with the number of cells that it is of."""
+    adding = [item for item in plan.stale if item.tasks != 0]
+    counts = [item.tasks for item in adding if item.tasks is not None]
+    timed = [item for item in adding if item.seconds is not None]
+    billed = [item for item in timed if item.node_hours is not None]
+    charges = [item.charge for item in billed if item.charge is not None]
+    pieces = [f'{plural(plan.total.cells, "cell")} not current']
+    if adding and not counts:
+        pieces.append('tasks not known')
+    else:
+        pieces.append(f'at most {plural(sum(counts))}{_share(len(counts), len(adding))}')
+    if timed:
+        seconds = sum(item.seconds or 0 for item in timed)
+        pieces.append(f'{span(seconds)} of task time{_share(len(timed), len(adding))}')
+    if billed:
+        hours = sum(item.node_hours or 0 for item in billed)
+        charge = sum(charges) if len(charges) == len(billed) else None
+        parts = cost_text(hours, charge)
+        pieces += [*parts[:-1], f'{parts[-1]}{_share(len(billed), len(timed))}']
+    return ', '.join(pieces) + '.'
+
+
+def _share(count: int, cells: int) -> str:
+    return '' if count == cells else f' in {plural(count, "cell")}'

@@ -11,7 +11,7 @@ from pipelines import Cli, notebook
 
 from desipipe import Queue
 from desipipe.cells.estimate import Estimate, count_calls
-from desipipe.cells.plan import Plan, PlannedCell, to_lines
+from desipipe.cells.plan import Plan, PlannedCell, Total, to_lines
 from desipipe.cells.states import CellState, State
 from desipipe.cells.task_cell import read_task_cell
 from desipipe.record.notebook_files import read_notebook
@@ -132,3 +132,24 @@ def test_words_of_what_it_costs() -> None:
         ),
         '1 cell not current, at most 200 tasks, 2 h 0 min of task time, 1 node-hour, charged as 2.',
     ]
+    # What failed adds no task, and does not hide what the others take.
+    failed = PlannedCell(CellState(2, 'c', State.FAILED, '1 of 1 tasks did not succeed'), 0)
+    plan = Plan((*cells, failed), (1,))
+    assert plan.total == Total(2, 200, 7200.0, 1.0, 2.0)
+    assert to_lines(plan)[2:] == [
+        (
+            '✕ cell 3 c  failed: 1 of 1 tasks did not succeed (adds no task: correct it, or retry '
+            'its tasks)'
+        ),
+        '2 cells not current, at most 200 tasks, 2 h 0 min of task time, 1 node-hour, charged as 2.',
+    ]
+    assert Plan((failed,), (2,)).total == Total(1, 0, None, None, None)
+    assert to_lines(Plan((failed,), (2,)))[-1] == '1 cell not current, at most 0 tasks.'
+    # Nor does what is not known.
+    new = PlannedCell(CellState(3, 'd', State.NEVER_RUN))
+    assert Plan((*cells, new), (1, 3)).total == Total(2, None, None, None, None)
+    assert to_lines(Plan((*cells, new), (1, 3)))[-1] == (
+        '2 cells not current, at most 200 tasks in 1 cell, 2 h 0 min of task time in 1 cell, '
+        '1 node-hour, charged as 2.'
+    )
+    assert to_lines(Plan((new,), (3,)))[-1] == '1 cell not current, tasks not known.'

@@ -433,17 +433,32 @@ describe('plan', () => {
           seconds: null,
           node_hours: null,
           charge: null
+        },
+        {
+          ...state({ cell: 4, state: 'failed' }),
+          tasks: 0,
+          each: null,
+          seconds: null,
+          node_hours: null,
+          charge: null
         }
       ],
       to_run: [1, 2, 3],
-      total: { cells: 2, tasks: 200, seconds: 7200, node_hours: 1, charge: 2 }
+      total: {
+        cells: 3,
+        tasks: null,
+        seconds: null,
+        node_hours: null,
+        charge: null
+      }
     };
     expect(planLines(plan, trans)).toEqual([
       '↻ cell 2 frac  stale: why (at most 200 tasks, 36.0 s each in 3 earlier runs, 1 node-hour, charged as 2)',
-      '✎ cell 3  edited (tasks not known before it runs, no earlier run)'
+      '✎ cell 3  edited (tasks not known before it runs, no earlier run)',
+      '✕ cell 4 frac  failed (adds no task: correct it, or retry its tasks)'
     ]);
     expect(totalLine(plan, trans)).toBe(
-      '2 cells not current, at most 200 tasks, 2 h 0 min of task time, 1 node-hour, charged as 2.'
+      '3 cells not current, at most 200 tasks in 1 cell, 2 h 0 min of task time in 1 cell, 1 node-hour, charged as 2.'
     );
   });
 });

@@ -34,8 +34,11 @@ export function planLines(plan: IPlanView, trans: TranslationBundle): string[] {
     const words = badgeWords(cell.state, trans);
     const why = cell.reason ? `${words}: ${cell.reason}` : words;
     const line = `${BADGE_SYMBOLS[cell.state]} ${name}  ${why}`;
-    // What failed adds no task.
-    return cell.state === 'failed' ? line : `${line} (${cost(cell, trans)})`;
+    const note =
+      cell.state === 'failed'
+        ? trans.__('adds no task: correct it, or retry its tasks')
+        : cost(cell, trans);
+    return `${line} (${note})`;
   });
 }
 
@@ -82,11 +85,22 @@ export function costWords(
     : [words, trans.__('charged as %1', significant(charge))];
 }
 
-/** What all of them take together. */
-export function totalLine(
-  { total }: IPlanView,
-  trans: TranslationBundle
-): string {
+/** What all of them take together, as far as it is known. */
+export function totalLine(plan: IPlanView, trans: TranslationBundle): string {
+  const { total } = plan;
+  const adding = plan.cells.filter(cell => isStale(cell) && cell.tasks !== 0);
+  const counted = adding.filter(({ tasks }) => tasks !== null);
+  const timed = adding.filter(({ seconds }) => seconds !== null);
+  const billed = timed.filter(({ node_hours }) => node_hours !== null);
+  const share = (part: readonly unknown[], whole: readonly unknown[]) =>
+    part.length === whole.length
+      ? ''
+      : trans._n(
+          ' in %2 cell',
+          ' in %2 cells',
+          part.length,
+          number(part.length)
+        );
   const pieces = [
     trans._n(
       '%2 cell not current',
@@ -94,12 +108,28 @@ export function totalLine(
       total.cells,
       number(total.cells)
     ),
-    total.tasks === null
+    adding.length && !counted.length
       ? trans.__('tasks not known')
-      : tasksWords(total.tasks, trans)
+      : tasksWords(sum(counted, 'tasks'), trans) + share(counted, adding)
   ];
-  if (total.seconds !== null) {
-    pieces.push(trans.__('%1 of task time', duration(total.seconds, trans)));
+  if (timed.length) {
+    const time = duration(sum(timed, 'seconds'), trans);
+    pieces.push(trans.__('%1 of task time', time) + share(timed, adding));
   }
-  return trans.__('%1.', [...pieces, ...costWords(total, trans)].join(', '));
+  if (billed.length) {
+    const isCharged = billed.every(({ charge }) => charge !== null);
+    const costs = {
+      node_hours: sum(billed, 'node_hours'),
+      charge: isCharged ? sum(billed, 'charge') : null
+    };
+    pieces.push(costWords(costs, trans).join(', ') + share(billed, timed));
+  }
+  return trans.__('%1.', pieces.join(', '));
+}
+
+function sum(
+  cells: readonly IPlannedCellView[],
+  key: 'tasks' | 'seconds' | 'node_hours' | 'charge'
+): number {
+  return cells.reduce((all, cell) => all + (cell[key] ?? 0), 0);
 }
