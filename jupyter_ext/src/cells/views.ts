@@ -59,6 +59,9 @@ export function showViews(
     const data = { [MIME_TYPE]: shown as never };
     await view.display.renderModel(new MimeModel({ data, trusted }));
     if (views.get(cell) === view && !cell.isDisposed) {
+      if (showsTasks(cell)) {
+        view.display.node.prepend(later(trans));
+      }
       insert(cell, view.display);
     }
   };
@@ -95,6 +98,22 @@ function isDrawn(cell: Cell): cell is CodeCell {
   );
 }
 
+/** Whether the saved outputs of a cell show tasks of an earlier run. */
+function showsTasks({ model: { outputs } }: CodeCell): boolean {
+  return outputs
+    .toJSON()
+    .some(({ data }) => MIME_TYPE in ((data as object | undefined) ?? {}));
+}
+
+function later(trans: TranslationBundle): HTMLElement {
+  const node = document.createElement('p');
+  node.className = 'jp-desipipe-later';
+  node.textContent = trans.__(
+    'These tasks ran after those above, and were not saved. Run the cell to save them.'
+  );
+  return node;
+}
+
 /** Put a view below the outputs of a cell. */
 function insert(cell: CodeCell, view: CellDisplay): void {
   const layout = cell.layout as PanelLayout;
@@ -102,4 +121,6 @@ function insert(cell: CodeCell, view: CellDisplay): void {
     widget.hasClass('jp-Cell-outputWrapper')
   );
   layout.insertWidget(after + 1, view);
+  // Lumino counts nodes, and the badge is one that it does not know.
+  layout.widgets[after].node.after(view.node);
 }
