@@ -85,7 +85,7 @@ class Plan:
 
     @property
     def stale(self) -> list[PlannedCell]:
-        """Those of the cells that are not current."""
+        """The cells that are not current."""
         return [item for item in self.cells if item.cell.state not in SETTLED]
 
 
@@ -212,7 +212,7 @@ def cost_text(node_hours: float | None, charge: float | None) -> list[str]:
 
 
 def _total_line(plan: Plan) -> str:
-    """Sum up what is known; where that is not all, with the number of cells that it is of."""
+    """Sum up what is known, with the number of its cells where that is not all."""
     adding = [item for item in plan.stale if item.tasks != 0]
     counts = [item.tasks for item in adding if item.tasks is not None]
     timed = [item for item in adding if item.seconds is not None]
