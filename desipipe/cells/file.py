@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import DesipipeError
+from ..errors import DesipipeError, QueueGoneError, UnknownQueueError
 from ..queue.events import FAILED, KILLED, STATES, SUCCEEDED, UNKNOWN
 from ..queue.queue import Queue
 from ..utils import plural
@@ -16,6 +16,8 @@ from .estimate import Estimate, estimate
 from .states import NotebookCell, Ran
 
 MIME = 'application/vnd.desipipe.v1+json'
+QUEUE_GONE = 'its queue is gone'
+"""Reason of a cell whose queue was deleted."""
 
 
 class Queues:
@@ -29,6 +31,8 @@ class Queues:
         if folder not in self._opened:
             try:
                 self._opened[folder] = Queue(folder, create=False)
+            except (UnknownQueueError, QueueGoneError):
+                self._opened[folder] = QUEUE_GONE
             except DesipipeError as exc:
                 self._opened[folder] = str(exc).splitlines()[0]
         return self._opened[folder]

@@ -95,7 +95,7 @@ def _sum(values: Sequence[float | None]) -> float | None:
 
 
 RETRY_TEXT = 'adds no task: correct it, or retry its tasks'
-"""What a plan says of a cell whose tasks failed."""
+"""Text of a plan about a cell whose tasks failed."""
 
 Find = Callable[[str], Estimate | None]
 """Estimate what a task of a name takes."""
@@ -212,7 +212,7 @@ def cost_text(node_hours: float | None, charge: float | None) -> list[str]:
 
 
 def _total_line(plan: Plan) -> str:
-    """Sum up what is known, with the number of its cells where that is not all."""
+    """Return the sum of what is known, and of how many cells that is."""
     adding = [item for item in plan.stale if item.tasks != 0]
     counts = [item.tasks for item in adding if item.tasks is not None]
     timed = [item for item in adding if item.seconds is not None]

@@ -11,13 +11,15 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 
 from ..cells.cell_runs import CellRun, first_sentence, named_queues, of_no_run, runs_of, with_runs
+from ..cells.changes import Recorded
 from ..cells.estimate import Estimate, estimate
-from ..cells.file import display_of, read_cells, tasks_ran
+from ..cells.file import QUEUE_GONE, display_of, read_cells, tasks_ran
 from ..cells.modules import Modules
 from ..cells.plan import make_plan, state_json, to_json
-from ..cells.states import Notebook, Ran
+from ..cells.states import Notebook, NotebookCell, Ran
 from ..config import Config
 from ..errors import DesipipeError, QueueGoneError, UnknownQueueError
+from ..queue.location import find_folder
 from ..queue.queue import Queue
 from ..view.schema import CellStatesView, PlanView, ShownCellView
 from .queues import Hub
@@ -40,6 +42,9 @@ async def _cells(hub: Hub, asked: NotebookRequest) -> CellStatesView:
     modules, journals = _modules(hub, asked), await _journals(hub, asked)
     notebook, shown = with_runs(asked, journals.runs)
     cells = of_no_run(read_cells(notebook), journals.problem)
+    await hub.run(
+        partial(_mark_gone, hub, cells, dict(_displays(cast('NotebookRequest', notebook))))
+    )
     states = await hub.run(lambda: Notebook(cells, modules).states())
     return {
         'cells': [state_json(state) for state in states],
@@ -89,10 +94,11 @@ async def _plan(hub: Hub, asked: NotebookRequest) -> PlanView:
     journals = await _journals(hub, asked)
     notebook = cast('NotebookRequest', with_runs(asked, journals.runs)[0])
     cells = of_no_run(read_cells(notebook), journals.problem)
+    displays = dict(_displays(notebook))
+    await hub.run(partial(_mark_gone, hub, cells, displays))
     states = await hub.run(lambda: Notebook(cells).states())
     estimates: dict[str, Estimate] = {}
     titles = {state.title for state in states}
-    displays = dict(_displays(notebook))
     for folder in _folders(displays):
         try:
             queue = await hub.queue(folder)
@@ -132,6 +138,24 @@ def _displays(asked: NotebookRequest) -> Iterator[tuple[int, Mapping[str, Any]]]
             yield number, shown
 
 
+def _mark_gone(
+    hub: Hub, cells: list[NotebookCell], displays: Mapping[int, Mapping[str, Any]]
+) -> None:
+    """Note the cells whose queue was deleted, where this server would show it."""
+    gone = set[str]()
+    for folder in _folders(displays):
+        try:
+            find_folder(hub.folders.folder(folder), Config())
+        except (UnknownQueueError, QueueGoneError):
+            gone.add(folder)
+        except (DesipipeError, OSError):
+            continue  # it is not shown by this server: nothing is known of it
+    for number, shown in displays.items():
+        if str(shown.get('folder', '')) in gone:
+            ran = Ran(Recorded.from_json(shown.get('ran')), problem=QUEUE_GONE)
+            cells[number] = replace(cells[number], ran=ran)
+
+
 def _tasks_ran(shown: Mapping[int, Mapping[str, Any]], queue: Queue) -> dict[int, Ran]:
     queue.ledger.follow()
     return {number: tasks_ran(queue, one) for number, one in shown.items()}
@@ -141,9 +165,9 @@ def _estimate(title: str, queue: Queue) -> Estimate | None:
     return estimate(queue.ledger, title)
 
 
-def _folders(displays: dict[int, Mapping[str, Any]]) -> list[str]:
+def _folders(displays: Mapping[int, Mapping[str, Any]]) -> list[str]:
     """List the queues that a notebook used, the last first."""
-    folders = [str(shown.get('folder', '')) for shown in reversed(displays.values())]
+    folders = [str(shown.get('folder', '')) for shown in reversed([*displays.values()])]
     return [folder for folder in dict.fromkeys(folders) if folder][:_FOLDERS_MAX]
 
 

@@ -5,8 +5,8 @@ import { JSONExt, ReadonlyJSONObject, Token } from '@lumino/coreutils';
 import { IDisposable, DisposableDelegate } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { Api, IServerEvent, RequestError } from './request';
-import { Action, ICellView, isOver } from './tokens';
+import { Api, GONE, IServerEvent, RequestError } from './request';
+import { Action, ICellView, isDone, isOver } from './tokens';
 
 /** Times of the follower and of the models, in ms. */
 export interface ITiming {
@@ -80,6 +80,15 @@ export class Follower {
       at: performance.now()
     });
     this._noted.emit();
+  }
+
+  /** Keep that the queue of a cell's tasks is gone, if an error says so. */
+  noteError(summary: ICellView, error: RequestError): void {
+    if (GONE.includes(error.kind)) {
+      const time = Date.now() / 1000;
+      const gone = error.message.split(/(?<=\.)\s/)[0];
+      this.note({ ...this.newest(summary), time, gone });
+    }
   }
 
   /** Whether the server gives no answer, though it is asked again and again. */
@@ -346,7 +355,7 @@ export class CellModel implements IDisposable {
     this._freshness = freshness;
     this._received = performance.now();
     this.follower.note(summary);
-    if (isOver(summary)) {
+    if (isDone(summary)) {
       this._unfollow();
     } else if (!this._following) {
       this._refollow();
@@ -360,7 +369,7 @@ export class CellModel implements IDisposable {
     if (!this._visible || !summary || this._isDisposed) {
       return;
     }
-    if (!isOver(summary)) {
+    if (!isDone(summary)) {
       this._following = this.follower.follow(summary.folder, () => {
         this._look();
         if (this.follower.isLost) {
@@ -411,6 +420,7 @@ export class CellModel implements IDisposable {
       }
       if (error instanceof RequestError && error.isFinal) {
         this._unfollow(); // another queue's events must not suffer from this one's absence
+        this.follower.noteError(asked, error);
       }
       this._age();
       return;

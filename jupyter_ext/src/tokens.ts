@@ -86,3 +86,8 @@ export function count(
 export function isOver(summary: ICellView): boolean {
   return summary.left === 0;
 }
+
+/** Whether nothing changes any more: what failed may be retried from elsewhere. */
+export function isDone(summary: ICellView): boolean {
+  return isOver(summary) && summary.condition === 'done';
+}

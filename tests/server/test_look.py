@@ -306,6 +306,26 @@ async def test_cells_that_ran_and_were_not_saved(ask: Ask, queue: Queue, jp_root
     assert answer['cells'][1]['reason'].endswith('whose queues this server shows')
 
 
+async def test_cells_of_a_queue_that_was_deleted(ask: Ask, queue: Queue) -> None:
+    task = read_cell('%%desipipe --out z\nz = 1').task
+    assert task is not None
+    shown = {'folder': queue.folder, 'rows': '0', 'ran': {'text': task.digest, 'reads': {}}}
+    output = {'output_type': 'display_data', 'data': {MIME: shown}, 'metadata': {}}
+    cell = {'cell_type': 'code', 'source': '%%desipipe --out z\nz = 1', 'outputs': [output]}
+    _, answer = await ask('cells', {'cells': [cell]})
+    assert [one['state'] for one in answer['cells']] == ['current']
+    queue.delete()
+    for question in ('cells', 'plan'):
+        _, answer = await ask(question, {'cells': [cell]})
+        assert [(one['state'], one['reason']) for one in answer['cells']] == [
+            ('unknown', 'its queue is gone')
+        ]
+    # Of queues elsewhere nothing is known.
+    shown['folder'] = '/nowhere/q.queue'
+    _, answer = await ask('cells', {'cells': [cell]})
+    assert [one['state'] for one in answer['cells']] == ['current']
+
+
 async def test_cells_that_ran_with_a_queue_whose_name_is_in_a_variable(
     ask: Ask, queue: Queue, jp_root_dir: Path
 ) -> None:

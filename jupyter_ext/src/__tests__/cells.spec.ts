@@ -13,7 +13,7 @@ import { planLines, totalLine } from '../cells/plan';
 import { markHeadings, markOf } from '../cells/toc';
 import { BadgeState, ICellStateView, IPlanView } from '../cells/tokens';
 import { Follower } from '../model';
-import { Api } from '../request';
+import { Api, RequestError } from '../request';
 import { MIME_TYPE } from '../tokens';
 import { example } from './example';
 
@@ -148,7 +148,8 @@ describe('states of cells', () => {
 
   it('ask about tasks that no display on the screen asks about', async () => {
     const shown = example({ ran: { text: 'ab', reads: { x: 'cd' } } });
-    const over = { ...shown, left: 0, counts: { SUCCEEDED: 20 } };
+    const counts = { SUCCEEDED: 20 };
+    const over = { ...shown, left: 0, condition: 'done', counts } as const;
     const asked: string[] = [];
     let answer: object = { ...shown, time: shown.time + 1 };
     const settings = ServerConnection.makeSettings({
@@ -194,6 +195,15 @@ describe('states of cells', () => {
     }
     follower.note({ ...over, time: shown.time + 3, total: 0, superseded: 20 });
     expect(states.get(cell)?.state).toBe('stale');
+    // Its queue was deleted.
+    const message = 'The queue in /q is gone. Nothing was recreated.';
+    follower.noteError(shown, new RequestError(message, 404, 'Other'));
+    expect(states.get(cell)?.state).toBe('stale');
+    follower.noteError(shown, new RequestError(message, 404, 'QueueGoneError'));
+    expect(states.get(cell)).toMatchObject({
+      state: 'unknown',
+      reason: 'The queue in /q is gone.'
+    });
     states.dispose();
   });
 

@@ -146,6 +146,26 @@ describe('CellModel', () => {
     expect(server.asked.length).toBe(asked);
   });
 
+  it('follows what failed, which may be retried from elsewhere', async () => {
+    const time = Date.now() / 1000;
+    const failed = example({ condition: 'failed', left: 0, time });
+    server.cell = failed;
+    model.receive(failed);
+    model.visible = true;
+    await until(() => server.streams.length === 1, 'it is followed');
+    await settle();
+    const asked = server.count('cell');
+    await settle();
+    expect(server.count('cell')).toBe(asked); // nothing changes
+    server.cell = done({ time: time + 10 });
+    server.stream.send({ queue: '/queues/test.queue' });
+    await until(() => model.summary?.condition === 'done', 'it is done');
+    await until(
+      () => server.streams.every(stream => stream.aborted),
+      'nothing is followed'
+    );
+  });
+
   it('looks once whether what failed was retried from elsewhere', async () => {
     const failed = example({ condition: 'failed', left: 0, time: OLD });
     server.cell = example();

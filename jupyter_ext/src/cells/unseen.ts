@@ -5,7 +5,7 @@ import { IDisposable } from '@lumino/disposable';
 
 import { Follower } from '../model';
 import { RequestError } from '../request';
-import { ICellView, isOver } from '../tokens';
+import { ICellView, isDone, isOver } from '../tokens';
 
 /** Shortest time (ms) between two rounds of questions. */
 const PACE = 2000;
@@ -31,7 +31,9 @@ export class UnseenTasks implements IDisposable {
   watch(shown: readonly ICellView[]): void {
     if (!this._isDisposed) {
       this._watch(shown);
-      this._look(0);
+      if (this._shown.some(one => this._isAsked(one))) {
+        this._look(0);
+      }
     }
   }
 
@@ -50,11 +52,16 @@ export class UnseenTasks implements IDisposable {
     }
   }
 
-  /** Whether tasks go on, or failed when the notebook was saved and may have been retried. */
+  /** Whether tasks go on, or failed and may be retried. */
   private _mayChange(shown: ICellView): boolean {
     const newest = this.follower.newest(shown);
+    return !isDone(newest) && !newest.gone;
+  }
+
+  /** Whether tasks go on, or failed when the notebook was saved. */
+  private _isAsked(shown: ICellView): boolean {
     const isNoted = this.follower.age(shown) < Infinity;
-    return !isOver(newest) || (newest.condition !== 'done' && !isNoted);
+    return !isNoted || !isOver(this.follower.newest(shown));
   }
 
   /** Ask soon; calls that come before that are one. */
@@ -93,6 +100,7 @@ export class UnseenTasks implements IDisposable {
     } catch (error) {
       if (error instanceof RequestError && error.isFinal) {
         this._shown = this._shown.filter(one => one !== shown);
+        follower.noteError(shown, error);
       } // else the follower tells when the server answers again
     }
   }
