@@ -123,3 +123,13 @@ def test_window_opened_before_follows_what_another_one_runs(lab: Any, page: Any)
     expect(badge(other, 2)).to_have_text('■no worker')
     expect(badge(page, 2)).to_have_text('✎edited: its text has changed since it ran')
     assert own_errors(page) + own_errors(other) == []
+
+
+def test_graph_of_a_long_notebook_goes_to_its_last_cell(lab: Any, page: Any) -> None:
+    cells = [f'x{i} = {i}' for i in range(600)]
+    page.open_notebook(lab.write('long.ipynb', *cells, '%%desipipe --out last\nlast = x9'))
+    page.get_by_role('tab', name='Task Cells of the Notebook').click()
+    # JupyterLab is still adding cells.
+    page.locator('.jp-desipipe-cellnode').click()
+    expect(page.locator('.jp-Notebook .jp-Cell.jp-mod-active')).to_contain_text('last = x9')
+    expect(page.locator('.jp-Notebook .jp-Cell.jp-mod-active')).to_be_in_viewport()

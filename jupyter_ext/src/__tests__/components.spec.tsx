@@ -9,7 +9,7 @@ import { ITaskListProps, TaskList } from '../panel/components/tasklist';
 import { ITaskViewProps, TaskView } from '../panel/components/taskview';
 import { shown } from '../panel/log';
 import { TasksModel } from '../panel/tasks';
-import { COMMANDS, IListedQueue, NO_FILTER } from '../panel/tokens';
+import { COMMANDS, IListedQueue, ITaskRow, NO_FILTER } from '../panel/tokens';
 import type { Api } from '../request';
 import { queueLine, queueSummary, task, taskLine, worker } from './example';
 import { host, root } from './host';
@@ -379,6 +379,38 @@ describe('TaskList', () => {
     );
   });
 
+  it('selects with Shift and arrows, less on the way back', () => {
+    const selected = new Map<string, ITaskRow>();
+    const draw = () =>
+      show({
+        selected: new Map(selected),
+        onSelect: tasks => {
+          const isOn = tasks.length > 1 || !selected.has(tasks[0].tid);
+          tasks.forEach(one =>
+            isOn ? selected.set(one.tid, one) : selected.delete(one.tid)
+          );
+        }
+      });
+    const use = (key: string, shiftKey = true) => {
+      draw();
+      act(() => {
+        find('[role="listbox"]').dispatchEvent(
+          new KeyboardEvent('keydown', { key, shiftKey, bubbles: true })
+        );
+      });
+      return [...selected.keys()].sort().join(' ');
+    };
+    use('Home', false);
+    use('ArrowDown', false);
+    use('ArrowDown', false);
+    expect(use('ArrowDown')).toBe('t2 t3');
+    expect(use('ArrowDown')).toBe('t2 t3 t4');
+    expect(use('ArrowUp')).toBe('t2 t3');
+    expect(use('ArrowUp')).toBe('t2');
+    expect(use('ArrowUp')).toBe('t1 t2');
+    expect(use('ArrowDown')).toBe('t2');
+  });
+
   it('selects several tasks with Ctrl and Shift, and opens one without', () => {
     const selected: (string | undefined)[][] = [];
     show({ onSelect: tasks => selected.push(tasks.map(({ tid }) => tid)) });
@@ -481,6 +513,15 @@ describe('TaskView', () => {
     expect(buttons()).toEqual(['Go to cell', 'Retry']);
     show({ task: task({ state: 'SUCCEEDED' }) });
     expect(buttons()).toEqual(['Go to cell', 'Run again…']);
+    show({
+      task: task({
+        state: 'KILLED',
+        next: { tid: 't1', name: 'power', index: 1 }
+      }),
+      gone: true
+    });
+    expect(buttons()).toEqual(['Go to cell']);
+    expect(host.querySelectorAll('header button:enabled')).toHaveLength(1);
   });
 
   it('shows whatever a task holds as text', () => {

@@ -93,13 +93,15 @@ export const cellsPlugin: JupyterFrontEndPlugin<void> = {
         }
       });
     });
-    const graph = new CellGraphPanel(number => {
+    const reveal = async (number: number) => {
       const panel = notebooks.currentWidget;
       if (panel) {
         panel.content.activeCellIndex = number - 1;
-        void panel.content.scrollToItem(number - 1, 'smart');
+        const { arrive } = await import('../panel/cells');
+        await arrive(panel.content, number - 1);
       }
-    }, trans);
+    };
+    const graph = new CellGraphPanel(number => void reveal(number), trans);
     graph.id = 'desipipe-cell-graph';
     graph.title.icon = pipeIcon;
     graph.title.caption = trans.__('Task Cells of the Notebook');

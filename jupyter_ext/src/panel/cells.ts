@@ -232,7 +232,7 @@ let goals = 0;
  * Scroll to a cell, and flash it; again while it moves away, as heights of cells above that were never seen are guesses until then, and a notebook that was
  * just opened is laid out more than once. Who scrolls, clicks or types, or goes elsewhere, has the last word.
  */
-async function arrive(notebook: Notebook, place: number): Promise<void> {
+export async function arrive(notebook: Notebook, place: number): Promise<void> {
   const goal = ++goals;
   const { node } = notebook.widgets[place];
   const interrupt = new AbortController();
@@ -244,11 +244,18 @@ async function arrive(notebook: Notebook, place: number): Promise<void> {
     });
   }
   let steady = 0;
-  for (let look = 0; look < LOOKS && steady < STEADY; look++) {
-    if (interrupt.signal.aborted || goal !== goals || notebook.isDisposed) {
+  for (let look = 0; look < LOOKS && steady < STEADY;) {
+    if (
+      interrupt.signal.aborted ||
+      goal !== goals ||
+      notebook.isDisposed ||
+      notebook.widgets[place]?.node !== node
+    ) {
       break;
     }
-    if (!steady) {
+    // JupyterLab adds the cells of a long notebook one by one after it was opened.
+    look += node.isConnected ? 1 : 0;
+    if (!steady && node.isConnected) {
       await notebook.scrollToItem(place, 'smart').catch(() => {
         // JupyterLab scrolls elsewhere meanwhile: so look again
       });

@@ -5,7 +5,7 @@ import { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
 import { Follower } from '../model';
-import { RequestError } from '../request';
+import { GONE, RequestError } from '../request';
 import { Looker } from './looker';
 
 /** Asks the server again when something happened to a queue, while someone looks. */
@@ -29,6 +29,12 @@ export abstract class FollowedModel implements IDisposable {
   /** Why the server did not tell; `null` if it did. */
   get problem(): Error | null {
     return this._problem;
+  }
+
+  /** Whether the queue was deleted, or cleared. */
+  get isGone(): boolean {
+    const { _problem: problem } = this;
+    return problem instanceof RequestError && GONE.includes(problem.kind);
   }
 
   get isDisposed(): boolean {

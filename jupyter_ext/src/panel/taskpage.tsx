@@ -115,6 +115,7 @@ export class TaskPage extends Page<TaskModel> {
         queue={this._queue}
         key={tid}
         problem={problem}
+        gone={model.isGone}
         out={logOf(out)}
         err={logOf(err)}
         highlight={callbacks.highlight}

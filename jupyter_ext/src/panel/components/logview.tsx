@@ -36,11 +36,14 @@ export interface ILogViewProps {
   trans: TranslationBundle;
 }
 
+/** Whether someone wants to see times: of the task that is shown next, too. */
+let showsTimes = false;
+
 /** A stream. */
 export function LogView(props: ILogViewProps): JSX.Element | null {
   const { title, log, running, trans } = props;
   const [search, setSearch] = React.useState('');
-  const [timed, setTimed] = React.useState(false);
+  const [timed, setTimed] = React.useState(showsTimes);
   if (!log.lines.length) {
     return null;
   }
@@ -59,7 +62,10 @@ export function LogView(props: ILogViewProps): JSX.Element | null {
           search={search}
           onSearch={setSearch}
           timed={timed}
-          onTimed={setTimed}
+          onTimed={timed => {
+            showsTimes = timed;
+            setTimed(timed);
+          }}
         />
       </div>
       {log.dropped > 0 && (

@@ -39,6 +39,7 @@ export function TaskList(props: ITaskListProps): JSX.Element {
   const { total, onRange, trans } = props;
   const scroller = React.useRef<HTMLDivElement>(null);
   const [active, setActive] = React.useState(0);
+  const way = React.useRef(0); // of the last move with Shift: 1 down, -1 up
   const id = React.useId();
   const rows = useVirtualizer({
     count: total ?? 0,
@@ -60,6 +61,23 @@ export function TaskList(props: ITaskListProps): JSX.Element {
     setActive(next);
     rows.scrollToIndex(next, { align: 'auto' });
   };
+  /** With Shift a move selects all up to its end; the way back leaves them out again. */
+  const extend = (task: ITaskRow, place: number) => {
+    const next = props.get(place);
+    const step = place - current;
+    if (step === -way.current && next && props.selected?.has(next.tid)) {
+      props.onSelect?.([task]);
+    } else if (next) {
+      way.current = Math.sign(step);
+      props.onSelect?.(between(place));
+    }
+  };
+  const between = (place: number) => {
+    const [low, high] = [Math.min(current, place), Math.max(current, place)];
+    return Array.from({ length: high - low + 1 }, (_, i) =>
+      props.get(low + i)
+    ).filter((task): task is ITaskRow => !!task);
+  };
   const onKeyDown = (event: React.KeyboardEvent) => {
     const page = Math.max(
       1,
@@ -79,11 +97,13 @@ export function TaskList(props: ITaskListProps): JSX.Element {
     } else if (event.key === ' ' && event.ctrlKey && task) {
       props.onSelect?.([task]);
     } else if (event.key in moves) {
-      move(moves[event.key]);
-      const next = props.get(moves[event.key]);
-      if (event.shiftKey && task && next) {
-        props.onSelect?.([task, next]);
+      const place = moves[event.key];
+      if (event.shiftKey && task) {
+        extend(task, place);
+      } else {
+        way.current = 0;
       }
+      move(place);
     } else if ((event.key === 'Enter' || event.key === ' ') && task) {
       props.onOpen(task);
     } else {
@@ -96,10 +116,7 @@ export function TaskList(props: ITaskListProps): JSX.Element {
   /** With the key Ctrl (or ⌘) a click selects one more, with Shift all up to it. */
   const onClick = (place: number, task: ITaskRow, event: React.MouseEvent) => {
     if (event.shiftKey && props.onSelect) {
-      const [low, high] = [Math.min(current, place), Math.max(current, place)];
-      const some = Array.from({ length: high - low + 1 }, (_, i) =>
-        props.get(low + i)
-      ).filter((task): task is ITaskRow => !!task);
+      const some = between(place);
       props.onSelect(some.length === 1 ? [task] : some);
     } else if ((event.ctrlKey || event.metaKey) && props.onSelect) {
       props.onSelect([task]);

@@ -27,6 +27,8 @@ export interface ITaskViewProps {
   /** Name of its queue. */
   queue: string;
   problem: string;
+  /** Its queue was deleted: nothing can be done to it. */
+  gone?: boolean;
   out: ILog;
   err: ILog;
   highlight: Highlight;
@@ -121,7 +123,7 @@ function Header(props: ITaskViewProps): JSX.Element {
             {trans.__('Go to cell')}
           </button>
         )}
-        {canRunAgain(task) && (
+        {!props.gone && canRunAgain(task) && (
           <button
             type="button"
             className={`jp-desipipe-button${isRunAgain(task) ? '' : ' jp-mod-main'}`}
@@ -130,7 +132,7 @@ function Header(props: ITaskViewProps): JSX.Element {
             {isRunAgain(task) ? trans.__('Run again…') : trans.__('Retry')}
           </button>
         )}
-        {canCancel(task) && (
+        {!props.gone && canCancel(task) && (
           <button
             type="button"
             className="jp-desipipe-button"
@@ -147,6 +149,7 @@ function Header(props: ITaskViewProps): JSX.Element {
 /** The tasks before and after it in the queue. */
 function Neighbours({
   task,
+  gone,
   onTask,
   trans
 }: ITaskViewProps): JSX.Element | null {
@@ -160,7 +163,7 @@ function Neighbours({
       className="jp-desipipe-icon"
       title={other ? `${words}: ${label(other)}` : words}
       aria-label={words}
-      disabled={!other}
+      disabled={!other || gone}
       onClick={() => other && onTask(other)}
     >
       {symbol}
