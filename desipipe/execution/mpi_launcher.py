@@ -16,13 +16,14 @@ from collections.abc import Callable, Sequence
 from ..queue.events import CauseKind
 from .capture import OUTPUT_WAIT
 from .mpi_connection import Connection, Listener, receive
-from .mpi_slot import RANKS_WAIT, MPISlot, text_of
+from .mpi_slot import MPISlot, text_of
 from .protocol import (
     Ready,
     decode,
 )
 from .slot_memory import PACKET
 
+_READY_WAIT_S = 0.02
 NEIGHBOUR_FAILED = (
     'the launcher ended all MPI processes of its job, since a task beside it had failed'
 )
@@ -66,6 +67,7 @@ class Division:
         """True if the ranks connected by themselves."""
         self.listener = Listener(folder, name, remote, total)
         self.marker = secrets.token_bytes(8)
+        self._arriving: list[Connection] = []  # that have not said whose ranks they are
         self._come: dict[int, list[tuple[Connection, Ready, int]]] = {
             color: [] for color in range(splits)
         }
@@ -83,20 +85,29 @@ class Division:
         return sum(rank * self.splits // self.total == color for rank in range(self.total))
 
     def accept(self) -> None:
-        """Accept the ranks that have connected; each first names its communicator."""
+        """Accept the ranks that have connected; each first names its communicator.
+
+        On a loaded machine that may take long: who has not yet is asked again.
+        """
+        arriving, self._arriving = self._arriving, []
         while (rank := self.listener.accept()) is not None:
-            rank.settimeout(RANKS_WAIT)  # one that was stopped says nothing
+            rank.settimeout(_READY_WAIT_S)  # as a rule it comes at once, and nothing tells of it
+            arriving.append(rank)
+        for rank in arriving:
             try:
                 data, errors = receive(rank, PACKET)
+            except (BlockingIOError, TimeoutError):
+                self._arriving.append(rank)
+                continue
             except OSError:
                 data, errors = b'', -1
-            if not data:
-                rank.close()
-                continue
-            message, _ = decode(data)
-            rank.setblocking(False)
+            finally:
+                rank.setblocking(False)
+            message = decode(data)[0] if data else None
             if isinstance(message, Ready):
                 self._come[message.color].append((rank, message, errors))
+            else:
+                rank.close()
 
     def come(self, color: int) -> list[tuple[Connection, Ready, int]]:
         """Return the ranks of a communicator that connected since the last call.
@@ -117,6 +128,8 @@ class Division:
         if not self.slots:
             self.free.clear()
             self.listener.close()
+            for rank in self._arriving:
+                rank.close()
             if self._process is not None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(2 * OUTPUT_WAIT)  # its ranks end when nobody listens to them
@@ -182,6 +195,8 @@ class SplitSlot(MPISlot):
 
     def overdue(self, now: float) -> None:
         """End the slot when a rank has gone, as well as for what ends any MPI slot."""
+        if not self.ready and self.dying is None:
+            self._accept()
         if not self._lost_at or self.dying is not None:
             super().overdue(now)
             return

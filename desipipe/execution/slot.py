@@ -165,12 +165,12 @@ def main(argv: list[str] | None = None, comm: Any = None) -> None:
         color = comm.rank * splits // size
         comm = comm.Split(color, comm.rank)
         mpi.COMM_WORLD = comm  # also for code that does not ask for an argument
-    with closing(connect(address)) as sock:
-        standard = [private_descriptor(fd, close=False) for fd in range(3)]
-        own_name = f'{name}.{color:d}.{comm.rank:d}'
-        payloads = SlotPayloads(folder, own_name, TrustedUsers(Config()))
-        restorer = Restorer(standard)
-        output = SlotOutput(standard, bytes.fromhex(marker), restorer)
+    standard = [private_descriptor(fd, close=False) for fd in range(3)]
+    own_name = f'{name}.{color:d}.{comm.rank:d}'
+    payloads = SlotPayloads(folder, own_name, TrustedUsers(Config()))
+    restorer = Restorer(standard)
+    output = SlotOutput(standard, bytes.fromhex(marker), restorer)
+    with closing(connect(address)) as sock:  # once it is soon ready, as the worker waits for that
         slot = Slot(WorkerLink(sock, None), payloads, output, restorer, Ranks(comm))
         if splits or address.startswith('@'):
             die_with(sock)
