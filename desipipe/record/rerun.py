@@ -101,6 +101,7 @@ def _chosen(record: Record, n: int, seed: int) -> dict[int, list[int]]:
         for number, model in enumerate(record.models)
         for index, task in enumerate(model.tasks())
         if task['state'] == 'SUCCEEDED'
+        and 'superseded' not in task
         and 'sha256' in task.get('result', {})
         and 'worker' in last_attempt(task)
     ]

@@ -99,6 +99,8 @@ def test_record_folds_superseded_tasks_below_those_that_count(cli: Cli) -> None:
 def test_verify_accepts_superseded_tasks_of_old_code(cli: Cli) -> None:
     checks = cli.verify('a.record.ipynb', '--queue', './q')
     assert checks['ok'], checks
+    again = cli.verify('a.record.ipynb', '--queue', './q', '--rerun', '9')
+    assert '3 tasks computed again' in str(again)
     path = cli.folder / 'a.record.ipynb'
     document = json.loads(path.read_text())
     document['metadata'][KEY]['queues'][0]['superseded'] = 0
