@@ -99,9 +99,16 @@ class Batch:
             self._records().append(text, payload.parts[0])
 
     def extend(
-        self, tids: Sequence[bytes], texts: Sequence[bytes], pickles: Sequence[bytes]
+        self,
+        tids: Sequence[bytes],
+        texts: Sequence[bytes],
+        pickles: Sequence[bytes],
+        requires: Sequence[bytes] = (),
     ) -> None:
-        """Add tasks that need no other, and whose arguments are plain pickles."""
+        """Add tasks that all need the same ones, and whose arguments are plain pickles."""
+        if requires:
+            first = len(self.ids)
+            self.requires |= {first + i: [*requires] for i in range(len(tids))}
         self.ids.extend(b''.join(tids))
         self._records().extend(texts, pickles)
 

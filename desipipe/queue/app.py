@@ -245,12 +245,15 @@ class App(BaseClass):
         is_plain = all(types <= ATOMS for types in kinds.values()) and set(map(len, calls)) == {
             len(names)
         }
-        if shared is not None or self.inputs == 'content' or not is_plain:
+        if self.inputs == 'content' or not is_plain:
             for arguments in calls:
                 self.pack(batch, arguments, digest, shared)
             return
         encoded: dict[str, list[bytes]] = {}
         rows = []
+        if shared is not None:
+            encoded = {name: [piece] * len(calls) for name, piece in shared.pieces}
+            rows = [[word] * len(calls) for word in shared.words]
         for name, column in columns.items():
             encoded[name], texts = self._pieces_of(name, column, kinds[name])
             rows.append(texts)
@@ -263,7 +266,8 @@ class App(BaseClass):
         if any(str in types for types in kinds.values()):
             for arguments, pickled in zip(calls, pickles, strict=True):
                 refuse_text_of_futures(arguments, pickled)
-        batch.extend(task_identities(digest, encoded, len(calls)), texts, pickles)
+        requires = [] if shared is None else shared.requires
+        batch.extend(task_identities(digest, encoded, len(calls)), texts, pickles, requires)
 
     def _pieces_of(
         self, name: str, column: list[Any], kinds: set[type]

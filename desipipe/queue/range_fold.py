@@ -72,7 +72,6 @@ class RangeFold(RequirementFold):
                 self.attempt[first:last] != attempts[i : i + n]
                 or not self.running.are_of(first, last, me)
                 or self.ended_at[first:last] != array('Q', (0,)) * n  # some are repeated
-                or (self.dependants and not self.dependants.keys().isdisjoint(range(first, last)))
             ):
                 return False
             i += n
@@ -92,6 +91,9 @@ class RangeFold(RequirementFold):
             counts[SUCCEEDED] += n
             self.running.end_range(first, last)
             i += n
+            for row in range(first, last) if self.dependants else ():
+                if row in self.dependants:
+                    self._met(row)
         return True
 
     def _are_alike(self, ranges: list[Range], status: int) -> bool:

@@ -24,6 +24,7 @@ __all__ = ['QueuedApp']
 _PART = 1 << 14  # calls that are bound and packed at once
 # bytes: what all calls of a sweep share is stored once from this size on
 SHARED_FROM = 1024
+_REFERRING = 1000  # calls that have futures in common: one by one these take 30 µs each
 
 
 class QueuedApp(App):
@@ -122,7 +123,7 @@ class QueuedApp(App):
         group = self.group(manager._mid)
         code = self.last_description  # that of the group: looked at once for all calls
         calls = next(parts)
-        shared = self._share_large(common) if common and len(calls) > 1 else None
+        shared = self._shared(common, len(calls)) if common and len(calls) > 1 else None
         fixed = common if shared is not None and common is not None else {}
         if shared is not None:
             group = group._replace(shared=shared.digest)
@@ -151,10 +152,11 @@ class QueuedApp(App):
             trim_memory()
         return futures
 
-    def _share_large(self, common: Mapping[str, Any]) -> Shared | None:
-        """Store arguments that all calls have apart from them, if they are large."""
+    def _shared(self, common: Mapping[str, Any], n_calls: int) -> Shared | None:
+        """Store arguments that all calls have apart from them, if that is worth it."""
         shared = self.share(common)
-        return None if shared is None or shared.payload.nbytes < SHARED_FROM else shared
+        is_large = shared.payload.nbytes >= SHARED_FROM
+        return shared if is_large or (shared.requires and n_calls >= _REFERRING) else None
 
     def _add_unknown(
         self,
