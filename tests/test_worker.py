@@ -32,6 +32,7 @@ from desipipe.errors import (
 from desipipe.execution.duties.notes import Notes
 from desipipe.execution.worker import Worker
 from desipipe.provenance import process_alive
+from desipipe.queue.events import PENDING
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.queue import open_queue
 
@@ -1100,3 +1101,29 @@ def test_result_that_can_not_be_kept(queue: Queue, tm: TaskManager) -> None:
         r'first.*\n',
         future.err(timeout=0),
     )
+
+
+def test_worker_waits_for_nothing_while_its_own_ends_let_tasks_begin(
+    queue: Queue, tm: TaskManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it writes wakes nobody, itself neither: a chain must not go by timers."""
+
+    @tm.python_app
+    def step(i: int) -> int:
+        return i + 1
+
+    future = step(0)
+    for _ in range(20):
+        future = step(future)
+    idle_with_work: list[float] = []
+    wait = Worker._wait
+
+    def watched(worker: Worker, until: float) -> None:
+        state, now = worker.ledger.state, time.monotonic()
+        if state.total(PENDING) and not worker._pool.is_busy() and until > now:
+            idle_with_work.append(until - now)
+        wait(worker, until)
+
+    monkeypatch.setattr(Worker, '_wait', watched)
+    Worker(queue, slots=2).run()
+    assert future.result(timeout=0) == 21 and idle_with_work == []

@@ -91,6 +91,16 @@ class Exchange:
             and self._faults.attempt(REPORT, lambda: self.exchange(n_wanted))
         ):
             self._feeding.feed()
+            self._claim_released()
+
+    def _claim_released(self) -> None:
+        """Claim for idle slots what this report let begin: own lines wake nobody."""
+        now, n_at_hand = time.monotonic(), self._held.n_at_hand()
+        if n_at_hand >= self._pool.slots or not self._may_exchange(now):
+            return
+        n_wanted = self._claiming.wanted(now, n_at_hand)
+        if n_wanted > 0 and self._faults.attempt(REPORT, lambda: self.exchange(n_wanted)):
+            self._feeding.feed()
 
     def next_report(self) -> float:
         """Return the monotonic time of the next report; infinity if there is none."""
