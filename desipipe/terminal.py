@@ -55,7 +55,8 @@ def visible(text: str, lines: bool = True, colours: bool = False) -> str:
     """
     if lines and '\r\n' in text:
         text = text.replace('\r\n', '\n')
-    if (text.isascii() and text.isprintable()) or _plain(lines).fullmatch(text):
+    rest = text.replace('\n', '').replace('\t', '') if lines else text
+    if (rest.isascii() and rest.isprintable()) or _plain().fullmatch(rest):
         return text
     unsafe = _unsafe(lines)
     if not colours or '\x1b' not in text:
@@ -69,10 +70,9 @@ def visible(text: str, lines: bool = True, colours: bool = False) -> str:
 
 
 @functools.cache
-def _plain(lines: bool) -> re.Pattern[str]:
+def _plain() -> re.Pattern[str]:
     """Return the pattern of what most text is: cheaper to make than `_unsafe`."""
-    blanks = '\t\n' if lines else ''
-    return re.compile(f'[{blanks} -~\xa1-\xac\xae-\u02ff\u2010-\u2027\u2030-\u205f\u2190-\u27bf]*')
+    return re.compile('[ -~\xa1-\xac\xae-\u02ff\u2010-\u2027\u2030-\u205f\u2190-\u27bf]*')
 
 
 @functools.cache

@@ -249,25 +249,20 @@ class App(BaseClass):
             for arguments in calls:
                 self.pack(batch, arguments, digest, shared)
             return
-        encoded: dict[str, list[bytes]] = {}
-        rows = []
-        if shared is not None:
-            encoded = {name: [piece] * len(calls) for name, piece in shared.pieces}
-            rows = [[word] * len(calls) for word in shared.words]
+        common = shared.pieces if shared else []
+        encoded = {name: [piece] * len(calls) for name, piece in common}
+        rows = [[word] * len(calls) for word in shared.words] if shared else []
         for name, column in columns.items():
             encoded[name], texts = self._pieces_of(name, column, kinds[name])
             rows.append(texts)
-        texts = (
-            [b'{' + b','.join(row) + b'}' for row in zip(*rows, strict=True)]
-            if rows
-            else [b'{}'] * len(calls)
-        )
+        texts = [b'{' + b','.join(row) + b'}' for row in zip(*rows, strict=True)]
+        texts = texts or [b'{}'] * len(calls)
         pickles = [pickle.dumps(arguments, 5) for arguments in calls]
         if any(str in types for types in kinds.values()):
             for arguments, pickled in zip(calls, pickles, strict=True):
                 refuse_text_of_futures(arguments, pickled)
-        requires = [] if shared is None else shared.requires
-        batch.extend(task_identities(digest, encoded, len(calls)), texts, pickles, requires)
+        ids = task_identities(digest, encoded, len(calls))
+        batch.extend(ids, texts, pickles, shared.requires if shared else ())
 
     def _pieces_of(
         self, name: str, column: list[Any], kinds: set[type]

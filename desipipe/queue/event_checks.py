@@ -5,7 +5,6 @@ In a journal that others may have written, or a bad disk changed, nothing is cer
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 
 from ..store.line_format import decode
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 Check = Callable[['Any'], bool]
 _NUMBER_MAX = 1e18
+_HEX = '0123456789abcdef'
 
 
 def _is_count(value: Any) -> bool:
@@ -45,7 +45,7 @@ def _is_flag(value: Any) -> bool:
 
 
 def _is_hex(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch('(?:[0-9a-f]{2})*', value) is not None
+    return isinstance(value, str) and len(value) % 2 == 0 and not value.strip(_HEX)
 
 
 def _is_any(value: Any) -> bool:

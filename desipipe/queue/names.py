@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from shlex import quote
 
 from ..config import Config
 from ..errors import (
@@ -16,7 +15,7 @@ from ..errors import (
     close_names,
 )
 from ..store.journal_file import FILE_NAME
-from ..utils import sentence
+from ..utils import quote, sentence
 from .faults import patiently
 
 SUFFIX = '.queue'

@@ -9,7 +9,6 @@ import struct
 import time
 import weakref
 from collections.abc import Callable, Container, Mapping, Sequence
-from shlex import quote
 
 import orjson
 
@@ -23,6 +22,7 @@ from ..security.trust import load_refusal, unvouched_refusal
 from ..store import folders
 from ..store.files import Owners
 from ..store.segment import SegmentReader
+from ..utils import quote
 from .events import PENDING, SUCCEEDED, TEXT, Ref
 from .queue_reader import QueueReader
 from .task_columns import NOWHERE

@@ -6,7 +6,6 @@ import os
 import time
 from _thread import RLock, _local  # as in `store/thread_guard.py`
 from collections.abc import Callable
-from shlex import quote
 
 from ..config import Config
 from ..errors import (
@@ -18,7 +17,7 @@ from ..errors import (
 from ..security.trust import TrustedUsers, check_use
 from ..store.followed_journal import FollowedJournal
 from ..store.forks import tell_fork
-from ..utils import trim_memory
+from ..utils import quote, trim_memory
 from .columns import ID
 from .state import State
 

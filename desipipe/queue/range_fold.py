@@ -91,9 +91,8 @@ class RangeFold(RequirementFold):
             counts[SUCCEEDED] += n
             self.running.end_range(first, last)
             i += n
-            for row in range(first, last) if self.dependants else ():
-                if row in self.dependants:
-                    self._met(row)
+            for row in filter(self.dependants.__contains__, range(first, last)):
+                self._met(row)
         return True
 
     def _are_alike(self, ranges: list[Range], status: int) -> bool:

@@ -9,10 +9,14 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
-from shlex import quote
 
-from ..errors import CorruptJournalError, PermissionDeniedError, QueueGoneError, QueueVersionError
-from ..utils import random_hex
+from ..errors import (
+    CorruptJournalError,
+    PermissionDeniedError,
+    QueueGoneError,
+    QueueVersionError,
+)
+from ..utils import quote, random_hex
 from .file_names import JOURNAL
 from .files import open_file, remove, replace_file, status
 from .folders import sync_folder

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from shlex import quote
 
-from ..errors import CorruptJournalError
+from ..errors import (
+    CorruptJournalError,
+)
+from ..utils import quote
 from .files import read_range
 from .journal_file import RETRY_PAUSES_S, Identity, JournalFile
 from .line_fold import LineFold

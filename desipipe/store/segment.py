@@ -10,12 +10,12 @@ import os
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
-from shlex import quote
 
 from ..errors import (
     PayloadError,
     UnsafeFileError,
 )
+from ..utils import quote
 from .file_names import is_journal, payload_file
 from .files import Owners, open_owned
 from .writing import CALL_MAX

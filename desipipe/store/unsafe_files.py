@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from shlex import quote
 
-from ..errors import UnsafeFileError
+from ..errors import (
+    UnsafeFileError,
+)
+from ..utils import quote
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 KINDS = {

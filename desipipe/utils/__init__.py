@@ -47,6 +47,16 @@ _HOME = {
 }
 
 
+def quote(text: str) -> str:
+    """Return text as one word of a command, as :func:`shlex.quote` does.
+
+    What quotes only in messages imports `shlex` only for these.
+    """
+    import shlex
+
+    return shlex.quote(text)
+
+
 class _ClassLogger:
     """Logger named after its class; `logging` is imported when it is first used."""
 
