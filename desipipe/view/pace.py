@@ -49,8 +49,8 @@ def time_left(
 ) -> float | None:
     """Return the seconds until all is done, as far as that can be known.
 
-    That is at least as long as what runs takes: as long as its app's tasks before, and where none
-    of these has ended, as long again as it has taken already.
+    That is at least as long as what runs takes: as long as its app's tasks before. It is not known
+    where none of these has ended.
 
     Parameters
     ----------
@@ -71,10 +71,10 @@ def time_left(
         group, began = state.group[row], state.running.started(row)
         if row in state.superseded or began is None:
             continue
-        rest = elapsed = now - began
-        if state.group_done[group]:
-            rest = state.group_time[group] / state.group_done[group] * 1e-6 - elapsed
-        longest = max(longest, rest)
+        if not state.group_done[group]:
+            return None
+        usual = state.group_time[group] / state.group_done[group] * 1e-6
+        longest = max(longest, usual - (now - began))
     return max(left / rate, longest)
 
 
