@@ -15,6 +15,7 @@ from .test_many_cells import badge, edit, own_errors
 pytestmark = pytest.mark.browser
 
 HELPER = 'def inside(x):\n    return x + 1'
+LATER = 'These tasks ran after those above'
 SWEEP = "%%desipipe sweep --for i=range(3) --out v\nprint('line', i)\nv = inside(i) + 1"
 FAILS = '%%desipipe --out bad\nbad = 1 / 0'
 EDITED = 'edited: its text has changed since it ran'
@@ -70,3 +71,36 @@ def test_page_loaded_again_without_saving_knows_what_ran(lab: Any, page: Any) ->
     expect(page.display(3)).to_have_count(1)
     expect(page.output(3).locator('.jp-desipipe-Cell')).to_have_count(1)
     assert own_errors(page) == []
+
+
+def test_reload_shows_later_tasks_below_the_saved_output(lab: Any, page: Any) -> None:
+    use = '%load_ext desipipe\n%desipipe use later --no-spawn'
+    name = lab.write('later.ipynb', use, HELPER, SWEEP, '%desipipe work')
+    page.on('dialog', lambda dialog: dialog.accept())  # to leave without saving
+    page.open_notebook(name)
+    for index in range(4):
+        page.run_cell(index)
+    expect(badge(page, 2)).to_have_text('✓current')
+    page.save()
+    other = LabPage(lab, page.context.new_page())
+    other.on('dialog', lambda dialog: dialog.accept())
+    other.open_notebook(name)
+    edit(other, 2)
+    for index in (2, 3):
+        other.run_cell(index)
+    expect(badge(other, 2)).to_have_text('✓current')
+    other.page.close()
+    for reload in (False, True):
+        if reload:
+            page.goto(lab.address(name))
+        expect(badge(page, 2)).to_have_text(f'✎{EDITED}')
+        later = page.cell(2).locator(':scope > .jp-Cell-outputWrapper + .jp-desipipe-Recorded')
+        expect(later).to_contain_text(LATER)
+        expect(later).to_contain_text('line 2')
+        assert [LATER in text for text in later.locator(':scope > *').all_inner_texts()] == [
+            True,
+            False,
+        ]
+        # Its line stands above its outputs, also of tasks that ended while it was shown.
+        lines = later.locator('.jp-desipipe-Cell').inner_text().split('\n')
+        assert lines[0].startswith('✓ 3 tasks')

@@ -718,6 +718,9 @@ describe('LogView', () => {
     expect(find('[role="log"]').textContent).toBe(
       `${' '.repeat(11)} one\n${time.padEnd(11)} two\n`
     );
+    // The next log, of which no time is known, is not indented for any.
+    show(['three']);
+    expect(find('[role="log"]').textContent).toBe('three\n');
   });
 
   it('changes only the last piece when lines are added', () => {

@@ -6,7 +6,7 @@ import { Cell, CodeCell } from '@jupyterlab/cells';
 import type { Notebook } from '@jupyterlab/notebook';
 import { MimeModel } from '@jupyterlab/rendermime';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { PanelLayout } from '@lumino/widgets';
+import { Panel, type PanelLayout, Widget } from '@lumino/widgets';
 
 import { CellModel, sameTasks } from '../model';
 import { CellDisplay } from '../renderer';
@@ -17,8 +17,8 @@ import type { CellStates } from './model';
 /** A view below a cell. */
 interface IView {
   tasks: ICellView;
-  /** `null` before the outputs of the tasks are known. */
-  display: CellDisplay | null;
+  /** Its display; empty before the outputs of the tasks are known. */
+  panel: Panel;
 }
 
 /** Keep views below the cells of a notebook, as long as the notebook and its states live. */
@@ -29,7 +29,7 @@ export function showViews(
 ): void {
   const views = new WeakMap<Cell, IView>();
   const hide = (cell: Cell) => {
-    views.get(cell)?.display?.dispose();
+    views.get(cell)?.panel.dispose();
     views.delete(cell);
   };
   const show = (cell: Cell) => {
@@ -43,26 +43,27 @@ export function showViews(
     }
   };
   const add = async (cell: CodeCell, tasks: ICellView) => {
-    const view: IView = { tasks, display: null };
+    const view: IView = { tasks, panel: new Panel() };
     views.set(cell, view);
     const shown = await ask(states, tasks);
     if (!shown || views.get(cell) !== view || cell.isDisposed) {
       return; // another one has its place
     }
-    view.display = new CellDisplay(
+    const display = new CellDisplay(
       notebook.rendermime,
       new CellModel(states.follower),
       trans
     );
-    view.display.addClass('jp-desipipe-mod-recorded');
+    view.panel.addClass('jp-desipipe-Recorded');
+    view.panel.addWidget(display);
     const { trusted } = cell.model;
     const data = { [MIME_TYPE]: shown as never };
-    await view.display.renderModel(new MimeModel({ data, trusted }));
+    await display.renderModel(new MimeModel({ data, trusted }));
     if (views.get(cell) === view && !cell.isDisposed) {
       if (showsTasks(cell)) {
-        view.display.node.prepend(later(trans));
+        view.panel.insertWidget(0, later(trans));
       }
-      insert(cell, view.display);
+      insert(cell, view.panel);
     }
   };
   states.changed.connect(() => {
@@ -105,17 +106,17 @@ function showsTasks({ model: { outputs } }: CodeCell): boolean {
     .some(({ data }) => MIME_TYPE in ((data as object | undefined) ?? {}));
 }
 
-function later(trans: TranslationBundle): HTMLElement {
+function later(trans: TranslationBundle): Widget {
   const node = document.createElement('p');
   node.className = 'jp-desipipe-later';
   node.textContent = trans.__(
     'These tasks ran after those above, and were not saved. Run the cell to save them.'
   );
-  return node;
+  return new Widget({ node });
 }
 
 /** Put a view below the outputs of a cell. */
-function insert(cell: CodeCell, view: CellDisplay): void {
+function insert(cell: CodeCell, view: Panel): void {
   const layout = cell.layout as PanelLayout;
   const after = layout.widgets.findIndex(widget =>
     widget.hasClass('jp-Cell-outputWrapper')

@@ -243,6 +243,8 @@ export async function arrive(notebook: Notebook, place: number): Promise<void> {
       signal: interrupt.signal
     });
   }
+  // JupyterLab adds the cells of a long notebook one by one after it was opened.
+  notebook.renderCellOutputs(place);
   let steady = 0;
   for (let look = 0; look < LOOKS && steady < STEADY;) {
     if (
@@ -253,7 +255,6 @@ export async function arrive(notebook: Notebook, place: number): Promise<void> {
     ) {
       break;
     }
-    // JupyterLab adds the cells of a long notebook one by one after it was opened.
     look += node.isConnected ? 1 : 0;
     if (!steady && node.isConnected) {
       await notebook.scrollToItem(place, 'smart').catch(() => {

@@ -47,6 +47,8 @@ export function LogView(props: ILogViewProps): JSX.Element | null {
   if (!log.lines.length) {
     return null;
   }
+  const hasTimes = log.times.some(time => time !== null);
+  const isTimed = timed && hasTimes;
   return (
     <section className="jp-desipipe-section" aria-label={title}>
       <div className="jp-desipipe-row">
@@ -62,6 +64,7 @@ export function LogView(props: ILogViewProps): JSX.Element | null {
           search={search}
           onSearch={setSearch}
           timed={timed}
+          hasTimes={hasTimes}
           onTimed={timed => {
             showsTimes = timed;
             setTimed(timed);
@@ -80,9 +83,9 @@ export function LogView(props: ILogViewProps): JSX.Element | null {
         </div>
       )}
       {search ? (
-        <Matches {...props} search={search} timed={timed} />
+        <Matches {...props} search={search} timed={isTimed} />
       ) : (
-        <Lines {...props} timed={timed} />
+        <Lines {...props} timed={isTimed} />
       )}
     </section>
   );
@@ -93,6 +96,7 @@ function Tools(
     search: string;
     onSearch: (text: string) => void;
     timed: boolean;
+    hasTimes: boolean;
     onTimed: (timed: boolean) => void;
   }
 ): JSX.Element {
@@ -109,7 +113,7 @@ function Tools(
   return (
     <>
       {problem && <span role="alert">{problem}</span>}
-      {log.times.some(time => time !== null) && (
+      {props.hasTimes && (
         <label
           title={trans.__('When each line came, while this page was open')}
         >
