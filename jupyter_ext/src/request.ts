@@ -43,7 +43,7 @@ const PASSING: readonly number[] = [408, 424, 425, 429];
 /** Errors of a queue that was deleted, or cleared. */
 export const GONE: readonly unknown[] = ['QueueGoneError', 'UnknownQueueError'];
 
-/** What the stream tells of queues about which nothing else is asked until they are heard of again. */
+/** What the stream tells of queues about which nothing else is asked until it tells more. */
 const REFUSED: readonly unknown[] = [...GONE, 'PermissionDeniedError'];
 
 /** Answers to a page whose login has ended: JupyterHub started the server again, or a password was changed. */
@@ -246,7 +246,7 @@ export class Api {
     }
   }
 
-  /** The stream tells of deleted queues: nothing is asked about them, as browsers list refusals as errors. */
+  /** Of deleted queues, which the stream tells, nothing is asked: browsers list refusals. */
   private _note({ queue, error, message }: IServerEvent): void {
     if (REFUSED.includes(error)) {
       const status = GONE.includes(error) ? 404 : 403;

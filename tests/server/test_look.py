@@ -278,16 +278,22 @@ async def test_cells_of_a_notebook(ask: Ask) -> None:
     assert (await ask('cells', {'cells': [{'cell_type': 'code', 'source': 1}]}))[0] == 400
 
 
-async def test_cells_that_ran_and_were_not_saved(ask: Ask, queue: Queue, jp_root_dir: Path) -> None:
+SOURCE = '%%desipipe --out z\nz = 1'
+
+
+def run_cell(queue: Queue, path: Path, rows: str) -> None:
+    """Make the cell ``one`` of a notebook one that ran with four tasks' rows."""
     add_and_run(queue.ledger, total=4, good=4)
-    source = '%%desipipe --out z\nz = 1'
-    task = read_cell(source).task
+    task = read_cell(SOURCE).task
     assert task is not None
-    path = jp_root_dir / 'a.ipynb'
     path.touch()
-    queue.ledger.note_cell(str(path), 'one', 'z', '1-3', (task.digest, {}))
+    queue.ledger.note_cell(str(path), 'one', 'z', rows, (task.digest, {}))
+
+
+async def test_cells_that_ran_and_were_not_saved(ask: Ask, queue: Queue, jp_root_dir: Path) -> None:
+    run_cell(queue, jp_root_dir / 'a.ipynb', '1-3')
     use = {'cell_type': 'code', 'id': 'use', 'source': '%desipipe use demo'}
-    cells = [use, *({'cell_type': 'code', 'id': n, 'source': source} for n in ('one', 'two'))]
+    cells = [use, *({'cell_type': 'code', 'id': n, 'source': SOURCE} for n in ('one', 'two'))]
     status, answer = await ask('cells', {'cells': cells, 'path': 'a.ipynb'})
     assert status == 200
     assert [one['state'] for one in answer['cells']] == ['current', 'never run']
@@ -329,15 +335,9 @@ async def test_cells_of_a_queue_that_was_deleted(ask: Ask, queue: Queue) -> None
 async def test_cells_that_ran_with_a_queue_whose_name_is_in_a_variable(
     ask: Ask, queue: Queue, jp_root_dir: Path
 ) -> None:
-    add_and_run(queue.ledger, total=2, good=2)
-    source = '%%desipipe --out z\nz = 1'
-    task = read_cell(source).task
-    assert task is not None
-    path = jp_root_dir / 'a.ipynb'
-    path.touch()
-    queue.ledger.note_cell(str(path), 'one', 'z', '0-1', (task.digest, {}))
+    run_cell(queue, jp_root_dir / 'a.ipynb', '0-1')
     use = {'cell_type': 'code', 'id': 'use', 'source': 'tm = TaskManager(Queue(name))'}
-    cells = [use, {'cell_type': 'code', 'id': 'one', 'source': source}]
+    cells = [use, {'cell_type': 'code', 'id': 'one', 'source': SOURCE}]
     _, answer = await ask('cells', {'cells': cells, 'path': 'a.ipynb'})
     assert [one['state'] for one in answer['cells']] == ['never run']
     assert (await ask('tasks', queue='demo'))[0] == 200  # a page shows it
