@@ -51,8 +51,17 @@ class Notebook:
             self.node, timeout=120, allow_errors=True, resources={'metadata': {'path': str(folder)}}
         )
         self.folder = folder
+        self._start()
+
+    def _start(self, tries: int = 3) -> None:
+        """Start the kernel; its ports are chosen before they are bound, and may be taken then."""
         self._setup = self.client.setup_kernel()
-        self._setup.__enter__()
+        try:
+            self._setup.__enter__()
+        except RuntimeError:
+            if tries == 1:
+                raise
+            self._start(tries - 1)
 
     def run(self, text: str) -> list[Any]:
         """Run a cell; its outputs."""
@@ -85,8 +94,7 @@ class Notebook:
     def restart(self) -> None:
         """Restart the kernel."""
         self.close()
-        self._setup = self.client.setup_kernel()
-        self._setup.__enter__()
+        self._start()
 
     def close(self) -> None:
         """End the kernel."""
