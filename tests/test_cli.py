@@ -310,6 +310,17 @@ def test_verbs_that_end_at_once_collect_no_garbage(ran: Shell, verb: str, collec
     assert done.stdout.endswith(f'collects: {collects}\n')
 
 
+def test_process_looks_for_no_translations(ran: Shell) -> None:
+    code = (
+        'import sys\nfrom desipipe.cli import main\nsys.argv[1:] = ["status", "-q", "ran"]\nmain()\n'
+        'print("looks:", "locale" in sys.modules)'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], env=ran.env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith('looks: False\n')
+
+
 def test_callers_keep_their_garbage_collector(ran: Shell) -> None:
     before = gc.isenabled(), gc.get_freeze_count()
     ran.here('status', '-q', 'ran')

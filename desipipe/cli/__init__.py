@@ -6,6 +6,7 @@ completion and ``--help`` pay for nothing else.
 
 from __future__ import annotations
 
+import argparse
 import gc
 import os
 import sys
@@ -35,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     own_process = argv is None
     if own_process:
         gc.disable()  # what a process imports first is no garbage, and to look takes milliseconds
+        # It looks for a translation of each of its words, finds none, and imports `locale` for it.
+        vars(argparse)['_'] = str
     argv = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
