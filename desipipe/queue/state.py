@@ -38,9 +38,8 @@ if TYPE_CHECKING:
 
 _DAMAGE_MAX = 1000  # damaged lines in a row that are told apart
 TIME_MAX = 1e11  # s since the epoch
-_OFTEN = frozenset(
-    ('add', 'run', 'runs', 'end', 'ends', 'set', 'back')
-)  # are checked as they are folded
+# These are checked as they are folded.
+_OFTEN = frozenset(('add', 'run', 'runs', 'end', 'ends', 'set', 'back'))
 
 
 class State(TaskFold):
@@ -178,6 +177,11 @@ class State(TaskFold):
     def total(self, *states: int) -> int:
         """Count the tasks in one of ``states``, without those that are superseded."""
         return sum(counts[state] for counts in self.counts.values() for state in states)
+
+    def mean_duration(self, group: int) -> float | None:
+        """Return the seconds that tasks of a group took; None if none has succeeded."""
+        n = self.group_done[group]
+        return self.group_time[group] / n * 1e-6 if n else None
 
     def occupied(self, mid: str) -> int:
         """Count the tasks of a task manager that run, superseded or not."""

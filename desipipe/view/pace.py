@@ -37,9 +37,8 @@ def usual_rate(ledger: AttemptReader, rows: Iterable[int], now: float) -> float 
     state = ledger.state
     rate = 0.0
     for row in rows:
-        group = state.group[row]
-        if row not in state.superseded and state.group_done[group]:
-            usual = state.group_time[group] / state.group_done[group] * 1e-6
+        usual = state.mean_duration(state.group[row])
+        if row not in state.superseded and usual is not None:
             rate += 1 / max(usual, now - (state.running.started(row) or now), 1e-6)
     return rate or None
 
@@ -68,12 +67,12 @@ def time_left(
         return None
     state, longest = ledger.state, 0.0
     for row in rows:
-        group, began = state.group[row], state.running.started(row)
+        began = state.running.started(row)
         if row in state.superseded or began is None:
             continue
-        if not state.group_done[group]:
+        usual = state.mean_duration(state.group[row])
+        if usual is None:
             return None
-        usual = state.group_time[group] / state.group_done[group] * 1e-6
         longest = max(longest, usual - (now - began))
     return max(left / rate, longest)
 

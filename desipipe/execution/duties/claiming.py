@@ -149,9 +149,9 @@ class Claiming:
 
         Here, or elsewhere where it is long until the next claim.
         """
-        state, mean = self._ledger.state, self._durations.mean.get(group)
-        if mean is None and self._pace.look_spacing() and (done := state.group_done[group]):
-            mean = state.group_time[group] / done * 1e-6
+        mean = self._durations.mean.get(group)
+        if mean is None and self._pace.look_spacing():
+            mean = self._ledger.state.mean_duration(group)
         return default if mean is None else mean
 
     def _spare(self, now: float) -> float:

@@ -74,8 +74,7 @@ class TimeLimit:
         if self.deadline is None or now - self._started < 0.1 * (self.deadline - self._started):
             return True  # no other worker will have more time than this one
         state = self._ledger.state
-        taken = [self._durations.mean[group]] if group in self._durations.mean else []
-        if state.group_done[group]:
-            taken.append(state.group_time[group] / state.group_done[group] * 1e-6)
+        means = self._durations.mean.get(group), state.mean_duration(group)
+        taken = [mean for mean in means if mean is not None]
         expected = max(taken) if taken else state.groups[group].timeout
         return not self.is_warned if expected is None else now + expected <= self.deadline
