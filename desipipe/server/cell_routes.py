@@ -38,13 +38,27 @@ class _Journals(NamedTuple):
     """Reason for which a queue that it names can't be read; empty if all were read."""
 
 
-async def _cells(hub: Hub, asked: NotebookRequest) -> CellStatesView:
-    modules, journals = _modules(hub, asked), await _journals(hub, asked)
+class _Read(NamedTuple):
+    """The cells of a notebook, with what is known of their runs."""
+
+    cells: list[NotebookCell]
+    displays: dict[int, Mapping[str, Any]]
+    """Those of the cells that have tasks, by number."""
+    shown: Mapping[int, Mapping[str, Any]]
+    """Those of them that the notebook does not have, or of before."""
+
+
+async def _read(hub: Hub, asked: NotebookRequest) -> _Read:
+    journals = await _journals(hub, asked)
     notebook, shown = with_runs(asked, journals.runs)
     cells = of_no_run(read_cells(notebook), journals.problem)
-    await hub.run(
-        partial(_mark_gone, hub, cells, dict(_displays(cast('NotebookRequest', notebook))))
-    )
+    displays = dict(_displays(cast('NotebookRequest', notebook)))
+    await hub.run(partial(_mark_gone, hub, cells, displays))
+    return _Read(cells, displays, shown)
+
+
+async def _cells(hub: Hub, asked: NotebookRequest) -> CellStatesView:
+    modules, (cells, _, shown) = _modules(hub, asked), await _read(hub, asked)
     states = await hub.run(lambda: Notebook(cells, modules).states())
     return {
         'cells': [state_json(state) for state in states],
@@ -91,11 +105,7 @@ def _runs(file: str, queue: Queue) -> dict[str, CellRun]:
 
 
 async def _plan(hub: Hub, asked: NotebookRequest) -> PlanView:
-    journals = await _journals(hub, asked)
-    notebook = cast('NotebookRequest', with_runs(asked, journals.runs)[0])
-    cells = of_no_run(read_cells(notebook), journals.problem)
-    displays = dict(_displays(notebook))
-    await hub.run(partial(_mark_gone, hub, cells, displays))
+    cells, displays, _ = await _read(hub, asked)
     states = await hub.run(lambda: Notebook(cells).states())
     estimates: dict[str, Estimate] = {}
     titles = {state.title for state in states}
