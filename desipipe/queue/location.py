@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
-from ..utils import is_pattern
+from ..utils import is_pattern, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -131,9 +131,7 @@ def short(folder: str, config: Config | None = None) -> str:
 
 def type_queue(folder: str, config: Config | None = None) -> str:
     """``-q QUEUE`` as one types it."""
-    import shlex
-
-    return f'-q {shlex.quote(short(folder, config))}'
+    return f'-q {quote(short(folder, config))}'
 
 
 # Tasks

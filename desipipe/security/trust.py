@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from ..config import Config
 from ..errors import UntrustedQueueError
-from ..utils import username
+from ..utils import quote, username
 from ..utils.named_tuple import NamedTuple
 
 __all__ = [
@@ -126,7 +126,7 @@ def unvouched_refusal(folder: str, segment: str, offset: int) -> UntrustedQueueE
     return UntrustedQueueError(
         f'The journal of {folder} names data at {offset:d} of segment {segment}, which no user '
         'whom you trust has put there. It was not loaded. Look at the task:\n'
-        f'desipipe tasks -q {_quoted(folder)}'
+        f'desipipe tasks -q {quote(folder)}'
     )
 
 
@@ -171,16 +171,10 @@ def check_holding(
                 f'{holding.path} is a link, and may lead to files of others. {done}. Name the '
                 'queue by where it lies:\nreadlink -f '
             )
-            + _quoted(holding.path)
+            + quote(holding.path)
         )
     if not trusts(holding.uid):
         raise refusal(holding.path, holding.uid, done)
-
-
-def _quoted(path: str) -> str:
-    from shlex import quote
-
-    return quote(path)
 
 
 def check_use(folder: str, journal: str, trusts: Trusts, is_group_queue: bool = False) -> None:
