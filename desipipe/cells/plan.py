@@ -72,9 +72,8 @@ class Plan:
     @property
     def total(self) -> Total:
         """Cost of the task cells that are not current."""
-        stale = self.stale
+        stale, adding = self.stale, self.adding
         counts = [item.tasks for item in stale]
-        adding = [item for item in stale if item.tasks != 0]
         return Total(
             len(stale),
             sum(count or 0 for count in counts) if None not in counts else None,
@@ -87,6 +86,11 @@ class Plan:
     def stale(self) -> list[PlannedCell]:
         """The cells that are not current."""
         return [item for item in self.cells if item.cell.state not in SETTLED]
+
+    @property
+    def adding(self) -> list[PlannedCell]:
+        """Those of them that add tasks, as far as is known."""
+        return [item for item in self.stale if item.tasks != 0]
 
 
 def _sum(values: Sequence[float | None]) -> float | None:
@@ -213,7 +217,7 @@ def cost_text(node_hours: float | None, charge: float | None) -> list[str]:
 
 def _total_line(plan: Plan) -> str:
     """Return the sum of what is known, and of how many cells that is."""
-    adding = [item for item in plan.stale if item.tasks != 0]
+    adding = plan.adding
     counts = [item.tasks for item in adding if item.tasks is not None]
     timed = [item for item in adding if item.seconds is not None]
     billed = [item for item in timed if item.node_hours is not None]

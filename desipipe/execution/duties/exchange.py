@@ -88,10 +88,16 @@ class Exchange:
         if (
             (is_due or n_wanted > 0 or self._held.back)
             and self._may_exchange(now)
-            and self._faults.attempt(REPORT, lambda: self.exchange(n_wanted))
+            and self._exchange_and_feed(n_wanted)
         ):
-            self._feeding.feed()
             self._claim_released()
+
+    def _exchange_and_feed(self, n_wanted: int) -> bool:
+        """Exchange, and hand out what was claimed; return True if the journal was written."""
+        is_done = self._faults.attempt(REPORT, lambda: self.exchange(n_wanted))
+        if is_done:
+            self._feeding.feed()
+        return is_done
 
     def _claim_released(self) -> None:
         """Claim for idle slots what this report let begin: own lines wake nobody."""
@@ -99,8 +105,8 @@ class Exchange:
         if n_at_hand >= self._pool.slots or not self._may_exchange(now):
             return
         n_wanted = self._claiming.wanted(now, n_at_hand)
-        if n_wanted > 0 and self._faults.attempt(REPORT, lambda: self.exchange(n_wanted)):
-            self._feeding.feed()
+        if n_wanted > 0:
+            self._exchange_and_feed(n_wanted)
 
     def next_report(self) -> float:
         """Return the monotonic time of the next report; infinity if there is none."""
