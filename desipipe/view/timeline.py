@@ -150,8 +150,10 @@ class Timeline:
     def _whole(self, now: float) -> list[float]:
         """Return the times between which something ran; empty if nothing has run."""
         running = [some.start for some in chain(*self._running_before(now).values())]
-        began, ended = [*self._began, *running], [*self._ended, *([now] if running else [])]
-        return [min(began), max(ended)] if began else []
+        if not self._began and not running:
+            return []
+        ended = chain(self._ended, [now] if running else [])
+        return [min(chain(self._began, running)), max(ended)]
 
     def _ended_between(self, since: float, until: float) -> dict[str, list[int]]:
         """Return the places of attempts that ended, by worker."""
