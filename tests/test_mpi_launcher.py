@@ -17,7 +17,7 @@ from desipipe.execution.protocol import Ready, VersionsFollow, encode
 
 @pytest.mark.parametrize('remote', [False, True])
 def test_division_takes_ranks_that_are_ready_late(tmp_path: Path, remote: bool) -> None:
-    """As on a loaded machine; one that says something else, or nothing, is no rank."""
+    """Ask late ranks again, as on a loaded machine; who says something else is no rank."""
     (tmp_path / 'workers').mkdir()
     division = Division(str(tmp_path), 'w', None, total=2, splits=1, remote=remote)
     division.slots.add(0)

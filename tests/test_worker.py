@@ -1106,7 +1106,7 @@ def test_result_that_can_not_be_kept(queue: Queue, tm: TaskManager) -> None:
 def test_worker_waits_for_nothing_while_its_own_ends_let_tasks_begin(
     queue: Queue, tm: TaskManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it writes wakes nobody, itself neither: a chain must not go by timers."""
+    """Run a chain without timers: what a worker writes wakes nobody, itself neither."""
 
     @tm.python_app
     def step(i: int) -> int:

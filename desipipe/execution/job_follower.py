@@ -185,9 +185,10 @@ class JobFollower:
             if is_free:
                 cause['free'] = True
             elif job.fate == Fate.WALLTIME:
-                is_first = worker is not None and state.running.start_of(
-                    row
-                ) - worker.time < 0.1 * (time.time() - worker.time)
+                since = state.running.start_of(row)
+                is_first = worker is not None and since - worker.time < 0.1 * (
+                    time.time() - worker.time
+                )
                 retries = Mode.RETRY_AT_TIMEOUT in self._mode
                 if pool.provider.begins_again(is_first, retries):
                     cause['free'] = True

@@ -30,12 +30,8 @@ if TYPE_CHECKING:
     T = TypeVar('T')
 
 
-_ATTEMPTS = (
-    b'{"e":"run",',
-    b'{"e":"runs",',
-    b'{"e":"end",',
-    b'{"e":"ends",',
-)  # how lines begin that tell of what workers do
+# How lines begin that tell of what workers do.
+_ATTEMPTS = (b'{"e":"run",', b'{"e":"runs",', b'{"e":"end",', b'{"e":"ends",')
 _MANY = 1 << 15  # tasks; to read them takes memory that is worth to be given back
 
 

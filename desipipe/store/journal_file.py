@@ -10,12 +10,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from ..errors import (
-    CorruptJournalError,
-    PermissionDeniedError,
-    QueueGoneError,
-    QueueVersionError,
-)
+from ..errors import CorruptJournalError, PermissionDeniedError, QueueGoneError, QueueVersionError
 from ..utils import quote, random_hex
 from .file_names import JOURNAL
 from .files import open_file, remove, replace_file, status

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from ..errors import (
-    CorruptJournalError,
-)
+from ..errors import CorruptJournalError
 from ..utils import quote
 from .files import read_range
 from .journal_file import RETRY_PAUSES_S, Identity, JournalFile

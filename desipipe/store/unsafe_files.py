@@ -6,9 +6,7 @@ import errno
 import os
 import stat
 
-from ..errors import (
-    UnsafeFileError,
-)
+from ..errors import UnsafeFileError
 from ..utils import quote
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
