@@ -165,7 +165,10 @@ def test_gather_shows_a_notebook_how_many_results_came(
     publisher = interactiveshell.InteractiveShell.instance().display_pub
     monkeypatch.setattr(type(publisher), 'publish', lambda self, data, **kwargs: shown.append(data))
 
-    results = gather(futures)
+    try:
+        results = gather(futures)
+    finally:
+        interactiveshell.InteractiveShell.clear_instance()  # or all later tests are in a notebook
 
     assert results == [0, 1, 2]
     assert [data['text/plain'].split()[-1] for data in shown] == ['0/3', '3/3']

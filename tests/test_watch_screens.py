@@ -22,7 +22,9 @@ from textual.widgets import DataTable
 
 from desipipe.commands.task_screens import TaskScreen, TasksScreen
 from desipipe.commands.watch_screens import QueuesScreen, WatchApp
+from desipipe.queue import uses
 from desipipe.queue.location import find_folders
+from desipipe.queue.place import Place
 from desipipe.queue.transactions.tasks import code_event
 from desipipe.queue.versions import Version
 
@@ -31,8 +33,9 @@ COMMAND = [sys.executable, '-m', 'desipipe', 'watch', '--ui', '-q', 'squares']
 
 
 @pytest.fixture
-def queue(queue_dir: Path, tmp_path: Path) -> Queue:
-    """A queue with three squares, of which the last can't be computed yet."""
+def queue(queue_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
+    """A queue with three squares of a script, of which the last can't be computed yet."""
+    monkeypatch.setattr(uses, 'current_place', lambda: Place('script.py'))
     return compute_squares(tmp_path / 'gate', 3, failing=2, text='[bold]computing[/bold]')
 
 
@@ -113,8 +116,8 @@ def test_tasks_are_filtered_by_state(queue: Queue) -> None:
 
 
 def test_superseded_tasks_are_listed_on_request_and_not_run_again(queue: Queue) -> None:
-    ((where, versions),) = queue.ledger.state.code_versions.places.items()
-    queue.ledger.journal.write(lambda: [code_event(where, Version('new'), list(versions))])
+    ((script, old),) = queue.ledger.state.code_versions.places.items()
+    queue.ledger.journal.write(lambda: [code_event(script, Version('new'), list(old))])
 
     async def story(screen: Driver) -> None:
         await screen.until('Tasks: all states (0)', '↷ 3 superseded')
