@@ -154,7 +154,7 @@ def tasks_after(tmp_path: Path, event: dict[str, Any]) -> list[Any]:
 
 @pytest.mark.parametrize(
     'change',
-    [{'b': '"'}, {'d': 'AAAAAAAA'}, {'m': None}, {'m': 'AA=='}, {'t0': 'x'}, {'b': 1 << 62}],
+    [{'b': '"'}, {'b': 'A'}, {'m': 'é'}, {'d': 'AAAAAAAA'}, {'m': None}, {'m': 'AA=='}, {'t0': 'x'}, {'b': 1 << 62}],
     ids=str,
 )
 def test_packed_details_that_can_not_be_are_lost_alone(

@@ -80,8 +80,8 @@ def test_pack_leaves_what_32_bits_can_not_hold(numbers: list[int]) -> None:
     assert pack([numbers[0], numbers[0]]) == numbers[0]
 
 
-@pytest.mark.parametrize('column', ['AAAA', 'AAAAAA==', -1, 1 << 60])
-def test_unpack_refuses_what_does_not_fit(column: int | str) -> None:
+@pytest.mark.parametrize('column', ['A', 'AAA', 'é', None, 'AAAA', 'AAAAAA==', -1, 1 << 60])
+def test_unpack_refuses_what_does_not_fit(column: Any) -> None:
     with pytest.raises(RefusedEvent):
         unpack(column, 2)
 

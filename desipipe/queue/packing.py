@@ -106,13 +106,16 @@ def unpack(column: int | str, n: int) -> array[int]:
     Raises
     ------
     RefusedEvent
-        They are not as many, or too large.
+        They are no numbers, not as many, or too large.
     """
     if isinstance(column, int):
         if not 0 <= column < _SIZE_MAX:
             raise RefusedEvent('A number of an event is too large.')
         return array('Q', (column,)) * n
-    data = a2b_base64(column)
+    try:
+        data = a2b_base64(column)
+    except (TypeError, ValueError):
+        raise RefusedEvent('A column of an event is no base64.') from None
     if len(data) != 4 * n:
         raise RefusedEvent('A column of an event has another length.')
     values = array('I', data)
