@@ -18,6 +18,7 @@ from engine import Notes, add, begin, claim, finish, fresh, make_folder, note, t
 from desipipe import Queue
 from desipipe.errors import CorruptJournalError, QueueError
 from desipipe.file_manager.history import attempts
+from desipipe.queue import range_fold
 from desipipe.queue.clearing import clear
 from desipipe.queue.compact import compact
 from desipipe.queue.ends import End
@@ -154,7 +155,16 @@ def tasks_after(tmp_path: Path, event: dict[str, Any]) -> list[Any]:
 
 @pytest.mark.parametrize(
     'change',
-    [{'b': '"'}, {'b': 'A'}, {'m': 'é'}, {'d': 'AAAAAAAA'}, {'m': None}, {'m': 'AA=='}, {'t0': 'x'}, {'b': 1 << 62}],
+    [
+        {'b': '"'},
+        {'b': 'A'},
+        {'m': 'é'},
+        {'d': 'AAAAAAAA'},
+        {'m': None},
+        {'m': 'AA=='},
+        {'t0': 'x'},
+        {'b': 1 << 62},
+    ],
     ids=str,
 )
 def test_packed_details_that_can_not_be_are_lost_alone(
@@ -162,6 +172,23 @@ def test_packed_details_that_can_not_be_are_lost_alone(
 ) -> None:
     tasks = tasks_after(tmp_path, {**ENDS, 'ranges': [2, 1], **change})
     assert tasks[2]['state'] in ('SUCCEEDED', 'RUNNING')
+
+
+def test_short_packed_lines_cost_little_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(range_fold, 'ROWS_FREE', 1 << 18)
+    folder = make_folder(tmp_path)
+    line = {**ENDS, 'ranges': [0, 1 << 17]}
+    append(folder, *[line] * 20, {'e': 'state', 'paused': True, 't': 1.0})
+    ledger = Ledger(folder, None)
+    state = ledger.state
+    assert state.paused
+    assert state.packed_rows == state.stale == 1 << 18
+    assert len(state.damage) == 18
+    timeline = Timeline(ledger)
+    timeline.update()
+    assert len(timeline._rows) == 1 << 18
 
 
 @pytest.mark.parametrize('late', [False, True])

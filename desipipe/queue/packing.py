@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FROM_VERSION = 2
 """Format version of the first journals that have packed events."""
 _ROWS_MIN = 8  # lists of fewer are as short
-_ROWS_MAX = 1 << 20  # a line that says that it has more, in a few bytes, would fill our memory
+_ROWS_MAX = 1 << 17  # a line that says that it has more, in a few bytes, would fill our memory
 _NUMBER_MAX = 0xFFFFFFFF
 _SIZE_MAX = 1 << 60
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
+from ..store.lines import RefusedEvent
 from ..utils.named_tuple import NamedTuple
 from .events import PENDING, RUNNING, SUCCEEDED
 from .packing import Range, are_disjoint, ranges_in
 from .requirement_fold import RequirementFold
+from .task_columns import ROWS_FREE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +33,11 @@ class RangeFold(RequirementFold):
     def _ranges_of(self, event: RunsEvent | EndsEvent, offset: int) -> list[Range]:
         """Return the ranges of an event; rows of lost lines are filled in."""
         ranges = ranges_in(event)
+        packed_rows = self.packed_rows + sum(last - first for first, last in ranges)
+        # Before each of its attempts a task came to wait for one, which took bytes for it alone.
+        if packed_rows > ROWS_FREE + offset:
+            raise RefusedEvent('The events before this one have too few rows for its ranges.')
+        self.packed_rows = packed_rows
         end = max(last for _, last in ranges)
         if end > len(self.status):
             self._fill(end, offset)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import os
 import time
 from collections.abc import Iterable
@@ -150,13 +149,7 @@ def recovered_of(ledger: Ledger) -> Recovered:
     Events that could not be folded are damage.
     """
     recovered = recover(ledger.journal.scan())
-    damage = ledger.state.damage
-    starts = [offset for offset, _ in damage]
-
-    def is_damaged(offset: int) -> bool:
-        index = bisect.bisect_right(starts, offset) - 1
-        return index >= 0 and offset < sum(damage[index])
-
+    is_damaged = ledger.state.is_damaged
     spoilt = [line for line in recovered.kept if is_damaged(line.offset)]
     if spoilt:
         with ledger.journal.open_reader() as file:

@@ -7,7 +7,9 @@ computed when asked for.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from operator import itemgetter
 
 from ..store.lines import RefusedEvent
 from .event_checks import check_event
@@ -124,6 +126,11 @@ class State(TaskFold):
             self.damage[-1] = (self.damage[-1][0], self.damage[-1][1] + length)
         else:
             self.damage.append((offset, length))
+
+    def is_damaged(self, offset: int) -> bool:
+        """Return True for an offset in a line that was passed over."""
+        index = bisect_right(self.damage, offset, key=itemgetter(0)) - 1
+        return index >= 0 and offset < sum(self.damage[index])
 
     def _worker(self, event: WorkerEvent, offset: int) -> None:
         if event['do'] == Step.BEGIN:

@@ -101,6 +101,8 @@ class TaskColumns(TaskIndex):
         """
         self.draining: dict[bytes, Draining] = {}
         self.running = RunningRows()
+        self.packed_rows = 0
+        """Number of attempts that packed events began and ended."""
         self.stale = 0
         self.retried = 0
         self.assigned = 0

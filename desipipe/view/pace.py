@@ -100,7 +100,8 @@ def _recent(ledger: AttemptReader) -> tuple[list[tuple[float, float, int]], floa
         data, start = data[skip:], start + skip
     first = 0.0
     for offset, line in lines(data, start):
-        if not line.startswith((b'{"e":"end', b'{"e":"run')):
+        is_attempts = line.startswith((b'{"e":"end', b'{"e":"run'))
+        if not is_attempts or ledger.state.is_damaged(offset):
             continue
         event = decoded_event(line, offset)
         if (

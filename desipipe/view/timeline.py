@@ -288,4 +288,5 @@ class Bins(NamedTuple):
 
 def _new_lines(ledger: Ledger, start: int) -> Iterator[tuple[bytes, int]]:
     """Yield the folded lines from an offset on, with their offsets."""
-    return ((line.data, line.offset) for line in ledger.journal.scan(start))
+    is_damaged, scanned = ledger.state.is_damaged, ledger.journal.scan(start)
+    return ((line.data, line.offset) for line in scanned if not is_damaged(line.offset))
