@@ -16,6 +16,7 @@ from desipipe.cells.plan import cost_text
 from desipipe.utils import format_bytes, format_count, format_duration, plural, plural_about
 from desipipe.view.appearance import APPEARANCES, CONDITION_APPEARANCES, CONDITION_WORDS
 from desipipe.view.bundle import badge_html
+from desipipe.view.failures import kinds_text
 from desipipe.view.folded_outputs import last_line
 from desipipe.view.text import badge_text, jobs_text, left_text, rate_text, span
 
@@ -53,6 +54,11 @@ def test_states_and_conditions_are_told_alike() -> None:
 @pytest.mark.parametrize('case', WORDS['jobs'], ids=lambda case: str(case['text']))
 def test_jobs_are_told_alike(case: Any) -> None:
     assert jobs_text(case['jobs'], case['groups'], WORDS['now']) == case['text']
+
+
+@pytest.mark.parametrize('case', WORDS['failures'], ids=lambda case: str(case['text']))
+def test_kinds_of_failures_are_told_alike(case: Any) -> None:
+    assert kinds_text(case['kinds']) == case['text']
 
 
 @pytest.mark.parametrize('case', WORDS['last_lines'], ids=lambda case: str(case['text']))

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from ..terminal import visible
 from ..utils import format_bytes, format_count, plural, plural_about
 from ..view.appearance import APPEARANCES, CONDITION_APPEARANCES
+from ..view.failures import kinds_text
 from ..view.text import (
     Line,
     Piece,
@@ -163,6 +164,8 @@ def _failure_lines(summary: QueueSummary, width: int) -> list[Line]:
     for cause in causes:
         start = f'  {APPEARANCES["BLOCKED"].symbol} {plural(cause["count"])} blocked by '
         lines += _reason_lines(start, cause, f' ({cause["state"]})', 'BLOCKED', width)
+    if kinds := kinds_text(summary['failure_kinds']):
+        lines += wrap_lines([[('  ⚠ ', APPEARANCES['FAILED'].colour), (kinds, '')]], width)
     in_causes = {cause['tid'] for cause in causes}
     for task in summary['failures']:
         if task['tid'] not in in_causes:

@@ -18,6 +18,7 @@ from ..utils import username
 from .events import FAILED, KILLED, RUNNING, STATES, UNKNOWN, Ref
 from .ledger import Ledger
 from .live_output import LiveReader, live_names
+from .task_events import Cause
 
 
 class Written(NamedTuple):
@@ -217,16 +218,29 @@ def kept_number(output: Mapping[str, Any]) -> int:
     return number if type(number) is int else -1
 
 
+def failure_kind(cause: Cause, status: int) -> str:
+    """Return what failures are grouped by: the class of an exception, or the state.
+
+    Parameters
+    ----------
+    cause : dict
+        Of an attempt; empty where nothing is known.
+    status : int
+        Code of the state of the task.
+    """
+    return cause['kind'] if 'trace' in cause else STATES[status]
+
+
 def _error(ledger: Ledger, row: int) -> Output:
     cause = ledger.cause(row)
     text = str(cause.get('text') or 'no reason is known')
-    name = STATES[ledger.state.status[row]]
+    name = failure_kind(cause, ledger.state.status[row])
     trace = ledger.read_text(cause['trace']) if 'trace' in cause else ''
     if trace:
         with contextlib.suppress(PayloadError):  # the code is lost; the traceback is not
             trace = mark_failing_lines(trace, ledger.read_text(ledger.code(row)['source']))
         # The words begin with the class, qualified by its module where that is not a builtin's.
-        name, (head, _, detail) = cause['kind'], text.partition(': ')
+        head, _, detail = text.partition(': ')
         text = (
             detail
             if head.rpartition('.')[2] == name

@@ -88,6 +88,7 @@ async def show_queue(hub: Hub, asked: QueueRequest) -> QueueView:
         'queue': short(followed.folder, Config()),
         'workers': summary['workers'][:TASKS_MAX],
         'jobs': summary['jobs'][:TASKS_MAX],
+        'failure_kinds': summary['failure_kinds'][:FEW],
         'causes': summary['causes'][:FEW],
         'damage': summary['damage'][:FEW],
         'n_workers': len(summary['workers']),

@@ -11,11 +11,11 @@ from ..queue.events import FAILED, KILLED, UNKNOWN
 from ..queue.ledger import Ledger
 from .appearance import BAD_STATES
 from .cell_rows import CellRows, Moment
-from .failures import failure_of
+from .failures import failure_kinds, failure_of
 from .task_summary import task_summary
 
 if TYPE_CHECKING:
-    from .schema import CellFailure
+    from .schema import CellFailure, FailureView
 
 # Of tracebacks: where the task was in its cell. Cells' files are named by their magic.
 _FRAME = re.compile(r'^[ |]*File "<%%desipipe[^"\n]*", line (\d+)', re.M)
@@ -37,7 +37,7 @@ class FirstFailure:
 
     def begin(self) -> None:
         """Forget it: compaction puts the lines of the journal elsewhere."""
-        self._failure: tuple[tuple[int, int], CellFailure] | None = None
+        self._failure: tuple[tuple[int, int], FailureView, int | None] | None = None
 
     def at(self, now: Moment) -> CellFailure | None:
         """Return the first failure at this moment, or None."""
@@ -45,15 +45,18 @@ class FirstFailure:
             return None
         # The first in time, as others may be its consequence; but not what someone cancelled, if
         # there is more to say.
-        _, at, row = min(
+        bad = [
             (code == KILLED, at, row)
             for row, code, at in zip(self._rows.rows, now.status, now.ended_at, strict=True)
             if FAILED <= code <= UNKNOWN
-        )
+        ]
+        _, at, row = min(bad)
         if self._failure is None or self._failure[0] != (row, at):
             task = task_summary(self.ledger, row)
-            self._failure = (row, at), {**failure_of(task), 'line': self._line(row)}
-        return self._failure[1]
+            self._failure = (row, at), failure_of(task), self._line(row)
+        _, failure, line = self._failure
+        kinds = failure_kinds(self.ledger, [row for *_, row in bad])
+        return {**failure, 'line': line, 'kinds': kinds}
 
     def _line(self, row: int) -> int | None:
         try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..utils import format_count, plural
 from .appearance import APPEARANCES, BAD_STATES, CONDITION_APPEARANCES
+from .failures import kinds_text
 from .text import (
     Line,
     bar_pieces,
@@ -63,10 +64,17 @@ def _failed(summary: CellView, failure: CellFailure) -> Line:
     bad = ', '.join(
         f'{format_count(counts[state])} {state.lower()}' for state in BAD_STATES if counts[state]
     )
-    name = f'{failure["name"]}[{failure["index"]}]: ' if summary['total'] > 1 else ''
+    kinds = kinds_text(failure['kinds'])
+    first = ', first' if sum(counts[state] for state in BAD_STATES) > 1 else ':'
+    name = f'{first} {failure["name"]}[{failure["index"]}]' if summary['total'] > 1 else ''
     where = f' (cell line {failure["line"]:d})' if failure['line'] else ''
     cause = one_line(failure['cause'] or 'no reason is known', 300)
-    return [(f'⚠ {bad}: {name}{cause}{where}', APPEARANCES[failure['state']].colour)]
+    return [
+        (
+            f'⚠ {bad}{f" ({kinds})" if kinds else ""}{name}: {cause}{where}',
+            APPEARANCES[failure['state']].colour,
+        )
+    ]
 
 
 def _blocked(cause: CauseView) -> Line:

@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Sequence
 
 from ..queue.attempt_reader import AttemptReader
 from ..store.lease import Observer
-from .failures import blocked_causes, first_failures
+from .failures import bad_rows, blocked_causes, failure_kinds, first_failures
 from .ownership import held_tasks, ownership
 from .pace import task_rate, time_left
 from .processes import is_alive, manager_view, worker_view
@@ -142,6 +142,7 @@ def queue_summary(queue: ReadableQueue, observer: Observer | None = None) -> Que
         ],
         'jobs': job_summaries(ledger),
         'failures': first_failures(ledger),
+        'failure_kinds': failure_kinds(ledger, bad_rows(ledger)),
         'causes': blocked_causes(ledger),
         'damage': [
             {'file': ledger.journal.path, 'offset': offset, 'length': length}

@@ -78,8 +78,19 @@ class FailureView(TaskLabel):
     """The last line of its traceback, or why it was ended."""
 
 
+class FailureKind(TypedDict):
+    """Tasks that did not succeed for causes of one kind."""
+
+    kind: str
+    """The class of what they raised; of others, their state."""
+    count: Count
+
+
 class CellFailure(FailureView):
     """The first task of a cell that did not succeed."""
+
+    kinds: list[FailureKind]
+    """All that did not, the most frequent kind first."""
 
     line: int | None
     """Line of the cell, counted from 1 at the ``%%desipipe`` line."""
@@ -283,6 +294,8 @@ class QueueSummary(QueueFacts):
     jobs: list[JobView]
     failures: list[FailureView]
     """The first tasks that did not succeed."""
+    failure_kinds: list[FailureKind]
+    """All that did not, the most frequent kind first."""
     causes: list[CauseView]
     """The one that blocks most first."""
     damage: list[DamageView]

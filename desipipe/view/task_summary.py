@@ -151,27 +151,34 @@ def _ended(
     if event is None:
         for row in rows:
             tasks[row]['cause'] = 'its details are in a damaged line of the journal'
-    elif event['e'] == EventKind.END:
+        return
+    causes = causes_in(event, rows)
+    for row in rows:
+        tasks[row]['cause'] = causes[row].get('text', '')
+    if event['e'] == EventKind.END:
         places = {row: i for i, row in enumerate(event['rows'])}
-        details = event['x'] if 'x' in event else {}
         for row in rows:
             i, task = places[row], tasks[row]
             if event['w']:  # else someone had set it, and compaction wrote that down
                 task['began'] = event['t0'] + event['b'][i] * 1e-6
                 task['duration'] = event['d'][i] * 1e-6
                 task['memory'] = (event['m'][i] * 1024 or None) if 'm' in event else None
-            task['cause'] = _cause_text(details.get(str(i), {}).get('cause'))
             _worked(task, ledger.state.workers.get(event['w']))
-    else:
-        cause = event.get('cause') if event['e'] == EventKind.SET else None  # someone set it
-        if event['e'] == EventKind.WORKER:
-            cause = LOST
-        for row in rows:
-            tasks[row]['cause'] = _cause_text(cause)
 
 
-def _cause_text(cause: Cause | None) -> str:
-    return '' if cause is None else cause.get('text', '')
+def causes_in(event: JournalEvent, rows: Sequence[int]) -> dict[int, Cause]:
+    """Return why tasks that an event ended did not succeed.
+
+    It is empty where nothing is known.
+    """
+    if event['e'] == EventKind.END:
+        places = {row: str(i) for i, row in enumerate(event['rows'])}
+        details = event['x'] if 'x' in event else {}
+        return {row: details.get(places[row], {}).get('cause') or {} for row in rows}
+    cause = event.get('cause') if event['e'] == EventKind.SET else None  # someone set it
+    if event['e'] == EventKind.WORKER:
+        cause = LOST
+    return dict.fromkeys(rows, cause or {})
 
 
 def task_summary(ledger: AttemptReader, row: int) -> TaskSummary:

@@ -3,6 +3,7 @@
  */
 import type {
   Condition,
+  ICellFailure,
   ICellView,
   ShownState,
   StateName
@@ -13,6 +14,7 @@ export type {
   ICauseView,
   ICellFailure,
   ICellView,
+  IFailureKind,
   IJobGroup,
   IJobView,
   TaskState
@@ -57,9 +59,14 @@ const SINCE = {
   untrusted: ''
 } satisfies Partial<ICellView>;
 
+/** The same of the first failure. */
+const KINDLESS = { kinds: [] } satisfies Partial<ICellFailure>;
+
 /** Read the JSON of a display, of this version of the struct or of before. */
 export function readCell(data: unknown): ICellView {
-  return { ...SINCE, ...(data as ICellView) };
+  const cell = { ...SINCE, ...(data as ICellView) };
+  const { failure } = cell;
+  return failure ? { ...cell, failure: { ...KINDLESS, ...failure } } : cell;
 }
 
 /** What can be asked of the server: of the tasks, or of the queue that they are in. */

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from desipipe import Queue, TaskManager
+from desipipe.commands.tables import queue_lines
 from desipipe.errors import QueueGoneError, UnknownTaskError
-from desipipe.queue.events import FAILED
+from desipipe.queue.events import FAILED, KILLED
 from desipipe.queue.ledger import Ledger
 from desipipe.record.privacy import Privacy
 from desipipe.record.reading.queue import read_queue
@@ -27,7 +29,8 @@ from desipipe.view.appearance import APPEARANCES, CONDITION_APPEARANCES
 from desipipe.view.bundle import MIME, as_html, as_text, bundle
 from desipipe.view.cell import CellReader, cell_summary
 from desipipe.view.cell_outputs import OUTPUTS_MAX, OUTPUTS_SIZE
-from desipipe.view.queue import queue_brief
+from desipipe.view.failures import kinds_text
+from desipipe.view.queue import queue_brief, queue_summary
 from desipipe.view.rows import format_rows, parse_rows
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -244,6 +247,49 @@ def test_line_of_the_cell_is_the_innermost(ledger: tuple[Queue, Ledger]) -> None
     summary = cell_summary(queue, rows)
     assert summary['failure']['line'] == 4
     assert '(cell line 4)' in as_text(summary)
+
+
+def test_failures_of_several_causes_are_counted(ledger: tuple[Queue, Ledger]) -> None:
+    queue, bare = ledger
+    rows = engine.add(bare, range(12))
+    engine.begin(bare, 'w')
+    trace = list(bare.store(b'Traceback'))
+    for n, kind in ((2, 'KeyError'), (5, 'ValueError'), (3, 'ValueError')):
+        claimed = engine.claim(bare, 'w', n)
+        engine.finish(bare, 'w', claimed, FAILED, kind=kind, text=f'{kind}: {n:d}', trace=trace)
+    engine.finish(bare, 'w', engine.claim(bare, 'w', 1), KILLED, text='too slow')
+    summary = cell_summary(queue, rows)
+    kinds = [('ValueError', 8), ('KeyError', 2), ('KILLED', 1)]
+    assert [(each['kind'], each['count']) for each in summary['failure']['kinds']] == kinds
+    line = (
+        '⚠ 10 failed, 1 killed (ValueError × 8, KeyError × 2, KILLED × 1), '
+        'first fraction[0]: KeyError: 2'
+    )
+    assert line in as_text(summary) and line in Page(as_html(summary)).text
+    # Rows of a sweep are grouped by the same names.
+    groups = Counter(
+        output['metadata']['desipipe'].get('cause')
+        for output in summary['outputs']
+        if 'label' in output.get('metadata', {}).get('desipipe', {})
+    )
+    assert groups == {'ValueError': 8, 'KeyError': 2, None: 1}
+    lines = queue_lines(queue_summary(queue), '-q survey')
+    assert [
+        ('  ⚠ ', APPEARANCES['FAILED'].colour),
+        (kinds_text(summary['failure']['kinds']), ''),
+    ] in (lines)
+    # A retry that fails otherwise counts as what it is now.
+    bare.retry(lambda state: rows[:1])
+    claimed = engine.claim(bare, 'w', 2)
+    engine.finish(bare, 'w', claimed, FAILED, kind='OSError', text='OSError', trace=trace)
+    kinds = cell_summary(queue, rows[:2])['failure']['kinds']
+    assert sorted((each['kind'], each['count']) for each in kinds) == [
+        ('KeyError', 1),
+        ('OSError', 1),
+    ]
+    # Failures of one cause are no list of causes.
+    alike = cell_summary(queue, rows[2:7])
+    assert '⚠ 5 failed, first fraction[2]: ValueError: 5' in as_text(alike)
 
 
 def test_workers_are_processes_everywhere(ledger: tuple[Queue, Ledger]) -> None:
@@ -496,7 +542,7 @@ def test_forms_say_the_same(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     for expected_text in (
         '✕ mixed',
         '3 of 5 tasks succeeded',
-        '⚠ 2 failed: bad[0]: ValueError',
+        '⚠ 2 failed, first bad[0]: ValueError',
         '→ Log: %desipipe logs',
         'good <i> 2',
         'warned 1',
@@ -672,7 +718,7 @@ def test_exported_notebook_shows_the_truth(
     text = re.sub('<[^>]*>', '', html)
     assert 'power&ensp;' + '█' * 14 + '✕' * 6 + '&ensp;4/6' in text.replace('\u2002', '&ensp;')
     assert (
-        '⚠ 2 failed: bad[0]: ValueError: size must be &lt;b&gt;positive&lt;/b&gt; &amp; finite'
+        '⚠ 2 failed, first bad[0]: ValueError: size must be &lt;b&gt;positive&lt;/b&gt; &amp; finite'
         in text
     )
     assert 'good &lt;i&gt; 1' in text

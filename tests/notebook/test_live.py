@@ -160,7 +160,7 @@ def test_failure_is_shown_and_a_retry_followed(ready: Kernel, tmp_path: Path) ->
     assert summary['condition'] == 'failed'
     assert summary['failure']['cause'] == 'ValueError: no <b>0</b>'
     data = cell.bundles[0]
-    assert '⚠ 2 failed: bad[0]: ValueError: no <b>0</b>' in data['text/plain']
+    assert '⚠ 2 failed, first bad[0]: ValueError: no <b>0</b>' in data['text/plain']
     assert 'no &lt;b&gt;0&lt;/b&gt;' in data['text/html']
     assert 'no <b>0</b>' not in data['text/html']
     assert any(command.startswith('desipipe retry') for _, command in summary['advice'])

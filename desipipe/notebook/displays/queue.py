@@ -214,7 +214,8 @@ class QueueDisplay(Shown):
 
 def _first_failure(summary: QueueSummary) -> CellFailure | None:
     failures = summary['failures']
-    return {**failures[0], 'line': None} if failures else None
+    kinds = summary['failure_kinds']
+    return {**failures[0], 'line': None, 'kinds': kinds} if failures else None
 
 
 def _refusal(summary: QueueSummary) -> str:

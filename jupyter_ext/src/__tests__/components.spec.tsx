@@ -288,6 +288,14 @@ describe('QueueView', () => {
     expect(texts('[role="alert"]')[0]).toContain('doctor --repair');
     click('.jp-desipipe-failure button');
     expect(asked).toEqual([['task', failure]]);
+    const failure_kinds = [
+      { kind: 'ValueError', count: 13 },
+      { kind: 'KeyError', count: 1 }
+    ];
+    show({}, { summary: queueSummary({ failures: [failure], failure_kinds }) });
+    expect(texts('.jp-desipipe-failure')).toEqual([
+      '⚠ ValueError × 13, KeyError × 1; first: power[12]: <img src=x>'
+    ]);
   });
 
   it('shows nothing but why where a queue cannot be read', () => {

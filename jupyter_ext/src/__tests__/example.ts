@@ -51,7 +51,8 @@ export function example(changes: CellChanges = {}): ICellView {
       index: 3,
       state: 'FAILED',
       cause: 'ValueError: size must be positive',
-      line: 4
+      line: 4,
+      kinds: [{ kind: 'ValueError', count: 1 }]
     },
     causes: [],
     jobs: [],
@@ -121,6 +122,7 @@ export function queueSummary(changes: Partial<IQueueView> = {}): IQueueView {
     jobs: [],
     n_jobs: 0,
     failures: [],
+    failure_kinds: [],
     causes: [],
     n_causes: 0,
     damage: [],

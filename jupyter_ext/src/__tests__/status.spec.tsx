@@ -109,6 +109,24 @@ describe('Status', () => {
     ]);
   });
 
+  it('shows that failures have several causes, and which is the first', () => {
+    const failing = (...kinds: [string, number][]) => {
+      const failure = {
+        ...example().failure!,
+        kinds: kinds.map(([kind, count]) => ({ kind, count }))
+      };
+      show(example({ counts: { SUCCEEDED: 6, FAILED: 14 }, failure }));
+      return texts('.jp-desipipe-failure');
+    };
+    const first = 'first fraction[3]: ValueError: size must be positive';
+    expect(failing(['ValueError', 14])).toEqual([
+      `⚠ 14 failed, ${first} (cell line 4)`
+    ]);
+    expect(failing(['ValueError', 13], ['KeyError', 1])).toEqual([
+      `⚠ 14 failed (ValueError × 13, KeyError × 1), ${first} (cell line 4)`
+    ]);
+  });
+
   it('shows what others did to tasks, and what they block', () => {
     show(
       example({

@@ -6,15 +6,17 @@ import { resolve } from 'path';
 
 import { stamped } from '../cells/stamp';
 import { ICellStateView } from '../cells/tokens';
+import { kindsWords } from '../components/failures';
 import { jobsText } from '../components/jobs';
 import { lastLine } from '../components/taskoutputs';
-import { MIME_TYPE } from '../tokens';
+import { IFailureKind, MIME_TYPE } from '../tokens';
 import { example } from './example';
 
 interface IWords {
   now: number;
   jobs: { jobs: object[]; groups: object[]; text: string }[];
   last_lines: { outputs: IOutput[]; text: string }[];
+  failures: { kinds: IFailureKind[]; text: string }[];
   badges: { badge: ICellStateView; text: string; html: string }[];
 }
 
@@ -29,6 +31,13 @@ describe('words', () => {
     (text, { jobs, groups }) => {
       const view = example({ jobs, job_groups: groups, time: WORDS.now });
       expect(jobsText(view, trans)).toBe(text);
+    }
+  );
+
+  it.each(WORDS.failures.map(one => [one.text, one] as const))(
+    'of kinds of failures: %s',
+    (text, { kinds }) => {
+      expect(kindsWords(kinds, trans)).toBe(text);
     }
   );
 

@@ -25,6 +25,7 @@ import {
   TARGETS
 } from '../tokens';
 import { TrustNote, untrustedWriter } from './trust';
+import { kindsWords } from './failures';
 import { Jobs } from './jobs';
 
 /** Tasks that block others which are named at most, as in saved HTML. */
@@ -335,13 +336,19 @@ function QuietLine({ summary, trans }: IStatusProps): JSX.Element {
 
 function Failure({ summary, trans }: IStatusProps): JSX.Element {
   const failure = summary.failure!;
+  const kinds = kindsWords(failure.kinds, trans);
   const words = stateWords(trans);
   const counts = TARGETS.retry
     .filter(state => summary.counts[state])
     .map(state => `${number(summary.counts[state] ?? 0)} ${words[state]}`);
   return (
     <div className="jp-desipipe-failure" title={taskName(failure)}>
-      <Symbol text="⚠" /> {counts.join(', ')}: <code>{failure.cause}</code>
+      <Symbol text="⚠" /> {counts.join(', ')}
+      {kinds && ` (${kinds})`}
+      {count(summary, TARGETS.retry) > 1
+        ? trans.__(', first %1:', taskName(failure))
+        : ':'}{' '}
+      <code>{failure.cause}</code>
       {failure.line !== null && (
         <span> {trans.__('(cell line %1)', failure.line)}</span>
       )}

@@ -63,8 +63,17 @@ export interface IFailureView extends ITaskLabel {
   cause: string;
 }
 
+/** Tasks that did not succeed for causes of one kind. */
+export interface IFailureKind {
+  /** The class of what they raised; of others, their state. */
+  kind: string;
+  count: number;
+}
+
 /** The first task of a cell that did not succeed. */
 export interface ICellFailure extends IFailureView {
+  /** All that did not, the most frequent kind first. */
+  kinds: IFailureKind[];
   /** Line of the cell, counted from 1 at the `%%desipipe` line. */
   line: number | null;
 }
@@ -246,6 +255,8 @@ export interface IQueueSummary extends IQueueFacts {
   jobs: IJobView[];
   /** The first tasks that did not succeed. */
   failures: IFailureView[];
+  /** All that did not, the most frequent kind first. */
+  failure_kinds: IFailureKind[];
   /** The one that blocks most first. */
   causes: ICauseView[];
   damage: IDamageView[];

@@ -5,6 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { UseSignal } from '@jupyterlab/ui-components';
 import React from 'react';
 
+import { kindsWords } from '../../components/failures';
 import { stateWords } from '../../components/status';
 import { number, pace } from '../../format';
 import { Shown, State, SYMBOLS } from '../../tokens';
@@ -178,12 +179,13 @@ function Failure({
   trans
 }: IQueueViewProps): JSX.Element | null {
   const failure = summary?.failures[0];
+  const kinds = kindsWords(summary?.failure_kinds ?? [], trans);
   // Others may have failed later, and block what it does not.
   const blocks =
     summary?.causes.find(cause => cause.tid === failure?.tid)?.count ?? 0;
   return failure ? (
     <div className="jp-desipipe-failure">
-      <Symbol text="⚠" />{' '}
+      <Symbol text="⚠" /> {kinds && `${trans.__('%1; first:', kinds)} `}
       <Link onClick={() => onTask(failure)}>{label(failure)}</Link>:{' '}
       <code>{failure.cause}</code>
       {blocks > 0 && ` ${blocksWords(blocks, trans)}`}
