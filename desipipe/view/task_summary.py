@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .schema import TaskLabel, TaskState, TaskSummary
 
 
-_REFERENCE = r'\btask ([0-9a-f]{32})\b'
+_REFERENCE = r'\btask (?:([0-9a-f]{32})\b|([0-9a-f]+)…)'  # whole, or where a long text was cut
 
 
 def state_name(code: int) -> TaskState:
@@ -55,14 +55,23 @@ def shown_arguments(ledger: AttemptReader, row: int) -> dict[str, str]:
     """
     arguments = ledger.arguments(row)
     state = ledger.state
-    if not state.requires.get(row):
+    requires = state.requires.get(row)
+    if not requires:
         return arguments
 
     def named(match: re.Match[str]) -> str:
-        other = state.rows.get(bytes.fromhex(match[1]))
-        return match[0] if other is None else f'{task_name(ledger, other)}[{state.index[other]:d}]'
+        whole, begin = match.groups()
+        if whole is None:
+            others = [other for other in requires if state.ids[other].hex().startswith(begin)]
+            return f'{_numbered(ledger, others[0])}…' if len(others) == 1 else match[0]
+        other = state.rows.get(bytes.fromhex(whole))
+        return match[0] if other is None else _numbered(ledger, other)
 
     return {name: re.sub(_REFERENCE, named, text) for name, text in arguments.items()}
+
+
+def _numbered(ledger: AttemptReader, row: int) -> str:
+    return f'{task_name(ledger, row)}[{ledger.state.index[row]:d}]'
 
 
 def has_result(ledger: AttemptReader, row: int) -> bool:

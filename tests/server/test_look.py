@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -156,7 +157,7 @@ async def test_arguments_name_tasks(ask: Ask, queue: Queue) -> None:
     def add(a: object, b: object = None) -> None: ...
 
     manager = TaskManager(queue)
-    squares = manager.python_app(square).map(i=range(3))
+    squares = manager.python_app(square).map(i=range(9))
     app = manager.python_app(add)
     app(squares[1], b={'all': [squares[0], squares[2]]})
     app(f'task {squares[0].id}')
@@ -168,6 +169,12 @@ async def test_arguments_name_tasks(ask: Ask, queue: Queue) -> None:
     assert task['arguments'] == {'a': 'square[1]', 'b': "{'all': [square[0], square[2]]}"}
     _, task = await ask('task', queue='demo', tid='add[1]')
     assert task['arguments']['a'] == f"'task {squares[0].id}'"
+    app(squares)  # a text so long that it ends within an identity
+    _, task = await ask('task', queue='demo', tid='add[2]')
+    assert re.fullmatch(
+        r'\[square\[0\], square\[1\], square\[2\], square\[3\], square\[4\]… #[0-9a-f]{16}',
+        task['arguments']['a'],
+    )
 
 
 async def test_result_is_shown_while_it_runs_again(ask: Ask, queue: Queue) -> None:
