@@ -75,6 +75,7 @@ class Faulty:
             'FAULT_UNDER': '.queue',
             'FAULT_LOG': str(self.log),
         }
+        self.options = options
         self.start(*options)
 
     def start(self, *options: str) -> None:
@@ -166,7 +167,9 @@ def test_fault_costs_nothing_that_was_computed(faulty: Faulty, call: str, part: 
 
         def has_failed() -> bool:
             if faulty.log.read_text().count('\n') == before:
-                # Its adder may have synced what the worker wrote, too; not what it writes later.
+                # Its adder may have synced what the worker wrote, too; and some files it opens once.
+                faulty.end()
+                faulty.start(*faulty.options)
                 faulty.check(faulty.run(double, 1.5))
             return faulty.log.read_text().count('\n') > before  # hearts beat now and then
 
