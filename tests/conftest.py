@@ -158,8 +158,12 @@ def reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 @pytest.fixture(scope='session', autouse=True)
 def _not_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test sees or touches the queues and the configuration of the person who runs the tests."""
+    """No test sees or touches the queues and the configuration of the person who runs the tests.
+
+    Tasks are added by no script: a process of pytest-xdist runs none, and pytest itself is one.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(sys.modules['__main__'], '__file__', raising=False)
         patch.setenv('DESIPIPE_QUEUE_DIR', str(tmp_path_factory.mktemp('queues')))
         patch.setenv('DESIPIPE_CONFIG_DIR', str(tmp_path_factory.mktemp('config')))
         yield

@@ -4,6 +4,7 @@ worker, back in the notebook.
 
 from __future__ import annotations
 
+import enum
 import gc
 import linecache
 import os
@@ -128,6 +129,7 @@ def test_classes_of_several_payloads_are_one_in_a_worker(tmp_path: Path) -> None
 def test_definition_that_is_executed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     namespace = vars(sys.modules['__main__'])
     monkeypatch.setitem(namespace, 'Color', None)
+    monkeypatch.setitem(namespace, 'enum', enum)
     for number in range(3):
         cell('import enum\nclass Color(enum.Enum):\n    RED = 1', namespace, f'cell {number:d}')
         sent = payload_of(namespace['Color'].RED)

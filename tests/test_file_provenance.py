@@ -706,6 +706,8 @@ def test_snapshot_of_modules_without_a_distribution(
 ) -> None:
     (tmp_path / 'module_of_ours.py').write_text("__version__ = '7.1'\n")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, 'module_of_ours', sys)  # afterwards it is gone again
+    del sys.modules['module_of_ours']
     __import__('module_of_ours')
     versions_read = software.snapshot()
     assert versions_read['module_of_ours'] == '7.1'

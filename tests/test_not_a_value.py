@@ -8,6 +8,7 @@ import operator
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -161,14 +162,18 @@ def test_gather_shows_a_notebook_how_many_results_came(
     futures = TaskManager(queue).python_app(lambda number: number).map(number=range(3))
     work(queue)
     shown: list[dict[str, str]] = []
-    interactiveshell = pytest.importorskip('IPython.core.interactiveshell')
-    publisher = interactiveshell.InteractiveShell.instance().display_pub
-    monkeypatch.setattr(type(publisher), 'publish', lambda self, data, **kwargs: shown.append(data))
+    pytest.importorskip('IPython')
+    from IPython.core.formatters import DisplayFormatter
+    from IPython.core.interactiveshell import InteractiveShell
 
-    try:
+    # A real shell would stay `__main__` of this process.
+    publisher = SimpleNamespace(publish=lambda data, **kwargs: shown.append(data))
+    shell = SimpleNamespace(display_pub=publisher, display_formatter=DisplayFormatter())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InteractiveShell, 'initialized', lambda: True)
+        patch.setattr(InteractiveShell, 'instance', lambda: shell)
         results = gather(futures)
-    finally:
-        interactiveshell.InteractiveShell.clear_instance()  # or all later tests are in a notebook
 
     assert results == [0, 1, 2]
     assert [data['text/plain'].split()[-1] for data in shown] == ['0/3', '3/3']

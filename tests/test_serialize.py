@@ -368,10 +368,11 @@ def test_loads_passes_errors_of_resolver() -> None:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Callable[..., bytes]:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bytes]:
     """Run a script beside modules, in a process that ends; all files are gone when the payload
-    of its ``value`` is returned.
+    of its ``value`` is returned. What finds the modules of payloads is gone after the test.
     """
+    monkeypatch.setattr(sys, 'meta_path', [*sys.meta_path])
 
     def run(script: str, **files: str) -> bytes:
         folder = tmp_path / 'project'
@@ -446,7 +447,7 @@ def test_modules_that_functions_import_travel(
         'box/more': 'M = 2',
     }
     data = project(script, **files)
-    finders, before = list(sys.meta_path), set(sys.modules)
+    before = set(sys.modules)
     try:
         total, file, name = loads(data)()
         assert (total, name) == (3, 'outer') and file.endswith('project/outer.py')
@@ -457,7 +458,6 @@ def test_modules_that_functions_import_travel(
         assert loads(other)()[0] == 102
         assert loads(data)()[0] == 3
     finally:
-        sys.meta_path[:] = finders
         for name in set(sys.modules) - before:
             del sys.modules[name]
 
@@ -529,7 +529,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         'h(x): return h and f()\n'
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, 'own_module', raising=False)  # afterwards it is gone again
+    monkeypatch.setitem(sys.modules, 'own_module', sys)  # afterwards it is gone again
+    del sys.modules['own_module']
     import own_module  # type: ignore[import-not-found]
 
     return own_module
