@@ -67,7 +67,7 @@ def tasks_ran(queue: Queue, shown: Mapping[str, Any]) -> Ran:
     rows = [row for part in parts for row in part]
     deleted = sum(state.status[row] >= len(STATES) for row in rows)
     if deleted:
-        return Ran(recorded, problem=f'{plural(deleted)} of it were deleted')
+        return Ran(recorded, problem=deleted_text(deleted))
     superseded = sum(row in state.superseded for row in rows)
     if superseded:
         return Ran(recorded, len(rows), superseded=superseded)
@@ -81,6 +81,11 @@ def tasks_ran(queue: Queue, shown: Mapping[str, Any]) -> Ran:
     counts = summary['counts']
     bad = counts['FAILED'] + counts['KILLED'] + counts['UNKNOWN'] + summary['blocked']
     return Ran(recorded, len(rows), summary['left'], bad, condition=summary['condition'])
+
+
+def deleted_text(n: int) -> str:
+    """Return the reason of a cell of which tasks were deleted."""
+    return f'{plural(n)} of it {"was" if n == 1 else "were"} deleted'
 
 
 def read_cells(notebook: Mapping[str, Any], queues: Queues | None = None) -> list[NotebookCell]:

@@ -95,3 +95,29 @@ def test_cells_know(lab: Any, page: Any) -> None:
     page.keyboard.type(' + 1')
     expect(badge(page, 5)).to_have_text('✎edited: its text has changed since it ran')
     assert not page.errors, page.errors
+
+
+def test_badges_follow_deletions(lab: Any, page: Any) -> None:
+    """Tasks that succeeded are deleted in a terminal; nothing happens in the page."""
+    cells = [
+        '%load_ext desipipe\n%desipipe use removed --no-spawn',
+        '%%desipipe --out a\na = 1',
+        '%%desipipe --out b\nb = 2',
+        '%%desipipe --out c\nc = 3',
+        '%desipipe work',
+    ]
+    page.open_notebook(lab.write('removed.ipynb', *cells))
+    for index in range(5):
+        page.run_cell(index)
+    for index in (1, 2, 3):
+        expect(badge(page, index)).to_have_text('✓current')
+    queue = Queue('removed', base_dir=lab.queues / getpass.getuser(), create=False)
+    queue.forget(name='a')
+    expect(badge(page, 1)).to_have_text('?unknown: 1 task of it was deleted')
+    queue.retry(name='b', state='SUCCEEDED')
+    expect(badge(page, 2)).to_have_text('■no worker')
+    expect(badge(page, 3)).to_have_text('✓current')
+    queue.delete()
+    for index in (1, 2, 3):
+        expect(badge(page, index)).to_have_text(re.compile('^.unknown: The queue in .* is gone'))
+    assert not page.errors, page.errors

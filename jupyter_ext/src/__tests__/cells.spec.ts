@@ -16,6 +16,7 @@ import { Follower } from '../model';
 import { Api, RequestError } from '../request';
 import { MIME_TYPE } from '../tokens';
 import { example } from './example';
+import { FakeServer } from './server';
 
 const trans = nullTranslator.load('desipipe');
 
@@ -184,7 +185,7 @@ describe('states of cells', () => {
     cell.sharedModel.setSource('%%desipipe --out frac\nfrac = 2');
     await until(() => states.get(cell)?.state === 'current');
     expect(states.nodes[0].done).toBe(20);
-    await until(() => follower.folders.length === 0);
+    expect(follower.folders).toEqual([shown.folder]); // which may lose them
     for (const [condition, badge] of [
       ['paused', 'paused'],
       ['stopped', 'no worker'],
@@ -205,6 +206,53 @@ describe('states of cells', () => {
       reason: 'The queue in /q is gone.'
     });
     states.dispose();
+  });
+
+  it('learn that tasks which succeeded are lost, and ask nothing before', async () => {
+    const server = new FakeServer();
+    const follower = new Follower(server.api);
+    const shown = example({
+      ran: { text: 'ab', reads: {} },
+      counts: { SUCCEEDED: 20 },
+      left: 0,
+      condition: 'done',
+      failure: null
+    });
+    server.cells = { cells: [1, 2].map(cell => state({ cell })), shown: [] };
+    const model = notebook('%%desipipe\nx = 1', '%%desipipe\ny = 1');
+    [shown, { ...shown, folder: '/other' }].forEach((one, i) => {
+      const data = { [MIME_TYPE]: one as never };
+      const { outputs } = model.cells.get(i) as CodeCellModel;
+      outputs.add({ output_type: 'display_data', data, metadata: {} });
+    });
+    const states = new CellStates(model, follower, 5);
+    const badges = () => states.all.map(({ state }) => state);
+    await until(() => badges().length === 2 && !!server.stream);
+    const tell = (n: number) => {
+      const counts = { SUCCEEDED: n };
+      server.stream.send({ queue: shown.folder, superseded: 0, counts });
+    };
+    tell(90);
+    tell(91);
+    await new Promise(resolve => setTimeout(resolve, 50));
+    expect(badges()).toEqual(['current', 'current']);
+    expect(server.count('cell?')).toBe(0);
+    // Two of its tasks were deleted, of 91.
+    const time = shown.time + 1;
+    server.cell = { ...shown, total: 18, counts: { SUCCEEDED: 18 }, time };
+    tell(89);
+    await until(() => badges()[0] === 'unknown');
+    expect(states.all[0].reason).toBe('2 tasks of it were deleted');
+    expect(server.count('cell?')).toBe(1);
+    // The queue of the other cell was deleted.
+    const message = 'The queue in /other is gone. Nothing was recreated.';
+    server.stream.send({ queue: '/other', error: 'QueueGoneError', message });
+    await until(() => badges()[1] === 'unknown');
+    expect(states.all[1].reason).toBe('The queue in /other is gone.');
+    expect(server.count('cell?')).toBe(1);
+    expect(follower.folders).toEqual([shown.folder]);
+    states.dispose();
+    expect(follower.folders).toEqual([]);
   });
 
   it('follow tasks that another window runs', async () => {

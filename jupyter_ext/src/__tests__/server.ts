@@ -19,6 +19,8 @@ export interface IStream {
 export class FakeServer {
   /** The cell's summary, or the status of a refusal; `0`: no answer at all. */
   cell: ICellView | number = 404;
+  /** States of the task cells of a notebook. */
+  cells: object = { cells: [], shown: [] };
   /** Status of the answer to actions. */
   refuse = 0;
   /** Whether event streams can be opened; else the status of the refusal. */
@@ -73,6 +75,9 @@ export class FakeServer {
       return typeof this.cell === 'number'
         ? refusal(this.cell)
         : answer(this.cell);
+    }
+    if (url.pathname.endsWith('/cells')) {
+      return answer(this.cells);
     }
     if (url.pathname.includes('/actions/')) {
       this.bodies.push(JSON.parse(await request.text()));

@@ -7,6 +7,7 @@ import { IDisposable } from '@lumino/disposable';
 import { Debouncer } from '@lumino/polling';
 import { ISignal, Signal } from '@lumino/signaling';
 
+import { number } from '../format';
 import { Follower, sameTasks } from '../model';
 import { RequestError } from '../request';
 import { count, ICellView, isOver, TARGETS } from '../tokens';
@@ -250,6 +251,10 @@ export class CellStates implements IDisposable {
     if (summary.gone) {
       return { ...state, state: 'unknown', reason: summary.gone };
     }
+    const deleted = rowCount(shown.rows) - summary.total - summary.superseded;
+    if (deleted > 0) {
+      return { ...state, state: 'unknown', reason: deletedText(deleted) };
+    }
     if (summary.superseded) {
       return { ...state, state: 'stale', reason: SUPERSEDED };
     }
@@ -270,4 +275,21 @@ export class CellStates implements IDisposable {
   private _telling: ReturnType<typeof setTimeout> | undefined;
   private _unseen: UnseenTasks;
   private _timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** How many rows a text such as `0-19,40` names. */
+function rowCount(rows: string): number {
+  const parts = rows ? rows.split(',') : [];
+  const sizes = parts.map(part => {
+    const [first, last = first] = part.split('-').map(Number);
+    return last - first + 1;
+  });
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+/** As `desipipe.cells.file.deleted_text`. */
+function deletedText(n: number): string {
+  return n === 1
+    ? '1 task of it was deleted'
+    : `${number(n)} tasks of it were deleted`;
 }
