@@ -8,7 +8,7 @@ import { Follower } from '../model';
 import { hasRow, placeOf } from '../panel/cells';
 import { NotebookQueues, usedAmong, usesOf } from '../panel/notebookqueues';
 import { LogModel, shown } from '../panel/log';
-import { news, notify } from '../panel/notify';
+import { dismissOthers, news, notify } from '../panel/notify';
 import { fold, place, short, TASK } from '../panel/pictures/layout';
 import { QueuesModel } from '../panel/queues';
 import { TaskModel } from '../panel/task';
@@ -575,6 +575,24 @@ describe('news', () => {
     const corrected = { counts: { SUCCEEDED: 3 }, left: 0, superseded: 1 };
     tell(failed, { ...corrected, condition: 'done' });
     expect(messages()).toEqual(['test finished: 2 succeeded, 1 failed.']);
+    // The other queue runs again: that it had finished is old.
+    const other = { ...failed, folder: '/q/other.queue' };
+    const again = {
+      ...other,
+      condition: 'running' as const,
+      left: 2,
+      total: 5
+    };
+    tell(other, again);
+    expect(messages()).toEqual([]);
+    // That a task failed stays true while others run, until its queue is deleted.
+    tell({}, { counts: { RUNNING: 2, FAILED: 1 }, left: 2 });
+    tell({ left: 2 }, { counts: { RUNNING: 1, FAILED: 1 }, left: 1 });
+    expect(messages()).toEqual(['test: 1 task did not succeed.']);
+    dismissOthers([line()]);
+    expect(messages().length).toBe(1);
+    dismissOthers([line(again)]);
+    expect(messages()).toEqual([]);
   });
 });
 

@@ -15,7 +15,7 @@ import { Commands } from './commands';
 import type { IHost, InsertUse, IStates, IThemes } from './host';
 import { keepFocus } from './menufocus';
 import type { NotebookQueues } from './notebookqueues';
-import { notify } from './notify';
+import { dismissOthers, notify } from './notify';
 import { Pages } from './pages';
 import { DesipipePanel, IPanelCallbacks } from './panel';
 import { QueueMenu } from './queuemenu';
@@ -115,6 +115,7 @@ function connect(
   queues.moved.connect((_, change) =>
     notify(change, settings.current, line => showQueue(line.folder), trans)
   );
+  queues.changed.connect(() => dismissOthers(queues.lines ?? []));
   // JupyterLab waits for plugins before it reads settings or states.
   void app.restored.then(async () => {
     await restoreState(panel, services.states);

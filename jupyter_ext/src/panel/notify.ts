@@ -59,10 +59,26 @@ function outcome(line: IListedQueue, trans: TranslationBundle): string {
 }
 
 /** Notifications that are shown, by the folder of their queue. */
-const shown = new Map<string, string>();
+const shown = new Map<string, { id: string; what: News }>();
+
+/** Take the notification of a queue away. */
+function dismiss(folder: string): void {
+  const earlier = shown.get(folder);
+  if (earlier) {
+    Notification.dismiss(earlier.id);
+    shown.delete(folder);
+  }
+}
+
+/** Take notifications of queues away that are no longer listed. */
+export function dismissOthers(lines: readonly IListedQueue[]): void {
+  const listed = new Set(lines.map(({ folder }) => folder));
+  [...shown.keys()].filter(folder => !listed.has(folder)).forEach(dismiss);
+}
 
 /**
- * Say what there is to say. It takes the place of what was said of the same queue before; that goes too when nothing is failed any more.
+ * Say what there is to say. It takes the place of what was said of the same queue before; that goes too when nothing is failed any more, and what was
+ * said of the end when the queue runs again.
  */
 export function notify(
   change: IChange,
@@ -72,10 +88,10 @@ export function notify(
 ): void {
   const { now } = change;
   const what = news(change);
-  const earlier = shown.get(now.folder);
-  if (earlier && (what || !bad(now))) {
-    Notification.dismiss(earlier);
-    shown.delete(now.folder);
+  const earlier = shown.get(now.folder)?.what ?? 'failure';
+  const hasBegun = earlier !== 'failure' && now.left > 0;
+  if (what || hasBegun || !bad(now)) {
+    dismiss(now.folder);
   }
   if (
     !what ||
@@ -84,7 +100,7 @@ export function notify(
     return;
   }
   const actions = [{ label: trans.__('Show'), callback: () => show(now) }];
-  shown.set(now.folder, emit(what, now, actions, trans));
+  shown.set(now.folder, { id: emit(what, now, actions, trans), what });
 }
 
 /** Show a notification and return its identity. */
