@@ -32,7 +32,7 @@ LAYERS = {
     'faces': 'cli/ notebook/',
 }
 INSIDE = {
-    'utils': 'named_tuple quantities lending copying',
+    'utils': 'named_tuple str_enum quantities lending copying',
     'outputs': (
         'cell_traceback library_displays notebook thumbnails safe display_forms cell_output '
         'cell_threads ipython_functions'

@@ -20,7 +20,7 @@ from desipipe.queue.events import STATES, SUCCEEDED
 from desipipe.queue.ledger import Ledger
 from desipipe.store.lease import Lease, Observer, lease_path
 from desipipe.store.lines import lines
-from desipipe.view import pace
+from desipipe.view import failures, pace
 from desipipe.view.appearance import APPEARANCES
 from desipipe.view.durations import durations
 from desipipe.view.failures import blocked_causes
@@ -434,6 +434,29 @@ def test_first_failures_come_first_and_cancelled_ones_last(bare: Queue) -> None:
     assert [(task['index'], task['cause']) for task in queue_summary(bare)['failures'][-2:]] == [
         (6, 'number 6'),
         (0, 'cancelled'),
+    ]
+
+
+def test_kinds_of_failures_are_counted_as_far_as_they_are_read(
+    bare: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = bare.ledger
+    begin(ledger, 'w', slots=8)
+    claimed = ledger.exchange('w', want=8, mids=list(ledger.state.managers))
+    names = ['KeyError'] * 2 + ['ValueError'] * 3
+    ends = [
+        End(*task, 4, time.time(), 1, cause={'kind': name, 'text': '', 'trace': ['', 0, 0]})
+        for task, name in zip(claimed, names, strict=False)
+    ]
+    ledger.exchange('w', ends[:4])
+    kinds = [{'kind': 'KeyError', 'count': 2}, {'kind': 'ValueError', 'count': 2}]
+    assert queue_summary(bare)['failure_kinds'] == kinds
+    monkeypatch.setattr(failures, 'KINDS_READ', 3)
+    ledger.exchange('w', ends[4:])
+    assert queue_summary(bare)['failure_kinds'] == [
+        {'kind': 'KeyError', 'count': 2},
+        {'kind': 'not looked at', 'count': 2},
+        {'kind': 'ValueError', 'count': 1},
     ]
 
 

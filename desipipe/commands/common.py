@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import enum
 import os
 from collections.abc import Callable, Iterator, Sequence
 
 from ..cells.option_types import STATES, state, whole
 from ..queue.location import find_folders, find_one, short, type_queue
 from ..utils import plural as plural
+from ..utils.str_enum import StrEnum
 from .face import hint
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ _EXAMPLES = 'Example:\n'
 _COLUMNS = 80  # of what is no terminal
 
 
-class QueueDefault(enum.Enum):
+class QueueDefault(StrEnum):
     """The queue that a verb means where none is named."""
 
     NAMED = 'none: it must be named'
@@ -182,7 +182,7 @@ def add_queue(
         The queue that is meant where none is named.
     """
     kinds = 'names, paths or quoted patterns' if several else 'name, user/name or path'
-    more = '' if default is QueueDefault.NAMED else f' (default: {default.value})'
+    more = '' if default is QueueDefault.NAMED else f' (default: {default})'
     parser.add_argument(
         '-q',
         '--queue',

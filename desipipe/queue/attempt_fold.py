@@ -39,6 +39,19 @@ LOST: Cause = {
 """The cause of attempts whose end is not known."""
 
 
+def failure_kind(cause: Cause, status: int) -> str:
+    """Return what failures are grouped by: the class of an exception, or the state.
+
+    Parameters
+    ----------
+    cause : dict
+        Of an attempt; empty where nothing is known.
+    status : int
+        Code of the state of the task.
+    """
+    return cause['kind'] if 'trace' in cause else STATES[status]
+
+
 class AttemptFold(RangeFold):
     """Fold of attempts: begun, ended, given back, drained."""
 

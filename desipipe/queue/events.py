@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from struct import Struct
 
 from ..errors import UnknownNameError, close_names
 from ..utils.named_tuple import NamedTuple
+from ..utils.str_enum import StrEnum
 
 WAITING, PENDING, RUNNING, SUCCEEDED, FAILED, KILLED, UNKNOWN, DROPPED = range(8)
 

@@ -15,10 +15,10 @@ from ..outputs.notebook import Output, split
 from ..outputs.safe import UNNAMED, safe_output
 from ..store import files, folders
 from ..utils import username
-from .events import FAILED, KILLED, RUNNING, STATES, UNKNOWN, Ref
+from .attempt_fold import failure_kind
+from .events import FAILED, KILLED, RUNNING, UNKNOWN, Ref
 from .ledger import Ledger
 from .live_output import LiveReader, live_names
-from .task_events import Cause
 
 
 class Written(NamedTuple):
@@ -216,19 +216,6 @@ def kept_number(output: Mapping[str, Any]) -> int:
     about = output.get('metadata', {}).get('desipipe')
     number = about.get('display') if isinstance(about, dict) else None
     return number if type(number) is int else -1
-
-
-def failure_kind(cause: Cause, status: int) -> str:
-    """Return what failures are grouped by: the class of an exception, or the state.
-
-    Parameters
-    ----------
-    cause : dict
-        Of an attempt; empty where nothing is known.
-    status : int
-        Code of the state of the task.
-    """
-    return cause['kind'] if 'trace' in cause else STATES[status]
 
 
 def _error(ledger: Ledger, row: int) -> Output:

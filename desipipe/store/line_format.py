@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import binascii
 from collections.abc import Mapping, Sequence
 
 import orjson
@@ -41,7 +41,7 @@ def encode(event: NewEvent, at: int) -> bytes:
         With its newline.
     """
     body = b'%b,"at":%d' % (orjson.dumps(event, default=_as_list)[:-1], at)
-    return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
+    return b'%b,"crc":"%08x"}\n' % (body, binascii.crc32(body))
 
 
 def encode_bounded(event: NewEvent, at: int) -> bytes:
@@ -107,7 +107,7 @@ def check(line: bytes) -> Event:
     """
     body = line[:-TAIL]
     tail = line[-TAIL:]
-    if tail != b',"crc":"%08x"}\n' % zlib.crc32(body):
+    if tail != b',"crc":"%08x"}\n' % binascii.crc32(body):
         raise ValueError('The checksum does not match.')
     if len(line) > _CROWDED_FROM and (body.count(b'[') + body.count(b'{')) * _CROWDED_BYTES > len(
         body

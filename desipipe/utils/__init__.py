@@ -50,8 +50,10 @@ _HOME = {
 def quote(text: str) -> str:
     """Return text as one word of a command, as :func:`shlex.quote` does.
 
-    What quotes only in messages imports `shlex` only for these.
+    Names of most queues need no quotes, and no `shlex`.
     """
+    if text.isascii() and text.replace('-', '_').isidentifier():
+        return text
     import shlex
 
     return shlex.quote(text)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from ..queue.attempt_fold import failure_kind
 from ..queue.attempt_reader import AttemptReader
 from ..queue.events import FAILED, KILLED, UNKNOWN
-from ..queue.output import failure_kind
 from ..utils import format_count, plural
 from .journal_events import events_at
 from .task_summary import causes_in, task_summaries
@@ -19,24 +19,11 @@ if TYPE_CHECKING:
 
 
 FAILURES = 5  # failures that a queue's summary names
+KINDS_READ = 1000
+"""Failures whose kinds are counted; each takes a line of the journal to read."""
+_UNREAD = 'not looked at'  # kind of the others
 _KINDS_NAMED = 3  # kinds of failures that a line names
 _KIND_MAX = 40  # characters of each
-
-
-def first_failures(ledger: AttemptReader) -> list[FailureView]:
-    """Return the first unsuccessful tasks of a queue: :data:`FAILURES` at most."""
-    state = ledger.state
-    if not state.total(FAILED, KILLED, UNKNOWN):
-        return []
-    from heapq import nsmallest  # most queues have no failures
-
-    rows = bad_rows(ledger)
-    # The first in time, as others may be its consequence; but not what someone cancelled, if there
-    # is more to say.
-    first = nsmallest(
-        FAILURES, rows, key=lambda row: (state.status[row] == KILLED, state.ended_at[row], row)
-    )
-    return [failure_of(task) for task in task_summaries(ledger, first)]
 
 
 def bad_rows(ledger: AttemptReader) -> list[int]:
@@ -51,6 +38,21 @@ def bad_rows(ledger: AttemptReader) -> list[int]:
     ]
 
 
+def first_failures(ledger: AttemptReader, rows: Sequence[int]) -> list[FailureView]:
+    """Return the first of unsuccessful tasks: :data:`FAILURES` at most."""
+    if not rows:
+        return []
+    from heapq import nsmallest  # most queues have no failures
+
+    state = ledger.state
+    # The first in time, as others may be its consequence; but not what someone cancelled, if there
+    # is more to say.
+    first = nsmallest(
+        FAILURES, rows, key=lambda row: (state.status[row] == KILLED, state.ended_at[row], row)
+    )
+    return [failure_of(task) for task in task_summaries(ledger, first)]
+
+
 def failure_kinds(ledger: AttemptReader, rows: Sequence[int]) -> list[FailureKind]:
     """Count unsuccessful tasks by kind, as outputs of sweeps are grouped.
 
@@ -58,8 +60,10 @@ def failure_kinds(ledger: AttemptReader, rows: Sequence[int]) -> list[FailureKin
     ----------
     ledger : Ledger
     rows : sequence of int
+        The first :data:`KINDS_READ` are looked at.
     """
-    state = ledger.state
+    state, unread = ledger.state, len(rows) - KINDS_READ
+    rows = rows[:KINDS_READ]
     # What was read is kept with the view of the queue, as long as the attempt is the same.
     kinds: dict[int, tuple[tuple[int, int], str]] = ledger.__dict__.setdefault('_failure_kinds', {})
     fresh: dict[int, list[int]] = {}
@@ -72,6 +76,8 @@ def failure_kinds(ledger: AttemptReader, rows: Sequence[int]) -> list[FailureKin
             kind = failure_kind(causes.get(row, {}), state.status[row])
             kinds[row] = (state.attempt[row], offset), kind
     counts = Counter(kinds[row][1] for row in rows)
+    if unread > 0:
+        counts[_UNREAD] = unread
     return [{'kind': kind, 'count': count} for kind, count in counts.most_common()]
 
 

@@ -135,14 +135,15 @@ def queue_summary(queue: ReadableQueue, observer: Observer | None = None) -> Que
     """
     facts = _facts(queue, observer)
     ledger = queue.ledger
+    bad = bad_rows(ledger)
     return {
         **facts,
         'workers': [
             worker_view(ledger, worker, observer) for worker in list(ledger.state.alive.values())
         ],
         'jobs': job_summaries(ledger),
-        'failures': first_failures(ledger),
-        'failure_kinds': failure_kinds(ledger, bad_rows(ledger)),
+        'failures': first_failures(ledger, bad),
+        'failure_kinds': failure_kinds(ledger, bad),
         'causes': blocked_causes(ledger),
         'damage': [
             {'file': ledger.journal.path, 'offset': offset, 'length': length}
