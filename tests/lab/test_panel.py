@@ -150,6 +150,10 @@ def test_pipeline_from_its_first_cell_to_its_end(lab: Any, page: Any, tmp_path: 
     failed = page.locator('.jp-desipipe-TaskPage:visible')
     expect(failed.get_by_role('region', name='Traceback')).to_contain_text('nothing for task 2')
     expect(failed.get_by_role('region', name='Attempts').get_by_role('row')).to_have_count(2)
+    # The failing line is framed: JupyterLab's colours of code have no contrast to spare.
+    expect(failed.locator('.jp-desipipe-code mark')).to_have_css(
+        'background-color', 'rgba(0, 0, 0, 0)'
+    )
     failed.get_by_role('button', name='Retry').click()
     expect(failed.get_by_role('status')).to_have_text('running')
 

@@ -130,6 +130,12 @@ def test_narrow_window_has_all_of_it(page: Any, address: str, queue: Queue) -> N
     expect(page.locator('.jp-desipipe-TaskPage')).to_contain_text('ValueError: no gate')
     box = page.locator('.jp-desipipe-TaskPage').bounding_box()
     assert box['x'] >= 0 and box['x'] + box['width'] <= 420
+    # Tools of the output go on in the next line.
+    page.set_viewport_size({'width': 180, 'height': 800})
+    search = page.locator('.jp-desipipe-TaskPage .jp-desipipe-search').first
+    assert search.bounding_box()['width'] >= 60
+    download = page.get_by_role('button', name='Download').first.bounding_box()
+    assert download['x'] + download['width'] <= 180
 
 
 def test_open_queue_covers_no_other(page: Any, address: str, queue: Queue) -> None:
