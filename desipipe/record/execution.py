@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import re
 import signal
@@ -152,6 +153,7 @@ async def _execute_cells(client: NotebookClient, ran: Ran, timeout: float | None
     for number in ran.chosen:
         cell = notebook.cells[number]
         await _execute_cell(client, ran, number, timeout)
+        _join_streams(cell)
         end(cell)
         if python and cell.cell_type == 'code' and not ran.interrupted:
             await _note_queues(client, ran)
@@ -189,6 +191,23 @@ async def _execute_cell(
                 await _asked(client.km.interrupt_kernel())
         if ran.interrupted:
             ran.error = f'interrupted in cell {number + 1:d}. {GOES_ON}'
+
+
+def _join_streams(cell: NotebookNode) -> None:
+    """Join text that a busy kernel sent in pieces, as front ends do."""
+    joined = []
+    kinds = itertools.groupby(
+        cell.get('outputs', ()), lambda output: (output.output_type, output.get('name'))
+    )
+    for (kind, _), outputs in kinds:
+        if kind == 'stream':
+            first, *others = outputs
+            first.text = ''.join((first.text, *(output.text for output in others)))
+            joined.append(first)
+        else:
+            joined += outputs
+    if joined:
+        cell.outputs = joined
 
 
 def _until_told(ran: Ran) -> None:

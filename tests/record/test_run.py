@@ -391,6 +391,19 @@ def test_failed_tasks_are_named(cli: Cli) -> None:
     assert 'ZeroDivisionError' in marks[0]
 
 
+def test_text_in_pieces_is_one_output(cli: Cli) -> None:
+    text = 'import sys\nfor i in range(3):\n    print(i, flush=True)\n'
+    more = "print('bad', file=sys.stderr, flush=True)\nprint('on', flush=True)\nprint(end='on')"
+    write(cli, [(text + more, [])])
+    cli('run', 'a.ipynb')
+    (cell,) = read_notebook(str(cli.folder / 'a.out.ipynb'))['cells']
+    assert [(output['name'], output['text']) for output in cell['outputs']] == [
+        ('stdout', '0\n1\n2\n'),
+        ('stderr', 'bad\n'),
+        ('stdout', 'on\non'),
+    ]
+
+
 def test_run_without_waiting(cli: Cli) -> None:
     cells = [
         (
