@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from polling import TIMEOUT_S
 from squares import compute_squares
 
 from desipipe import Queue
@@ -28,7 +29,6 @@ from desipipe.queue.place import Place
 from desipipe.queue.transactions.tasks import code_event
 from desipipe.queue.versions import Version
 
-PATIENCE = 30.0
 COMMAND = [sys.executable, '-m', 'desipipe', 'watch', '--ui', '-q', 'squares']
 
 
@@ -54,21 +54,39 @@ class Driver:
 
     async def until(self, *texts: str, screen: type | None = None) -> None:
         """Wait until all of these are shown."""
-        deadline = time.monotonic() + PATIENCE
-        while not (
-            (screen is None or isinstance(self.app.screen, screen))
-            and all(text in self.text for text in texts)
-        ):
-            assert time.monotonic() < deadline, f'No {texts} on:\n{self.text}'
+        await self.wait_for(
+            lambda: (
+                (screen is None or isinstance(self.app.screen, screen))
+                and all(text in self.text for text in texts)
+            ),
+            f'No {texts}',
+        )
+
+    async def until_gone(self, text: str) -> None:
+        """Wait until a text is not shown any more."""
+        await self.wait_for(lambda: text not in self.text, f'Still {text!r}')
+
+    async def wait_for(self, condition: Callable[[], bool], problem: str) -> None:
+        """Wait until the screen is as it should be."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while not condition():
+            assert time.monotonic() < deadline, f'{problem} on:\n{self.text}'
             await self.pilot.pause(0.02)
 
     async def choose(self, row: int) -> None:
         """Move the cursor of the list down to a row, as one who looks where it is."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_S
         while (at := self.app.screen.query_one(DataTable).cursor_row) != row:
             assert time.monotonic() < deadline, f'The cursor is at {at}:\n{self.text}'
             await self.press('down' if at < row else 'up')
             await self.pilot.pause(0.02)
+
+    async def list_states(self, head: str) -> None:
+        """List the tasks of one state after the other, until these are of the one to look for."""
+        while head not in self.text:
+            (before,) = (line for line in self.text.splitlines() if 'Tasks: ' in line)
+            await self.press('s')
+            await self.until_gone(before)
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
@@ -106,9 +124,7 @@ def test_queue_tasks_and_logs_are_shown(queue: Queue) -> None:
 def test_tasks_are_filtered_by_state(queue: Queue) -> None:
     async def story(screen: Driver) -> None:
         await screen.until('Tasks: all states (3)', 'square[0]')
-        while 'Tasks: failed (1)' not in screen.text:
-            await screen.press('s')
-            await screen.pilot.pause(0.02)
+        await screen.list_states('Tasks: failed (1)')
         await screen.until('square[2]')
         assert 'square[0]' not in screen.text
 
@@ -121,9 +137,7 @@ def test_superseded_tasks_are_listed_on_request_and_not_run_again(queue: Queue) 
 
     async def story(screen: Driver) -> None:
         await screen.until('Tasks: all states (0)', '↷ 3 superseded')
-        while 'Tasks: superseded (3)' not in screen.text:
-            await screen.press('s')
-            await screen.pilot.pause(0.02)
+        await screen.list_states('Tasks: superseded (3)')
         await screen.until('↷', 'square[2]')
         await screen.choose(2)
         await screen.press('r')
@@ -157,7 +171,7 @@ def test_watch_confirms_retry_of_succeeded_tasks(queue: Queue) -> None:
         await screen.press('r')
         await screen.until('Run square[0] again?')
         await screen.press('y')
-        await screen.until('1 pending')
+        await screen.until('1 pending', '○  square[0]')  # the list is read after the summary
         assert queue.counts['PENDING'] == 1
         await screen.press('c')
         await screen.until('Cancel square[0]?')
@@ -187,7 +201,7 @@ def test_watch_runs_on_terminal(queue: Queue) -> None:
         COMMAND[1:],
         dimensions=(24, 80),
         env=os.environ | {'TERM': 'xterm-256color'},
-        timeout=PATIENCE,
+        timeout=TIMEOUT_S,
         encoding='utf-8',
     )
     child.expect_exact('square[2]')
