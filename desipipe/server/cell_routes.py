@@ -22,6 +22,7 @@ from ..errors import DesipipeError, QueueGoneError, UnknownQueueError
 from ..queue.location import find_folder
 from ..queue.queue import Queue
 from ..view.schema import CellStatesView, PlanView, ShownCellView
+from .followed import Followed
 from .queues import Hub
 from .requests import NotebookRequest
 from .routes import Route
@@ -92,11 +93,16 @@ async def _journals(hub: Hub, asked: NotebookRequest) -> _Journals:
     # A name may be in a variable. Queues that were shown lately are in memory, and cost little.
     latest = sorted(hub.open, key=lambda queue: queue.asked, reverse=True)
     others = [queue for queue in latest if queue.folder not in looked_at]
-    for queue in others[:_FOLDERS_MAX]:
-        with contextlib.suppress(DesipipeError, OSError, TimeoutError):  # the page says so
-            async with asyncio.timeout(_ANSWER_MAX_S):
-                runs.append(await queue.do(partial(_runs, file)))
+    runs += await asyncio.gather(*(_shown_runs(queue, file) for queue in others[:_FOLDERS_MAX]))
     return _Journals(runs, problem)
+
+
+async def _shown_runs(queue: Followed, file: str) -> dict[str, CellRun]:
+    """Look for the cells of a notebook in a queue that was shown."""
+    with contextlib.suppress(DesipipeError, OSError, TimeoutError):  # the page says so
+        async with asyncio.timeout(_ANSWER_MAX_S):
+            return await queue.do(partial(_runs, file), is_asked=False)
+    return {}
 
 
 def _runs(file: str, queue: Queue) -> dict[str, CellRun]:

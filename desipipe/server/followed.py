@@ -76,8 +76,14 @@ class Followed:
         """Return True if no page needs it."""
         return not self.pages and not self._waiting
 
-    async def do(self, look: Callable[[Queue], T]) -> T:
+    async def do(self, look: Callable[[Queue], T], is_asked: bool = True) -> T:
         """Run ``look`` on the queue in a thread; whoever comes later waits.
+
+        Parameters
+        ----------
+        look : callable
+        is_asked : bool, default=True
+            False where no page asks for this queue, which is then dropped as soon as otherwise.
 
         Raises
         ------
@@ -92,7 +98,8 @@ class Followed:
                 'filesystem hang?): ask again later'
             )
         self._waiting += 1
-        self.asked = time.monotonic()
+        if is_asked:
+            self.asked = time.monotonic()
         try:
             async with self._turn:
                 return await asyncio.get_running_loop().run_in_executor(

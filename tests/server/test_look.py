@@ -340,7 +340,7 @@ async def test_cells_of_a_queue_that_was_deleted(ask: Ask, queue: Queue) -> None
 
 
 async def test_cells_that_ran_with_a_queue_whose_name_is_in_a_variable(
-    ask: Ask, queue: Queue, jp_root_dir: Path
+    ask: Ask, queue: Queue, jp_root_dir: Path, hub: Any
 ) -> None:
     run_cell(queue, jp_root_dir / 'a.ipynb', '0-1')
     use = {'cell_type': 'code', 'id': 'use', 'source': 'tm = TaskManager(Queue(name))'}
@@ -348,8 +348,10 @@ async def test_cells_that_ran_with_a_queue_whose_name_is_in_a_variable(
     _, answer = await ask('cells', {'cells': cells, 'path': 'a.ipynb'})
     assert [one['state'] for one in answer['cells']] == ['never run']
     assert (await ask('tasks', queue='demo'))[0] == 200  # a page shows it
+    asked = hub.open[0].asked
     _, answer = await ask('cells', {'cells': cells, 'path': 'a.ipynb'})
     assert [one['state'] for one in answer['cells']] == ['current']
+    assert hub.open[0].asked == asked  # badges keep no queue in memory
 
 
 async def test_superseded_tasks_count_nowhere(ask: Ask, queue: Queue, follow: Any) -> None:
