@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from ..queue.location import check_names, find_tasks, type_queue
 from ..utils import is_pattern
@@ -23,9 +22,6 @@ from .common import (
 )
 from .face import FACE, hint, print_json
 from .hints import hint_retried
-
-if TYPE_CHECKING:
-    pass
 
 
 def register(verbs: Verbs) -> None:

@@ -6,13 +6,9 @@ import argparse
 import contextlib
 import os
 import shlex
-from typing import TYPE_CHECKING
 
 from .common import Verbs, add_queue, open_one, plural, queue_name
 from .face import hint
-
-if TYPE_CHECKING:
-    pass
 
 _MEMBERS = 8  # to name
 

@@ -9,14 +9,10 @@ import itertools
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..queue.future import Future
 from .displays.queue import widgets_module
-
-if TYPE_CHECKING:
-    pass
-
 
 TASKS_MAX = 100_000
 """Tasks that a form adds at most."""

@@ -6,17 +6,13 @@ import codecs
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from IPython.core.error import StdinNotImplementedError, UsageError
 
 from ..commands.face import Face, unfiltered
 from ..terminal import visible
 from .commands import typed
-
-if TYPE_CHECKING:
-    pass
-
 
 # columns of what is drawn under a cell, unless COLUMNS says otherwise; a notebook's page has some
 # more
