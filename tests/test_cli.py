@@ -30,6 +30,7 @@ from desipipe.commands.following import follow
 from desipipe.commands.parser import VERBS as VERBS_BY_MODULE
 from desipipe.commands.parser import build_parser, parser_for
 from desipipe.store.lines import lines
+from desipipe.view.cell import CellReader
 
 COMMAND = (sys.executable, '-m', 'desipipe')
 VERBS = Verbs.of(build_parser())
@@ -1221,3 +1222,20 @@ def test_kill_of_jobs_names_their_provider(ran: Shell) -> None:
     ran('kill', '--provider', 'local', '--jobid', str(process.pid), '999999999')
     assert process.wait(60) == -signal.SIGTERM
     assert 'are numbers' in ran('kill', '--provider', 'local', '--jobid', 'x', status=2).err
+
+
+def test_folder_that_was_deleted_is_named_as_the_cause(
+    queue: Queue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    TaskManager(queue).python_app(abs)(-1)
+    here = tmp_path / 'here'
+    here.mkdir()
+    monkeypatch.chdir(here)
+    here.rmdir()
+    assert main(['status', '-q', './test']) == 2
+    assert 'The folder that you are in was deleted. Go to another one' in capsys.readouterr().err
+    assert main(['status', '-q', queue.folder]) == 0
+    assert CellReader(queue, [0]).summary()['total'] == 1

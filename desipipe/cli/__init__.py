@@ -98,11 +98,12 @@ def _run(argv: list[str], own_process: bool) -> int:
 
 def _complain(exc: Exception) -> int:
     from ..errors import DesipipeError
+    from ..utils import system_error_text
 
     if isinstance(exc, DesipipeError):
         print(f'desipipe: {exc}', file=sys.stderr)
     elif isinstance(exc, OSError):
-        print(f'desipipe: {exc}. With --debug: where it happened', file=sys.stderr)
+        print(f'desipipe: {system_error_text(exc)}', file=sys.stderr)
     else:
         print(
             f'desipipe: {type(exc).__name__}: {exc}\nThis should not happen; please report it with '

@@ -7,7 +7,6 @@ import contextlib
 import io
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING
 
 from ..cells.option_types import positive
 from ..cells.options import cell_parser
@@ -15,11 +14,9 @@ from ..commands.common import Parser, Verbs, add_queue
 from ..commands.habits import find_verb
 from ..commands.parser import build_parser, parse
 from ..errors import DesipipeError
+from ..utils import system_error_text
 from .commands import PROG, typed
 from .verb_output import CommandError
-
-if TYPE_CHECKING:
-    pass
 
 _DESCRIPTION = 'Pipelines from notebooks: the verbs of the command line, here.'
 _EPILOG = """-q QUEUE may be left out: the queue of this notebook is meant. It may also be the name
@@ -51,7 +48,7 @@ def error_text(exc: Exception) -> str:
     if isinstance(exc, DesipipeError):
         return str(exc)
     if isinstance(exc, OSError):
-        return f'{exc}. With --debug: where it happened'
+        return system_error_text(exc)
     return (
         f'{type(exc).__name__}: {exc}\nThis should not happen; please report it with what you '
         'typed, and what it prints with --debug'

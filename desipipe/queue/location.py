@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 
-from ..utils import is_pattern, quote
+from ..utils import is_pattern, quote, working_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,7 +125,8 @@ def short(folder: str, config: Config | None = None) -> str:
         return name
     if os.path.dirname(parent) == config.base_queue_dir:
         return f'{os.path.basename(parent)}/{name}'
-    path = os.path.relpath(stem)
+    here = working_folder()
+    path = os.path.relpath(stem, here) if here else '..'
     return stem if path.startswith('..') else f'./{path}'
 
 

@@ -59,6 +59,21 @@ def quote(text: str) -> str:
     return shlex.quote(text)
 
 
+def working_folder() -> str:
+    """Return the folder that this process is in, empty where it was deleted."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ''
+
+
+def system_error_text(exc: OSError) -> str:
+    """Return the message of an error of the system that a command ended with."""
+    if isinstance(exc, FileNotFoundError) and exc.filename is None and not working_folder():
+        return 'The folder that you are in was deleted. Go to another one, such as: cd ~'
+    return f'{exc}. With --debug: where it happened'
+
+
 class _ClassLogger:
     """Logger named after its class; `logging` is imported when it is first used."""
 

@@ -9,7 +9,6 @@ through as bytes. As in :mod:`desipipe.view.queue`, nothing is unpickled.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -26,6 +25,7 @@ from ..queue.events import (
 from ..queue.location import type_queue
 from ..queue.queue import Queue
 from ..store.lease import Observer
+from ..utils import working_folder
 from .cell_failure import FirstFailure
 from .cell_outputs import OUTPUTS_MAX, OUTPUTS_SIZE, CellOutputs
 from .cell_rows import CellRows, Moment
@@ -57,7 +57,7 @@ _JUDGED = (
 
 def _where(queue: Queue) -> str:
     # Kept: it asks the user database, and each cell of a notebook would.
-    here = os.getcwd()
+    here = working_folder()
     typed: tuple[str, str] | None = queue.__dict__.get('_typed')
     if typed is None or typed[0] != here:
         typed = queue.__dict__['_typed'] = here, type_queue(queue.folder, queue.config)

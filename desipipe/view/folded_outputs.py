@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..queue.location import type_queue
 from ..terminal import visible
-from ..utils import format_count, plural
+from ..utils import format_count, plural, working_folder
 from .ansi import plain
 from .appearance import APPEARANCES, BAD_STATES
 from .text import one_line, span
@@ -115,7 +114,7 @@ def folded_text(
         rows += [f'  {row}' for row in _text_rows(failures, _TEXT_FAILURES_MAX)]
     rows += _text_rows(parts.others, ROWS_MAX)
     first = next(filter(None, map(_label, outputs)))
-    logs = f'%desipipe logs {_typed_queue(folder, os.getcwd())} {first["tid"][:12]}'
+    logs = f'%desipipe logs {_typed_queue(folder, working_folder())} {first["tid"][:12]}'
     rows.append(f'[all that {first["label"]} printed: {logs}]')
     return form(parts.before) + ''.join(f'{visible(row, lines=False)}\n' for row in rows)
 

@@ -11,6 +11,7 @@ from ...queue.events import TEXT
 from ...queue.faults import patiently
 from ...serialize import loads, stand_ins
 from ...serialize.payload import is_plain_pickle
+from ...utils import working_folder
 from ..protocol import Packet
 from ..shell_process import call
 from .code import CodeLoader, TaskGroup
@@ -49,7 +50,7 @@ class TaskCaller:
     def call(self, task_group: TaskGroup, packet: Packet, i: int) -> Any:
         """Call the function of the task at position ``i`` of a packet; return its value."""
         group = task_group.group
-        if group.cwd and group.cwd != _cwd():
+        if group.cwd and group.cwd != working_folder():
             _enter(group.cwd)
         code = self._loader.ready(task_group)
         function = functools.partial(self._restorer.settings.run, code.call)
@@ -98,10 +99,3 @@ def _enter(folder: str) -> None:
             f'The folder the task was added from, {folder}, cannot be entered on this machine '
             f'({exc.strerror}).'
         ) from None
-
-
-def _cwd() -> str:
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        return ''
