@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 import pytest
-from engine import Notes, add, begin, claim, finish, fresh, make_folder, note, tid
+from engine import Notes, add, begin, claim, finish, fresh, make_folder, note, states, tid
 
 from desipipe import Queue
 from desipipe.errors import CorruptJournalError, QueueError
@@ -131,7 +131,7 @@ def test_lines_that_say_what_can_not_be_are_damage(tmp_path: Path, event: dict[s
 
 def tasks_after(tmp_path: Path, event: dict[str, Any]) -> list[Any]:
     """Append an event to a queue of two tasks that succeeded and one that runs; return what views
-    say of the three, and try all other views.
+    say of the three, try all other views, and compact the journal.
     """
     folder = make_folder(tmp_path)
     ledger = Ledger(folder, None)
@@ -150,6 +150,15 @@ def tasks_after(tmp_path: Path, event: dict[str, Any]) -> list[Any]:
     durations(ledger)
     Timeline(ledger).view()
     assert attempts(ledger) == []
+    before = [
+        (name, ledger.state.result(row) is None) for row, name in enumerate(states(ledger.state))
+    ]
+    compact(ledger)
+    again = fresh(ledger)
+    assert before == [
+        (name, again.state.result(row) is None) for row, name in enumerate(states(again.state))
+    ]
+    assert not again.state.damage
     return tasks
 
 

@@ -20,7 +20,6 @@ from .compacted_tasks import CompactedTasks
 from .events import DROPPED, EventKind, Ref
 from .gathered_ends import GatheredEnds, Move, attempt_events, set_by_hand_events
 from .ledger import Ledger
-from .packing import plain_event
 from .repair import mend, plain, put_aside, recovered_of
 from .state import State
 from .transactions.decisions import drop_event, mark_event
@@ -138,7 +137,7 @@ def _rewritten(
         event: Any = line.event
         if event['e'] in (EventKind.ADD, EventKind.REVIVE):
             added[line.offset] = event['t']
-        ends.gather(plain_event(event), line.offset)
+        ends.gather(event, line.offset)
     yield from worker_events(state, ends.workers.union(state.alive))
     yield from CompactedTasks(state, move, added).events()
     yield from keep_events(sorted(state.kept), now)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import enum
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..store.lines import RefusedEvent
 from .attempt_fold import LOST
 from .ends import End, end_at, located
+from .event_checks import check_event
 from .events import (
     CHUNK,
     DROPPED,
@@ -22,6 +25,7 @@ from .events import (
     Reason,
     Ref,
 )
+from .packing import plain_event
 from .state import State
 from .transactions.attempts import attempt_event, end_event, run_event
 from .transactions.decisions import set_events
@@ -29,10 +33,15 @@ from .transactions.tasks import chunks
 
 if TYPE_CHECKING:
     from .attempt_events import EndEvent
-    from .event_types import JournalEvent
+    from .event_types import JournalEvent, LineEvent
     from .task_events import AcceptEvent, SetEvent
 
 Move = Callable[[Ref], Ref]
+
+_REPORTS = frozenset(
+    (EventKind.END, EventKind.ENDS, EventKind.WORKER, EventKind.SET, EventKind.ACCEPT)
+)
+"""Events that report ends of attempts."""
 
 
 class PileKind(enum.StrEnum):
@@ -73,11 +82,33 @@ class GatheredEnds:
         self._move = move
         self._piles: dict[Pile, list[End]] = defaultdict(list)
 
-    def gather(self, event: JournalEvent, offset: int) -> None:
-        """Take the ends that an event reports which stands at ``offset``."""
-        for pile, end in end_reports(self._state, event, offset):
+    def gather(self, event: LineEvent, offset: int) -> None:
+        """Take the ends that an event reports which stands at ``offset``.
+
+        Where its details can't be, what was folded of it is kept.
+        """
+        try:
+            if event['e'] in _REPORTS:
+                check_event(event)
+            reports = end_reports(self._state, plain_event(event), offset)
+        except RefusedEvent:
+            reports = self._folded_ends(offset)
+        for pile, end in reports:
             self.workers.add(pile.worker)
             self._piles[pile].append(_moved(end, self._move))
+
+    def _folded_ends(self, offset: int) -> Iterator[tuple[Pile, End]]:
+        """Yield what is known of ends without the event that reported them."""
+        state, now = self._state, time.time()
+        for row, ended_at in enumerate(state.ended_at):
+            if ended_at == offset and state.status[row] != DROPPED:
+                result, is_final = state.result(row), state.status[row] in ENDED
+                number = state.attempt[row] if is_final else 0
+                status = UNKNOWN if result is None else SUCCEEDED
+                if is_final:
+                    status = state.status[row]
+                cause = None if status == SUCCEEDED else LOST
+                yield _decided(is_final), End(row, number, status, now, 0, result, cause=cause)
 
     def events(self, now: float) -> Iterator[JournalEvent]:
         """Yield the events of all ends, in an order that folds to the same state."""
