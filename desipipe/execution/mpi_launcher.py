@@ -89,12 +89,15 @@ class Division:
 
         On a loaded machine that may take long: who has not yet is asked again.
         """
-        arriving, self._arriving = self._arriving, []
+        waiting, self._arriving = self._arriving, []
+        new: list[Connection] = []
         while (rank := self.listener.accept()) is not None:
-            rank.settimeout(_READY_WAIT_S)  # as a rule it comes at once, and nothing tells of it
-            arriving.append(rank)
-        for rank in arriving:
+            new.append(rank)
+        # As a rule they say it at once, and nothing tells of it.
+        until = time.monotonic() + (_READY_WAIT_S if new else 0.0)
+        for rank in (*new, *waiting):
             try:
+                rank.settimeout(max(0.0, until - time.monotonic()))
                 data, errors = receive(rank, PACKET)
             except (BlockingIOError, TimeoutError):
                 self._arriving.append(rank)
