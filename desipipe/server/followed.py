@@ -74,7 +74,7 @@ class Followed:
     @property
     def idle(self) -> bool:
         """Return True if no page needs it."""
-        return not self.pages and not self._waiting
+        return not self.pages and not self._waiting and not self._turn.locked()
 
     async def do(self, look: Callable[[Queue], T], is_asked: bool = True) -> T:
         """Run ``look`` on the queue in a thread; whoever comes later waits.
@@ -101,16 +101,26 @@ class Followed:
         if is_asked:
             self.asked = time.monotonic()
         try:
-            async with self._turn:
-                return await asyncio.get_running_loop().run_in_executor(
+            await self._turn.acquire()
+            try:
+                looking = asyncio.get_running_loop().run_in_executor(
                     self._threads, lambda: self._look(look)
                 )
+            except RuntimeError:  # the server ends
+                self._turn.release()
+                raise
+            # Who waits may give up while this goes on in its thread: the next one needs another.
+            looking.add_done_callback(self._end_turn)
+            return await asyncio.shield(looking)
         finally:
             self._waiting -= 1
 
+    def _end_turn(self, looking: asyncio.Future[T]) -> None:
+        self._turn.release()
+        if not looking.cancelled():
+            looking.exception()  # told to who waits, or of interest to nobody
+
     def _look(self, look: Callable[[Queue], T]) -> T:
-        # Who waits for this may have been cancelled, and the turn given to the next one, while this
-        # goes on in its thread.
         with self._mutex:
             if self._queue is None:
                 self._queue = Queue(self.folder, create=False)

@@ -577,6 +577,30 @@ async def test_queue_that_hangs_keeps_nobody_else_waiting(
     assert (await ask('queue', queue='demo'))[0] == 200
 
 
+async def test_queue_that_hangs_takes_one_thread(ask: Ask, hub: Any, queue: Queue) -> None:
+    """Who asked and gave up leaves the thread in which the look goes on, and no others."""
+    import threading
+
+    hang, looks = threading.Event(), list[int]()
+    await ask('queue', queue='demo')
+    followed = hub.open[0]
+
+    def look(queue: Queue) -> None:
+        looks.append(threading.get_ident())
+        hang.wait(60)
+
+    try:
+        for _ in range(5):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(followed.do(look), 0.05)
+        await wait_for(lambda: looks)
+        assert len(looks) == 1 and not followed.idle
+    finally:
+        hang.set()
+    assert (await ask('queue', queue='demo'))[0] == 200
+    assert len(looks) == 1
+
+
 async def test_hub_forgets_unused_queues(
     ask: Ask, follow: Follow, hub: Any, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
