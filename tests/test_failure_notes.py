@@ -36,6 +36,14 @@ def relative_output() -> None:
     open('out/power.npy', 'wb')
 
 
+def deleted_folder() -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+    import no_such_package  # noqa: F401
+
+
 def unmounted_home() -> None:
     open('/no_such_home/me/catalogue.fits')
 
@@ -103,6 +111,7 @@ PYTHON: dict[Callable[[], Any], str] = {
     other_version: rf'The task ran with {HERE}: the package may have another version',
     relative_path: r'The task ran in /.*, to which the path is relative. Write whole paths',
     relative_output: r'The task ran in /.*, to which the path is relative. Write whole paths',
+    deleted_folder: rf'The task ran with {HERE}, which has no no_such_package\. Install it',
     unmounted_home: rf'On {NODE}, which ran the task, its path ends at /. Is it mounted there\?',
     missing_file: rf'Its folder is there on {NODE}; the file is not.',
     missing_program: rf'No such program is on PATH of the worker on {NODE}: /',

@@ -8,6 +8,8 @@ import shlex
 import sys
 from collections.abc import Callable
 
+from ..utils import working_folder
+
 _EXIT_TEXTS = {
     126: 'the command is there and cannot be executed',
     127: 'the command was not found on this node',
@@ -46,7 +48,7 @@ def _of_module(exc: ModuleNotFoundError) -> str:
     package = (exc.name or '').partition('.')[0]
     if not package:
         return ''
-    folder = os.getcwd()  # that of the notebook or script, whose own modules stand there
+    folder = working_folder()  # that of the notebook or script, whose own modules stand there
     searched = f' Nor is it in {folder}, where the task ran.' if folder in sys.path else ''
     return (
         f'The task ran with {sys.executable}, which has no {package}.{searched} Install it, or add '
@@ -67,9 +69,10 @@ def _of_file(exc: FileNotFoundError) -> str:
             f'No such program is on PATH of the worker on {_node()}: {os.environ.get("PATH", "")}'
         )
     if not os.path.isabs(exc.filename):
+        folder = working_folder() or 'a folder that was deleted'
         return (
-            f'The task ran in {_folder()}, to which the path is relative. Write whole paths, or '
-            'pass them as arguments, and run the cell again.'
+            f'The task ran in {folder}, to which the path is relative. Write whole paths, or pass '
+            'them as arguments, and run the cell again.'
         )
     parent = os.path.dirname(exc.filename)
     while parent != os.path.dirname(parent) and not os.path.isdir(parent):
@@ -87,13 +90,6 @@ def _is_program(exc: BaseException) -> bool:
         last = os.path.basename(frames.tb_frame.f_code.co_filename)
         frames = frames.tb_next
     return last == 'subprocess.py'
-
-
-def _folder() -> str:
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        return 'a folder that was deleted'
 
 
 def _of_permission(exc: PermissionError) -> str:
