@@ -116,8 +116,23 @@ def test_launcher_that_is_not_there_is_named(queue: Queue) -> None:
     assert future.state == 'PENDING'
 
 
+# Its processes connect, and say only later that they are ready.
+LATE = """
+import time
+from desipipe.execution import slot
+send_ready = slot.send_ready
+slot.send_ready = lambda *args: (time.sleep(1.0), send_ready(*args))
+"""
+
+
 @pytest.mark.parametrize(
-    'script', ["work('mpi', mpicomm=MPI.COMM_WORLD)", "work('mpi', None, None, 'size')"]
+    'script',
+    [
+        "work('mpi', mpicomm=MPI.COMM_WORLD)",
+        "work('mpi', None, None, 'size')",
+        f"{LATE}\nwork('mpi', mpicomm=MPI.COMM_WORLD)",
+    ],
+    ids=['communicator', 'name', 'late'],
 )
 def test_processes_of_a_script_run_tasks_together(queue: Queue, script: str) -> None:
     tm = TaskManager(queue)
@@ -128,7 +143,7 @@ def test_processes_of_a_script_run_tasks_together(queue: Queue, script: str) -> 
         return ranks
 
     futures = [size(i) for i in range(2)]
-    script = f'from mpi4py import MPI; from desipipe import work; {script}'
+    script = f'from mpi4py import MPI\nfrom desipipe import work\n{script}'
     subprocess.run(['mpiexec', '-n', '2', sys.executable, '-c', script], check=True, timeout=120)
     assert [future.result(timeout=0) for future in futures] == [2, 2]
 

@@ -188,6 +188,8 @@ class SlotPool:
 
     def watch_ranks(self) -> None:
         """Wait for the MPI processes that have come since the last call, too."""
+        if not self.is_mpi:
+            return
         registered = set(self._selector.get_map())
         # Who shares a launcher takes in the others' processes too.
         for process in self.processes:

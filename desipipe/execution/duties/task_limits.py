@@ -49,6 +49,7 @@ class TaskLimits:
                 process.overdue(now)
             if process.sent and process.dying is None:
                 self._check_task(process, now)
+        self._pool.watch_ranks()  # also those that were taken in just now
 
     def _check_task(self, process: SlotProcess, now: float) -> None:
         ran = now - process.since
