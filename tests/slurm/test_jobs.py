@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,8 @@ def test_cancelled_by_a_user(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: P
     slurm.run('scancel', running_job(queue))
     wait_for(future.done, 'it ended')
     assert future.state == 'KILLED'  # someone wanted that: no retry
-    assert 'its job was cancelled by user 0 (Slurm: CANCELLED' in future.task.cause
+    # By whom Slurm may say only later, on a loaded machine after the task was judged.
+    assert re.search(r'its job was cancelled( by user 0)? \(Slurm: CANCELLED', future.task.cause)
 
 
 def test_killed_with_its_worker(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
