@@ -163,7 +163,7 @@ def _ended(
         return
     causes = causes_in(event, rows)
     for row in rows:
-        tasks[row]['cause'] = causes[row].get('text', '')
+        tasks[row]['cause'] = causes.get(row, {}).get('text', '')
     if event['e'] == EventKind.END:
         places = {row: i for i, row in enumerate(event['rows'])}
         for row in rows:
@@ -176,14 +176,14 @@ def _ended(
 
 
 def causes_in(event: JournalEvent, rows: Sequence[int]) -> dict[int, Cause]:
-    """Return why tasks that an event ended did not succeed.
-
-    It is empty where nothing is known.
-    """
+    """Return why tasks that an event ended did not succeed, where it says so."""
     if event['e'] == EventKind.END:
-        places = {row: str(i) for i, row in enumerate(event['rows'])}
         details = event['x'] if 'x' in event else {}
-        return {row: details.get(places[row], {}).get('cause') or {} for row in rows}
+        return {
+            event['rows'][int(i)]: detail['cause']
+            for i, detail in details.items()
+            if 'cause' in detail
+        }
     cause = event.get('cause') if event['e'] == EventKind.SET else None  # someone set it
     if event['e'] == EventKind.WORKER:
         cause = LOST
