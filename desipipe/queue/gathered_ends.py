@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -100,8 +101,8 @@ class GatheredEnds:
     def _folded_ends(self, offset: int) -> Iterator[tuple[Pile, End]]:
         """Yield what is known of ends without the event that reported them."""
         state, now = self._state, time.time()
-        for row, ended_at in enumerate(state.ended_at):
-            if ended_at == offset and state.status[row] != DROPPED:
+        for row in self._rows_by_end.get(offset, ()):
+            if state.status[row] != DROPPED:
                 result, is_final = state.result(row), state.status[row] in ENDED
                 number = state.attempt[row] if is_final else 0
                 status = UNKNOWN if result is None else SUCCEEDED
@@ -109,6 +110,14 @@ class GatheredEnds:
                     status = state.status[row]
                 cause = None if status == SUCCEEDED else LOST
                 yield _decided(is_final), End(row, number, status, now, 0, result, cause=cause)
+
+    @functools.cached_property
+    def _rows_by_end(self) -> dict[int, list[int]]:
+        """Rows by the offset of the event that ended them; made where an event is refused."""
+        rows: dict[int, list[int]] = defaultdict(list)
+        for row, ended_at in enumerate(self._state.ended_at):
+            rows[ended_at].append(row)
+        return rows
 
     def events(self, now: float) -> Iterator[JournalEvent]:
         """Yield the events of all ends, in an order that folds to the same state."""
