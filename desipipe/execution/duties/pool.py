@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 
 from ...queue.events import CauseKind
 from .. import limits
-from ..mpi_slot import MPISlot
 from ..output_pipe import LateOutput
 from ..queue_faults import QueueFaults
 from ..sent_tasks import Sent
@@ -193,7 +192,7 @@ class SlotPool:
         registered = set(self._selector.get_map())
         # Who shares a launcher takes in the others' processes too.
         for process in self.processes:
-            for sock in process.sockets if isinstance(process, MPISlot) else ():
+            for sock in process.sockets:
                 if sock.fileno() not in registered:
                     self._selector.register(sock, selectors.EVENT_READ, process)
 
