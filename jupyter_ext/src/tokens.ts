@@ -69,6 +69,14 @@ export function readCell(data: unknown): ICellView {
   return failure ? { ...cell, failure: { ...KINDLESS, ...failure } } : cell;
 }
 
+/** The first and last rows of each range of a text such as `0-19,40`. */
+export function rowRanges(rows: string): [number, number][] {
+  return (rows ? rows.split(',') : []).map(part => {
+    const [first, last = first] = part.split('-').map(Number);
+    return [first, last];
+  });
+}
+
 /** What can be asked of the server: of the tasks, or of the queue that they are in. */
 export type Action = 'retry' | 'cancel' | 'start' | 'resume';
 

@@ -10,7 +10,7 @@ import { ISignal, Signal } from '@lumino/signaling';
 import { number } from '../format';
 import { Follower, sameTasks } from '../model';
 import { RequestError } from '../request';
-import { count, ICellView, isOver, TARGETS } from '../tokens';
+import { count, ICellView, isOver, rowRanges, TARGETS } from '../tokens';
 import type { OtherWindows } from './otherwindows';
 import { RecordedRuns } from './recorded';
 import { displayOf, notebookText } from './text';
@@ -279,12 +279,7 @@ export class CellStates implements IDisposable {
 
 /** How many rows a text such as `0-19,40` names. */
 function rowCount(rows: string): number {
-  const parts = rows ? rows.split(',') : [];
-  const sizes = parts.map(part => {
-    const [first, last = first] = part.split('-').map(Number);
-    return last - first + 1;
-  });
-  return sizes.reduce((sum, size) => sum + size, 0);
+  return rowRanges(rows).reduce((sum, [a, b]) => sum + b - a + 1, 0);
 }
 
 /** As `desipipe.cells.file.deleted_text`. */

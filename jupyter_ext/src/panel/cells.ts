@@ -12,7 +12,7 @@ import type {
 } from '@jupyterlab/notebook';
 import type { Contents } from '@jupyterlab/services';
 
-import { ICellView, MIME_TYPE, RECORD_KEY } from '../tokens';
+import { ICellView, MIME_TYPE, RECORD_KEY, rowRanges } from '../tokens';
 import type { ITaskView } from './tokens';
 
 /** Notebooks that are looked through on the server, and how large they may be. */
@@ -25,12 +25,7 @@ const STEADY = 20;
 
 /** Whether a row is among rows as text: `0-19,40`. */
 export function hasRow(rows: string, row: number): boolean {
-  return rows.split(',').some(part => {
-    const [first, last = first] = part
-      .split('-')
-      .map(text => parseInt(text, 10));
-    return first <= row && row <= last;
-  });
+  return rowRanges(rows).some(([first, last]) => first <= row && row <= last);
 }
 
 /** What a cell's output says of its tasks. */
