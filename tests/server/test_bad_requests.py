@@ -578,7 +578,7 @@ async def test_queue_that_hangs_keeps_nobody_else_waiting(
 
 
 async def test_queue_that_hangs_takes_one_thread(ask: Ask, hub: Any, queue: Queue) -> None:
-    """Who asked and gave up leaves the thread in which the look goes on, and no others."""
+    """Keep one thread for a look that goes on, however many asked and gave up."""
     import threading
 
     hang, looks = threading.Event(), list[int]()
